@@ -1,0 +1,1 @@
+"""The talking floor: Label Studio, HTTP, the queue, the database and the command line."""

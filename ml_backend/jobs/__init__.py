@@ -1,0 +1,1 @@
+"""The work done in the background: train, score, publish."""

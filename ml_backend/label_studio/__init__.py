@@ -1,0 +1,1 @@
+"""Everything that knows the shapes and habits of Label Studio."""

@@ -1,0 +1,1 @@
+"""What survives any process: the database and the weights."""
