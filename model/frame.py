@@ -1,0 +1,82 @@
+"""The geometry between an original image and the network's canvas, exact in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a canvas lies on its original image; all sizes are (height, width) in pixels.
+
+    Pixel edges are aligned, hence pixel centres too: centre x + 0.5 of the crop lies at
+    (x + 0.5) · scaled / crop of the canvas, so nothing shifts by half a pixel in either direction.
+
+    Attributes:
+        original: size of the image.
+        crop: (top, left, height, width) of the content on the image.
+        scaled: size of the content on the canvas, at its top left.
+        canvas: size of the canvas; what lies right of and below the content is padding.
+    """
+
+    original: tuple[int, int]
+    crop: tuple[int, int, int, int]
+    scaled: tuple[int, int]
+    canvas: tuple[int, int]
+
+    def forward_mask(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Carries a (H, W) label map of the original onto the canvas, nearest; padding is background."""
+        if labels.shape != self.original:
+            raise ValueError(f"The mask has the shape {labels.shape}, the image {self.original}.")
+        content = np.ascontiguousarray(labels[self._window])
+        canvas = np.zeros(self.canvas, np.uint8)
+        canvas[: self.scaled[0], : self.scaled[1]] = _resized(content, self.scaled, cv2.INTER_NEAREST_EXACT)
+        return canvas
+
+    def back(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Carries (C, h, w) probabilities in [0, 1] of the canvas to (C, H, W) of the original.
+
+        Outside the crop class 0, the background, is certain.
+        """
+        result = np.empty((len(probabilities), *self.original), np.float32)
+        for index, channel in enumerate(probabilities):
+            self._paste(channel, result[index], outside=1.0 if index == 0 else 0.0)
+        return result
+
+    def back_channel(self, channel: NDArray[np.float32], outside: float = 0.0) -> NDArray[np.float32]:
+        """Carries one (h, w) channel of the canvas to (H, W) of the original; `outside` fills the rest."""
+        result = np.empty(self.original, np.float32)
+        self._paste(channel, result, outside)
+        return result
+
+    def _paste(self, channel: NDArray[np.float32], target: NDArray[np.float32], outside: float) -> None:
+        if channel.shape != self.canvas:
+            raise ValueError(f"The channel has the shape {channel.shape}, the canvas {self.canvas}.")
+        top, left, height, width = self.crop
+        content = np.ascontiguousarray(channel[: self.scaled[0], : self.scaled[1]], np.float32)
+        target[:top] = outside
+        target[top + height :] = outside
+        target[top : top + height, :left] = outside
+        target[top : top + height, left + width :] = outside
+        target[self._window] = resized(content, (height, width))
+
+    @property
+    def _window(self) -> tuple[slice, slice]:
+        top, left, height, width = self.crop
+        return slice(top, top + height), slice(left, left + width)
+
+
+def resized(pixels: NDArray, size: tuple[int, int]) -> NDArray:
+    """Resizes (h, w) pixels to `size`: averages areas where it shrinks, bilinear where it grows."""
+    shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]
+    return _resized(pixels, size, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _resized(pixels: NDArray, size: tuple[int, int], interpolation: int) -> NDArray:
+    if pixels.shape == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation))
