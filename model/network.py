@@ -1,0 +1,182 @@
+"""The deeply supervised U-Net: one encoder, one decoder, three classifiers of growing resolution."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MINIMUM_LEVELS = 3
+"""The lower classifier reads the quarter-resolution decoder block, so three resolutions must exist."""
+
+
+class NetworkError(ValueError):
+    """Settings or an input from which no network can be built or run; one sentence that says which."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The shape of a network.
+
+    Args:
+        classes: number of classes, background included (at least 2).
+        width: channels of the first level; every level below has twice as many.
+        levels: resolutions, full resolution included (at least 3).
+
+    Raises:
+        NetworkError: if a number is too small.
+    """
+
+    classes: int
+    width: int = 32
+    levels: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("classes", 2), ("width", 1), ("levels", MINIMUM_LEVELS)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise NetworkError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level, full resolution first."""
+        return tuple(self.width * 2**level for level in range(self.levels))
+
+    @property
+    def stride(self) -> int:
+        """Input heights and widths are padded to a multiple of this (16 for five levels)."""
+        return int(2 ** (self.levels - 1))
+
+    def to_dict(self) -> dict[str, int]:
+        """The settings as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> NetworkSettings:
+        """The inverse of `to_dict`; raises NetworkError for unknown or missing names."""
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise NetworkError(f"These are not network settings: {data!r}.") from error
+
+
+class Heads(NamedTuple):
+    """Logits of the three classifiers, each (N, C, H, W) at the resolution of the input."""
+
+    lower: Tensor
+    middle: Tensor
+    final: Tensor
+
+
+class ConvolutionBlock(nn.Module):
+    """Two 3×3 convolutions, each with batch norm and ReLU: (N, inputs, H, W) → (N, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the same height and width."""
+        x = F.relu(self.first_norm(self.first(x)), inplace=True)
+        return F.relu(self.second_norm(self.second(x)), inplace=True)
+
+
+class DecoderBlock(nn.Module):
+    """Nearest upsampling, concatenation with the encoder's features, two convolutions.
+
+    The deep features come first in the concatenation; `model.engines.decoder_rewrite` relies on it.
+    """
+
+    def __init__(self, deep: int, skip: int) -> None:
+        super().__init__()
+        self.block = ConvolutionBlock(deep + skip, skip)
+
+    def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
+        """(N, deep, H/2, W/2) and (N, skip, H, W) → (N, skip, H, W)."""
+        enlarged = F.interpolate(deep, scale_factor=2.0, mode="nearest")
+        features: Tensor = self.block(torch.cat((enlarged, skip), dim=1))
+        return features
+
+
+class DeeplySupervisedUNet(nn.Module):
+    """The network of Zhao et al. (2020), Fig. 1: a U-Net whose decoder is supervised at three depths.
+
+    The lower classifier reads the quarter-resolution decoder block, the middle one the
+    half-resolution block, the final one full resolution. Auxiliary heads classify with a 1×1
+    convolution *before* their logits are upsampled (bilinearly): equal to upsampling features first,
+    because the interpolation weights sum to one, and far cheaper.
+
+    Any input size is accepted: the image is padded at the right and the bottom to a multiple of
+    `settings.stride` by repeating its edge pixels (zeros would draw an edge that no radiograph has),
+    and the logits are cropped back.
+
+    Weights are drawn from torch's generator, so `torch.manual_seed` before construction fixes them.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        widths = settings.widths
+        self.encoder = nn.ModuleList(
+            ConvolutionBlock(inputs, outputs) for inputs, outputs in zip((1, *widths), widths, strict=False)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderBlock(deep, skip) for skip, deep in zip(widths[-2::-1], widths[:0:-1], strict=True)
+        )
+        self.lower = nn.Conv2d(widths[2], settings.classes, 1)
+        self.middle = nn.Conv2d(widths[1], settings.classes, 1)
+        self.final = nn.Conv2d(widths[0], settings.classes, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Heads:
+        """Classify every pixel three times.
+
+        Args:
+            x: (N, 1, H, W) images as `model.preprocessing.to_network` scales them.
+
+        Returns:
+            Logits, each (N, C, H, W); softmax over C gives probabilities, class 0 is background.
+        """
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (0, -width % self.settings.stride, 0, -height % self.settings.stride), "replicate")
+        lower, middle, final = self.logits(padded)
+        size = (padded.shape[-2], padded.shape[-1])
+        return Heads(*(enlarge(head, size)[..., :height, :width] for head in (lower, middle, final)))
+
+    def logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits where they arise: (N, C, H/4, W/4), (N, C, H/2, W/2), (N, C, H, W).
+
+        Args:
+            x: (N, 1, H, W) with H and W multiples of `settings.stride`.
+        """
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        decoded = []
+        for block, skip in zip(self.decoder, skips[-2::-1], strict=True):
+            x = block(x, skip)
+            decoded.append(x)
+        # With three levels the quarter resolution is the bottom of the U and has no decoder block.
+        quarter = decoded[-3] if len(decoded) > 2 else skips[-1]
+        return self.lower(quarter), self.middle(decoded[-2]), self.final(decoded[-1])
+
+
+def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear upsampling of logits (N, C, h, w) to (N, C, *size); the identity at equal size."""
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

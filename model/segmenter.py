@@ -1,0 +1,116 @@
+"""Image in; three masks, probabilities and their consistency out, at the image's own resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.consistency import Consistency, consistency
+from model.engines import EngineName, Precision, create_engine
+from model.preprocessing import Frame, preprocess, to_network
+from model.weights import Card, load_version
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What the network says about one image of H × W pixels.
+
+    Attributes:
+        lower, middle, final: label maps (H, W) uint8 of the three classifiers; 0 is background,
+            label i has index i + 1.
+        consistency: agreement of exactly these masks.
+    """
+
+    lower: NDArray[np.uint8] = field(repr=False)
+    middle: NDArray[np.uint8] = field(repr=False)
+    final: NDArray[np.uint8] = field(repr=False)
+    consistency: Consistency
+    _canvas: NDArray[np.float32] = field(repr=False)
+    _frame: Frame = field(repr=False)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Final classifier's probabilities (C, H, W) in [0, 1]; made on first use, as they are large."""
+        return self._frame.back(self._canvas)
+
+
+class Segmenter:
+    """A version ready to segment; threads may share it, forwards then follow one another.
+
+    Args:
+        directory: a version's folder (see `model.weights`).
+        engine: "torch", "openvino", or "auto" (see `model.engines.create_engine`).
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA when there.
+        precision: "fp32", "bf16", or "auto": bf16 where the processor computes with it.
+        threads: processor threads of one forward; None leaves the library's choice.
+
+    Raises:
+        model.weights.WeightsError: if the version cannot be read.
+        model.engines.base.EngineError: if the engine cannot be had here.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        engine: EngineName = "auto",
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        network, self._card = load_version(directory)
+        self.engine = create_engine(
+            network, directory, engine=engine, device=device, precision=precision, threads=threads
+        )
+
+    @property
+    def card(self) -> Card:
+        """The version's card."""
+        return self._card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Foreground labels, in the order of the class indices."""
+        return self.card.labels
+
+    def segment(self, images: Sequence[NDArray[np.uint8 | np.uint16]]) -> list[Segmentation]:
+        """Segment grey images (H, W), each of its own size; results in the same order."""
+        return list(self.stream(images))
+
+    def stream(self, images: Sequence[NDArray[np.uint8 | np.uint16]]) -> Iterator[Segmentation]:
+        """The same one by one, so that hundreds of results need not fit into memory at once."""
+        for image in images:
+            canvas, frame = preprocess(image, self.card.preprocessing)
+            yield self._interpret(self.engine.probabilities(to_network(canvas)), frame)
+
+    def _interpret(self, probabilities: NDArray[np.float32], frame: Frame) -> Segmentation:
+        lower, middle, final = (hard_mask(head, frame) for head in probabilities)
+        agreement = consistency(lower, middle, final, len(self.labels))
+        return Segmentation(lower, middle, final, agreement, probabilities[2], frame)
+
+
+def hard_mask(probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.uint8]:
+    """The most probable class of every pixel of the original image; equal probabilities: the lower index.
+
+    Args:
+        probabilities: (C, h, w) on the canvas.
+        frame: the canvas's place on the image.
+
+    Returns:
+        A label map (H, W), equal to `frame.back(probabilities).argmax(0)` up to rounding, but without C
+        planes of float32 at the size of the image in memory at once.
+    """
+    if len(probabilities) == 2:
+        return (frame.back_channel(probabilities[1]) > 0.5).astype(np.uint8)
+    best = frame.back_channel(probabilities[0], outside=1.0)
+    labels = np.zeros(frame.original, np.uint8)
+    for index, channel in enumerate(probabilities[1:], start=1):
+        plane = frame.back_channel(channel)
+        labels[plane > best] = index
+        np.maximum(best, plane, out=best)
+    return labels

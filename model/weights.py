@@ -1,0 +1,215 @@
+"""A version on disk: a folder with `weights.safetensors` and `card.json`, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from model.loss import LossWeights
+from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
+from model.preprocessing import PreprocessingError, PreprocessingSettings
+
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "card.json"
+CARD_FORMAT = 1
+"""Raised when a field changes its meaning, so that old code refuses new cards with a sentence."""
+
+
+class WeightsError(ValueError):
+    """A version that cannot be read or written; one sentence that says why."""
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries whose change may move a prediction."""
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "numpy", "opencv-python-headless", "monai", "openvino"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known about weights to use them, and to trust them.
+
+    Attributes:
+        name: the version's readable name.
+        labels: foreground labels in the order of the classes; label i has class index i + 1.
+        network: shape of the network.
+        preprocessing: how images must be prepared, in training and serving alike.
+        loss: weights of the three classifiers in training.
+        metrics: figures of the evaluation, e.g. {"validation_dsc": 0.91}.
+        parent: name of the version that training started from.
+        training: how it was trained (seed, steps, seconds, …).
+        libraries: versions of the libraries.
+        created: time in UTC, ISO 8601.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    network: NetworkSettings
+    preprocessing: PreprocessingSettings
+    loss: LossWeights = field(default_factory=LossWeights)
+    metrics: dict[str, float] = field(default_factory=dict)
+    parent: str | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=library_versions)
+    created: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        if len(self.labels) + 1 != self.network.classes:
+            raise WeightsError(
+                f"{len(self.labels)} labels need a network of {len(self.labels) + 1} classes "
+                f"(background included), not of {self.network.classes}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as JSON can hold it."""
+        return {
+            "format": CARD_FORMAT,
+            "name": self.name,
+            "labels": list(self.labels),
+            "network": self.network.to_dict(),
+            "preprocessing": self.preprocessing.to_dict(),
+            "loss": self.loss.to_dict(),
+            "metrics": self.metrics,
+            "parent": self.parent,
+            "training": self.training,
+            "libraries": self.libraries,
+            "created": self.created,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Card:
+        """The inverse of `to_dict`; raises WeightsError for anything else."""
+        if not isinstance(data, dict) or data.get("format") != CARD_FORMAT:
+            raise WeightsError(f"This is not a version card of format {CARD_FORMAT}.")
+        try:
+            return cls(
+                name=data["name"],
+                labels=tuple(data["labels"]),
+                network=NetworkSettings.from_dict(data["network"]),
+                preprocessing=PreprocessingSettings.from_dict(data["preprocessing"]),
+                loss=LossWeights.from_dict(data["loss"]),
+                metrics=dict(data["metrics"]),
+                parent=data["parent"],
+                training=dict(data["training"]),
+                libraries=dict(data["libraries"]),
+                created=data["created"],
+            )
+        except WeightsError:
+            raise
+        except (NetworkError, PreprocessingError) as error:
+            raise WeightsError(str(error)) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(f"The version card is incomplete or damaged ({error!r}).") from error
+
+
+def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> None:
+    """Write a version so that a reader, or a killed writer, never leaves or sees half of it.
+
+    A version that already stands in `directory` is replaced.
+
+    Args:
+        directory: the version's own folder; parents are made.
+        network: weights to save, on any device.
+        card: the description; its network settings must be the network's.
+
+    Raises:
+        WeightsError: if card and network do not belong together.
+    """
+    if card.network != network.settings:
+        raise WeightsError(f"The card describes {card.network}, but the network is {network.settings}.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        save_file(tensors, draft / WEIGHTS_FILE)
+        text = json.dumps(
+            {**card.to_dict(), "sha256": _sha256(draft / WEIGHTS_FILE)}, indent=2, sort_keys=True
+        )
+        (draft / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+        draft.chmod(0o755)
+        _replace(draft, directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_card(directory: Path) -> Card:
+    """The card of a version, without reading its weights; raises WeightsError on anything broken."""
+    return Card.from_dict(_read_json(directory))
+
+
+def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
+    """The network of a version, on the CPU and in evaluation mode, with its card.
+
+    Raises:
+        WeightsError: if a file is missing or damaged, or the shapes are not those of the card.
+    """
+    data = _read_json(directory)
+    card = Card.from_dict(data)
+    path = directory / WEIGHTS_FILE
+    if not path.is_file():
+        raise WeightsError(f"{directory.name} has no {WEIGHTS_FILE}; restore it or train again.")
+    if data.get("sha256") != _sha256(path):
+        raise WeightsError(f"The weights of {directory.name} are not those its card was written for.")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"The weights of {directory.name} cannot be read ({error}).") from error
+    network = DeeplySupervisedUNet(card.network)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != found:
+        name = sorted(set(expected.items()) ^ set(found.items()))[0][0]
+        raise WeightsError(
+            f"The weights of {directory.name} do not fit its card: {name} should be "
+            f"{expected.get(name, 'absent')} but is {found.get(name, 'absent')}."
+        )
+    network.load_state_dict(tensors)
+    return network.eval(), card
+
+
+def _read_json(directory: Path) -> dict[str, Any]:
+    path = directory / CARD_FILE
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{directory.name} is no version: it has no {CARD_FILE}.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"The card of {directory.name} cannot be read ({error}).") from error
+    return data
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(draft: Path, directory: Path) -> None:
+    """Move `draft` to `directory`; what stood there goes away only after it has been moved aside."""
+    if directory.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
+        directory.replace(aside)
+        draft.replace(directory)
+        shutil.rmtree(aside)
+    else:
+        draft.replace(directory)
