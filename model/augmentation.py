@@ -1,0 +1,89 @@
+"""Random variations of a training example: pose, size, shape, exposure, noise (MONAI)."""
+
+from __future__ import annotations
+
+import numpy as np
+from monai.transforms import (
+    Compose,
+    Rand2DElasticd,
+    RandAdjustContrastd,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+)
+from numpy.typing import NDArray
+
+ROTATION = np.pi / 12
+"""Largest rotation, in radians: hands are laid down upright, give or take 15°."""
+SHEAR = 0.05
+SCALE = 0.15
+SHIFT = 0.06
+"""Largest shift, as a share of the canvas' shorter side."""
+ELASTIC_CELLS = 8
+"""Elastic control points along the shorter side of the canvas."""
+ELASTIC_SHARE = 0.012
+"""Largest displacement of a control point, as a share of the shorter side."""
+
+
+class Augmentation:
+    """Varies image and mask together; what is drawn depends on the seed, the step and the slot alone.
+
+    Pose, size and elastic shape are one resampling: bilinear for the image, nearest for the mask. What comes
+    in from beyond the canvas is black and background, just as the canvas is padded.
+
+    Not for several threads at once: MONAI's transforms keep what they drew last.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._transforms: dict[tuple[int, int], Compose] = {}
+
+    def __call__(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], *, step: int, slot: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A variation of a canvas (h, w) and its label map (h, w), of the same shapes and types.
+
+        Args:
+            image: grey canvas.
+            mask: label map.
+            step: number of the training step.
+            slot: place of the example in the step's batch.
+        """
+        transform = self._for_shape((image.shape[0], image.shape[1]))
+        seed = np.random.SeedSequence([self._seed, step, slot]).generate_state(1)[0]
+        transform.set_random_state(seed=int(seed))
+        varied = transform(
+            {"image": image[np.newaxis].astype(np.float32) / 255, "mask": mask[np.newaxis].astype(np.float32)}
+        )
+        grey = np.clip(np.asarray(varied["image"])[0] * 255 + 0.5, 0, 255)
+        return grey.astype(np.uint8), np.asarray(varied["mask"])[0].astype(np.uint8)
+
+    def _for_shape(self, shape: tuple[int, int]) -> Compose:
+        if shape not in self._transforms:
+            self._transforms[shape] = _transforms(min(shape))
+        return self._transforms[shape]
+
+
+def _transforms(shorter: int) -> Compose:
+    both, image = ("image", "mask"), ("image",)
+    spacing = max(shorter / ELASTIC_CELLS, 8.0)
+    return Compose(
+        [
+            RandFlipd(both, prob=0.5, spatial_axis=1),
+            Rand2DElasticd(
+                both,
+                spacing=(spacing, spacing),
+                magnitude_range=(0.0, ELASTIC_SHARE * shorter),
+                prob=0.9,
+                rotate_range=ROTATION,
+                shear_range=SHEAR,
+                translate_range=SHIFT * shorter,
+                scale_range=SCALE,
+                mode=("bilinear", "nearest"),
+                padding_mode="zeros",
+            ),
+            RandAdjustContrastd(image, prob=0.5, gamma=(0.7, 1.4)),
+            RandGaussianSmoothd(image, prob=0.15, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0)),
+            RandGaussianNoised(image, prob=0.3, std=0.03),
+        ]
+    )

@@ -1,0 +1,43 @@
+"""How far a run may go, and how its weights move: budget, learning rate, optimiser."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+WARM_UP = 0.1
+"""Share of the budget in which the learning rate climbs to its full height."""
+FLOOR = 0.01
+"""Share of the full learning rate that is left when the budget ends."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps, seconds, or both: whichever ends first."""
+
+    steps: int | None
+    seconds: float | None
+
+    def spent(self, steps: int, seconds: float) -> float:
+        """Share of the budget that is gone, from 0 (start) to 1 (end)."""
+        by_steps = steps / self.steps if self.steps else 0.0
+        by_seconds = seconds / self.seconds if self.seconds else 0.0
+        return min(max(by_steps, by_seconds), 1.0)
+
+
+def rate_factor(spent: float) -> float:
+    """The learning rate's share of its full height: linear warm-up, then half a cosine down to `FLOOR`."""
+    if spent < WARM_UP:
+        return (spent + FLOOR) / (WARM_UP + FLOOR)
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (spent - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW; weights of convolutions decay, biases and batch norm do not."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    free = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate)
