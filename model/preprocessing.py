@@ -29,26 +29,26 @@ class PreprocessingSettings:
     Attributes:
         size: longer side of the content on the canvas, in pixels.
         crop: whether borders without content are cut off.
-        dark_percentile: percentile of the content's grey values that becomes black, in percent.
-        bright_percentile: percentile that becomes white, in percent.
+        dark_percentile: percentile of the content's grey values at the dark end of the range, in percent.
+        bright_percentile: percentile at the bright end, in percent; what lies beyond is squeezed, not cut.
         clip_limit: CLAHE's clip limit, in multiples of a flat histogram's height; 0 switches CLAHE off.
-        tiles: CLAHE's tiles along the longer side.
+        tile: side of CLAHE's tiles, in canvas pixels.
         version: of the steps in this module; weights of another version are refused.
     """
 
     size: int = 600
     crop: bool = True
-    dark_percentile: float = 0.5
-    bright_percentile: float = 99.5
+    dark_percentile: float = 1.0
+    bright_percentile: float = 98.0
     clip_limit: float = 2.0
-    tiles: int = 8
+    tile: int = 75
     version: int = VERSION
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise PreprocessingError(f"Preprocessing version {self.version} is not known, only {VERSION} is.")
-        if self.size < 1 or self.tiles < 1 or self.clip_limit < 0:
-            raise PreprocessingError("Size and tiles must be at least 1, the clip limit at least 0.")
+        if self.size < 1 or self.tile < 1 or self.clip_limit < 0:
+            raise PreprocessingError("Size and tile must be at least 1, the clip limit at least 0.")
         if not 0 <= self.dark_percentile < self.bright_percentile <= 100:
             raise PreprocessingError("The percentiles must rise from dark to bright, between 0 and 100.")
 
@@ -88,7 +88,7 @@ def preprocess(
         resized(content, frame.scaled),
         percentiles=(settings.dark_percentile, settings.bright_percentile),
         clip_limit=settings.clip_limit,
-        tiles=settings.tiles,
+        tile=settings.tile,
     )
     canvas = np.zeros(frame.canvas, np.uint8)
     canvas[: frame.scaled[0], : frame.scaled[1]] = grey
