@@ -1,0 +1,12 @@
+#!/bin/sh
+# Make the two databases of docker-compose.yml, each with an owner of its own. PostgreSQL's image runs this
+# once, when its volume is empty; POSTGRES_USER (postgres) and POSTGRES_PASSWORD come from there.
+set -eu
+
+for name in label_studio dsal; do
+  psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
+    --set name="$name" --set password="$POSTGRES_PASSWORD" <<'SQL'
+CREATE ROLE :"name" LOGIN PASSWORD :'password';
+CREATE DATABASE :"name" OWNER :"name";
+SQL
+done

@@ -1,0 +1,39 @@
+"""Write the README's settings table from `ml_backend.settings`: `.venv/bin/python scripts/settings_table.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ml_backend.settings import Settings
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+START, END = "<!-- settings: scripts/settings_table.py writes this -->", "<!-- end of settings -->"
+
+
+def default_of(name: str) -> str:
+    """The default of one field as one would write it into the environment; empty where there is none."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    return "" if default is None else str(default)
+
+
+def table() -> str:
+    """The Markdown table: variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = default_of(name)
+        rows.append(f"| `{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |")
+    return "\n".join(rows)
+
+
+def filled(readme: str) -> str:
+    """The README's text with the table between the two marks replaced by the present one."""
+    before, rest = readme.split(START)
+    return f"{before}{START}\n{table()}\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
