@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 CHANNELS = 4
 MAX_PIXELS = 100_000_000
 
-_HEADER_BITS = 32 + 5 + 4 * 4
+_FIELD_BITS = (32, 5, 4, 4, 4, 4)
+_HEADER_BITS = sum(_FIELD_BITS)
 _WORD_SIZE = 8
 _LENGTH_SIZES = (3, 4, 8, 16)
+_LONGEST_OF_KIND = (8, 16, 256)
 _LONGEST_RUN = 1 << _LENGTH_SIZES[-1]
 _LONGEST_RECORD = 3 + 16 + _WORD_SIZE
 _BLOCK = 1 << 15
@@ -42,18 +44,35 @@ def encode(mask: NDArray[np.uint8]) -> list[int]:
     Raises:
         RleError: the mask is not two-dimensional uint8, is empty, or has 2³⁰ pixels or more.
     """
-    if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise RleError(f"A mask to encode must be (H, W) uint8, not {mask.shape} {mask.dtype}.")
-    if not 0 < mask.size < 1 << 30:
-        raise RleError(f"A mask to encode must have 1 to 2^30 - 1 pixels, not {mask.size}.")
-    alphas, lengths = _split_long(*_boundaries(mask.ravel()))
-    kinds = np.searchsorted(np.array([8, 16, 256]), lengths)
+    return encode_runs(runs_of(mask))
+
+
+def encode_runs(runs: Runs) -> list[int]:
+    """Encode a mask given as runs, as :func:`encode` does; neighbours of equal alpha are joined."""
+    alphas, lengths = _split_long(*_join(runs))
+    kinds = np.searchsorted(_LONGEST_OF_KIND, lengths)
     # A run longer than 65 536 values leaves a tail that keeps the long form, however short: the SDK does so.
     kinds[1:][(lengths[:-1] == _LONGEST_RUN) & (alphas[1:] == alphas[:-1])] = 3
     sizes = np.array(_LENGTH_SIZES, dtype=np.int64)[kinds]
     codes = ((4 + kinds) << sizes | (lengths - 1)) << _WORD_SIZE | alphas
-    header = _pack_header(mask.size * CHANNELS)
-    return _pack(np.r_[header[0], codes], np.r_[header[1], 3 + sizes + _WORD_SIZE])
+    count = int(runs.lengths.sum()) * CHANNELS
+    fields = [count, _WORD_SIZE - 1, *(size - 1 for size in _LENGTH_SIZES)]
+    return _pack(np.r_[fields, codes], np.r_[_FIELD_BITS, 3 + sizes + _WORD_SIZE])
+
+
+def runs_of(mask: NDArray[np.uint8]) -> Runs:
+    """Find the runs of an (H, W) uint8 array, each as long as it can be.
+
+    Raises:
+        RleError: the array is not two-dimensional uint8, is empty, or has 2³⁰ pixels or more.
+    """
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise RleError(f"A mask to encode must be (H, W) uint8, not {mask.shape} {mask.dtype}.")
+    if not 0 < mask.size < 1 << 30:
+        raise RleError(f"A mask to encode must have 1 to 2^30 - 1 pixels, not {mask.size}.")
+    flat = mask.ravel()
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
+    return Runs(flat[ends], np.diff(ends, prepend=-1))
 
 
 def decode(
@@ -97,10 +116,10 @@ def decode_runs(
     return Runs(values[: last + 1][seen], lengths[seen])
 
 
-def _boundaries(flat: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _join(runs: Runs) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The alpha and the length in values of each maximal run."""
-    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
-    return flat[ends], np.diff(ends, prepend=-1) * CHANNELS
+    last = np.append(np.flatnonzero(runs.alphas[1:] != runs.alphas[:-1]), len(runs.alphas) - 1)
+    return runs.alphas[last], np.diff(np.cumsum(runs.lengths)[last], prepend=0) * CHANNELS
 
 
 def _split_long(
@@ -114,11 +133,6 @@ def _split_long(
     cut = np.full(int(pieces.sum()), _LONGEST_RUN, dtype=np.int64)
     cut[tails] = lengths - (pieces - 1) * _LONGEST_RUN
     return np.repeat(alphas, pieces), cut
-
-
-def _pack_header(count: int) -> tuple[list[int], list[int]]:
-    fields = [count, _WORD_SIZE - 1, *(size - 1 for size in _LENGTH_SIZES)]
-    return fields, [32, 5, 4, 4, 4, 4]
 
 
 def _pack(codes: NDArray[np.int64], bits: NDArray[np.int64]) -> list[int]:
