@@ -1,0 +1,218 @@
+"""The 19 labelled bones: their numbers, proportions and outlines, in lengths of the third metacarpal.
+
+Proportions are means of nine real hands (see docs/phantom.md). A bone's own frame has `t` along its axis (0 at the
+base, 1 at the distal end, as shares of its length) and `w` across it; outlines are polygons of (w, t) in lengths
+of the third metacarpal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+
+
+class Kind(Enum):
+    """Bones of one kind share their shape and their growth."""
+
+    THUMB_METACARPAL = auto()
+    METACARPAL = auto()
+    THUMB_PROXIMAL = auto()
+    PROXIMAL = auto()
+    MIDDLE = auto()
+    THUMB_DISTAL = auto()
+    DISTAL = auto()
+
+
+@dataclass(frozen=True)
+class Bone:
+    """One labelled bone: number 1..19, ray 1 (thumb) .. 5, kind, length, and width relative to its kind."""
+
+    number: int
+    ray: int
+    kind: Kind
+    length: float
+    stoutness: float = 1.0
+
+
+BONES: tuple[Bone, ...] = (
+    Bone(1, 1, Kind.THUMB_METACARPAL, 0.687),
+    Bone(2, 2, Kind.METACARPAL, 1.052, 0.95),
+    Bone(3, 3, Kind.METACARPAL, 1.0, 1.0),
+    Bone(4, 4, Kind.METACARPAL, 0.893, 0.96),
+    Bone(5, 5, Kind.METACARPAL, 0.816, 1.2),
+    Bone(6, 1, Kind.THUMB_PROXIMAL, 0.484),
+    Bone(7, 2, Kind.PROXIMAL, 0.643, 1.03),
+    Bone(8, 3, Kind.PROXIMAL, 0.711, 0.97),
+    Bone(9, 4, Kind.PROXIMAL, 0.662, 0.96),
+    Bone(10, 5, Kind.PROXIMAL, 0.527, 1.04),
+    Bone(11, 2, Kind.MIDDLE, 0.357, 1.04),
+    Bone(12, 3, Kind.MIDDLE, 0.439, 0.94),
+    Bone(13, 4, Kind.MIDDLE, 0.417, 0.94),
+    Bone(14, 5, Kind.MIDDLE, 0.292, 1.08),
+    Bone(15, 1, Kind.THUMB_DISTAL, 0.344),
+    Bone(16, 2, Kind.DISTAL, 0.254, 1.04),
+    Bone(17, 3, Kind.DISTAL, 0.277, 1.02),
+    Bone(18, 4, Kind.DISTAL, 0.283, 0.98),
+    Bone(19, 5, Kind.DISTAL, 0.247, 0.96),
+)
+
+# Where along the bone the widths of _WIDTHS were taken.
+_STATIONS = (0.03, 0.11, 0.19, 0.265, 0.345, 0.42, 0.5, 0.58, 0.655, 0.735, 0.81, 0.89, 0.97)
+
+# Full width over length at those stations: an infant's bone, an adult's bone.
+_WIDTHS: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    Kind.THUMB_METACARPAL: (
+        (0.34, 0.38, 0.38, 0.365, 0.345, 0.33, 0.326, 0.328, 0.343, 0.374, 0.392, 0.37, 0.29),
+        (0.29, 0.32, 0.31, 0.275, 0.25, 0.237, 0.232, 0.237, 0.252, 0.285, 0.318, 0.325, 0.25),
+    ),
+    Kind.METACARPAL: (
+        (0.19, 0.22, 0.205, 0.184, 0.165, 0.155, 0.155, 0.166, 0.182, 0.2, 0.215, 0.2, 0.15),
+        (0.185, 0.207, 0.187, 0.15, 0.128, 0.119, 0.12, 0.128, 0.145, 0.172, 0.204, 0.212, 0.172),
+    ),
+    Kind.THUMB_PROXIMAL: (
+        (0.4, 0.45, 0.448, 0.413, 0.381, 0.353, 0.338, 0.333, 0.342, 0.37, 0.393, 0.375, 0.27),
+        (0.42, 0.45, 0.4, 0.355, 0.31, 0.285, 0.268, 0.26, 0.264, 0.292, 0.343, 0.352, 0.29),
+    ),
+    Kind.PROXIMAL: (
+        (0.34, 0.375, 0.36, 0.326, 0.295, 0.275, 0.263, 0.263, 0.27, 0.285, 0.295, 0.28, 0.21),
+        (0.355, 0.38, 0.33, 0.28, 0.243, 0.226, 0.215, 0.21, 0.216, 0.228, 0.254, 0.27, 0.23),
+    ),
+    Kind.MIDDLE: (
+        (0.47, 0.54, 0.545, 0.515, 0.47, 0.437, 0.415, 0.403, 0.41, 0.425, 0.43, 0.4, 0.29),
+        (0.42, 0.475, 0.455, 0.42, 0.38, 0.35, 0.33, 0.32, 0.318, 0.332, 0.365, 0.385, 0.32),
+    ),
+    Kind.THUMB_DISTAL: (
+        (0.36, 0.42, 0.43, 0.42, 0.4, 0.369, 0.345, 0.32, 0.305, 0.3, 0.29, 0.26, 0.18),
+        (0.4, 0.485, 0.435, 0.38, 0.34, 0.3, 0.275, 0.265, 0.265, 0.275, 0.28, 0.26, 0.18),
+    ),
+    Kind.DISTAL: (
+        (0.41, 0.46, 0.47, 0.455, 0.42, 0.38, 0.352, 0.335, 0.33, 0.335, 0.34, 0.32, 0.22),
+        (0.43, 0.52, 0.475, 0.42, 0.365, 0.315, 0.295, 0.285, 0.3, 0.335, 0.36, 0.35, 0.235),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a bone's two ends are shaped: height of the rounding as a share of the end's half width (`base`, `head`),
+    how square it is (superellipse exponent), and how far the joint surface is hollow in its middle (negative) or
+    domed (positive), in half widths."""
+
+    base: float
+    head: float
+    square_base: float
+    square_head: float
+    hollow_base: float
+    hollow_head: float
+
+
+_ENDS: dict[Kind, Ends] = {
+    Kind.THUMB_METACARPAL: Ends(0.35, 0.65, 2.6, 2.2, -0.1, 0.0),
+    Kind.METACARPAL: Ends(0.4, 0.9, 3.0, 2.2, -0.05, 0.0),
+    Kind.THUMB_PROXIMAL: Ends(0.3, 0.55, 2.4, 2.6, -0.12, -0.12),
+    Kind.PROXIMAL: Ends(0.3, 0.6, 2.4, 2.6, -0.12, -0.16),
+    Kind.MIDDLE: Ends(0.28, 0.5, 2.4, 2.6, 0.03, -0.16),
+    Kind.THUMB_DISTAL: Ends(0.28, 1.2, 2.4, 2.0, 0.04, 0.0),
+    Kind.DISTAL: Ends(0.28, 0.9, 2.4, 2.2, 0.04, 0.0),
+}
+
+
+def distal_epiphysis(kind: Kind) -> bool:
+    """Metacarpals 2 to 5 grow at the head; the thumb's metacarpal and all phalanges grow at the base."""
+    return kind is Kind.METACARPAL
+
+
+def epiphysis_height(kind: Kind) -> float:
+    """Height of the ossified epiphysis as a share of the bone's length."""
+    heights = {
+        Kind.METACARPAL: 0.15,
+        Kind.THUMB_METACARPAL: 0.11,
+        Kind.PROXIMAL: 0.085,
+        Kind.THUMB_PROXIMAL: 0.1,
+    }
+    return heights.get(kind, 0.115)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Shape of one person's bone: half widths left and right of the axis along `t`, its bow, its ends."""
+
+    t: Points
+    left: Points
+    right: Points
+    bow: float
+    length: float
+    ends: Ends
+
+    def half_width(self, t: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Mean half width at the shares `t` of the length."""
+        return np.interp(t, self.t, 0.5 * (self.left + self.right))
+
+    def middle(self, t: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Across position of the axis at `t`, from the bow and from unequal sides."""
+        bowed = self.bow * self.length * np.sin(np.pi * np.clip(t, 0.0, 1.0))
+        return bowed + np.interp(t, self.t, 0.5 * (self.right - self.left))
+
+    def outline(self, start: float = 0.0, stop: float = 1.0, width: float = 1.0) -> Points:
+        """Closed polygon (N, 2) of (w, along) of the part between the shares `start` and `stop`, `width` times wide.
+
+        A cut end (start > 0 or stop < 1) is nearly flat, as a metaphysis is.
+        """
+        along = start + (stop - start) * 0.5 * (1.0 - np.cos(np.linspace(0.0, np.pi, 61)))
+        bottom = float(self.half_width(np.array(start + 0.1 * (stop - start)))) * width / self.length
+        top = float(self.half_width(np.array(stop - 0.1 * (stop - start)))) * width / self.length
+        ends = self.ends
+        base, square_base, hollow_base = (
+            (ends.base, ends.square_base, ends.hollow_base) if start == 0.0 else (0.22, 2.6, 0.06)
+        )
+        head, square_head, hollow_head = (
+            (ends.head, ends.square_head, ends.hollow_head) if stop == 1.0 else (0.22, 2.6, 0.06)
+        )
+        room = 0.5 * (stop - start)
+        cap = _cap((along - start) / min(room, base * bottom), square_base)
+        cap = cap * _cap((stop - along) / min(room, head * top), square_head)
+        sides = []
+        for half, sign in ((self.left, -1.0), (self.right, 1.0)):
+            w = np.interp(along, self.t, half) * width * cap
+            shift = hollow_head * top * _near((stop - along) / top) * (1.0 - (w / (top * self.length)) ** 2)
+            shift = shift - hollow_base * bottom * _near((along - start) / bottom) * (
+                1.0 - (w / (bottom * self.length)) ** 2
+            )
+            bowed = self.bow * self.length * np.sin(np.pi * np.clip(along, 0.0, 1.0))
+            sides.append(np.stack([bowed + sign * w, (along + shift) * self.length], axis=1))
+        return np.concatenate([sides[1], sides[0][::-1]])
+
+
+def _cap(distance: Points, exponent: float) -> Points:
+    """Superelliptic rounding: 0 at the end itself, 1 from one rounding height on."""
+    inside = np.clip(1.0 - distance, 0.0, 1.0)
+    return np.asarray((1.0 - inside**exponent) ** (1.0 / exponent))
+
+
+def _near(distance: Points) -> Points:
+    """1 at an end, fading to 0 within half an end's width."""
+    return np.clip(1.0 - 2.0 * distance, 0.0, 1.0)
+
+
+def shape(bone: Bone, adulthood: float, rng: np.random.Generator) -> Profile:
+    """One person's version of `bone`; `adulthood` in [0, 1] goes from an infant's proportions to an adult's."""
+    child, adult = (np.array(widths) for widths in _WIDTHS[bone.kind])
+    t = np.linspace(0.0, 1.0, 81)
+    widths = _smooth(t, (1.0 - adulthood) * child + adulthood * adult)
+    length = bone.length * float(np.clip(rng.normal(1.0, 0.02), 0.94, 1.06))
+    half = 0.5 * bone.length * bone.stoutness * widths * rng.normal(1.0, 0.025)
+    tilt = rng.normal(0.0, 0.02) * np.cos(2.0 * np.pi * t + rng.uniform(0.0, 2.0 * np.pi))
+    bow = rng.normal(0.0, 0.006) + (0.012 if bone.kind is Kind.THUMB_METACARPAL else 0.0)
+    return Profile(t, half * (1.0 + tilt), half * (1.0 - tilt), bow, length, _ENDS[bone.kind])
+
+
+def _smooth(t: Points, widths: Points) -> Points:
+    """Widths at `t` from the values at _STATIONS, without the corners of linear interpolation."""
+    dense = np.interp(t, _STATIONS, widths)
+    kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
+    return np.convolve(np.pad(dense, 2, mode="edge"), kernel, mode="valid")
