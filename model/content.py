@@ -11,7 +11,7 @@ from model.frame import resized
 Box = tuple[int, int, int, int]
 
 LOOKED_AT = 256
-"""Longer side, in pixels, of the reduced copy on which borders are looked for."""
+"""Longer side, in pixels, of the small copy on which borders are looked for."""
 
 FLAT = 0.1
 """A border line is empty while its grey values span less than this share of an ordinary line's span."""
@@ -30,7 +30,8 @@ def content_box(image: NDArray[np.uint8 | np.uint16]) -> Box:
     for a bone that crosses a line would show in it. Where nothing stands out, where the rest would be
     small, or where the image is a few pixels wide, the box is the whole image.
     """
-    whole = (0, 0, *image.shape)
+    height, width = image.shape
+    whole = (0, 0, height, width)
     if min(image.shape) < 16:
         return whole
     top, bottom, left, right = _content_edges(_reduced(image))
@@ -44,8 +45,8 @@ def content_box(image: NDArray[np.uint8 | np.uint16]) -> Box:
 def _reduced(image: NDArray[np.uint8 | np.uint16]) -> NDArray[np.float32]:
     factor = min(1.0, LOOKED_AT / max(image.shape))
     size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
-    smooth: NDArray[np.float32] = cv2.GaussianBlur(resized(image, size).astype(np.float32), (3, 3), 0)
-    return smooth
+    small = resized(image, size).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
 
 
 def _content_edges(pixels: NDArray[np.float32]) -> tuple[float, float, float, float]:

@@ -1,0 +1,263 @@
+"""Bytes of every format become the same upright grey pixels, or one clear sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from model.images import ImageError, decode_image, image_size
+
+GREY = (np.arange(20 * 40).reshape(20, 40) % 251).astype(np.uint8)
+DEEP = GREY.astype(np.uint16) * 257 + 3
+
+
+def encoded(image: Image.Image | np.ndarray, form: str = "PNG", **options: object) -> bytes:
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    return tags.tobytes()
+
+
+def upright(orientation: int) -> np.ndarray:
+    """What Pillow's independent implementation makes of the stored pixels."""
+    operation = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    image = Image.fromarray(GREY)
+    return np.asarray(image.transpose(operation[orientation]) if orientation in operation else image)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
+def test_lossless_formats_keep_grey_values(form: str, mode: str) -> None:
+    if (form, mode) == ("GIF", "RGBA"):
+        pytest.skip("Pillow's GIF writer loses grey levels of RGBA")
+    stored = Image.fromarray(GREY)
+    stored = stored.convert("RGB").quantize(256) if mode == "P" else stored.convert(mode)
+    pixels = decode_image(encoded(stored, form))
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, np.asarray(stored.convert("L")))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_lossy_formats_come_close(form: str, mode: str) -> None:
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+    pixels = decode_image(encoded(Image.fromarray(ramp).convert(mode), form, quality=95))
+    assert np.abs(pixels.astype(int) - ramp).max() <= 6
+
+
+def test_colour_becomes_itu_luma() -> None:
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    assert decode_image(encoded(colours)).tolist() == [[76, 150, 29]]
+
+
+def test_cmyk_jpeg() -> None:
+    pixels = decode_image(encoded(Image.new("CMYK", (16, 16), (0, 0, 0, 128)), "JPEG", quality=95))
+    assert np.abs(pixels.astype(int) - 127).max() <= 3
+
+
+def test_transparency_is_laid_over_black() -> None:
+    half = Image.new("RGBA", (3, 2), (200, 200, 200, 128))
+    assert set(np.unique(decode_image(encoded(half)))) <= {100, 101}
+    assert decode_image(encoded(Image.new("LA", (3, 2), (200, 0)))).max() == 0
+    hidden = encoded(Image.new("P", (3, 2), 0), transparency=0)
+    assert decode_image(hidden).max() == 0
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_exact(form: str) -> None:
+    pixels = decode_image(encoded(DEEP, form))
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, DEEP)
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff"])
+def test_sixteen_bit_colour_keeps_its_depth(extension: str) -> None:
+    faint = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    data = cv2.imencode(extension, np.dstack([faint] * 3))[1].tobytes()
+    np.testing.assert_array_equal(decode_image(data), faint)
+
+
+def test_sixteen_bit_alpha_is_laid_over_black() -> None:
+    opaque = np.full((4, 5), 65535, np.uint16)
+    data = cv2.imencode(".png", np.dstack([opaque, opaque, opaque, opaque // 2]))[1].tobytes()
+    assert set(np.unique(decode_image(data))) == {32767}
+
+
+def test_white_is_zero_tiff_is_inverted() -> None:
+    stored = encoded(DEEP, "TIFF", tiffinfo={262: 0})
+    np.testing.assert_array_equal(decode_image(stored), 65535 - DEEP)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG"])
+def test_orientation_is_applied(form: str, orientation: int) -> None:
+    options: dict[str, object] = {"exif": exif(orientation)}
+    if form == "JPEG":
+        options["quality"] = 100
+    data = encoded(GREY, form, **options)
+    expected = upright(orientation)
+    pixels = decode_image(data)
+    assert pixels.shape == image_size(data) == expected.shape
+    assert pixels.flags.c_contiguous
+    assert np.abs(pixels.astype(int) - expected).max() <= (3 if form == "JPEG" else 0)
+
+
+def deep_colour_tiff(pixels: np.ndarray, orientation: int) -> bytes:
+    """An uncompressed TIFF of (H, W, 3) uint16, which neither library writes with an orientation."""
+    height, width = pixels.shape[:2]
+    body = pixels.astype("<u2").tobytes()
+    bits = 8 + len(body)
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (274, 3, 1, orientation),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, 1, len(body)),
+        (284, 3, 1, 1),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    header = struct.pack("<2sHI", b"II", 42, bits + 6)
+    return header + body + struct.pack("<3H", 16, 16, 16) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_sixteen_bit_colour_tiff(orientation: int) -> None:
+    data = deep_colour_tiff(np.dstack([GREY.astype(np.uint16)] * 3), orientation)
+    expected = upright(orientation)
+    assert image_size(data) == expected.shape
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def test_orientation_of_sixteen_bit_colour_png() -> None:
+    shallow = encoded(GREY, exif=exif(6))
+    start = shallow.index(b"eXIf") - 4
+    chunk = shallow[start : start + 12 + struct.unpack(">I", shallow[start : start + 4])[0]]
+    data = cv2.imencode(".png", np.dstack([GREY.astype(np.uint16)] * 3))[1].tobytes()
+    data = data[:33] + chunk + data[33:]
+    assert image_size(data) == (40, 20)
+    np.testing.assert_array_equal(decode_image(data), upright(6))
+
+
+def test_orientation_that_browsers_ignore_is_ignored() -> None:
+    turned = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    in_front = encoded(GREY, exif=exif(6))
+    start = in_front.index(b"eXIf") - 4
+    chunk = in_front[start : start + 12 + struct.unpack(">I", in_front[start : start + 4])[0]]
+    behind = in_front.replace(chunk, b"")
+    behind = behind[:-12] + chunk + behind[-12:]
+    for data in (encoded(GREY, "JPEG", xmp=turned), encoded(GREY, "WEBP", exif=exif(6)), behind):
+        assert decode_image(data).shape == image_size(data) == (20, 40)
+
+
+def test_first_frame_of_animations() -> None:
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    for form in ("GIF", "TIFF"):
+        data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+        np.testing.assert_array_equal(decode_image(data), GREY)
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header promises any size, with next to no data behind it."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(11_000, 10_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_bombs_are_refused_by_their_header(size: tuple[int, int]) -> None:
+    for read in (decode_image, image_size):
+        with pytest.raises(ImageError, match="pixels"):
+            read(png_of_size(*size))
+
+
+def test_limit_is_the_callers() -> None:
+    assert decode_image(encoded(GREY), max_pixels=800).shape == (20, 40)
+    with pytest.raises(ImageError, match="40×20 pixels, more than the 799 allowed"):
+        decode_image(encoded(GREY), max_pixels=799)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\x89PNG"]
+)
+def test_what_is_no_image_is_said_to_be_none(data: bytes) -> None:
+    for read in (decode_image, image_size):
+        with pytest.raises(ImageError, match=r"not an image|damaged"):
+            read(data)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"])
+def test_truncated_files_are_refused(form: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    data = encoded(noise, form)
+    with pytest.raises(ImageError, match=r"damaged or cut short|not an image") as caught:
+        decode_image(data[: len(data) // 2])
+    assert "\n" not in str(caught.value)
+
+
+def test_thirty_two_bit_pixels_are_refused() -> None:
+    with pytest.raises(ImageError, match="convert it to 8 or 16 bits"):
+        decode_image(encoded(GREY.astype(np.float32), "TIFF"))
+
+
+SAMPLES = [
+    encoded(GREY, form, **options)
+    for form, options in [
+        ("PNG", {"exif": exif(6)}),
+        ("JPEG", {"exif": exif(6)}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+    ]
+] + [cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(SAMPLES), st.data())
+def test_damage_gives_pixels_or_an_image_error(sample: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(sample) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        size = image_size(bytes(damaged), max_pixels=100_000)
+        pixels = decode_image(bytes(damaged), max_pixels=100_000)
+    except ImageError:
+        return
+    assert pixels.shape == size
