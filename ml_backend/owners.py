@@ -1,0 +1,69 @@
+"""Who holds a lease: a process named so that any other process can tell whether it is surely dead."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One process: host, pid namespace, pid, and its start in clock ticks since boot.
+
+    A pid alone may be given again, and means something else in another container; the start time and the
+    namespace settle both.
+    """
+
+    host: str
+    namespace: str
+    pid: int
+    started: int
+
+    def __str__(self) -> str:
+        return f"{self.host}_{self.namespace}_{self.pid}_{self.started}"
+
+    @classmethod
+    def current(cls) -> Owner:
+        """This process."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), _namespace(), pid, start_ticks(pid) or 0)
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        """The owner that `str` wrote, or None for any other text."""
+        parts = text.rsplit("_", 3)
+        if len(parts) != 4 or not (parts[2].isdigit() and parts[3].isdigit()):
+            return None
+        return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
+
+    def surely_dead(self) -> bool:
+        """True only where it can be known: same host, same pid namespace, and no such process any more."""
+        if self.host != socket.gethostname() or self.namespace != _namespace():
+            return False
+        return start_ticks(self.pid) != self.started
+
+
+def surely_dead(text: str) -> bool:
+    """Whether the owner written as `text` is known to be dead; False where it cannot be known."""
+    owner = Owner.parse(text)
+    return owner is not None and owner.surely_dead()
+
+
+def _namespace() -> str:
+    link = str((PROC / "self/ns/pid").readlink())
+    return link.removeprefix("pid:[").removesuffix("]")
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start of a process in clock ticks since boot; None for a process that is gone or a zombie."""
+    try:
+        stat = (PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name stands in brackets and may hold spaces and brackets itself.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])

@@ -1,0 +1,182 @@
+"""The jobs: which there are, and how a wish for one that is already waiting becomes no second job."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import redis
+from rq import Queue, Retry
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.registry import ScheduledJobRegistry
+from rq.serializers import JSONSerializer
+
+from ml_backend.embedded_redis import EmbeddedRedis
+from ml_backend.settings import Settings
+
+QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
+QUEUES = (QUICK, SCORE, TRAIN)
+"""Queue names, the most urgent first."""
+
+RETRY_SECONDS = (10, 60, 300)
+FAILED_SECONDS = 7 * 24 * 3600
+ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A kind of job: its function, its queue, its time limit in seconds.
+
+    `repeats` tells whether a wish that comes while such a job runs needs another one after it; jobs that read all
+    that there is to do only when they start need it.
+    """
+
+    function: str
+    queue: str
+    timeout: int
+    repeats: bool
+
+
+START = JobKind("ml_backend.jobs.start.run_start", QUICK, 3600, repeats=True)
+SCORE_NEW = JobKind("ml_backend.jobs.score.run_score_new", QUICK, 4 * 3600, repeats=True)
+PUBLISH = JobKind("ml_backend.jobs.publish.run_publish", QUICK, 3600, repeats=False)
+SCORE_CHUNK = JobKind("ml_backend.jobs.score.run_score_chunk", SCORE, 2 * 3600, repeats=False)
+TRAINING = JobKind("ml_backend.jobs.train.run_training", TRAIN, 24 * 3600, repeats=True)
+
+
+def connect_redis(settings: Settings) -> redis.Redis:
+    """A client of REDIS_URL, or of the embedded server, which stays up as long as any process has a client.
+
+    Raises `redis.exceptions.ConnectionError` where REDIS_URL does not answer, `EmbeddedRedisError` where the
+    embedded server does not start.
+    """
+    if settings.redis_url:
+        client = redis.Redis.from_url(settings.redis_url, health_check_interval=30, socket_connect_timeout=5)
+        client.ping()
+        return client
+    server = EmbeddedRedis(settings.redis_dir)
+    client = redis.Redis(unix_socket_path=str(server.socket))
+    weakref.finalize(client, server.leave)
+    return client
+
+
+class JobQueues:
+    """The way to ask for jobs; asking for one that already waits changes nothing.
+
+    Jobs carry ids only, as JSON: what is to be done stands in the database and in Label Studio, so that a lost
+    Redis loses no work.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Use the queues behind `client`."""
+        self.redis = client
+        self._queues = {name: Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES}
+
+    def all(self) -> list[Queue]:
+        """RQ's queues, the most urgent first."""
+        return list(self._queues.values())
+
+    def request_training(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Ask for a training, at once or `delay` seconds from now; True if this makes a new job.
+
+        A wish with a delay pushes back a training that waits for its time, a wish without one lets it begin.
+        """
+        return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
+
+    def request_start(self, project_id: int) -> bool:
+        """Ask for the project's first ordering; True if this makes a new job."""
+        return self._request(START, f"start-{project_id}", {"project_id": project_id})
+
+    def request_score_new(self, project_id: int) -> bool:
+        """Ask for scores of the tasks that the published version has not scored; True if this makes a new job."""
+        return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
+
+    def request_score_chunk(self, version_id: int, chunk: int) -> bool:
+        """Ask for the scores of one chunk; True if this makes a new job."""
+        arguments = {"version_id": version_id, "chunk": chunk}
+        return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
+
+    def request_publish(self, version_id: int) -> bool:
+        """Ask to publish a version; True if this makes a new job."""
+        return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
+
+    def depths(self) -> dict[str, int]:
+        """Number of waiting jobs of each queue, those that wait for their time included."""
+        return {
+            name: len(queue) + ScheduledJobRegistry(queue=queue).get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
+    def failed(self) -> dict[str, int]:
+        """Number of jobs of each queue that failed for good."""
+        return {
+            name: queue.failed_job_registry.get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
+    def _request(
+        self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
+    ) -> bool:
+        """Make the job unless one of the same name waits; True if made.
+
+        A running job keeps its name, so the next one after it is called `name-again-1`, and so on.
+        """
+        queue = self._queues[kind.queue]
+        slot = 0
+        while True:
+            job_id = name if slot == 0 else f"{name}-again-{slot}"
+            status = self._status(job_id)
+            if status is None:
+                if self._enqueue(queue, kind, job_id, arguments, delay):
+                    return True
+            elif status in ENDED:
+                self._forget(job_id)
+            elif status is JobStatus.STARTED and kind.repeats:
+                slot += 1
+            else:
+                if status is JobStatus.SCHEDULED:
+                    self._change_time(queue, job_id, delay)
+                return False
+
+    def _status(self, job_id: str) -> JobStatus | None:
+        status = self.redis.hget(Job.key_for(job_id), "status")
+        return None if status is None else JobStatus(status.decode())
+
+    def _enqueue(
+        self, queue: Queue, kind: JobKind, job_id: str, arguments: Mapping[str, int], delay: float | None
+    ) -> bool:
+        options = {
+            "kwargs": dict(arguments),
+            "job_id": job_id,
+            "unique": True,
+            "job_timeout": kind.timeout,
+            "result_ttl": 0,
+            "failure_ttl": FAILED_SECONDS,
+            "retry": Retry(max=len(RETRY_SECONDS), interval=list(RETRY_SECONDS)),
+        }
+        try:
+            if delay is None:
+                queue.enqueue(kind.function, **options)
+            else:
+                queue.enqueue_in(timedelta(seconds=delay), kind.function, **options)
+        except DuplicateJobError:
+            return False
+        return True
+
+    def _forget(self, job_id: str) -> None:
+        with suppress(NoSuchJobError):
+            Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer).delete()
+
+    def _change_time(self, queue: Queue, job_id: str, delay: float | None) -> None:
+        registry = ScheduledJobRegistry(queue=queue)
+        if delay is not None:
+            # Only later, and only while it still waits: the scheduler may be taking it this moment.
+            self.redis.zadd(registry.key, {job_id: int(time.time() + delay)}, xx=True, gt=True)
+            return
+        with suppress(InvalidJobOperation, NoSuchJobError):
+            registry.requeue(job_id)

@@ -1,0 +1,142 @@
+"""Every setting of the service, read from the environment once, at the edge, and passed on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0.0)]
+
+
+class Settings(BaseSettings):
+    """The service's settings; each field is read from the environment variable of its name in capitals.
+
+    An empty variable counts as absent, as compose files pass unset variables on as empty strings.
+    `pydantic.ValidationError` names the variable and what is wrong with it.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    label_studio_url: str = Field(
+        "http://localhost:8080", description="Address of Label Studio as seen from here."
+    )
+    label_studio_api_key: SecretStr = Field(
+        SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
+    )
+    http_timeout: PositiveSeconds = Field(
+        30.0, description="Seconds that one request to Label Studio may take."
+    )
+
+    host: str = Field("0.0.0.0", description="Address on which the service listens.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        9090, description="Port on which the service listens."
+    )
+    workers: Positive = Field(1, description="Server processes.")
+    threads: Positive = Field(8, description="Threads of one server process.")
+    basic_auth_user: str = Field("", description="User name asked of callers; empty asks for none.")
+    basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password asked of callers.")
+    max_body_bytes: Positive = Field(256 * 2**20, description="Largest request body that is read.")
+    predict_seconds: PositiveSeconds = Field(60.0, description="Seconds that one call of /predict may take.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+
+    model_dir: Path = Field(
+        Path(".dsal"), description="Folder of all local data: database, weights, caches, Redis."
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in MODEL_DIR.")
+    redis_url: str = Field("", description="Redis URL; empty starts an embedded Redis in MODEL_DIR.")
+    store_url: str = Field("", description="fsspec URL of the weights; empty means a folder in MODEL_DIR.")
+
+    device: str = Field("auto", description="Torch device: auto, cpu, cuda, cuda:1.")
+    engine: Literal["auto", "torch", "openvino"] = Field("auto", description="Engine of inference.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Precision of training and inference."
+    )
+    seed: int = Field(0, description="Seed of the first ordering, of the split, and of training.")
+    network_width: Positive = Field(32, description="Channels of the network's first level.")
+    image_size: Positive = Field(
+        600, description="Longer side, in pixels, at which the network sees an image."
+    )
+    batch_size: Positive = Field(2, description="Images of one training step.")
+    train_steps: Positive | None = Field(None, description="Most steps of one training.")
+    train_seconds: PositiveSeconds | None = Field(600.0, description="Most seconds of one training.")
+    validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks kept for validation.")
+    loss_lower: Fraction = Field(0.1, description="Weight of the lower classifier's loss, equation (2).")
+    loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")
+    loss_final: Fraction = Field(0.6, description="Weight of the final classifier's loss, equation (2).")
+
+    retrain_every: Positive = Field(10, description="New or changed annotations that start a training.")
+    quiet_seconds: PositiveSeconds = Field(
+        120.0, description="Seconds after the last change that start a training."
+    )
+    publish_margin: Fraction = Field(
+        0.02, description="Validation Dice a new version may lose and still be published."
+    )
+    score_chunk: Positive = Field(20, description="Tasks scored by one job.")
+    keep_versions: Positive = Field(
+        5, description="Weights kept for each project besides the published ones."
+    )
+
+    max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched.")
+    max_image_pixels: Positive = Field(100_000_000, description="Largest image that is decoded.")
+    cache_bytes: Positive = Field(4 * 2**30, description="Size of the image cache.")
+
+    @field_validator("model_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_driver(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} and separator else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.train_steps is None and self.train_seconds is None:
+            raise ValueError("Set TRAIN_STEPS or TRAIN_SECONDS, so that a training ends.")
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
+            raise ValueError("Set BASIC_AUTH_USER and BASIC_AUTH_PASS together, or neither.")
+        return self
+
+    @property
+    def effective_database_url(self) -> str:
+        """DATABASE_URL, or SQLite in MODEL_DIR."""
+        return self.database_url or f"sqlite:///{self.model_dir / 'dsal.sqlite3'}"
+
+    @property
+    def effective_store_url(self) -> str:
+        """STORE_URL, or a folder in MODEL_DIR."""
+        return self.store_url or f"file://{self.model_dir / 'store'}"
+
+    @property
+    def redis_dir(self) -> Path:
+        """Where the embedded Redis keeps its socket and its append-only file."""
+        return self.model_dir / "redis"
+
+    @property
+    def weights_cache_dir(self) -> Path:
+        """Where versions fetched from the store lie unpacked."""
+        return self.model_dir / "cache" / "weights"
+
+    @property
+    def image_cache_dir(self) -> Path:
+        """Where fetched images lie."""
+        return self.model_dir / "cache" / "images"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where unfinished trainings keep their checkpoints."""
+        return self.model_dir / "checkpoints"
+
+    @property
+    def basic_auth(self) -> tuple[str, str] | None:
+        """User and password that callers must send, or None where none is asked."""
+        return (
+            (self.basic_auth_user, self.basic_auth_pass.get_secret_value()) if self.basic_auth_user else None
+        )

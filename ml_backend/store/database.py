@@ -1,0 +1,90 @@
+"""The database: one engine a process, short transactions, the schema brought up to date on start."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from ml_backend.store.migrate import upgrade
+
+BUSY_SECONDS = 10.0
+
+
+class DatabaseError(ValueError):
+    """The database cannot be used as configured."""
+
+
+class Database:
+    """The way to the tables.
+
+    `read` and `write` give a session for one short transaction. Writers of SQLite take its lock at the beginning,
+    as a transaction that starts by reading and then finds another writer cannot wait and would fail.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open `url` and bring its schema up to date; several processes may do so at once.
+
+        Raises `DatabaseError` for a URL that names no usable database.
+        """
+        try:
+            self.url = make_url(url)
+            self.engine = _sqlite_engine(url) if self.url.drivername == "sqlite" else _server_engine(url)
+        except ArgumentError as error:
+            raise DatabaseError(f"DATABASE_URL is not a database address: {error}.") from error
+        self._writer = self.engine.execution_options(dsal_write=True)
+        upgrade(self.engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that reads one consistent state; what it changes is not kept."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end of the block, or undone if the block raises."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def after_fork(self) -> None:
+        """Forget connections inherited from the parent process, leaving the parent's own untouched."""
+        self.engine.dispose(close=False)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _server_engine(url: str) -> Engine:
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+
+
+def _sqlite_engine(url: str) -> Engine:
+    path = make_url(url).database
+    if not path or path == ":memory:":
+        raise DatabaseError("DATABASE_URL must name a file, as several processes share the database.")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=16, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver would begin transactions by itself, late and as readers; `_begin_sqlite` does it instead.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("dsal_write", False)
+    connection.execute(text("BEGIN IMMEDIATE" if writes else "BEGIN"))

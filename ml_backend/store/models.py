@@ -1,0 +1,219 @@
+"""The tables: what the service must know after any of its processes has died."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, String, Text, TypeDecorator, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class ProjectState(StrEnum):
+    """What stands between a project and its first ordering."""
+
+    NEW = "new"
+    READY = "ready"
+
+
+class RunState(StrEnum):
+    """Life of one training; at most one run of a project is RUNNING."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class VersionState(StrEnum):
+    """Life of a version; `published` is the one that orders the tasks, `superseded` was it once."""
+
+    TRAINING = "training"
+    SCORING = "scoring"
+    PUBLISHED = "published"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class ScoreState(StrEnum):
+    """A score is computed after `pending`, being sent in `writing`, in Label Studio when `written`."""
+
+    PENDING = "pending"
+    WRITING = "writing"
+    WRITTEN = "written"
+
+
+class Part(StrEnum):
+    """Side of the fixed split on which a labelled task lies."""
+
+    TRAINING = "training"
+    VALIDATION = "validation"
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite forgets time zones, so it is given back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC before storing; a moment without a zone is a mistake of the caller."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("Store moments with a time zone.")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Read as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _enum(states: type[StrEnum]) -> Enum:
+    return Enum(
+        states, native_enum=False, length=16, values_callable=lambda kind: [item.value for item in kind]
+    )
+
+
+class Base(DeclarativeBase):
+    """Root of all tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
+        datetime: UtcDateTime,
+        ProjectState: _enum(ProjectState),
+        RunState: _enum(RunState),
+        VersionState: _enum(VersionState),
+        ScoreState: _enum(ScoreState),
+        Part: _enum(Part),
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[int]: JSON,
+    }
+
+
+class Project(Base):
+    """A Label Studio project; `id` is Label Studio's."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str | None] = mapped_column(Text)
+    label_config: Mapped[str] = mapped_column(Text, default="")
+    state: Mapped[ProjectState] = mapped_column(default=ProjectState.NEW)
+    seed: Mapped[int]
+    # No foreign key: versions refer to projects already, and SQLite cannot add one to close the circle.
+    published_version_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Version(Base):
+    """One set of weights, or, where `weights_hash` is None, the seeded random ordering of round 0."""
+
+    __tablename__ = "versions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    round: Mapped[int]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="SET NULL"))
+    weights_hash: Mapped[str | None] = mapped_column(String(64))
+    labels: Mapped[list[str]] = mapped_column(default=list)
+    state: Mapped[VersionState]
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    labels_used: Mapped[int] = mapped_column(default=0)
+    seconds_training: Mapped[float] = mapped_column(default=0.0)
+    seconds_scoring: Mapped[float] = mapped_column(default=0.0)
+    seconds_publishing: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    published_at: Mapped[datetime | None]
+
+
+class TrainingRun(Base):
+    """One training, and while it is running the lease on its project: an owner who must show signs of life."""
+
+    __tablename__ = "training_runs"
+    __table_args__ = (
+        Index(
+            "one_running_training",
+            "project_id",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    state: Mapped[RunState] = mapped_column(default=RunState.RUNNING)
+    owner: Mapped[str] = mapped_column(String(255))
+    heartbeat_at: Mapped[datetime] = mapped_column(default=now)
+    attempts: Mapped[int] = mapped_column(default=1)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    labels: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(Text, default="")
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="SET NULL"))
+
+
+class Event(Base):
+    """One webhook call: a hint that labels changed, never the labels themselves.
+
+    `changes` names what changed ("annotation:3", "task:5"), so that two edits of one annotation count once.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (Index("events_of_run", "project_id", "consumed_by_run"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    action: Mapped[str] = mapped_column(String(64))
+    task_ids: Mapped[list[int]] = mapped_column(default=list)
+    changes: Mapped[list[str]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    consumed_by_run: Mapped[int | None] = mapped_column(ForeignKey("training_runs.id", ondelete="SET NULL"))
+
+
+class Split(Base):
+    """The side of the split a labelled task was given; never changed once written."""
+
+    __tablename__ = "splits"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part: Mapped[Part]
+
+
+class LabelSeen(Base):
+    """An annotation as the last training saw it."""
+
+    __tablename__ = "labels_seen"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    annotation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task_id: Mapped[int] = mapped_column(index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+
+
+class Score(Base):
+    """The consistency of one task under one version, equation (3), and how far it got into Label Studio."""
+
+    __tablename__ = "scores"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    chunk: Mapped[int] = mapped_column(default=0)
+    l_dsc: Mapped[float | None]
+    m_dsc: Mapped[float | None]
+    score: Mapped[float | None]
+    blank: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[ScoreState] = mapped_column(default=ScoreState.PENDING)
+    error: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,38 @@
+"""Label Studio's projects as the service knows them."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ml_backend.store.models import Project
+
+
+def get(session: Session, project_id: int) -> Project | None:
+    """The project with Label Studio's id `project_id`, or None."""
+    return session.get(Project, project_id)
+
+
+def all_projects(session: Session) -> list[Project]:
+    """All projects, by id."""
+    return list(session.scalars(select(Project).order_by(Project.id)))
+
+
+def ensure(session: Session, project_id: int, *, seed: int) -> Project:
+    """The project, made with `seed` if it was unknown; needs a writing session."""
+    project = session.get(Project, project_id)
+    if project is None:
+        project = Project(id=project_id, seed=seed, label_config="")
+        session.add(project)
+        session.flush()
+    return project
+
+
+def set_label_config(session: Session, project: Project, label_config: str) -> bool:
+    """Store a labeling config; True if it differs from the stored one by more than outer white space."""
+    stripped = label_config.strip()
+    if project.label_config == stripped:
+        return False
+    project.label_config = stripped
+    session.flush()
+    return True

@@ -1,0 +1,112 @@
+"""Training runs; a running one is its project's lease, kept by signs of life."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from ml_backend.owners import Owner, surely_dead
+from ml_backend.store import events
+from ml_backend.store.models import RunState, TrainingRun, now
+
+LEASE = timedelta(seconds=60)
+"""A running run without a sign of life for this long is given up."""
+
+
+class LeaseLostError(RuntimeError):
+    """Another process has taken the training over."""
+
+
+def running(session: Session, project_id: int) -> TrainingRun | None:
+    """The project's running training, alive or abandoned, or None."""
+    query = select(TrainingRun).where(
+        TrainingRun.project_id == project_id, TrainingRun.state == RunState.RUNNING
+    )
+    return session.scalars(query.with_for_update()).one_or_none()
+
+
+def is_abandoned(run: TrainingRun) -> bool:
+    """Whether the owner of a running run is known to be dead, or silent for longer than `LEASE`."""
+    return surely_dead(run.owner) or now() - run.heartbeat_at > LEASE
+
+
+def abandoned(session: Session) -> list[TrainingRun]:
+    """Running trainings whose owner is dead, of all projects."""
+    query = select(TrainingRun).where(TrainingRun.state == RunState.RUNNING)
+    return [run for run in session.scalars(query) if is_abandoned(run)]
+
+
+def last(session: Session, project_id: int) -> TrainingRun | None:
+    """The project's latest run in any state, or None."""
+    query = select(TrainingRun).where(TrainingRun.project_id == project_id)
+    return session.scalars(query.order_by(TrainingRun.id.desc()).limit(1)).one_or_none()
+
+
+def of_project(session: Session, project_id: int) -> list[TrainingRun]:
+    """All runs of the project, newest first."""
+    query = select(TrainingRun).where(TrainingRun.project_id == project_id)
+    return list(session.scalars(query.order_by(TrainingRun.id.desc())))
+
+
+def count(session: Session) -> dict[RunState, int]:
+    """Number of runs of all projects in each state; a state that none is in is counted 0."""
+    query = select(TrainingRun.state, func.count()).group_by(TrainingRun.state)
+    counted = {state: number for state, number in session.execute(query).all()}
+    return {state: counted.get(state, 0) for state in RunState}
+
+
+def begin(session: Session, project_id: int, owner: Owner, *, force: bool = False) -> TrainingRun | None:
+    """Take the project's lease and take in all pending events; needs a writing session.
+
+    An abandoned run is carried on (same id, one attempt more). None where another process is training, or where
+    nothing is pending and `force` is False. Where two processes begin at the same moment on PostgreSQL, one of them
+    gets `sqlalchemy.exc.IntegrityError` from the unique index and has lost.
+    """
+    run = running(session, project_id)
+    if run is not None:
+        if run.owner != str(owner) and not is_abandoned(run):
+            return None
+        run.owner, run.heartbeat_at, run.attempts = str(owner), now(), run.attempts + 1
+    elif force or events.pending(session, project_id):
+        run = TrainingRun(project_id=project_id, owner=str(owner))
+        session.add(run)
+    else:
+        return None
+    session.flush()
+    events.consume(session, project_id, run.id)
+    return run
+
+
+def keep(session: Session, run_id: int, owner: Owner) -> None:
+    """Give a sign of life. Raises `LeaseLostError` if the run is no longer this owner's."""
+    mine = (
+        TrainingRun.id == run_id,
+        TrainingRun.state == RunState.RUNNING,
+        TrainingRun.owner == str(owner),
+    )
+    kept = session.execute(
+        update(TrainingRun).where(*mine).values(heartbeat_at=now()).returning(TrainingRun.id)
+    )
+    if kept.one_or_none() is None:
+        raise LeaseLostError(f"Training run {run_id} was taken over by another process; this one stops.")
+
+
+def finish(
+    session: Session,
+    run: TrainingRun,
+    state: RunState,
+    *,
+    message: str = "",
+    labels: int = 0,
+    version_id: int | None = None,
+) -> None:
+    """End a run and so free the lease; the events of a failed run count again towards the next one."""
+    ended = now()
+    run.state, run.message, run.labels, run.version_id = state, message, labels, version_id
+    run.finished_at, run.seconds = ended, (ended - run.started_at).total_seconds()
+    session.add(run)
+    if state is RunState.FAILED:
+        events.release(session, run.id)
+    session.flush()

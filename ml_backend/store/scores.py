@@ -1,0 +1,66 @@
+"""Consistency scores of tasks under a version, and how far they got into Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from ml_backend.store.models import Score, ScoreState
+
+
+def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
+    """Add pending scores for the tasks that have none, in chunks of at most `chunk_size`; the new chunks' numbers.
+
+    Calling it again with the same tasks adds nothing and returns [].
+    """
+    known = set(session.scalars(select(Score.task_id).where(Score.version_id == version_id)))
+    fresh = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in known]
+    last = session.scalar(select(func.max(Score.chunk)).where(Score.version_id == version_id))
+    first = 0 if last is None else last + 1
+    session.add_all(
+        Score(version_id=version_id, task_id=task_id, chunk=first + index // chunk_size)
+        for index, task_id in enumerate(fresh)
+    )
+    session.flush()
+    return list(range(first, first + (len(fresh) + chunk_size - 1) // chunk_size))
+
+
+def of_chunk(session: Session, version_id: int, chunk: int) -> list[Score]:
+    """Scores of one chunk, by task."""
+    query = select(Score).where(Score.version_id == version_id, Score.chunk == chunk)
+    return list(session.scalars(query.order_by(Score.task_id)))
+
+
+def of_version(session: Session, version_id: int) -> list[Score]:
+    """All scores of a version, by task."""
+    return list(session.scalars(select(Score).where(Score.version_id == version_id).order_by(Score.task_id)))
+
+
+def unfinished_chunks(session: Session, version_id: int) -> list[int]:
+    """Numbers of the chunks that are not wholly in Label Studio yet."""
+    query = select(Score.chunk).where(Score.version_id == version_id, Score.state != ScoreState.WRITTEN)
+    return sorted(set(session.scalars(query)))
+
+
+def count(session: Session, version_id: int) -> dict[ScoreState, int]:
+    """Number of the version's scores in each state; a state that none is in is counted 0."""
+    query = select(Score.state, func.count()).where(Score.version_id == version_id).group_by(Score.state)
+    counted = {state: number for state, number in session.execute(query).all()}
+    return {state: counted.get(state, 0) for state in ScoreState}
+
+
+def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:
+    """Move the scores of these tasks to `state`."""
+    chosen = Score.task_id.in_(list(task_ids))
+    session.execute(update(Score).where(Score.version_id == version_id, chosen).values(state=state))
+
+
+def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
+    """Forget the scores of tasks that no longer exist."""
+    for score in session.scalars(
+        select(Score).where(Score.version_id == version_id, Score.task_id.in_(list(task_ids)))
+    ):
+        session.delete(score)
+    session.flush()

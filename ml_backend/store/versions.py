@@ -1,0 +1,106 @@
+"""Versions of a project: made, scored, published, superseded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from ml_backend.store.models import Project, Version, VersionState, now
+from ml_backend.store.names import version_name
+
+
+def get(session: Session, version_id: int) -> Version | None:
+    """The version, or None."""
+    return session.get(Version, version_id)
+
+
+def by_name(session: Session, name: str) -> Version | None:
+    """The version of this name, or None."""
+    return session.scalars(select(Version).where(Version.name == name)).one_or_none()
+
+
+def of_project(session: Session, project_id: int | None = None) -> list[Version]:
+    """Versions of one project, or of all where None, newest first."""
+    query = select(Version).order_by(Version.id.desc())
+    return list(
+        session.scalars(query if project_id is None else query.where(Version.project_id == project_id))
+    )
+
+
+def in_state(session: Session, *states: VersionState) -> list[Version]:
+    """Versions of all projects that are in one of `states`, oldest first."""
+    return list(session.scalars(select(Version).where(Version.state.in_(states)).order_by(Version.id)))
+
+
+def published(session: Session, project_id: int) -> Version | None:
+    """The version that orders the project's tasks, or None before the first."""
+    query = (
+        select(Version)
+        .join(Project, Project.published_version_id == Version.id)
+        .where(Project.id == project_id)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def current_name(session: Session, project: Project) -> str:
+    """Name that /setup gives: the published version's, before that the seeded random ordering's."""
+    version = published(session, project.id)
+    return version.name if version is not None else version_name(project.id, 0, project.seed)
+
+
+def next_round(session: Session, project_id: int) -> int:
+    """Number of the round that a version made now belongs to; the seeded random ordering is round 0."""
+    last = session.scalar(select(func.max(Version.round)).where(Version.project_id == project_id))
+    return 0 if last is None else last + 1
+
+
+def create(
+    session: Session,
+    project: Project,
+    *,
+    round: int,
+    state: VersionState,
+    labels: Sequence[str] = (),
+    parent_id: int | None = None,
+    weights_hash: str | None = None,
+    labels_used: int = 0,
+    metrics: dict[str, Any] | None = None,
+    seconds_training: float = 0.0,
+) -> Version:
+    """Add a version under its readable name; an existing one of that round is returned as it is."""
+    name = version_name(project.id, round, project.seed)
+    existing = by_name(session, name)
+    if existing is not None:
+        return existing
+    version = Version(
+        project_id=project.id,
+        name=name,
+        round=round,
+        state=state,
+        labels=list(labels),
+        parent_id=parent_id,
+        weights_hash=weights_hash,
+        labels_used=labels_used,
+        metrics=metrics or {},
+        seconds_training=seconds_training,
+    )
+    session.add(version)
+    session.flush()
+    return version
+
+
+def publish(session: Session, version: Version) -> None:
+    """Make `version` the one that orders its project's tasks; the former one becomes superseded."""
+    former = (Version.project_id == version.project_id, Version.state == VersionState.PUBLISHED)
+    session.execute(
+        update(Version).where(*former, Version.id != version.id).values(state=VersionState.SUPERSEDED)
+    )
+    session.execute(
+        update(Project).where(Project.id == version.project_id).values(published_version_id=version.id)
+    )
+    version.state = VersionState.PUBLISHED
+    version.published_at = version.published_at or now()
+    session.flush()
