@@ -1,0 +1,71 @@
+"""Dice against the truth, per image, per label and per set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.loss import LossWeights
+from model.metrics import evaluate, mean_dice
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.preprocessing import PreprocessingSettings
+from model.segmenter import Segmenter
+from model.weights import Card, save_version
+
+
+def _map(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.uint8)
+
+
+def test_dice_is_averaged_over_labels_that_occur() -> None:
+    truth = _map([1, 1, 0, 0], [2, 2, 0, 0])
+    prediction = _map([1, 0, 0, 0], [2, 2, 0, 0])
+    assert mean_dice(prediction, truth, labels=5) == pytest.approx((2 / 3 + 1) / 2)
+    assert mean_dice(truth, truth, labels=5) == 1.0
+
+
+def test_a_label_seen_by_one_side_only_scores_zero() -> None:
+    assert mean_dice(_map([3, 0]), _map([0, 0]), labels=3) == 0.0
+    assert mean_dice(_map([0, 0]), _map([0, 3]), labels=3) == 0.0
+
+
+def test_nothing_where_nothing_is_true_is_right() -> None:
+    assert mean_dice(_map([0, 0]), _map([0, 0]), labels=2) == 1.0
+
+
+def test_unknown_pixels_are_not_compared() -> None:
+    assert mean_dice(_map([1, 1, 0]), _map([1, 255, 0]), labels=1) == 1.0
+
+
+def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
+    network = DeeplySupervisedUNet(NetworkSettings(classes=3, width=2))
+    with torch.no_grad():
+        for head in (network.lower, network.middle, network.final):
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
+    card = Card(
+        name="always-one",
+        labels=("femur", "tibia"),
+        network=network.settings,
+        preprocessing=PreprocessingSettings(size=32, crop=False),
+        loss=LossWeights(),
+        metrics={},
+        parent=None,
+        training={},
+        libraries={},
+        created="2026-11-22T00:00:00+00:00",
+    )
+    save_version(tmp_path / "version", network, card)
+    segmenter = Segmenter(tmp_path / "version", threads=1)
+    image = np.random.default_rng(0).integers(20, 200, (50, 40), dtype=np.uint8)
+    full, half = np.ones((50, 40), np.uint8), np.zeros((50, 40), np.uint8)
+    half[:25] = 1
+    half[25:] = 2
+    found = evaluate(segmenter, ((image, truth) for truth in (full, half)))
+    assert found.per_image == pytest.approx([1.0, (2 / 3 + 0) / 2])
+    assert found.dsc == pytest.approx(np.mean(found.per_image))
+    assert found.per_label == pytest.approx({"femur": (1 + 2 / 3) / 2, "tibia": 0.0})
+    assert evaluate(segmenter, []).dsc == 0.0
