@@ -1,0 +1,48 @@
+"""Label Studio as a person signs in to it: a session with cookies, needed once to make a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+SECONDS = 30.0
+
+
+class AccountError(Exception):
+    """Signing in or making a token failed; one sentence says why."""
+
+
+class Account:
+    """A signed-in user of the Label Studio at `url`. Raises AccountError when the login is refused."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self._url = url
+        self._session = requests.Session()
+        page = f"{url}/user/login/"
+        self._call("GET", page)
+        form = {"email": email, "password": password, "csrfmiddlewaretoken": self._csrf()}
+        self._call("POST", page, data=form)
+        if "sessionid" not in self._session.cookies:
+            raise AccountError(f"Label Studio at {url} refuses the password of {email}.")
+
+    def personal_access_token(self) -> str:
+        """Make and return a personal access token; an older one is revoked, as a user may have but one."""
+        address = f"{self._url}/api/token/"
+        older = self._call("GET", address).json()
+        for token in older:
+            self._call("POST", f"{self._url}/api/token/blacklist/", json={"refresh": token["token"]})
+        return str(self._call("POST", address).json()["token"])
+
+    def _csrf(self) -> str:
+        return self._session.cookies.get("csrftoken") or ""
+
+    def _call(self, method: str, address: str, **options: Any) -> requests.Response:
+        headers = {"X-CSRFToken": self._csrf(), "Referer": address}
+        try:
+            response = self._session.request(method, address, headers=headers, timeout=SECONDS, **options)
+        except requests.RequestException as error:
+            raise AccountError(f"{address} gave no answer: {error}.") from error
+        if response.status_code >= 400:
+            raise AccountError(f"{address} answers HTTP {response.status_code}: {response.text[:200]}")
+        return response

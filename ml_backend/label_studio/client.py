@@ -1,0 +1,44 @@
+"""Label Studio as this service sees it: typed calls, each with a time-out, errors in one sentence."""
+
+from __future__ import annotations
+
+from .predictions import Predictions
+from .projects import Projects
+from .tasks import Annotation, LabelledTask, Task, Tasks
+from .transport import DEFAULT_MAX_BYTES, Transport
+
+__all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
+
+
+class LabelStudio(Projects, Tasks, Predictions):
+    """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
+
+    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions` and `DataManager`.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
+        """Take the address (a subpath is fine), a personal access or legacy token, and seconds per answer.
+
+        Calls that Label Studio may need minutes for (imports, exports, deletions) have longer time-outs.
+        """
+        super().__init__(Transport(url, token, timeout=timeout))
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at its end."""
+        return self._http.base_url
+
+    def version(self) -> str:
+        """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
+        self._http.call("GET", "/api/current-user/whoami")
+        return str(self._dict("GET", "/api/version")["release"])
+
+    def download(
+        self, url: str, *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None
+    ) -> bytes:
+        """Return the bytes at `url`: a path of this Label Studio such as /data/upload/1/x.png, or http(s).
+
+        The token goes to this Label Studio only. Raises LabelStudioError for an answer other than 200,
+        more than `max_bytes`, or more than `timeout` seconds in all.
+        """
+        return self._http.download(url, max_bytes=max_bytes, timeout=timeout)

@@ -1,0 +1,121 @@
+"""The Data Manager: views, filters, the order of the tasks, and the next task an annotator is handed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .errors import LabelStudioError
+from .resource import Resource
+
+BY_SCORE = ["-tasks:predictions_score"]
+"""Highest prediction score first, tasks without a score last."""
+
+PAGE = 500
+MINUTES = 300.0
+
+
+def number_filter(column: str, operator: str, value: int) -> dict[str, Any]:
+    """Return one filter of the Data Manager on a column of numbers: `operator` is equal, greater, less, …."""
+    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
+
+
+UNLABELLED = number_filter("total_annotations", "equal", 0)
+NOT_SKIPPED = number_filter("cancelled_annotations", "equal", 0)
+TO_LABEL = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
+"""Tasks that nobody has annotated or skipped."""
+
+
+class DataManager(Resource):
+    """Calls about views and the order of tasks. All raise LabelStudioError."""
+
+    def views(self, project: int) -> list[dict[str, Any]]:
+        """Return the project's views (tabs of the Data Manager)."""
+        return self._list("GET", "/api/dm/views/", params={"project": project})
+
+    def create_view(self, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a view; `data` holds title, type, ordering, filters, …."""
+        return self._dict("POST", "/api/dm/views/", json={"project": project, "data": dict(data)})
+
+    def patch_view(self, view: int, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the `data` of a view."""
+        return self._dict("PATCH", f"/api/dm/views/{view}/", json={"project": project, "data": dict(data)})
+
+    def delete_view(self, view: int) -> None:
+        """Delete a view."""
+        self._http.call("DELETE", f"/api/dm/views/{view}/")
+
+    def next_task(self, project: int, view: int) -> dict[str, Any] | None:
+        """Return the task that "Label Tasks As Displayed" of this view opens next, None when none is left.
+
+        Sends what the browser sends: the view's ordering and filters. The answer holds `id`, `data` and the
+        `predictions` that the annotator would see, RLE included.
+        """
+        data = self._dict("GET", f"/api/dm/views/{view}/", params={"project": project})["data"]
+        shown = {key: data[key] for key in ("ordering", "filters") if data.get(key)}
+        params = {"id": "next_task", "project": project, "tabID": view}
+        try:
+            return self._dict("POST", "/api/dm/actions", params=params, json=shown)
+        except LabelStudioError as error:
+            if error.status == 404 and "no tasks" in error.detail:
+                return None
+            raise
+
+    def ordered_scores(self, project: int, limit: int) -> list[tuple[int, float | None]]:
+        """Return the first `limit` tasks to be labelled as (task id, score), in Label Studio's own order.
+
+        The score is the mean over the predictions of the project's `model_version`, None without any.
+        """
+        rows = self._rows(
+            project, "id,predictions_score", ordering=BY_SCORE, filters=TO_LABEL, size=min(limit, PAGE)
+        )
+        found: list[tuple[int, float | None]] = []
+        for row in rows:
+            found.append((row["id"], row["predictions_score"]))
+            if len(found) == limit:
+                break
+        return found
+
+    def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
+        """Return those of `tasks` that (still) are in the project."""
+        return {row["id"] for row in self._chosen(project, tasks, "id", None)}
+
+    def predictions_of(self, project: int, tasks: Sequence[int], version: str) -> set[int]:
+        """Return those of `tasks` that have a prediction of exactly this version; no masks travel."""
+        has_version = {
+            "filter": "filter:tasks:predictions_model_versions",
+            "operator": "contains",
+            "type": "String",
+            # A bare string would be taken letter by letter; the match is by part of the name either way.
+            "value": [version],
+        }
+        rows = self._chosen(project, tasks, "id,predictions_model_versions", has_version)
+        return {row["id"] for row in rows if version in _versions(row["predictions_model_versions"])}
+
+    def _chosen(
+        self, project: int, tasks: Sequence[int], fields: str, condition: Mapping[str, Any] | None
+    ) -> Iterator[dict[str, Any]]:
+        # The ids travel in the address, which servers commonly cap at 8 kB.
+        for start in range(0, len(tasks), 200):
+            chosen = {"all": False, "included": list(tasks[start : start + 200])}
+            filters = {"conjunction": "and", "items": [condition] if condition else []}
+            yield from self._rows(project, fields, filters=filters, selectedItems=chosen, size=200)
+
+    def _rows(self, project: int, fields: str, *, size: int, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the tasks of a Data Manager listing with only the wanted `fields`, in pages of `size`."""
+        page, seen, total = 1, 0, 1
+        while seen < total:
+            params = {"project": project, "include": fields, "page": page, "page_size": size}
+            params["query"] = json.dumps(query)
+            answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+            yield from answer["tasks"]
+            page, seen, total = page + 1, seen + len(answer["tasks"]), answer["total"]
+            if not answer["tasks"]:
+                return
+
+
+def _versions(value: Any) -> set[str]:
+    """Return the set of versions in a column that SQLite gives as text and PostgreSQL as a list."""
+    names = value.split(",") if isinstance(value, str) else value or []
+    return {str(name) for name in names}

@@ -1,0 +1,206 @@
+"""Tasks with and without their annotations, uploads, and an annotator's own calls."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import ijson  # type: ignore[import-untyped]
+import requests
+
+from .data_manager import MINUTES, PAGE, UNLABELLED, number_filter
+from .errors import LabelStudioError
+from .resource import Resource
+
+_FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
+UPLOAD_FILES = 50
+"""Files in one upload; Label Studio refuses more than 100."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the task list, without annotations or predictions.
+
+    `total_annotations` leaves out skips, which are counted as `cancelled_annotations`.
+    """
+
+    id: int
+    data: dict[str, Any]
+    is_labelled: bool
+    total_annotations: int
+    cancelled_annotations: int
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One submitted annotation; a skip has `was_cancelled`. `updated_at` is Label Studio's ISO time stamp."""
+
+    id: int
+    result: list[dict[str, Any]]
+    updated_at: str
+    was_cancelled: bool
+    ground_truth: bool
+
+
+@dataclass(frozen=True)
+class LabelledTask:
+    """A task with all its submitted annotations, skips included, drafts excluded."""
+
+    id: int
+    data: dict[str, Any]
+    annotations: tuple[Annotation, ...]
+
+    @property
+    def accepted(self) -> tuple[Annotation, ...]:
+        """The annotations that are not skips."""
+        return tuple(each for each in self.annotations if not each.was_cancelled)
+
+
+class Tasks(Resource):
+    """Calls about tasks. All raise LabelStudioError."""
+
+    def tasks(self, project: int, *, unlabelled: bool | None = None, page: int = PAGE) -> Iterator[Task]:
+        """Yield the project's tasks by ascending id, without masks and without triggering our own /predict.
+
+        `unlabelled`: True for tasks without an annotation (skipped ones included), False for the others, None
+        for all. Each page asks for ids above the last one seen, so annotating meanwhile hides no task.
+        """
+        wanted = []
+        if unlabelled is not None:
+            wanted = [UNLABELLED if unlabelled else number_filter("total_annotations", "greater", 0)]
+        last, more = 0, True
+        while more:
+            items = [*wanted, number_filter("id", "greater", last)]
+            query = json.dumps({"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]})
+            params = {"project": project, "include": _FIELDS, "page": 1, "page_size": page, "query": query}
+            answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+            for row in answer["tasks"]:
+                last = row["id"]
+                yield _task(row)
+            more = answer["total"] > len(answer["tasks"]) > 0
+
+    def labelled_tasks(self, project: int) -> Iterator[LabelledTask]:
+        """Yield the tasks that have annotations, with their results, one at a time while they arrive.
+
+        Only one task is held in memory: ten thousand masks as JSON are gigabytes.
+        """
+        path = f"/api/projects/{project}/export"
+        params = {"exportType": "JSON", "download_resources": "false"}
+        with self._http.stream(path, params=params, timeout=MINUTES) as response:
+            response.raw.decode_content = True
+            try:
+                for item in ijson.items(response.raw, "item", use_float=True):
+                    yield _labelled_task(item)
+            except (ijson.JSONError, requests.RequestException, OSError) as error:
+                raise LabelStudioError(
+                    f"Label Studio's export of project {project} broke off: try again ({error})."
+                ) from error
+
+    def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""
+        body = [{"data": dict(each)} for each in data]
+        params = {"return_task_ids": "true"}
+        answer = self._dict(
+            "POST", f"/api/projects/{project}/import", params=params, json=body, timeout=MINUTES
+        )
+        return list(answer["task_ids"])
+
+    def upload(self, project: int, files: Mapping[str, bytes]) -> dict[str, int]:
+        """Upload image files, one task each; return {file name: task id}.
+
+        Keep to letters, digits, dot, dash and underscore in names: Label Studio changes others, and they
+        could not be told apart afterwards.
+        """
+        found: dict[str, int] = {}
+        names = list(files)
+        for start in range(0, len(names), UPLOAD_FILES):
+            part = {name: files[name] for name in names[start : start + UPLOAD_FILES]}
+            found |= self._upload(project, part)
+        return found
+
+    def _upload(self, project: int, files: Mapping[str, bytes]) -> dict[str, int]:
+        form = [(f"file{number}", (name, content)) for number, (name, content) in enumerate(files.items())]
+        answer = self._dict(
+            "POST",
+            f"/api/projects/{project}/import",
+            params={"return_task_ids": "true"},
+            files=form,
+            timeout=MINUTES,
+        )
+        created = sorted(answer["task_ids"])
+        query = {"selectedItems": {"all": False, "included": created}}
+        params = {
+            "project": project,
+            "include": "id,data",
+            "page_size": len(created),
+            "query": json.dumps(query),
+        }
+        rows = self._dict("GET", "/api/tasks", params=params)["tasks"]
+        found = {_uploaded_name(row["data"]): int(row["id"]) for row in rows}
+        missing = sorted(set(files) - set(found))
+        if missing:
+            raise LabelStudioError(
+                f"Label Studio made no task under the name of {missing[0]}: rename the file."
+            )
+        return found
+
+    def delete_task(self, task: int) -> None:
+        """Delete a task with its annotations and predictions."""
+        self._http.call("DELETE", f"/api/tasks/{task}/")
+
+    def submit_annotation(
+        self,
+        task: int,
+        result: Sequence[Mapping[str, Any]],
+        *,
+        lead_time: float | None = None,
+        skip: bool = False,
+    ) -> dict[str, Any]:
+        """Submit an annotation as the token's owner (or skip the task); Label Studio tells its webhooks.
+
+        `lead_time` is the seconds the annotator took.
+        """
+        body = {"result": list(result), "was_cancelled": skip, "lead_time": lead_time}
+        return self._dict("POST", f"/api/tasks/{task}/annotations/", json=body)
+
+    def patch_annotation(self, annotation: int, result: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Replace the regions of an annotation."""
+        return self._dict("PATCH", f"/api/annotations/{annotation}/", json={"result": list(result)})
+
+    def delete_annotation(self, annotation: int) -> None:
+        """Delete an annotation."""
+        self._http.call("DELETE", f"/api/annotations/{annotation}/")
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    return Task(
+        id=row["id"],
+        data=row["data"],
+        is_labelled=row["is_labeled"],
+        total_annotations=row["total_annotations"],
+        cancelled_annotations=row["cancelled_annotations"],
+    )
+
+
+def _labelled_task(item: Mapping[str, Any]) -> LabelledTask:
+    annotations = tuple(
+        Annotation(
+            id=each["id"],
+            result=each["result"],
+            updated_at=each["updated_at"],
+            was_cancelled=each["was_cancelled"],
+            ground_truth=each["ground_truth"],
+        )
+        for each in item["annotations"]
+    )
+    return LabelledTask(id=item["id"], data=item["data"], annotations=annotations)
+
+
+def _uploaded_name(data: Mapping[str, Any]) -> str:
+    """Return the name a file had before Label Studio put eight hexadecimal digits in front of it."""
+    stored = PurePosixPath(str(next(iter(data.values()), ""))).name
+    return re.sub(r"^[0-9a-f]{8}-", "", stored)

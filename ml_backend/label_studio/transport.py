@@ -1,0 +1,213 @@
+"""HTTP to Label Studio: authorisation, time-outs, retries, bounded downloads, and errors as sentences."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from .errors import LabelStudioError, refusal
+from .tokens import Credentials, credentials
+
+CONNECT_SECONDS = 5.0
+RETRIES = 3
+BACKOFF_SECONDS = 0.5
+DEFAULT_MAX_BYTES = 256 * 1024 * 1024
+_CHUNK = 1 << 16
+
+
+class _Authorization(requests.auth.AuthBase):
+    """Sets the header through `auth=`, because requests lets a .netrc overrule a plain header."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+class Transport:
+    """One Label Studio and one token; safe to share between threads.
+
+    GETs are tried up to three times on connection errors and 5xx; nothing else is ever repeated, except once
+    after a 401 whose cause was an expired access token (Label Studio did nothing in that case).
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
+        """Take the address (a subpath is fine), a PAT or legacy token, and the seconds an answer may take."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise LabelStudioError(f'"{url}" is no address of Label Studio: write it as http://host:8080.')
+        self.base_url = url.rstrip("/")
+        self.timeout = timeout
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._subpath = parts.path.rstrip("/")
+        self._local = threading.local()
+        self._credentials: Credentials = credentials(token, self._refresh)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        files: Any = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Send one request to `path` (relative to the address) and return its decoded JSON (None if empty).
+
+        `data` is a body that is JSON already. Raises LabelStudioError.
+        """
+        headers = {"Content-Type": "application/json"} if data is not None else None
+        response = self._authorised(
+            method, path, params=params, json=json, data=data, files=files, headers=headers, timeout=timeout
+        )
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except requests.JSONDecodeError:
+            raise LabelStudioError(
+                f"{self.base_url} answers {method} {path} with something other than JSON: is it really the "
+                "address of Label Studio, subpath included?",
+                response.status_code,
+            ) from None
+
+    def stream(self, path: str, *, params: Mapping[str, Any], timeout: float) -> requests.Response:
+        """GET `path` and return the response with its body still unread; the caller closes it."""
+        return self._authorised("GET", path, params=params, timeout=timeout, stream=True)
+
+    def download(
+        self, url: str, *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None
+    ) -> bytes:
+        """Return the bytes at `url`: a path of this Label Studio, or any http(s) address.
+
+        The token is sent to this Label Studio only. Raises LabelStudioError when the answer is not 200,
+        exceeds `max_bytes`, or takes longer than `timeout` seconds in all.
+        """
+        address = self.absolute(url)
+        deadline = time.monotonic() + (timeout or self.timeout)
+        own = self._is_own(address)
+        if own:
+            response = self._authorised("GET", address, timeout=timeout, stream=True)
+        else:
+            response = self._send("GET", address, None, timeout=timeout, stream=True)
+            if response.status_code != 200:
+                response.close()
+                raise LabelStudioError(
+                    f"{address} answers HTTP {response.status_code}.", response.status_code
+                )
+        with response:
+            return _read(response, address, max_bytes, deadline)
+
+    def absolute(self, url: str) -> str:
+        """Return `url` with this Label Studio's address in front if it is a path."""
+        if not url.startswith("/"):
+            return url
+        inside = self._subpath and url.startswith(f"{self._subpath}/")
+        return (self._origin if inside else self.base_url) + url
+
+    def _is_own(self, address: str) -> bool:
+        return address.startswith(f"{self.base_url}/")
+
+    def _authorised(self, method: str, path: str, **options: Any) -> requests.Response:
+        address = path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
+        header = self._credentials.header()
+        response = self._send(method, address, header, **options)
+        if response.status_code == 401 and self._credentials.renew(header):
+            response.close()
+            response = self._send(method, address, self._credentials.header(), **options)
+        if response.status_code >= 400:
+            shown = address.removeprefix(self.base_url)
+            detail = _detail(response)
+            response.close()
+            raise refusal(response.status_code, method, shown, self.base_url, detail)
+        return response
+
+    def _send(self, method: str, address: str, header: str | None, **options: Any) -> requests.Response:
+        seconds = options.pop("timeout", None) or self.timeout
+        attempts = RETRIES if method == "GET" else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                response = self._session().request(
+                    method,
+                    address,
+                    auth=_Authorization(header),
+                    timeout=(CONNECT_SECONDS, seconds),
+                    **options,
+                )
+            except requests.RequestException as error:
+                if attempt == attempts or not isinstance(error, requests.ConnectionError):
+                    raise LabelStudioError(_unreachable(address, seconds, error)) from error
+            else:
+                if response.status_code < 500 or attempt == attempts:
+                    return response
+                response.close()
+            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _refresh(self, token: str) -> str:
+        """Buy an access token; sent as a plain POST because it needs no Authorization."""
+        address = f"{self.base_url}/api/token/refresh/"
+        response = self._send("POST", address, None, json={"refresh": token})
+        if response.status_code != 200:
+            raise refusal(
+                response.status_code, "POST", "/api/token/refresh/", self.base_url, _detail(response)
+            )
+        return str(response.json()["access"])
+
+    def _session(self) -> requests.Session:
+        # requests does not promise that a session may be shared between threads.
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+        return session
+
+
+def _read(response: requests.Response, address: str, max_bytes: int, deadline: float) -> bytes:
+    claimed = response.headers.get("Content-Length", "")
+    if claimed.isdigit() and int(claimed) > max_bytes:
+        raise LabelStudioError(f"{address} holds {claimed} bytes, more than the {max_bytes} allowed.")
+    body = bytearray()
+    try:
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > max_bytes:
+                raise LabelStudioError(f"{address} holds more than the {max_bytes} bytes allowed.")
+            if time.monotonic() > deadline:
+                raise LabelStudioError(f"{address} was not delivered in time.")
+    except requests.RequestException as error:
+        raise LabelStudioError(f"{address} broke off after {len(body)} bytes.") from error
+    return bytes(body)
+
+
+def _unreachable(address: str, seconds: float, error: requests.RequestException) -> str:
+    parts = urlsplit(address)
+    where = f"{parts.scheme}://{parts.netloc}"
+    if isinstance(error, requests.ReadTimeout):
+        return f"{where} gave no answer to {parts.path} within {seconds:g} seconds."
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"The certificate of {where} is not trusted: check it, or the scheme of the address."
+    if isinstance(error, requests.ConnectionError):
+        return f"Nothing answers at {where}: is the address right, and is the server running?"
+    return f"The request to {where}{parts.path} failed: {error}."
+
+
+def _detail(response: requests.Response) -> str:
+    """Return what Label Studio's error body says, in at most 300 characters."""
+    try:
+        body = response.json()
+    except (requests.JSONDecodeError, requests.RequestException):
+        return ""
+    if not isinstance(body, dict):
+        return str(body)[:300]
+    errors = body.get("validation_errors")
+    return str(errors or body.get("detail") or body)[:300]
