@@ -166,13 +166,11 @@ class DeeplySupervisedUNet(nn.Module):
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if level else x)
             skips.append(x)
-        decoded = []
+        # With three levels the quarter resolution is the bottom of the U, hence the first entry.
+        decoded = [x]
         for block, skip in zip(self.decoder, skips[-2::-1], strict=True):
-            x = block(x, skip)
-            decoded.append(x)
-        # With three levels the quarter resolution is the bottom of the U and has no decoder block.
-        quarter = decoded[-3] if len(decoded) > 2 else skips[-1]
-        return self.lower(quarter), self.middle(decoded[-2]), self.final(decoded[-1])
+            decoded.append(block(decoded[-1], skip))
+        return self.lower(decoded[-3]), self.middle(decoded[-2]), self.final(decoded[-1])
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from model.engines.base import Engine, EngineError, EngineName, Precision
+from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 
@@ -13,12 +16,42 @@ __all__ = ["Engine", "EngineError", "EngineName", "Precision", "create_engine"]
 
 def create_engine(
     network: DeeplySupervisedUNet,
-    directory: Path,  # noqa: ARG001
+    directory: Path,
     *,
-    engine: EngineName = "auto",  # noqa: ARG001
-    device: str = "auto",  # noqa: ARG001
-    precision: Precision = "auto",  # noqa: ARG001
-    threads: int | None = None,  # noqa: ARG001
+    engine: EngineName = "auto",
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
 ) -> Engine:
-    """The engine for a version."""
-    return TorchEngine(network)
+    """The engine that runs a version.
+
+    "auto" takes OpenVINO where it is installed, the version has been converted for it, and the
+    device is the processor; else torch. Both are equally fast on a quiet machine, but OpenVINO keeps
+    its pace when a training shares the cores, and needs half the memory. A version that has not been
+    converted is not converted by "auto", because that takes seconds in which somebody waits.
+
+    Args:
+        network: the version's network, on the CPU.
+        directory: the version's folder.
+        engine: which one, or "auto".
+        device: "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
+        precision: "fp32", "bf16", or "auto" for the fastest that the device computes natively.
+        threads: processor threads; None for the library's own choice.
+
+    Raises:
+        EngineError: if the engine or the device is not to be had here.
+    """
+    if engine not in ("auto", "torch", "openvino"):
+        raise EngineError(f"{engine!r} is no engine; use auto, torch or openvino.")
+    if precision not in ("auto", "fp32", "bf16"):
+        raise EngineError(f"{precision!r} is no precision; use auto, fp32 or bf16.")
+    if device == "auto":
+        device = "cuda" if engine != "openvino" and torch.cuda.is_available() else "cpu"
+    if engine == "openvino" and device != "cpu":
+        raise EngineError(f"OpenVINO runs on the processor here, not on {device!r}; use torch or cpu.")
+    if engine == "auto":
+        graph_ready = device == "cpu" and openvino_installed() and has_graph(directory)
+        engine = "openvino" if graph_ready else "torch"
+    if engine == "openvino":
+        return OpenVinoEngine(network, directory, precision=precision, threads=threads)
+    return TorchEngine(network, device=device, precision=precision, threads=threads)

@@ -1,4 +1,4 @@
-"""The default engine: torch, with batch norm folded away."""
+"""The default engine: torch, with everything that makes it fast and changes nothing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,84 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.engines.base import EngineError, Precision, padded
+from model.engines.decoder_rewrite import RewrittenUNet
+from model.engines.fusion import can_fuse, fuse
+from model.memory import keep_freed_memory
 from model.network import DeeplySupervisedUNet
+from model.precision import cpu_computes_bf16
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEngine:
-    """Runs the network with torch."""
+    """Runs the rewritten network (see `decoder_rewrite`) channels last, on a processor or with CUDA.
+
+    On a processor the convolutions are fused where torch can (see `fusion`), and the process keeps
+    freed memory (see `model.memory`). One forward runs at a time: two at once would share the same
+    cores and need twice the memory.
+
+    Args:
+        network: the trained network, on the CPU; it is left as it is.
+        device: "cpu", "cuda", "cuda:1", …
+        precision: "fp32", "bf16", or "auto": bf16 where the processor multiplies it natively; with
+            CUDA bf16, or fp16 where the device has no bf16.
+        threads: torch's threads on the processor, a setting of the whole process; None leaves it.
+
+    Raises:
+        EngineError: if the device is not there.
+    """
 
     name = "torch"
 
-    def __init__(self, network: DeeplySupervisedUNet) -> None:
-        self.precision = "fp32"
-        self._network = network.eval()
+    def __init__(
+        self,
+        network: DeeplySupervisedUNet,
+        *,
+        device: str = "cpu",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._device = _device(device)
+        self.precision = _precision(self._device, precision)
+        self._dtype = DTYPES[self.precision]
+        rewritten = RewrittenUNet(network)
+        self._stride = rewritten.stride
+        rewritten.to(self._device, self._dtype)
+        self._network = rewritten.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self._device.type == "cpu":
+            keep_freed_memory()
+            if threads is not None:
+                torch.set_num_threads(threads)
+            if can_fuse(self._dtype):
+                fuse(self._network)
         self._lock = threading.Lock()
 
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `model.engines.base.Engine.probabilities`."""
+        _, height, width = x.shape
+        image = torch.from_numpy(padded(x, self._stride))[None]
         with self._lock, torch.inference_mode():
-            heads = self._network(torch.from_numpy(x)[None])
-            stacked: Tensor = torch.softmax(torch.cat(heads), dim=1)
-        return stacked.numpy()
+            result: Tensor = self._network(image.to(self._device, self._dtype)).cpu()
+        probabilities: NDArray[np.float32] = result.numpy()[:, :, :height, :width]
+        return probabilities
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f"{name!r} is no device; use auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise EngineError(f"The device {name!r} is not supported; use auto, cpu or cuda.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"The device {name!r} is not there; use cpu, or install torch for CUDA.")
+    return device
+
+
+def _precision(device: torch.device, wanted: Precision) -> str:
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_computes_bf16() else "fp32"

@@ -1,0 +1,137 @@
+"""The optional engine: OpenVINO on the processor.
+
+It keeps its pace when other programs share the cores, and needs less memory than torch; on a quiet
+machine both are equally fast (see `benchmarks/README.md`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.engines.base import EngineError, Precision, padded
+from model.engines.decoder_rewrite import RewrittenUNet
+from model.network import DeeplySupervisedUNet
+from model.precision import cpu_computes_bf16
+
+GRAPH_FILE = "openvino.xml"
+GRAPH_WEIGHTS_FILE = "openvino.bin"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+log = logging.getLogger(__name__)
+
+
+def openvino_installed() -> bool:
+    """Whether the optional dependency is there, without loading it."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def has_graph(directory: Path) -> bool:
+    """Whether a version has been converted for OpenVINO."""
+    return (directory / GRAPH_FILE).is_file() and (directory / GRAPH_WEIGHTS_FILE).is_file()
+
+
+def save_graph(network: DeeplySupervisedUNet, directory: Path) -> None:
+    """Convert a version for OpenVINO, which takes seconds, and keep the graph beside its weights.
+
+    Raises:
+        EngineError: if OpenVINO is not installed.
+        OSError: if the folder cannot be written.
+    """
+    ov = _openvino()
+    with tempfile.TemporaryDirectory(prefix=".openvino-", dir=directory) as draft:
+        # Weights stay fp32: rounding them to fp16 would move results more than the engine itself.
+        ov.save_model(_convert(network), Path(draft) / GRAPH_FILE, compress_to_fp16=False)
+        # The graph goes last: where it stands, its weights stand too.
+        for name in (GRAPH_WEIGHTS_FILE, GRAPH_FILE):
+            (Path(draft) / name).replace(directory / name)
+
+
+class OpenVinoEngine:
+    """Runs the rewritten network with OpenVINO, one graph for all image sizes.
+
+    Args:
+        network: the trained network; it is left as it is.
+        directory: the version's folder; its graph is used, or made and kept there on first need.
+        precision: "fp32", "bf16", or "auto": bf16 where the processor multiplies it natively.
+        threads: processor threads; None lets OpenVINO take all cores.
+
+    Raises:
+        EngineError: if OpenVINO is not installed.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        network: DeeplySupervisedUNet,
+        directory: Path,
+        *,
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if precision == "auto":
+            precision = "bf16" if cpu_computes_bf16() else "fp32"
+        self.precision: str = precision
+        self._stride = network.settings.stride
+        options: dict[str, Any] = {
+            # Without the hint OpenVINO chooses bf16 by itself and says nothing.
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            # Several processes on one machine would all pin themselves to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        ov = _openvino()
+        # Height and width stay open: measured as fast as a graph for one size, and no memory a size.
+        self._compiled = ov.Core().compile_model(_graph(network, directory), "CPU", options)
+        self._request = self._compiled.create_infer_request()
+        self._lock = threading.Lock()
+
+    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `model.engines.base.Engine.probabilities`."""
+        _, height, width = x.shape
+        with self._lock:
+            result: NDArray[np.float32] = self._request.infer([padded(x, self._stride)[None]])[0]
+        return result[:, :, :height, :width]
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(
+            "OpenVINO is not installed; install requirements-openvino.txt or use torch."
+        ) from error
+    return openvino
+
+
+def _graph(network: DeeplySupervisedUNet, directory: Path) -> Any:
+    if not has_graph(directory):
+        try:
+            save_graph(network, directory)
+        except OSError as error:
+            log.warning("The OpenVINO graph of %s is not kept (%s).", directory.name, error)
+            return _convert(network)
+    return _openvino().Core().read_model(directory / GRAPH_FILE)
+
+
+def _convert(network: DeeplySupervisedUNet) -> Any:
+    ov = _openvino()
+    side = 4 * network.settings.stride
+    with torch.inference_mode():
+        return ov.convert_model(
+            RewrittenUNet(network),
+            example_input=torch.zeros(1, 1, side, side),
+            input=[ov.PartialShape([1, 1, -1, -1])],
+        )
