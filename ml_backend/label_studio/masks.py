@@ -1,7 +1,8 @@
 """Between Label Studio's brush regions and label maps: (H, W) uint8, 0 for background, i + 1 for label i.
 
 Where regions overlap, the later one in the list wins, as it lies on top in the editor. Label Studio stores
-brush masks over the image's own pixels, with the EXIF orientation applied.
+brush masks over the image's own pixels, EXIF orientation applied. ``image_rotation`` is not applied to them:
+it only records how the annotator had turned the view, in which the editor keeps the image's own coordinates.
 """
 
 import secrets
@@ -142,11 +143,6 @@ def _label_index(region: Mapping[str, Any], config: LabelConfig) -> int:
 
 def _stated_size(region: Mapping[str, Any], expected: Size | None) -> Size:
     """The (H, W) that the region was drawn over."""
-    if region.get("image_rotation") not in (0, None):
-        raise _Skipped(
-            f"The mask was drawn on an image turned by {region['image_rotation']} degrees in the editor, "
-            "where brush masks are not reliable: turn it back and draw again."
-        )
     height, width = region.get("original_height"), region.get("original_width")
     if not isinstance(height, int) or not isinstance(width, int):
         raise _Skipped("The region does not say the size of the image it was drawn over.")
