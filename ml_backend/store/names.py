@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 
-ADJECTIVES = (
-    "able agile amber ample apt bold brave bright brisk calm candid clear clever cosy crisp daring deft eager "
-    "early even fair fast fine firm fond frank free fresh gentle glad golden good grand green happy hardy honest "
-    "humble jolly just keen kind light lively loyal lucid lucky mellow merry mild modest neat nimble noble patient "
-    "plain polite prime proud quick quiet"
-).split()
-ANIMALS = (
-    "adder albatross badger bat bear beaver bison boar buck camel cat cod condor crane crow deer dingo dolphin dove "
-    "duck eagle egret eland elk falcon ferret finch fox frog gecko goat goose gull hare hawk heron horse ibex ibis "
-    "jackal jay kite koala lark lemur lion lynx magpie marten mole moose newt osprey otter owl panda pike puffin "
-    "quail rabbit raven robin seal swan"
-).split()
+_ADJECTIVES = """
+    able agile amber ample apt bold brave bright brisk calm candid clear clever cosy crisp daring
+    deft eager early even fair fast fine firm fond frank free fresh gentle glad golden good grand
+    green happy hardy honest humble jolly just keen kind light lively loyal lucid lucky mellow merry
+    mild modest neat nimble noble patient plain polite prime proud quick quiet
+"""
+_ANIMALS = """
+    adder albatross badger bat bear beaver bison boar buck camel cat cod condor crane crow deer
+    dingo dolphin dove duck eagle egret eland elk falcon ferret finch fox frog gecko goat goose gull
+    hare hawk heron horse ibex ibis jackal jay kite koala lark lemur lion lynx magpie marten mole
+    moose newt osprey otter owl panda pike puffin quail rabbit raven robin seal swan
+"""
+ADJECTIVES = tuple(_ADJECTIVES.split())
+ANIMALS = tuple(_ANIMALS.split())
 
 
 def version_name(project_id: int, round: int, seed: int) -> str:
     """Name of a project's version, such as `p3-r002-brave-otter`.
 
-    Unique through project and round; round 0 is the seeded random ordering before the first training. The same
-    arguments always give the same name.
+    Unique through project and round; round 0 is the seeded random ordering before the first training.
+    The same arguments always give the same name.
     """
     digest = hashlib.sha256(f"{project_id}/{round}/{seed}".encode()).digest()
     adjective = ADJECTIVES[digest[0] % len(ADJECTIVES)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Project
+from ml_backend.store.models import Project, ProjectState
 
 
 def get(session: Session, project_id: int) -> Project | None:
@@ -22,17 +22,20 @@ def ensure(session: Session, project_id: int, *, seed: int) -> Project:
     """The project, made with `seed` if it was unknown; needs a writing session."""
     project = session.get(Project, project_id)
     if project is None:
-        project = Project(id=project_id, seed=seed, label_config="")
+        project = Project(id=project_id, seed=seed, label_config="", state=ProjectState.NEW)
         session.add(project)
         session.flush()
     return project
 
 
 def set_label_config(session: Session, project: Project, label_config: str) -> bool:
-    """Store a labeling config; True if it differs from the stored one by more than outer white space."""
+    """Store a labeling config; True if it differs from the stored one by more than outer white space.
+
+    A project whose config changed is new again: its masks may mean something else now.
+    """
     stripped = label_config.strip()
     if project.label_config == stripped:
         return False
-    project.label_config = stripped
+    project.label_config, project.state = stripped, ProjectState.NEW
     session.flush()
     return True

@@ -53,16 +53,16 @@ def of_project(session: Session, project_id: int) -> list[TrainingRun]:
 def count(session: Session) -> dict[RunState, int]:
     """Number of runs of all projects in each state; a state that none is in is counted 0."""
     query = select(TrainingRun.state, func.count()).group_by(TrainingRun.state)
-    counted = {state: number for state, number in session.execute(query).all()}
+    counted = dict(session.execute(query).tuples().all())
     return {state: counted.get(state, 0) for state in RunState}
 
 
 def begin(session: Session, project_id: int, owner: Owner, *, force: bool = False) -> TrainingRun | None:
     """Take the project's lease and take in all pending events; needs a writing session.
 
-    An abandoned run is carried on (same id, one attempt more). None where another process is training, or where
-    nothing is pending and `force` is False. Where two processes begin at the same moment on PostgreSQL, one of them
-    gets `sqlalchemy.exc.IntegrityError` from the unique index and has lost.
+    An abandoned run is carried on (same id, one attempt more). None where another process is training, or
+    where nothing is pending and `force` is False. Where two processes begin at the same moment on PostgreSQL,
+    one of them gets `sqlalchemy.exc.IntegrityError` from the unique index and has lost.
     """
     run = running(session, project_id)
     if run is not None:
@@ -102,11 +102,9 @@ def finish(
     labels: int = 0,
     version_id: int | None = None,
 ) -> None:
-    """End a run and so free the lease; the events of a failed run count again towards the next one."""
+    """End a run and so free the lease; the events of a failed run count towards the next one."""
     ended = now()
     run.state, run.message, run.labels, run.version_id = state, message, labels, version_id
     run.finished_at, run.seconds = ended, (ended - run.started_at).total_seconds()
     session.add(run)
-    if state is RunState.FAILED:
-        events.release(session, run.id)
     session.flush()

@@ -11,9 +11,9 @@ from ml_backend.store.models import Score, ScoreState
 
 
 def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
-    """Add pending scores for the tasks that have none, in chunks of at most `chunk_size`; the new chunks' numbers.
+    """Add pending scores for the tasks that have none, in chunks of at most `chunk_size` tasks.
 
-    Calling it again with the same tasks adds nothing and returns [].
+    Returns the numbers of the new chunks. Calling it again with the same tasks adds nothing and returns [].
     """
     known = set(session.scalars(select(Score.task_id).where(Score.version_id == version_id)))
     fresh = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in known]
@@ -47,7 +47,7 @@ def unfinished_chunks(session: Session, version_id: int) -> list[int]:
 def count(session: Session, version_id: int) -> dict[ScoreState, int]:
     """Number of the version's scores in each state; a state that none is in is counted 0."""
     query = select(Score.state, func.count()).where(Score.version_id == version_id).group_by(Score.state)
-    counted = {state: number for state, number in session.execute(query).all()}
+    counted = dict(session.execute(query).tuples().all())
     return {state: counted.get(state, 0) for state in ScoreState}
 
 

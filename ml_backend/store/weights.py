@@ -1,4 +1,4 @@
-"""Versions' files in a store addressed by URL: written once under a hash of their content, checked when read."""
+"""Versions' files in a store addressed by URL: written once under a content hash, checked when read."""
 
 from __future__ import annotations
 

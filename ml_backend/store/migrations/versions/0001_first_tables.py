@@ -18,10 +18,9 @@ def _state() -> sa.String:
     return sa.String(16)
 
 
-def _project(**options: bool) -> sa.Column[int]:
-    return sa.Column(
-        "project_id", sa.Integer, sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, **options
-    )
+def _project(*, primary_key: bool = False, index: bool = False) -> sa.Column[int]:
+    project = sa.ForeignKey("projects.id", ondelete="CASCADE")
+    return sa.Column("project_id", sa.Integer, project, nullable=False, primary_key=primary_key, index=index)
 
 
 def upgrade() -> None:
