@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+MULTIPLE = 16
+"""Both sides of a canvas are multiples of this: what a network of five levels halves without remainder."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -28,13 +31,28 @@ class Frame:
     scaled: tuple[int, int]
     canvas: tuple[int, int]
 
+    @classmethod
+    def fit(cls, original: tuple[int, int], crop: tuple[int, int, int, int], size: int) -> Frame:
+        """The frame in which the longer side of `crop` has `size` pixels, aspect kept to a pixel.
+
+        The canvas is the content padded at the right and bottom to the next multiples of `MULTIPLE`.
+        """
+        factor = size / max(crop[2:])
+        height, width = (max(1, round(side * factor)) for side in crop[2:])
+        canvas = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE)
+        return cls(original, crop, (height, width), canvas)
+
     def forward_mask(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Carries a (H, W) label map of the original onto the canvas, nearest; padding is background."""
         if labels.shape != self.original:
             raise ValueError(f"The mask has the shape {labels.shape}, the image {self.original}.")
-        content = np.ascontiguousarray(labels[self._window])
+        # OpenCV's exact nearest resize reads beyond the image for sides over 32767 pixels.
+        rows, columns = (
+            start + ((np.arange(scaled) + 0.5) * (length / scaled)).astype(np.intp)
+            for start, length, scaled in zip(self.crop[:2], self.crop[2:], self.scaled, strict=True)
+        )
         canvas = np.zeros(self.canvas, np.uint8)
-        canvas[: self.scaled[0], : self.scaled[1]] = _resized(content, self.scaled, cv2.INTER_NEAREST_EXACT)
+        canvas[: self.scaled[0], : self.scaled[1]] = labels[np.ix_(rows, columns)]
         return canvas
 
     def back(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,11 +90,8 @@ class Frame:
 
 def resized(pixels: NDArray, size: tuple[int, int]) -> NDArray:
     """Resizes (h, w) pixels to `size`: averages areas where it shrinks, bilinear where it grows."""
-    shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]
-    return _resized(pixels, size, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _resized(pixels: NDArray, size: tuple[int, int], interpolation: int) -> NDArray:
     if pixels.shape == size:
         return pixels
+    shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation))

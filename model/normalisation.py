@@ -12,9 +12,12 @@ RIM = 0.06
 TOE, SHOULDER = 8, 240
 """Grey levels given to the two percentiles; what is darker or brighter is squeezed, never cut."""
 
+FLAT = 0.5
+"""A span below half a grey level of the source is rounding, not a picture."""
+
 
 def normalise(
-    pixels: NDArray[np.uint8 | np.uint16 | np.float32],
+    pixels: NDArray[np.float32],
     *,
     percentiles: tuple[float, float],
     clip_limit: float,
@@ -26,7 +29,7 @@ def normalise(
     markers, film edges) share what is left, so that a marker cannot darken the hand and no exposure
     saturates. Contrast-limited adaptive histogram equalisation follows, with tiles of about `tile`
     pixels a side and `clip_limit` in multiples of a flat histogram's height (0: none).
-    A constant image becomes black.
+    An image of one grey value becomes black.
     """
     grey = _stretched(pixels, percentiles)
     if clip_limit == 0 or grey.min() == grey.max():
@@ -35,14 +38,12 @@ def normalise(
     return np.asarray(cv2.createCLAHE(clip_limit, tiles).apply(grey), np.uint8)
 
 
-def _stretched(
-    pixels: NDArray[np.uint8 | np.uint16 | np.float32], percentiles: tuple[float, float]
-) -> NDArray[np.uint8]:
+def _stretched(pixels: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
     darkest, brightest = float(pixels.min()), float(pixels.max())
-    if darkest == brightest:
+    if brightest - darkest < FLAT:
         return np.zeros(pixels.shape, np.uint8)
     dark, bright = np.percentile(_inner(pixels), percentiles)
-    if dark == bright:
+    if bright - dark < FLAT:
         dark, bright = darkest, brightest
     # Two equal knots would make the curve ambiguous where the extremes are the percentiles.
     step = (brightest - darkest) * 1e-6
@@ -50,7 +51,7 @@ def _stretched(
     return np.rint(np.interp(pixels, knots, (0, TOE, SHOULDER, 255))).astype(np.uint8)
 
 
-def _inner(pixels: NDArray[np.uint8 | np.uint16 | np.float32]) -> NDArray:
+def _inner(pixels: NDArray[np.float32]) -> NDArray:
     """The pixels off the rim; of large images every second row and column, which is as good and faster."""
     rows, columns = (int(RIM * side) for side in pixels.shape)
     inner = pixels[rows : pixels.shape[0] - rows, columns : pixels.shape[1] - columns]

@@ -15,7 +15,6 @@ from model.normalisation import normalise
 __all__ = ["Frame", "PreprocessingError", "PreprocessingSettings", "preprocess", "to_network"]
 
 VERSION = 1
-MULTIPLE = 16
 
 
 class PreprocessingError(ValueError):
@@ -40,14 +39,14 @@ class PreprocessingSettings:
     crop: bool = True
     dark_percentile: float = 1.0
     bright_percentile: float = 98.0
-    clip_limit: float = 2.0
+    clip_limit: float = 2.5
     tile: int = 75
     version: int = VERSION
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise PreprocessingError(f"Preprocessing version {self.version} is not known, only {VERSION} is.")
-        if self.size < 1 or self.tile < 1 or self.clip_limit < 0:
+        if self.size < 1 or self.tile < 1 or not self.clip_limit >= 0:
             raise PreprocessingError("Size and tile must be at least 1, the clip limit at least 0.")
         if not 0 <= self.dark_percentile < self.bright_percentile <= 100:
             raise PreprocessingError("The percentiles must rise from dark to bright, between 0 and 100.")
@@ -58,10 +57,21 @@ class PreprocessingSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PreprocessingSettings:
-        """Rebuilds settings from `to_dict`; unknown fields raise PreprocessingError."""
+        """Rebuilds settings from `to_dict`.
+
+        Raises:
+            PreprocessingError: a field is unknown, of the wrong type or out of range.
+        """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise PreprocessingError(f"Unknown preprocessing settings: {', '.join(unknown)}.")
+        defaults = asdict(cls())
+        for name, value in values.items():
+            wanted = type(defaults[name])
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
+                raise PreprocessingError(
+                    f"The setting {name} must be of type {wanted.__name__}, not {value!r}."
+                )
         return cls(**values)
 
 
@@ -81,9 +91,12 @@ def preprocess(
         raise PreprocessingError(
             f"An image must be grey (H, W) of 8 or 16 bits and not empty, not {image.shape} {image.dtype}."
         )
-    frame = _frame(image, settings)
+    rows, columns = image.shape
+    crop = content_box(image) if settings.crop else (0, 0, rows, columns)
+    frame = Frame.fit((rows, columns), crop, settings.size)
     top, left, height, width = frame.crop
-    content = np.ascontiguousarray(image[top : top + height, left : left + width])
+    # Averages keep their fractions: a nearly black film has only a few whole grey levels.
+    content = image[top : top + height, left : left + width].astype(np.float32)
     grey = normalise(
         resized(content, frame.scaled),
         percentiles=(settings.dark_percentile, settings.bright_percentile),
@@ -98,12 +111,3 @@ def preprocess(
 def to_network(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Scales a (h, w) canvas to the network's input (1, h, w) in [0, 1]; 0 is black, as in padding."""
     return np.multiply(canvas[np.newaxis], np.float32(1 / 255), dtype=np.float32)
-
-
-def _frame(image: NDArray[np.uint8 | np.uint16], settings: PreprocessingSettings) -> Frame:
-    height, width = image.shape
-    crop = content_box(image) if settings.crop else (0, 0, height, width)
-    factor = settings.size / max(crop[2:])
-    scaled = (max(1, round(crop[2] * factor)), max(1, round(crop[3] * factor)))
-    canvas = (-(-scaled[0] // MULTIPLE) * MULTIPLE, -(-scaled[1] // MULTIPLE) * MULTIPLE)
-    return Frame((height, width), crop, scaled, canvas)
