@@ -250,6 +250,7 @@ SAMPLES = [
 ] + [cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(SAMPLES), st.data())
 def test_damage_gives_pixels_or_an_image_error(sample: bytes, data: st.DataObject) -> None:
