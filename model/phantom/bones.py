@@ -168,10 +168,10 @@ class Profile:
         top = float(self.half_width(np.array(stop - 0.1 * (stop - start)))) * width / self.length
         ends = self.ends
         base, square_base, hollow_base = (
-            (ends.base, ends.square_base, ends.hollow_base) if start == 0.0 else (0.22, 2.6, 0.06)
+            (ends.base, ends.square_base, ends.hollow_base) if start == 0.0 else (0.12, 2.6, 0.03)
         )
         head, square_head, hollow_head = (
-            (ends.head, ends.square_head, ends.hollow_head) if stop == 1.0 else (0.22, 2.6, 0.06)
+            (ends.head, ends.square_head, ends.hollow_head) if stop == 1.0 else (0.12, 2.6, 0.03)
         )
         room = 0.5 * (stop - start)
         cap = _cap((along - start) / min(room, base * bottom), square_base)

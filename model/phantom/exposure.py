@@ -126,7 +126,7 @@ def expose(
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Grey picture (H, W) of a hand: `flesh` and `mineral` are thicknesses, `unit` the pixels a third metacarpal."""
     absorbed = flesh + style.mineral * 1.0 * mineral
-    absorbed = absorbed / np.float32(1.55)
+    absorbed = absorbed / np.percentile(absorbed[flesh > 0.05][::7], 99.7).astype(np.float32)
     if style.local > 0.0:
         absorbed = _local_contrast(absorbed, style.local, unit)
     curve = np.clip(absorbed, 0.0, 1.3) ** np.float32(style.gamma)
@@ -172,7 +172,7 @@ def _light(flesh: Map, style: Style, unit: float, rng: np.random.Generator) -> M
 
 
 def _add_marker(grey: Map, marker: Marker, style: Style) -> Map:
-    top = max(style.ceiling, style.background + 0.7 * (255.0 - style.background) * (style.ceiling > 120))
+    top = 250.0 if style.ceiling > 140.0 else style.ceiling + 10.0
     plate = 0.09 * (style.ceiling - style.background)
     grey = grey + np.float32(plate) * marker.plate
     return grey + (np.float32(top) - grey) * marker.lead

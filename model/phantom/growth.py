@@ -77,7 +77,7 @@ class Growth:
     @property
     def adulthood(self) -> float:
         """0 for an infant's stubby shafts, 1 for an adult's slender ones."""
-        return float(np.clip((self.maturity - 1.0) / 14.0, 0.0, 1.0))
+        return float(np.clip((self.maturity - 1.0) / 8.0, 0.0, 1.0))
 
     @property
     def chubbiness(self) -> float:
@@ -112,7 +112,7 @@ class Growth:
         else:
             size = 0.25 + 0.75 * min(1.0, (self.maturity - appears) / (full - appears)) ** 0.6
         youth = float(np.clip((closes - self.maturity) / closes, 0.0, 1.0))
-        gap = 0.0 if self.maturity >= closes else 0.012 + 0.05 * youth**1.3
+        gap = 0.0 if self.maturity >= closes else 0.006 + 0.06 * youth**2.2
         scar = float(np.clip(1.0 - abs(self.maturity - closes) / 2.5, 0.0, 1.0))
         return Plate(size=size, gap=gap, scar=scar)
 

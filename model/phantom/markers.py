@@ -57,13 +57,13 @@ def _stamp(letter: str, rng: np.random.Generator) -> tuple[Map, Map]:
     stacked = bool(rng.uniform() < 0.35)
     bull = bool(rng.uniform() < 0.2)
     letters = np.zeros((320, 190), np.float32)
-    _write(letters, letter, (95, 75), 130)
+    _write(letters, letter, (95, 72), 122)
     if stacked:
-        pitch = min(70, 190 // len(initials))
+        pitch = min(66, 176 // len(initials))
         for i, initial in enumerate(initials):
-            _write(letters, initial, (95 + int(rng.normal(0, 8)), 180 + i * pitch), pitch - 14)
+            _write(letters, initial, (95 + int(rng.normal(0, 8)), 186 + i * pitch), pitch - 14)
     else:
-        _write(letters, initials, (95, 180), 52 if len(initials) == 2 else 46)
+        _write(letters, initials, (95, 190), 52 if len(initials) == 2 else 46)
     if bull and not stacked:
         cv2.circle(letters, (95, 262), 34, 1.0, 9)
         cv2.circle(letters, (95 + int(rng.integers(-9, 9)), 262 + int(rng.integers(-9, 9))), 9, 1.0, -1)
@@ -77,7 +77,7 @@ def _stamp(letter: str, rng: np.random.Generator) -> tuple[Map, Map]:
 
 
 def _write(canvas: Map, text: str, centre: tuple[int, int], tall: int) -> None:
-    face, thick = cv2.FONT_HERSHEY_SIMPLEX, max(6, tall // 6)
+    face, thick = cv2.FONT_HERSHEY_SIMPLEX, max(6, tall // (5 if tall > 100 else 7))
     scale = tall / 21.0 * 0.92
     (wide, high), _ = cv2.getTextSize(text, face, scale, thick)
     if wide > 165:

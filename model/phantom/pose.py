@@ -87,32 +87,66 @@ class View:
         return View(self.scale, angle, (float(moved[0]), float(moved[1])), self.mirror)
 
 
+@dataclass(frozen=True)
+class _Ray:
+    """One finger with its metacarpal before it is laid out: its bones' shapes, angles and foreshortening."""
+
+    bones: list[Bone]
+    profiles: list[Profile]
+    base: Points
+    angles: list[float]
+    foreshortening: list[float]
+
+
 def pose_hand(growth: Growth, rng: np.random.Generator) -> list[Placed]:
-    """All 19 bones of one person, laid out with a finger spread and flexion of their own, base to tip, thumb first."""
-    spread = rng.normal(0.0, 0.75)
+    """All 19 bones of one person, ray by ray from base to tip, thumb first, with their own spread and flexion.
+
+    Fingers that would lie over one another are spread until they do not, as a radiographer would ask for.
+    """
     sway = rng.normal(0.0, 2.5)
-    bent = rng.uniform() < 0.16 + 0.4 * growth.chubbiness
-    placed: list[Placed] = []
-    for ray in range(1, 6):
-        bones = [bone for bone in BONES if bone.ray == ray]
-        flexion = np.abs(rng.normal(0.0, 24.0 if bent else 9.0)) * np.array([0.35, 0.8, 1.0, 1.0])
-        thumb = ray == 1
-        lead = rng.normal(0.0, 5.0) if thumb else 0.0
-        angle = _METACARPAL_ANGLES[ray - 1] + rng.normal(0.0, 0.8) + lead
-        base = np.array(_METACARPAL_BASES[ray - 1]) + rng.normal(0.0, 0.008, 2)
-        finger = spread * _SPREAD[ray - 1] + (0.0 if thumb else sway) + rng.normal(0.0, 2.0)
-        for place, bone in enumerate(bones):
-            if place:
-                resting = _FINGER_ANGLES[ray - 1][place - 1]
-                angle = resting + finger + (1.2 * lead if thumb else 0.0) + rng.normal(0.0, 1.5)
-            profile = shape(bone, growth.adulthood, rng)
-            foreshortening = float(np.cos(np.radians(min(50.0, flexion[place])))) if place else 1.0
-            here = Placed(bone, profile, base, angle, foreshortening)
-            placed.append(here)
-            gap = (_KNUCKLE_GAP if place == 0 else _JOINT_GAP) * (1.0 + 0.3 * growth.chubbiness)
-            gap -= 1.2 * (1.0 - foreshortening) * profile.half_width(np.array(1.0)).item()
-            base = here.head + gap * here.axis
-    return placed
+    bent = rng.uniform() < 0.1 + 0.25 * growth.chubbiness
+    rays = [_draw_ray(number, growth, bent, sway, rng) for number in range(1, 6)]
+    spread = float(np.clip(rng.normal(0.1, 0.7), -1.0, 1.6))
+    apart = 0.31 * (1.0 + 0.33 * growth.chubbiness)
+    while True:
+        laid = [_lay_out(ray, spread * _SPREAD[i], growth) for i, ray in enumerate(rays)]
+        if spread > 2.0 or all(_clearance(laid[i], laid[i + 1]) > apart for i in range(1, 4)):
+            return [placed for ray in laid for placed in ray]
+        spread += 0.15
+
+
+def _draw_ray(number: int, growth: Growth, bent: bool, sway: float, rng: np.random.Generator) -> _Ray:
+    bones = [bone for bone in BONES if bone.ray == number]
+    flexion = np.abs(rng.normal(0.0, 24.0 if bent else 8.0)) * np.array([0.0, 0.8, 1.0, 1.0])
+    lead = rng.normal(0.0, 5.0) if number == 1 else 0.0
+    lean = 1.2 * lead if number == 1 else sway + rng.normal(0.0, 1.5)
+    angles = [_METACARPAL_ANGLES[number - 1] + lead + rng.normal(0.0, 0.8)]
+    angles += [resting + lean + rng.normal(0.0, 1.5) for resting in _FINGER_ANGLES[number - 1]]
+    profiles = [shape(bone, growth.adulthood, rng) for bone in bones]
+    base = np.array(_METACARPAL_BASES[number - 1]) + rng.normal(0.0, 0.008, 2)
+    return _Ray(bones, profiles, base, angles, [float(np.cos(np.radians(min(50.0, f)))) for f in flexion])
+
+
+def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[Placed]:
+    """The ray's bones in the hand, its phalanges turned by `fan` degrees."""
+    base, laid = ray.base, []
+    for place, (bone, profile) in enumerate(zip(ray.bones, ray.profiles, strict=True)):
+        angle = ray.angles[place] + (fan if place else 0.0)
+        here = Placed(bone, profile, base, angle, ray.foreshortening[place])
+        laid.append(here)
+        gap = (_KNUCKLE_GAP if place == 0 else _JOINT_GAP) * (1.0 + 0.3 * growth.chubbiness)
+        gap -= 1.2 * (1.0 - here.foreshortening) * float(profile.half_width(np.array(1.0)))
+        base = here.head + gap * here.axis
+    return laid
+
+
+def _clearance(one: list[Placed], other: list[Placed]) -> float:
+    """Least distance between the axes of two fingers, beyond their webs."""
+    steps = np.linspace(0.0, 1.0, 8)[:, None]
+    near, far = (
+        np.concatenate([p.base + steps * (p.head - p.base) for p in ray[1:]])[4:] for ray in (one, other)
+    )
+    return float(np.hypot(*(near[:, None] - far[None]).transpose(2, 0, 1)).min())
 
 
 def frame_hand(bones: list[Placed], growth: Growth, size: tuple[int, int], rng: np.random.Generator) -> View:

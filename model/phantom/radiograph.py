@@ -20,6 +20,16 @@ from model.phantom.wrist import Piece
 
 # Pixels per third metacarpal of a bone's own raster.
 _RASTER = 520.0
+# Mineral a unit of depth: chosen so that bone stands out from flesh as it does in the nine real hands.
+_DENSITY: dict[Kind, float] = {
+    Kind.THUMB_METACARPAL: 4.2,
+    Kind.METACARPAL: 5.2,
+    Kind.THUMB_PROXIMAL: 3.5,
+    Kind.PROXIMAL: 3.6,
+    Kind.MIDDLE: 2.6,
+    Kind.THUMB_DISTAL: 2.3,
+    Kind.DISTAL: 2.7,
+}
 # An ossification centre narrower than this share of its shaft is labelled as an island, its plate unfilled.
 ISLAND = 0.6
 
@@ -93,7 +103,9 @@ def draw_pieces(pieces: list[Piece], view: View, size: tuple[int, int], rng: np.
         if box.left >= size[0] or box.top >= size[1]:
             continue
         there, here = box.window(thickness.shape)
-        thickness[there] += box.shrink(_shell(box, polygon, piece, view, tile))[here]
+        below, above = thickness[there], box.shrink(_shell(box, polygon, piece, view, tile))[here]
+        # Overlapping carpals are thinner there than their outlines' middles: less than the sum.
+        thickness[there] = np.maximum(below, above) + 0.35 * np.minimum(below, above)
     return thickness
 
 
@@ -114,17 +126,20 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
     shell = 0.055 + 0.30 * np.clip(1.6 * shaft, 0.0, 1.0) ** 1.3
     outer = half * _chord(side)
     inner = half * (1.0 - shell) * _chord(side / (1.0 - shell))
-    spongy = 0.34 - 0.20 * shaft
+    spongy = 0.25 - 0.15 * shaft
     grain = _grain(tile, t * profile.length, w)
-    mineral = 2.0 * ((outer - inner) + inner * spongy * (1.0 + 0.45 * grain)) * (1.0 + 0.06 * grain)
-    rim = np.float32(0.011 * view.scale * box.zoom)
+    mineral = (
+        _DENSITY[kind] * ((outer - inner) + inner * spongy * (1.0 + 0.25 * grain)) * (1.0 + 0.04 * grain)
+    )
+    ends = np.clip(3.0 * np.abs(2.0 * t - 1.0) - 2.3, 0.0, 0.7).astype(np.float32)
+    rim = np.float32(0.009 * view.scale * box.zoom)
     total = np.zeros(mineral.shape, np.float32)
     for part in parts:
         depth = cv2.distanceTransform(part, cv2.DIST_L2, 3)
         edge = np.exp(-np.square(depth / rim)) * (depth > 0)
         # A round edge has no depth to absorb in; the chord through a flat end has all of it.
-        rise = np.clip(depth / (1.6 * rim), 0.0, 1.0)
-        total = np.maximum(total, (mineral * rise + 0.035 * edge * rise**0.3) * (part > 0))
+        rise = np.clip(depth / (0.8 * rim), 0.0, 1.0)
+        total = np.maximum(total, (mineral * rise + (0.02 + 0.05 * ends) * edge * rise) * (part > 0))
     if plate.scar > 0.0:
         line = 1.0 - slot if distal_epiphysis(kind) else slot
         total += (
@@ -148,21 +163,21 @@ def _open_plate(
     if plate.size == 0.0:
         return [shaft], shaft
     centre = 1.0 - 0.5 * slot if distal_epiphysis(kind) else 0.5 * slot
-    ring = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)
-    wide = (
-        float(profile.half_width(np.array(centre))) * plate.size * (0.97 if distal_epiphysis(kind) else 1.02)
-    )
-    high = 0.5 * slot * profile.length * min(1.0, 0.35 + 0.65 * plate.size)
-    power = 0.8 if kind is Kind.METACARPAL else 0.62
-    x = wide * np.sign(np.cos(ring)) * np.abs(np.cos(ring)) ** power
-    y = high * np.sign(np.sin(ring)) * np.abs(np.sin(ring)) ** power
-    off = float(profile.middle(np.array(centre)))
-    epiphysis = draw(np.stack([x + off, y + centre * profile.length], axis=1))
+    middle = np.array([float(profile.middle(np.array(centre))), centre * profile.length])
+    wide = float(profile.half_width(np.array(centre))) * plate.size
+    if plate.size < 0.75:
+        ring = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)
+        high = 0.5 * slot * profile.length * (0.35 + 0.65 * plate.size)
+        nucleus = middle + np.stack([wide * np.cos(ring), high * np.sin(ring)], axis=1)
+    else:
+        first, last = (1.0 - slot, 1.0) if distal_epiphysis(kind) else (0.0, slot)
+        nucleus = middle + plate.size * (profile.outline(first, last) - middle)
+    epiphysis = draw(nucleus)
     filled = cv2.bitwise_or(shaft, epiphysis)
     if plate.size >= ISLAND:
         near, far = (stop - 0.03, centre) if distal_epiphysis(kind) else (centre, start + 0.03)
         band = np.array([[-wide, near], [wide, near], [wide, far], [-wide, far]]) * [1.0, profile.length]
-        filled = cv2.bitwise_or(filled, draw(band * [0.97, 1.0] + [off, 0.0]))
+        filled = cv2.bitwise_or(filled, draw(band * [0.97, 1.0] + [middle[0], 0.0]))
     return [shaft, epiphysis], filled
 
 
@@ -202,8 +217,8 @@ def _shell(box: Box, polygon: Points, piece: Piece, view: View, tile: Map) -> Ma
     )
     y, x = np.mgrid[: raster.shape[0], : raster.shape[1]].astype(np.float32) / np.float32(unit)
     grain = _grain(tile, y, x)
-    spongy = np.float32(0.30)
-    mineral = 2.0 * ((outer - inner) + inner * spongy * (1.0 + 0.5 * grain))
+    spongy = np.float32(0.12 if piece.shaft else 0.4)
+    mineral = (2.2 if piece.shaft else 5.5) * ((outer - inner) + inner * spongy * (1.0 + 0.25 * grain))
     return np.asarray(mineral * (raster > 0), dtype=np.float32)
 
 
@@ -214,8 +229,8 @@ _TILE_SPAN = 1.0
 def _trabeculae(rng: np.random.Generator) -> Map:
     """A square of spongy texture, one third metacarpal wide, mean 0 and spread 1; wraps around."""
     noise = rng.standard_normal((_TILE, _TILE), dtype=np.float32)
-    fine = cv2.GaussianBlur(np.pad(noise, 32, mode="wrap"), (0, 0), sigmaX=2.0, sigmaY=4.5)
-    coarse = cv2.GaussianBlur(np.pad(noise[::-1], 32, mode="wrap"), (0, 0), sigmaX=5.0, sigmaY=9.0)
+    fine = cv2.GaussianBlur(np.pad(noise, 32, mode="wrap"), (0, 0), sigmaX=1.0, sigmaY=4.5)
+    coarse = cv2.GaussianBlur(np.pad(noise[::-1], 32, mode="wrap"), (0, 0), sigmaX=2.2, sigmaY=7.0)
     fine, coarse = fine[32:-32, 32:-32], coarse[32:-32, 32:-32]
     tile = fine / fine.std() + 0.7 * coarse / coarse.std()
     return np.asarray(tile / tile.std(), dtype=np.float32)

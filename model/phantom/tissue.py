@@ -38,8 +38,12 @@ def flesh(
     smooth = cv2.GaussianBlur(skin, (0, 0), 0.035 * unit)
     skin = np.where(smooth > 127, np.uint8(255), np.uint8(0))
     depth = cv2.distanceTransform(skin, cv2.DIST_L2, 5) / unit
-    thick = 0.62 * 0.3 * _round(depth, 0.155 * fat) + 0.42 * _round(depth, 0.5)
-    thick = cv2.GaussianBlur(thick, (0, 0), 0.018 * unit) + 0.05 * _thenar(bones, small, margin, skin)
+    thick = (
+        0.15 * _round(depth, 0.045)
+        + 0.12 * _round(depth, 0.13 * fat)
+        + 0.29 * _round(np.maximum(depth - 0.08, 0.0), 0.42)
+    )
+    thick = cv2.GaussianBlur(thick, (0, 0), 0.008 * unit) + 0.055 * _thenar(bones, small, margin, skin)
     whole = cv2.resize(thick, (size[0] + round(2 * margin / zoom), size[1] + round(2 * margin / zoom)),
                        interpolation=cv2.INTER_LINEAR)  # fmt: skip
     edge = round(margin / zoom)

@@ -11,19 +11,19 @@ from model.phantom.growth import Growth, Plate
 
 # Outline of each carpal as radii around its centre, every 30 degrees from the thumb's side towards the fingers.
 _CARPALS: dict[str, tuple[tuple[float, float], tuple[float, ...]]] = {
-    "capitate": ((0.0, -0.195), (0.1, 0.12, 0.165, 0.16, 0.165, 0.12, 0.1, 0.11, 0.145, 0.165, 0.145, 0.11)),
-    "hamate": ((-0.225, -0.175), (0.1, 0.13, 0.16, 0.15, 0.16, 0.14, 0.105, 0.1, 0.1, 0.12, 0.14, 0.12)),
-    "trapezoid": ((0.185, -0.165), (0.085, 0.095, 0.11, 0.105, 0.1, 0.095, 0.085, 0.09, 0.1, 0.1, 0.1, 0.09)),
-    "trapezium": ((0.335, -0.235), (0.105, 0.115, 0.125, 0.12, 0.11, 0.1, 0.095, 0.1, 0.11, 0.11, 0.11, 0.1)),
-    "scaphoid": ((0.185, -0.375), (0.13, 0.16, 0.15, 0.12, 0.105, 0.1, 0.105, 0.13, 0.14, 0.12, 0.11, 0.115)),
+    "capitate": ((0.0, -0.195), (0.1, 0.12, 0.185, 0.17, 0.185, 0.12, 0.1, 0.105, 0.13, 0.175, 0.14, 0.11)),
+    "hamate": ((-0.205, -0.175), (0.085, 0.11, 0.125, 0.11, 0.13, 0.165, 0.14, 0.11, 0.11, 0.14, 0.13, 0.1)),
+    "trapezoid": ((0.205, -0.135), (0.085, 0.1, 0.1, 0.09, 0.1, 0.105, 0.085, 0.08, 0.1, 0.09, 0.085, 0.085)),
+    "trapezium": ((0.365, -0.2), (0.1, 0.12, 0.12, 0.11, 0.12, 0.12, 0.1, 0.1, 0.11, 0.1, 0.11, 0.11)),
+    "scaphoid": ((0.2, -0.385), (0.1, 0.14, 0.18, 0.14, 0.095, 0.08, 0.09, 0.12, 0.165, 0.14, 0.1, 0.085)),
     "lunate": (
-        (-0.085, -0.455),
-        (0.115, 0.125, 0.11, 0.095, 0.1, 0.115, 0.12, 0.12, 0.115, 0.105, 0.11, 0.115),
+        (-0.04, -0.485),
+        (0.14, 0.12, 0.09, 0.075, 0.09, 0.12, 0.135, 0.125, 0.105, 0.095, 0.105, 0.13),
     ),
-    "triquetrum": ((-0.315, -0.36), (0.105, 0.11, 0.11, 0.115, 0.12, 0.11, 0.1, 0.1, 0.11, 0.12, 0.12, 0.11)),
+    "triquetrum": ((-0.27, -0.385), (0.09, 0.1, 0.12, 0.14, 0.13, 0.1, 0.085, 0.09, 0.12, 0.14, 0.11, 0.095)),
     "pisiform": (
-        (-0.37, -0.395),
-        (0.085, 0.085, 0.09, 0.095, 0.09, 0.085, 0.08, 0.08, 0.085, 0.09, 0.09, 0.085),
+        (-0.32, -0.415),
+        (0.08, 0.08, 0.085, 0.09, 0.085, 0.08, 0.075, 0.075, 0.08, 0.085, 0.08, 0.08),
     ),
 }
 
@@ -45,7 +45,7 @@ def wrist_pieces(growth: Growth, deviation: float, rng: np.random.Generator) -> 
     for shaft, epiphysis in (_ulna(growth.ulna), _radius(growth.radius)):
         for outline, shell, is_shaft in ((shaft, 0.05, True), (epiphysis, 0.012, False)):
             if outline is not None:
-                depth = 0.17 if is_shaft else 0.13
+                depth = 0.16 if is_shaft else 0.05
                 pieces.append(Piece((outline - _PIVOT) @ turn + _PIVOT, shell, depth, is_shaft))
     return pieces
 
@@ -63,7 +63,7 @@ def _carpal(name: str, share: float, rng: np.random.Generator) -> Piece:
     angles = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
     corners = np.arange(12) * np.pi / 6.0
     bumps = np.array(radii) * rng.normal(1.0, 0.05, 12)
-    roundness = np.clip(1.25 - share, 0.0, 1.0)
+    roundness = np.clip(1.1 - share, 0.0, 0.8)
     bumps = (1.0 - roundness) * bumps + roundness * bumps.mean()
     radius = np.interp(angles, corners, bumps, period=2.0 * np.pi)
     kernel = np.hanning(9)[1:-1]
@@ -71,8 +71,10 @@ def _carpal(name: str, share: float, rng: np.random.Generator) -> Piece:
         np.concatenate([radius[-3:], radius, radius[:3]]), kernel / kernel.sum(), mode="valid"
     )
     place = np.array(centre) + rng.normal(0.0, 0.012, 2)
-    outline = place + share * 1.04 * radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return Piece(outline, 0.014, 0.11 * share + 0.01)
+    outline = place + share * (1.0 + 0.1 * share**4) * radius[:, None] * np.stack(
+        [np.cos(angles), np.sin(angles)], axis=1
+    )
+    return Piece(outline, 0.012, 0.05)
 
 
 def _shaft(centre: Points, half: Points, along: Points) -> Points:
@@ -91,7 +93,7 @@ def _radius(plate: Plate) -> tuple[Points, Points | None]:
         styloid = np.array([[0.2, -0.565], [0.285, -0.53], [0.3, -0.58]])
         dish = np.array([[-0.17, -0.61], [-0.08, -0.585], [0.02, -0.585], [0.12, -0.575]])
         return np.concatenate([dish, styloid, shaft[2:-2]]), None
-    drop = 0.03 + 1.6 * plate.gap
+    drop = 0.018 + 1.4 * plate.gap
     top = -0.63 - drop
     shaft = _shaft(centre[2:], half[2:], np.minimum(along[2:], top - 0.02 * np.arange(9)))
     lid = np.stack([np.linspace(-0.13, 0.22, 7), top + 0.02 * np.cos(np.linspace(-1.2, 1.2, 7))], axis=1)
@@ -112,7 +114,7 @@ def _ulna(plate: Plate) -> tuple[Points, Points | None]:
         shaft = _shaft(centre, half, along)
         styloid = np.array([[-0.48, -0.62], [-0.47, -0.555], [-0.435, -0.56], [-0.42, -0.63]])
         return np.concatenate([styloid, shaft[:-2]]), None
-    drop = 0.05 + 2.2 * plate.gap
+    drop = 0.03 + 2.0 * plate.gap
     shaft = _shaft(centre[1:], half[1:], along[1:] - drop)
     if plate.size == 0.0:
         return shaft, None
