@@ -124,8 +124,9 @@ def results(
 def _why_ignored(region: Any, config: LabelConfig) -> str:
     if not isinstance(region, dict):
         return "Not a region."
-    if region.get("type") not in READERS:
-        return f"Regions of type {region.get('type')!r} are not read as masks."
+    kind = region.get("type")
+    if not isinstance(kind, str) or kind not in READERS:
+        return f"Regions of type {str(kind)[:40]} are not read as masks."
     if region.get("from_name") != config.control_tag or region.get("to_name") != config.image_tag:
         return f'Drawn with another tag than <BrushLabels name="{config.control_tag}">.'
     if not isinstance(region.get("value"), dict):
@@ -138,14 +139,16 @@ def _label_index(region: Mapping[str, Any], config: LabelConfig) -> int:
     for name in names if isinstance(names, list) else []:
         if isinstance(name, str) and name in config.indices:
             return config.indices[name]
-    raise _Skipped(f"The region's labels {names!r} are not among those of the labeling config.")
+    raise _Skipped(f"The labeling config has no label {str(names)[:80]}.")
 
 
 def _stated_size(region: Mapping[str, Any], expected: Size | None) -> Size:
     """The (H, W) that the region was drawn over."""
     height, width = region.get("original_height"), region.get("original_width")
+    if height is None and width is None and expected is not None:
+        return expected
     if not isinstance(height, int) or not isinstance(width, int):
-        raise _Skipped("The region does not say the size of the image it was drawn over.")
+        raise _Skipped("The region does not say over how many pixels it was drawn.")
     if expected is not None and (height, width) != expected:
         raise _Skipped(
             f"The mask was drawn over {width} × {height} pixels, but the image has "
