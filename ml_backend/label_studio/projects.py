@@ -57,11 +57,11 @@ class Projects(Resource):
     def patch_ml_backend(self, backend: int, project: int, url: str, **fields: Any) -> dict[str, Any]:
         """Change an ML backend; Label Studio wants its project and address every time."""
         body = {"project": project, "url": url, **fields}
-        return self._dict("PATCH", f"/api/ml/{backend}/", json=body, timeout=CONNECT_SECONDS)
+        return self._dict("PATCH", f"/api/ml/{backend}", json=body, timeout=CONNECT_SECONDS)
 
     def delete_ml_backend(self, backend: int) -> None:
         """Disconnect an ML backend; its webhook stays."""
-        self._http.call("DELETE", f"/api/ml/{backend}/", timeout=CONNECT_SECONDS)
+        self._http.call("DELETE", f"/api/ml/{backend}", timeout=CONNECT_SECONDS)
 
     def start_training(self, backend: int) -> None:
         """Press "Start training": Label Studio posts START_TRAINING to the backend's /webhook."""

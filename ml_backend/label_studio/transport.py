@@ -51,6 +51,10 @@ class Transport:
         self._local = threading.local()
         self._credentials: Credentials = credentials(token, self._refresh)
 
+    def authorization(self) -> str:
+        """Return the value of the Authorization header for this Label Studio."""
+        return self._credentials.header()
+
     def call(
         self,
         method: str,
@@ -202,12 +206,12 @@ def _unreachable(address: str, seconds: float, error: requests.RequestException)
 
 
 def _detail(response: requests.Response) -> str:
-    """Return what Label Studio's error body says, in at most 300 characters."""
+    """Return what Label Studio's error body says, in at most 600 characters."""
     try:
         body = response.json()
     except (requests.JSONDecodeError, requests.RequestException):
         return ""
     if not isinstance(body, dict):
-        return str(body)[:300]
+        return str(body)[:600]
     errors = body.get("validation_errors")
-    return str(errors or body.get("detail") or body)[:300]
+    return str(errors or body.get("detail") or body)[:600]

@@ -1,0 +1,305 @@
+"""Everything that Label Studio needs to know about this service: made once, left alone the second time."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from .blueprint import BACKEND_TITLE, EVENTS, PROJECT_FIELDS, VIEW_COLUMNS, VIEW_RULES, VIEW_TITLE
+from .client import LabelStudio
+from .errors import LabelStudioError
+from .label_config import LabelConfigError, default_config, parse
+
+_WRONG_PASSWORD = (
+    "The backend at {url} asks for another user or password than given: they are its BASIC_AUTH_USER and "
+    "BASIC_AUTH_PASS."
+)
+
+State = Literal["created", "changed", "unchanged"]
+
+
+class CannotConnectError(Exception):
+    """The project cannot be connected; one sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that Label Studio needs, and what was done about it."""
+
+    name: str
+    state: State
+    detail: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What `connect` found and did: ids of the parts, one item each, and remarks for the reader."""
+
+    project: int
+    title: str
+    backend: int
+    webhook: int
+    view: int
+    labels: tuple[str, ...]
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether everything was in place already."""
+        return all(item.state == "unchanged" for item in self.items)
+
+
+@dataclass
+class _Work:
+    """A connection in the making."""
+
+    client: LabelStudio
+    backend_url: str
+    basic_auth: tuple[str, str] | None
+    items: list[Item] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def done(self, name: str, state: State, detail: str) -> None:
+        self.items.append(Item(name, state, detail))
+
+
+def connect(
+    client: LabelStudio,
+    *,
+    backend_url: str,
+    project: int | None = None,
+    create: str | None = None,
+    labels: Sequence[str] = ("Bone",),
+    basic_auth: tuple[str, str] | None = None,
+) -> Connection:
+    """Make all that the project needs to work with the backend at `backend_url`; run again, change nothing.
+
+    Give either the id of a `project`, or a title to `create` it under (a project of that title is taken as it
+    is). `labels` are used only where the project has no labeling config yet; `basic_auth` is (user, password)
+    of the backend. The backend must be running: Label Studio calls it.
+
+    Raises CannotConnectError when something must be done by hand first, LabelStudioError when
+    Label Studio cannot be reached or refuses.
+    """
+    backend_url = backend_url.rstrip("/")
+    _check_address(backend_url)
+    work = _Work(client, backend_url, basic_auth)
+    found = _project(work, project, create)
+    number = int(found["id"])
+    served = _label_config(work, found, labels)
+    backend = _backend(work, number)
+    webhook = _webhook(work, number)
+    _settings(work, number)
+    view = _view(work, number)
+    return Connection(
+        number, found["title"], backend, webhook, view, served, tuple(work.items), tuple(work.notes)
+    )
+
+
+def _check_address(backend_url: str) -> None:
+    """Refuse addresses for which Label Studio would quietly make no webhook."""
+    parts = urlsplit(backend_url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise CannotConnectError(f'"{backend_url}" is no address of a backend: write it as http://host:9090.')
+    if "." not in host and host != "localhost" and not _is_ip(host):
+        raise CannotConnectError(
+            f'Label Studio makes no webhook for a host name without a dot: give "{host}" a second name such '
+            f'as "{host}.internal" (in compose: a network alias) and connect with that.'
+        )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _project(work: _Work, project: int | None, create: str | None) -> dict[str, Any]:
+    if (project is None) == (create is None):
+        raise CannotConnectError("Name either the id of a project or the title of one to create.")
+    if project is not None:
+        found = work.client.project(project)
+        work.done("project", "unchanged", f'{project} "{found["title"]}"')
+        return found
+    title = str(create)
+    same = work.client.projects(title)
+    if len(same) > 1:
+        numbers = ", ".join(str(each["id"]) for each in same)
+        raise CannotConnectError(
+            f'There are several projects named "{title}" ({numbers}): connect one of them by its id.'
+        )
+    found = work.client.project(same[0]["id"]) if same else work.client.create_project(title)
+    work.done("project", "unchanged" if same else "created", f'{found["id"]} "{title}"')
+    return found
+
+
+def _label_config(work: _Work, project: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
+    """Keep a usable labeling config, write one where there is none, and return its labels."""
+    xml = str(project["label_config"] or "")
+    state: State = "unchanged"
+    try:
+        if _is_empty(xml):
+            xml, state = default_config(labels), "created"
+            work.client.patch_project(project["id"], label_config=xml)
+        config = parse(xml)
+    except LabelConfigError as error:
+        raise CannotConnectError(str(error)) from error
+    work.done("labeling config", state, ", ".join(config.labels))
+    return config.labels
+
+
+def _is_empty(xml: str) -> bool:
+    """Whether a labeling config is Label Studio's placeholder, a `<View>` without anything in it."""
+    return re.fullmatch(r"\s*(<View[^<>]*/>|<View[^<>]*>\s*</View>)?\s*", xml) is not None
+
+
+def _backend(work: _Work, project: int) -> int:
+    client, url = work.client, work.backend_url
+    access = _access(work.basic_auth)
+    listed = client.ml_backends(project)
+    ours = [each for each in listed if each["url"].rstrip("/") == url]
+    for extra in ours[1:]:
+        client.delete_ml_backend(extra["id"])
+    if listed and ours[:1] != listed[:1]:
+        work.notes.append(
+            f"Label Studio asks only a project's first ML backend, which is {listed[0]['url']}: disconnect "
+            "it for pre-annotations by this one."
+        )
+    if not ours:
+        backend = _asked(work, lambda: client.create_ml_backend(project, url, BACKEND_TITLE, **access))
+        state: State = "created"
+    elif len(ours) > 1 or _stale(ours[0], access):
+        number = ours[0]["id"]
+        backend = _asked(work, lambda: client.patch_ml_backend(number, project, url, **access))
+        state = "changed"
+    else:
+        backend, state = ours[0], "unchanged"
+    work.done("ML backend", state, url + (" with basic auth" if work.basic_auth else ""))
+    return int(backend["id"])
+
+
+def _access(basic_auth: tuple[str, str] | None) -> dict[str, Any]:
+    if basic_auth is None:
+        return {"auth_method": "NONE"}
+    return {
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": basic_auth[0],
+        "basic_auth_pass": basic_auth[1],
+    }
+
+
+def _stale(backend: Mapping[str, Any], access: Mapping[str, Any]) -> bool:
+    """Whether a backend needs patching; a wrong stored password shows in its state only."""
+    seen = ("auth_method", "basic_auth_user") if "basic_auth_user" in access else ("auth_method",)
+    return backend["readable_state"] != "Connected" or any(backend[key] != access[key] for key in seen)
+
+
+def _asked(work: _Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Make or change the backend; Label Studio's own complaints become sentences with a way out."""
+    url = work.backend_url
+    try:
+        backend = call()
+    except LabelStudioError as error:
+        if error.status == 403:
+            raise CannotConnectError(
+                f"Label Studio refuses {url} because its address is private: start Label Studio with "
+                "USE_DEFAULT_BANNED_SUBNETS=false."
+            ) from error
+        if error.status == 400 and _is_about_password(error.detail):
+            raise CannotConnectError(_WRONG_PASSWORD.format(url=url)) from error
+        if error.status == 400:
+            raise CannotConnectError(
+                f"Label Studio cannot use the backend at {url}: is it running, and reachable under this "
+                f'address from the machine of Label Studio? It says: "{re.sub(r"<[^>]*>", "", error.detail)}"'
+            ) from error
+        raise
+    if backend["readable_state"] != "Connected":
+        reason = backend.get("error_message") or "it gives no reason"
+        if _is_about_password(str(reason)):
+            raise CannotConnectError(_WRONG_PASSWORD.format(url=url))
+        raise CannotConnectError(f"Label Studio lists the backend at {url} as not connected: {reason}.")
+    return backend
+
+
+def _is_about_password(said: str) -> bool:
+    return "401 Client Error" in said or "authentication parameters" in said
+
+
+def _webhook(work: _Work, project: int) -> int:
+    """Give the webhook its header and events; Label Studio made it bare when the backend was connected."""
+    client, url = work.client, f"{work.backend_url}/webhook"
+    wanted = {
+        "headers": _headers(work.basic_auth),
+        "send_payload": True,
+        "send_for_all_actions": False,
+        "is_active": True,
+    }
+    ours = [each for each in client.webhooks(project) if each["url"].rstrip("/") == url]
+    for extra in ours[1:]:
+        client.delete_webhook(extra["id"])
+    state: State = "unchanged"
+    if not ours:
+        client.create_webhook(project, url, actions=list(EVENTS), **wanted)
+        state = "created"
+    elif len(ours) > 1 or set(ours[0]["actions"]) != set(EVENTS) or _differs(ours[0], wanted):
+        client.patch_webhook(ours[0]["id"], url, list(EVENTS), **wanted)
+        state = "changed"
+    present = [each for each in client.webhooks(project) if each["url"] == url and each["is_active"]]
+    if not present:
+        raise CannotConnectError(
+            f"Label Studio made no webhook to {url}: create it by hand in the project's settings."
+        )
+    work.done("webhook", state, f"{url}, {len(EVENTS)} events")
+    return int(present[0]["id"])
+
+
+def _headers(basic_auth: tuple[str, str] | None) -> dict[str, str]:
+    if basic_auth is None:
+        return {}
+    pair = base64.b64encode(":".join(basic_auth).encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def _settings(work: _Work, number: int) -> None:
+    project = work.client.project(number)
+    if _differs(project, PROJECT_FIELDS):
+        work.client.patch_project(number, **PROJECT_FIELDS)
+        work.done("settings", "changed", "sequential sampling, pre-annotations shown")
+    else:
+        work.done("settings", "unchanged", "sequential sampling, pre-annotations shown")
+    if project["model_version"] in ("", None, BACKEND_TITLE):
+        work.notes.append("No version is published yet: the score column stays empty until one is.")
+    if project["min_annotations_to_start_training"]:
+        work.notes.append(
+            'The project starts trainings on submission by itself: "Start model training on annotation '
+            'submission" can be switched off, as the webhook does it.'
+        )
+
+
+def _view(work: _Work, project: int) -> int:
+    client = work.client
+    ours = [each for each in client.views(project) if each["data"].get("title") == VIEW_TITLE]
+    if not ours:
+        data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **VIEW_RULES}
+        view = client.create_view(project, data)
+        work.done("view", "created", VIEW_TITLE)
+    elif _differs(ours[0]["data"], VIEW_RULES):
+        view = client.patch_view(ours[0]["id"], project, {**ours[0]["data"], **VIEW_RULES})
+        work.done("view", "changed", VIEW_TITLE)
+    else:
+        view = ours[0]
+        work.done("view", "unchanged", VIEW_TITLE)
+    return int(view["id"])
+
+
+def _differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return any(present.get(key) != value for key, value in wanted.items())

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.connection import CannotConnectError, connect
+from ml_backend.label_studio.server import LabelStudioServer
+
+from .tiny_backend import TinyBackend, header
+
+PASSWORD = ("dsal", "open sesame")
+
+
+@pytest.fixture
+def backend() -> Iterator[TinyBackend]:
+    with TinyBackend(PASSWORD) as backend:
+        yield backend
+
+
+def dump(client: LabelStudio, project: int) -> str:
+    """Everything that `connect` may touch, as text."""
+    parts: list[Any] = [client.project(project), client.webhooks(project), client.views(project)]
+    backends = client.ml_backends(project)
+    for each in backends:
+        # Label Studio stamps the time of its own health check, made for this very listing.
+        each.pop("updated_at")
+    return json.dumps([*parts, backends], sort_keys=True)
+
+
+def states(connection: Any) -> dict[str, str]:
+    return {item.name: item.state for item in connection.items}
+
+
+def test_a_title_becomes_a_project_with_everything_in_place(
+    client: LabelStudio, backend: TinyBackend
+) -> None:
+    connection = connect(
+        client, backend_url=backend.url, create="From a title", labels=["Femur", "Tibia"], basic_auth=PASSWORD
+    )
+    project = client.project(connection.project)
+    assert connection.labels == ("Femur", "Tibia")
+    assert states(connection) == {
+        "project": "created",
+        "labeling config": "created",
+        "ML backend": "created",
+        "webhook": "changed",
+        "settings": "unchanged",
+        "view": "created",
+    }
+    assert project["sampling"] == "Sequential sampling"
+    assert project["show_collab_predictions"] is True
+    assert client.ml_backends(connection.project)[0]["readable_state"] == "Connected"
+    assert {call.authorization for call in backend.calls if call.path == "/setup"} == {header(PASSWORD)}
+    client.delete_project(connection.project)
+
+
+def test_a_second_run_changes_nothing(client: LabelStudio, backend: TinyBackend, project: int) -> None:
+    first = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    before = dump(client, project)
+    second = connect(client, backend_url=f"{backend.url}/", project=project, basic_auth=PASSWORD)
+    assert dump(client, project) == before
+    assert second.unchanged, second.items
+    assert (first.backend, first.webhook, first.view) == (second.backend, second.webhook, second.view)
+
+
+def test_the_same_title_finds_the_project_again(client: LabelStudio, backend: TinyBackend) -> None:
+    first = connect(client, backend_url=backend.url, create="Found again", basic_auth=PASSWORD)
+    second = connect(client, backend_url=backend.url, create="Found again", basic_auth=PASSWORD)
+    assert second.project == first.project
+    assert second.unchanged
+    client.delete_project(first.project)
+
+
+def test_annotating_reaches_the_backend_with_its_password(
+    client: LabelStudio, backend: TinyBackend, project: int, make_tasks: Callable[[int], list[int]]
+) -> None:
+    connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    task = make_tasks(1)[0]
+    annotation = client.submit_annotation(task, [], lead_time=1.0)
+    client.delete_annotation(annotation["id"])
+    client.patch_project(project, description="not an event we asked for")
+    client.delete_task(task)
+    actions = [call.body["action"] for call in backend.events()]
+    assert actions == ["TASKS_CREATED", "ANNOTATION_CREATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"]
+    assert {call.authorization for call in backend.events()} == {header(PASSWORD)}
+
+
+def test_start_training_reaches_the_backend_with_its_password(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    connection = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    client.start_training(connection.backend)
+    event = backend.events()[-1]
+    assert event.body["action"] == "START_TRAINING"
+    assert event.authorization == header(PASSWORD)
+
+
+def test_a_damaged_webhook_is_repaired_and_its_double_removed(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    first = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    url = f"{backend.url}/webhook"
+    client.patch_webhook(first.webhook, url, ["TASKS_CREATED"], headers={})
+    client.create_webhook(project, url)
+    other = client.create_webhook(project, "http://localhost:1/other")
+    again = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    hooks = {hook["id"]: hook for hook in client.webhooks(project)}
+    assert states(again)["webhook"] == "changed"
+    assert set(hooks) == {first.webhook, other["id"]}
+    assert hooks[first.webhook]["headers"] == {"Authorization": header(PASSWORD)}
+    assert set(hooks[first.webhook]["actions"]) >= {"ANNOTATIONS_DELETED", "TASKS_CREATED"}
+
+
+def test_a_new_password_is_passed_on(client: LabelStudio, backend: TinyBackend, project: int) -> None:
+    connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    backend.password = ("dsal", "changed")
+    again = connect(client, backend_url=backend.url, project=project, basic_auth=backend.password)
+    assert states(again)["ML backend"] == "changed"
+    assert states(again)["webhook"] == "changed"
+    assert client.ml_backends(project)[0]["readable_state"] == "Connected"
+
+
+def test_a_backend_listed_twice_is_listed_once_afterwards(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    backend.password = None
+    for title in ("one", "two"):
+        client.create_ml_backend(project, backend.url, title)
+    again = connect(client, backend_url=backend.url, project=project)
+    assert states(again)["ML backend"] == "changed"
+    assert [each["id"] for each in client.ml_backends(project)] == [again.backend]
+
+
+def test_a_wrong_password_is_said_in_a_sentence(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    with pytest.raises(CannotConnectError, match="BASIC_AUTH_PASS"):
+        connect(client, backend_url=backend.url, project=project, basic_auth=("dsal", "wrong"))
+
+
+def test_a_backend_that_is_down_is_said_in_a_sentence(client: LabelStudio, project: int) -> None:
+    with pytest.raises(CannotConnectError, match="is it running"):
+        connect(client, backend_url="http://localhost:1", project=project)
+
+
+def test_a_host_without_a_dot_is_refused_before_anything_is_made(client: LabelStudio, project: int) -> None:
+    before = dump(client, project)
+    with pytest.raises(CannotConnectError, match=r"without a dot.*backend\.internal"):
+        connect(client, backend_url="http://backend:9090", project=project)
+    assert dump(client, project) == before
+
+
+def test_a_config_without_brush_is_refused_in_a_sentence(client: LabelStudio, backend: TinyBackend) -> None:
+    config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
+    project = client.create_project("Text", config)["id"]
+    with pytest.raises(CannotConnectError, match="BrushLabels"):
+        connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    assert client.ml_backends(project) == []
+    client.delete_project(project)
+
+
+def test_settings_that_an_expert_changed_for_the_view_survive(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    first = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    data = client.views(project)[0]["data"]
+    client.patch_view(
+        first.view, project, {**data, "ordering": ["tasks:id"], "hiddenColumns": {"explore": []}}
+    )
+    again = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    view = client.views(project)[0]["data"]
+    assert states(again)["view"] == "changed"
+    assert view["ordering"] == ["-tasks:predictions_score"]
+    assert view["hiddenColumns"] == {"explore": []}
+
+
+def test_label_studio_that_forbids_private_addresses_says_what_to_set(
+    executable: Any, templates: Any, tmp_path: Any, backend: TinyBackend
+) -> None:
+    strict = {"USE_DEFAULT_BANNED_SUBNETS": "true"}
+    with LabelStudioServer(executable, tmp_path, templates=templates, extra_env=strict) as server:
+        client = LabelStudio(server.url, server.token)
+        with pytest.raises(CannotConnectError, match="USE_DEFAULT_BANNED_SUBNETS=false"):
+            connect(client, backend_url=backend.url, create="Strict", basic_auth=PASSWORD)
