@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,9 @@ def _graph(network: DeeplySupervisedUNet, directory: Path) -> Any:
 def _convert(network: DeeplySupervisedUNet) -> Any:
     ov = _openvino()
     side = 4 * network.settings.stride
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        # OpenVINO traces with torch.jit, which torch calls deprecated; nothing for our users to act on.
+        warnings.simplefilter("ignore", DeprecationWarning)
         return ov.convert_model(
             RewrittenUNet(network),
             example_input=torch.zeros(1, 1, side, side),

@@ -1,0 +1,80 @@
+"""A small network that has learnt something, because tolerances mean nothing for a random one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model.loss import DeepSupervisionLoss
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.preprocessing import PreprocessingSettings, preprocess, to_network
+from model.weights import Card, save_version
+
+Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+
+SETTINGS = PreprocessingSettings(size=160, crop=False)
+LABELS = ("dark disc", "bright disc")
+
+
+def drawn(seed: int, height: int = 160, width: int = 128) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A noisy grey image with two kinds of ellipses, and its label map."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width), 100, np.float32)
+    labels = np.zeros((height, width), np.uint8)
+    for index in (1, 2, 1, 2):
+        centre = (int(rng.integers(0, width)), int(rng.integers(0, height)))
+        axes = tuple(int(length) for length in rng.integers(width // 12, width // 5, 2))
+        angle = float(rng.integers(180))
+        cv2.ellipse(image, centre, axes, angle, 0, 360, 40 if index == 1 else 190, -1)
+        cv2.ellipse(labels, centre, axes, angle, 0, 360, index, -1)
+    image += rng.normal(0, 12, image.shape).astype(np.float32)
+    return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+def _teach(network: DeeplySupervisedUNet, classes: int) -> None:
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    loss = DeepSupervisionLoss()
+    network.train()
+    for step in range(60):
+        images, targets = [], []
+        for image, labels in (drawn(2 * step), drawn(2 * step + 1)):
+            canvas, frame = preprocess(image, SETTINGS)
+            images.append(to_network(canvas))
+            targets.append(frame.forward_mask(np.minimum(labels, classes - 1)))
+        optimiser.zero_grad()
+        heads = network(torch.from_numpy(np.stack(images)))
+        loss(heads, torch.from_numpy(np.stack(targets)).long()).backward()
+        optimiser.step()
+    network.eval()
+
+
+def _taught_version(directory: Path, labels: tuple[str, ...]) -> Path:
+    torch.manual_seed(0)
+    network = DeeplySupervisedUNet(NetworkSettings(classes=len(labels) + 1, width=8))
+    _teach(network, len(labels) + 1)
+    save_version(directory, network, Card("taught", labels, network.settings, SETTINGS))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def draw() -> Drawing:
+    """Draws images like those that the taught versions know."""
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of one label, taught for seconds."""
+    return _taught_version(tmp_path_factory.mktemp("versions") / "one", ("disc",))
+
+
+@pytest.fixture(scope="session")
+def version_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with two labels."""
+    return _taught_version(tmp_path_factory.mktemp("versions") / "two", LABELS)

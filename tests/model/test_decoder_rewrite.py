@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from model.engines.decoder_rewrite import RewrittenUNet, fold, transposed_weight
+from model.network import DeeplySupervisedUNet, NetworkSettings
+
+
+def network(classes: int = 3, width: int = 4, levels: int = 5) -> DeeplySupervisedUNet:
+    """A network whose batch norms have seen something, so that folding them is put to the test."""
+    torch.manual_seed(0)
+    model = DeeplySupervisedUNet(NetworkSettings(classes, width, levels)).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
+    return model
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+@torch.inference_mode()
+def test_transposed_equals_convolving_the_enlarged_map(height: int, width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    small, weight = torch.randn(1, 3, height, width), torch.randn(2, 3, 3, 3)
+    expected = F.conv2d(F.interpolate(small, scale_factor=2.0, mode="nearest"), weight, padding=1)
+    result = F.conv_transpose2d(small, transposed_weight(weight), stride=2, padding=1)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_folding_equals_normalising() -> None:
+    block = network().encoder[0]
+    x = torch.randn(1, 1, 8, 8)
+    expected = block.first_norm(block.first(x))
+    torch.testing.assert_close(F.conv2d(x, *fold(block.first, block.first_norm), padding=1), expected)
+
+
+@pytest.mark.parametrize("levels", [3, 4, 5])
+@torch.inference_mode()
+def test_the_rewritten_network_gives_the_same_probabilities(levels: int) -> None:
+    model = network(levels=levels)
+    x = torch.rand(1, 1, 96, 64)
+    expected = torch.softmax(torch.cat(model(x)), dim=1)
+    result = RewrittenUNet(model)(x)
+    assert result.shape == (3, 3, 96, 64)
+    assert (result - expected).abs().max() <= 1e-4
+
+
+@torch.inference_mode()
+def test_the_original_is_left_alone() -> None:
+    model = network()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    RewrittenUNet(model).to(torch.bfloat16)(torch.rand(1, 1, 16, 16).bfloat16())
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -1,0 +1,165 @@
+"""Every engine and precision against plain torch.
+
+The tolerance, stated once: of the pixels of the final mask at most 1e-3 change side in bf16 and 1e-5 in
+fp32; no score moves by more than 0.02.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model.engines import Engine, EngineError, create_engine
+from model.engines.openvino_engine import GRAPH_FILE, has_graph, save_graph
+from model.precision import cpu_computes_bf16
+from model.segmenter import Segmentation, Segmenter
+from model.weights import load_version
+
+Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+
+PIXELS_THAT_CHANGE_SIDE = {"fp32": 1e-5, "bf16": 1e-3}
+SCORE_DIFFERENCE = 0.02
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed"
+)
+ENGINES = ["torch", pytest.param("openvino", marks=needs_openvino)]
+
+
+class PlainTorch:
+    """The network as it was trained: what every engine is measured against."""
+
+    name = "plain"
+    precision = "fp32"
+
+    def __init__(self, directory: Path) -> None:
+        self._network, _ = load_version(directory)
+
+    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return torch.softmax(torch.cat(self._network(torch.from_numpy(x)[None])), dim=1).numpy()
+
+
+@pytest.fixture
+def images(draw: Drawing) -> list[NDArray[np.uint8]]:
+    return [draw(1000, 300, 240)[0], draw(1001, 150, 400)[0]]
+
+
+@pytest.fixture
+def expected(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation]:
+    segmenter = Segmenter(version, engine="torch", precision="fp32")
+    segmenter.engine = PlainTorch(version)
+    return segmenter.segment(images)
+
+
+def assert_agreement(expected: list[Segmentation], results: list[Segmentation], precision: str) -> None:
+    for right, result in zip(expected, results, strict=True):
+        assert right.final.any()
+        assert np.mean(right.final != result.final) <= PIXELS_THAT_CHANGE_SIDE[precision]
+        assert abs(right.consistency.score - result.consistency.score) <= SCORE_DIFFERENCE
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree(
+    version: Path, images: list[NDArray[np.uint8]], expected: list[Segmentation], engine: str, precision: str
+) -> None:
+    segmenter = Segmenter(version, engine=engine, precision=precision)
+    assert (segmenter.engine.name, segmenter.engine.precision) == (engine, precision)
+    assert_agreement(expected, segmenter.segment(images), precision)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_rewrite_is_exact_in_fp32(version_of_two: Path, engine: str) -> None:
+    reference = PlainTorch(version_of_two)
+    runner = create_engine(load_version(version_of_two)[0], version_of_two, engine=engine, precision="fp32")
+    for size in ((160, 128), (16, 16), (161, 37), (1, 1)):
+        x = np.random.default_rng(0).random((1, *size), dtype=np.float32)
+        result = runner.probabilities(x)
+        assert result.shape == (3, 3, *size)
+        assert result.dtype == np.float32
+        assert np.abs(result - reference.probabilities(x)).max() <= 1e-4
+        assert result.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_get_what_one_after_the_other_gets(draw: Drawing, version: Path, engine: str) -> None:
+    runner = create_engine(load_version(version)[0], version, engine=engine)
+    canvases = [
+        draw(seed, 160, width)[0][None] / np.float32(255) for seed, width in enumerate([160, 96, 48] * 4)
+    ]
+    alone = [runner.probabilities(canvas) for canvas in canvases]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(runner.probabilities, canvases))
+    assert all(np.array_equal(first, second) for first, second in zip(alone, together, strict=True))
+
+
+@needs_openvino
+def test_auto_takes_openvino_once_the_version_is_converted(version: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(version, tmp_path / "v", ignore=shutil.ignore_patterns("openvino.*")))
+    network, _ = load_version(directory)
+    assert create_engine(network, directory, device="cpu").name == "torch"
+    save_graph(network, directory)
+    assert has_graph(directory)
+    assert create_engine(network, directory, device="cpu").name == "openvino"
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "card.json",
+        "openvino.bin",
+        "openvino.xml",
+        "weights.safetensors",
+    ]
+
+
+@needs_openvino
+def test_openvino_keeps_the_graph_it_had_to_make(version: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(version, tmp_path / "v", ignore=shutil.ignore_patterns("openvino.*")))
+    network, _ = load_version(directory)
+    create_engine(network, directory, engine="openvino")
+    made = (directory / GRAPH_FILE).stat().st_mtime_ns
+    create_engine(network, directory, engine="openvino")
+    assert (directory / GRAPH_FILE).stat().st_mtime_ns == made
+
+
+def test_openvino_missing_is_one_sentence(
+    version: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EngineError, match="requirements-openvino"):
+        create_engine(load_version(version)[0], tmp_path, engine="openvino")
+
+
+def test_precision_follows_the_processor(version: Path) -> None:
+    chosen = create_engine(load_version(version)[0], version, engine="torch", device="cpu").precision
+    assert chosen == ("bf16" if cpu_computes_bf16() else "fp32")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"engine": "tensorrt"},
+        {"precision": "int8"},
+        {"device": "cuda:7"},
+        {"device": "abacus"},
+        {"device": "meta"},
+        {"engine": "openvino", "device": "cuda"},
+    ],
+)
+def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]) -> None:
+    make: Callable[..., Engine] = create_engine
+    with pytest.raises(EngineError) as error:
+        make(load_version(version)[0], version, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees(version: Path, images: list[NDArray[np.uint8]], expected: list[Segmentation]) -> None:
+    assert_agreement(expected, Segmenter(version, device="cuda").segment(images), "bf16")

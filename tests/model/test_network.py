@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
+
+
+def network(**shape: int) -> DeeplySupervisedUNet:
+    torch.manual_seed(0)
+    return DeeplySupervisedUNet(NetworkSettings(**{"classes": 3, "width": 2, **shape})).eval()
+
+
+def test_the_default_network_has_the_size_that_the_benchmarks_speak_of() -> None:
+    parameters = DeeplySupervisedUNet(NetworkSettings(classes=2)).parameters()
+    assert sum(parameter.numel() for parameter in parameters) == pytest.approx(7.85e6, rel=0.01)
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70), batch=st.integers(1, 2))
+@settings(max_examples=25, deadline=None)
+@torch.inference_mode()
+def test_any_size_is_classified_pixel_by_pixel(height: int, width: int, batch: int) -> None:
+    for head in network()(torch.rand(batch, 1, height, width)):
+        assert head.shape == (batch, 3, height, width)
+        assert head.isfinite().all()
+
+
+@torch.inference_mode()
+def test_an_odd_size_is_padded_by_its_own_edge() -> None:
+    image = torch.rand(1, 1, 41, 30)
+    by_hand = F.pad(image, (0, 2, 0, 7), "replicate")
+    for head, expected in zip(network()(image), network()(by_hand), strict=True):
+        assert torch.equal(head, expected[..., :41, :30])
+
+
+@pytest.mark.parametrize(("classes", "width", "levels"), [(2, 1, 3), (2, 4, 4), (20, 3, 6)])
+@torch.inference_mode()
+def test_width_levels_and_classes_are_free(classes: int, width: int, levels: int) -> None:
+    model = network(classes=classes, width=width, levels=levels)
+    assert all(head.shape == (1, classes, 50, 33) for head in model(torch.rand(1, 1, 50, 33)))
+    assert model.settings.widths[-1] == width * 2 ** (levels - 1)
+
+
+@torch.inference_mode()
+def test_the_heads_stand_at_a_quarter_half_and_full_resolution() -> None:
+    sizes = [tuple(logits.shape[-2:]) for logits in network().logits(torch.rand(1, 1, 64, 32))]
+    assert sizes == [(16, 8), (32, 16), (64, 32)]
+
+
+@torch.inference_mode()
+def test_classifying_before_enlarging_equals_enlarging_before_classifying() -> None:
+    model = network()
+    features: list[torch.Tensor] = []
+    model.lower.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    heads = model(torch.rand(1, 1, 64, 48))
+    enlarged = F.interpolate(features[0], size=(64, 48), mode="bilinear", align_corners=False)
+    classified = F.conv2d(enlarged, model.lower.weight, model.lower.bias)
+    torch.testing.assert_close(heads.lower, classified, atol=1e-5, rtol=1e-5)
+
+
+def test_a_seed_fixes_every_weight() -> None:
+    first, second = network().state_dict(), network().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    torch.manual_seed(1)
+    other = DeeplySupervisedUNet(NetworkSettings(classes=3, width=2)).state_dict()
+    assert not torch.equal(other["final.weight"], first["final.weight"])
+
+
+@pytest.mark.parametrize("shape", [{"classes": 1}, {"width": 0}, {"levels": 2}, {"width": 2.5}])
+def test_impossible_shapes_are_refused(shape: dict[str, int]) -> None:
+    with pytest.raises(NetworkError, match=next(iter(shape))):
+        NetworkSettings(**{"classes": 2, **shape})
+
+
+def test_settings_survive_json() -> None:
+    settings = NetworkSettings(classes=20, width=16)
+    assert NetworkSettings.from_dict(settings.to_dict()) == settings
+    with pytest.raises(NetworkError):
+        NetworkSettings.from_dict({"classes": 2, "depth": 3})

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.consistency import dice
+from model.preprocessing import Frame
+from model.segmenter import Segmentation, Segmenter, hard_mask
+from model.weights import WeightsError
+
+Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+
+
+def equal(first: Segmentation, second: Segmentation) -> bool:
+    return first.consistency == second.consistency and all(
+        np.array_equal(getattr(first, name), getattr(second, name))
+        for name in ("lower", "middle", "final", "probabilities")
+    )
+
+
+@pytest.fixture(scope="module")
+def segmenter(version: Path) -> Segmenter:
+    return Segmenter(version, engine="torch")
+
+
+@pytest.fixture(scope="module")
+def segmenter_of_two(version_of_two: Path) -> Segmenter:
+    return Segmenter(version_of_two, engine="torch")
+
+
+@pytest.mark.parametrize("height_width", [(160, 128), (431, 317), (90, 700)])
+def test_everything_comes_at_the_images_own_resolution(
+    draw: Drawing, segmenter_of_two: Segmenter, height_width: tuple[int, int]
+) -> None:
+    (result,) = segmenter_of_two.segment([draw(3, *height_width)[0]])
+    for mask in (result.lower, result.middle, result.final):
+        assert mask.shape == height_width
+        assert mask.dtype == np.uint8
+        assert mask.max() <= 2
+    assert result.probabilities.shape == (3, *height_width)
+    assert result.probabilities.dtype == np.float32
+    assert result.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-5)
+
+
+def test_it_finds_what_it_was_taught(draw: Drawing, segmenter_of_two: Segmenter) -> None:
+    image, truth = draw(500)
+    (result,) = segmenter_of_two.segment([image])
+    assert segmenter_of_two.labels == ("dark disc", "bright disc")
+    assert all(dice(result.final == label, truth == label) > 0.8 for label in (1, 2))
+
+
+@pytest.mark.parametrize("which", ["segmenter", "segmenter_of_two"])
+def test_the_final_mask_is_the_most_probable_class(
+    draw: Drawing, which: str, request: pytest.FixtureRequest
+) -> None:
+    (result,) = request.getfixturevalue(which).segment([draw(4, 431, 317)[0]])
+    # Rounding may decide only where two classes are equally probable.
+    top = np.sort(result.probabilities, axis=0)
+    decided = top[-1] - top[-2] > 1e-5
+    assert np.array_equal(result.probabilities.argmax(axis=0)[decided], result.final[decided])
+    assert decided.mean() > 0.999
+
+
+def test_the_score_is_recomputed_from_the_returned_masks(draw: Drawing, segmenter_of_two: Segmenter) -> None:
+    (result,) = segmenter_of_two.segment([draw(5, 431, 317)[0]])
+    masks = (result.lower, result.middle, result.final)
+    present = [label for label in (1, 2) if any((mask == label).any() for mask in masks)]
+    l_dsc = np.mean([dice(result.lower == label, result.final == label) for label in present])
+    m_dsc = np.mean([dice(result.middle == label, result.final == label) for label in present])
+    assert 0 < result.consistency.score < 1
+    assert result.consistency.score == pytest.approx((l_dsc + m_dsc) / 2, abs=1e-12)
+
+
+def test_an_image_is_segmented_the_same_alone_and_in_company(draw: Drawing, segmenter: Segmenter) -> None:
+    images = [draw(seed, 160, 96 + 32 * seed)[0] for seed in range(4)]
+    together = segmenter.segment(images)
+    alone = [segmenter.segment([image])[0] for image in images]
+    assert all(equal(first, second) for first, second in zip(alone, together, strict=True))
+    assert segmenter.segment([]) == []
+
+
+def test_threads_may_share_a_segmenter(draw: Drawing, segmenter: Segmenter) -> None:
+    images = [draw(seed, 200, 120 + 16 * seed)[0] for seed in range(8)]
+    alone = segmenter.segment(images)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: segmenter.segment([image])[0], images))
+    assert all(equal(first, second) for first, second in zip(alone, together, strict=True))
+
+
+def test_sixteen_bits_are_as_good_as_eight(draw: Drawing, segmenter: Segmenter) -> None:
+    image = draw(6)[0]
+    eight, sixteen = segmenter.segment([image, image.astype(np.uint16) * 257])
+    assert dice(eight.final > 0, sixteen.final > 0) > 0.97
+
+
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_an_empty_image_never_gets_a_good_score_for_nothing(
+    draw: Drawing, segmenter: Segmenter, grey: int
+) -> None:
+    (result,) = segmenter.segment([np.full((180, 140), grey, np.uint8)])
+    assert result.final.shape == (180, 140)
+    assert result.consistency.blank == (not result.final.any())
+    if result.consistency.blank:
+        assert result.consistency.score == 0
+
+
+def test_a_folder_without_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError):
+        Segmenter(tmp_path)
+
+
+def noise(classes: int, height: int, width: int) -> NDArray[np.float32]:
+    values = np.random.default_rng(0).random((classes, height, width), dtype=np.float32) ** 8
+    return np.ascontiguousarray(values / values.sum(axis=0))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_hard_masks_equal_the_argmax_of_the_carried_probabilities(classes: int) -> None:
+    frame = Frame(original=(210, 190), crop=(20, 11, 150, 170), scaled=(53, 60), canvas=(64, 64))
+    probabilities = noise(classes, 64, 64)
+    carried = frame.back(probabilities)
+    mask = hard_mask(probabilities, frame)
+    assert np.mean(mask != carried.argmax(axis=0)) <= (1e-4 if classes == 2 else 0)
+    assert not mask[:20].any()
+    assert not mask[:, :11].any()
+    assert len(np.unique(mask)) == classes

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.loss import LossWeights
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.preprocessing import PreprocessingSettings
+from model.weights import CARD_FILE, WEIGHTS_FILE, Card, WeightsError, load_version, read_card, save_version
+
+
+def network(width: int = 2) -> DeeplySupervisedUNet:
+    return DeeplySupervisedUNet(NetworkSettings(classes=3, width=width))
+
+
+def card(width: int = 2, name: str = "p3-r002-brave-otter") -> Card:
+    return Card(
+        name=name,
+        labels=("radius", "Elle / ulna"),
+        network=NetworkSettings(classes=3, width=width),
+        preprocessing=PreprocessingSettings(size=320),
+        loss=LossWeights(0.2, 0.2, 0.6),
+        metrics={"validation_dsc": 0.91},
+        parent="p3-r001-calm-heron",
+        training={"seed": 7, "steps": 120},
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_version(tmp_path / "store" / "v", network(), card())
+    return tmp_path / "store" / "v"
+
+
+def test_a_version_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    original = network()
+    save_version(tmp_path / "v", original, card())
+    loaded, found = load_version(tmp_path / "v")
+    assert not loaded.training
+    assert found == card() or replace(found, created=card().created) == card()
+    assert read_card(tmp_path / "v") == found
+    before, after = original.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_card_names_the_libraries_and_the_time(saved: Path) -> None:
+    found = read_card(saved)
+    assert {"python", "torch", "numpy"} <= found.libraries.keys()
+    assert found.created.endswith("+00:00")
+
+
+def test_saving_again_replaces_the_version_and_leaves_nothing_behind(saved: Path) -> None:
+    save_version(saved, network(), card(name="second"))
+    assert read_card(saved).name == "second"
+    assert [entry.name for entry in saved.parent.iterdir()] == ["v"]
+    assert sorted(entry.name for entry in saved.iterdir()) == [CARD_FILE, WEIGHTS_FILE]
+
+
+def test_a_writer_that_fails_leaves_the_old_version(saved: Path) -> None:
+    unserialisable = replace(card(name="second"), training={"when": object()})
+    with pytest.raises(TypeError):
+        save_version(saved, network(), unserialisable)
+    assert read_card(saved).name == card().name
+    assert [entry.name for entry in saved.parent.iterdir()] == ["v"]
+
+
+def test_card_and_network_must_belong_together(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="card describes"):
+        save_version(tmp_path / "v", network(width=4), card(width=2))
+    with pytest.raises(WeightsError, match="2 labels need a network of 3 classes"):
+        replace(card(), network=NetworkSettings(classes=2))
+
+
+def test_weights_of_another_shape_are_refused(saved: Path, tmp_path: Path) -> None:
+    save_version(tmp_path / "wide", network(width=4), card(width=4))
+    data = json.loads((tmp_path / "wide" / CARD_FILE).read_text())
+    data["network"]["width"] = 2
+    (tmp_path / "wide" / CARD_FILE).write_text(json.dumps(data))
+    with pytest.raises(WeightsError, match="do not fit its card") as error:
+        load_version(tmp_path / "wide")
+    assert str(error.value).count(".") >= 1
+    assert "\n" not in str(error.value)
+
+
+def test_exchanged_weights_are_noticed(saved: Path) -> None:
+    tensors = load_file(saved / WEIGHTS_FILE)
+    tensors["final.bias"] += 1
+    save_file(tensors, saved / WEIGHTS_FILE)
+    with pytest.raises(WeightsError, match="not those its card was written for"):
+        load_version(saved)
+
+
+def test_cut_off_weights_are_noticed(saved: Path) -> None:
+    path = saved / WEIGHTS_FILE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WeightsError):
+        load_version(saved)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1, "name": "v"}', "\x00"],
+)
+def test_a_broken_card_is_one_sentence(saved: Path, text: str) -> None:
+    (saved / CARD_FILE).write_text(text)
+    for read in (read_card, load_version):
+        with pytest.raises(WeightsError) as error:
+            read(saved)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("network", {"classes": 3, "depth": 1}),
+        ("network", {"classes": 1}),
+        ("preprocessing", {"size": 600, "unknown": 1}),
+        ("loss", {"upper": 1}),
+        ("labels", ["one"]),
+        ("metrics", None),
+    ],
+)
+def test_a_wrong_field_is_refused(saved: Path, field: str, value: object) -> None:
+    data = json.loads((saved / CARD_FILE).read_text())
+    data[field] = value
+    (saved / CARD_FILE).write_text(json.dumps(data))
+    with pytest.raises(WeightsError):
+        read_card(saved)
+
+
+def test_what_is_missing_is_named(tmp_path: Path, saved: Path) -> None:
+    with pytest.raises(WeightsError, match=CARD_FILE):
+        read_card(tmp_path / "nowhere")
+    (saved / WEIGHTS_FILE).unlink()
+    with pytest.raises(WeightsError, match=WEIGHTS_FILE):
+        load_version(saved)
