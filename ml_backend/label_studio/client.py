@@ -28,6 +28,10 @@ class LabelStudio(Projects, Tasks, Predictions):
         """The address, without a slash at its end."""
         return self._http.base_url
 
+    def authorization(self) -> str:
+        """Return the Authorization header that requests to this Label Studio carry now."""
+        return self._http.authorization()
+
     def version(self) -> str:
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
         self._http.call("GET", "/api/current-user/whoami")

@@ -81,6 +81,10 @@ class DataManager(Resource):
         """Return those of `tasks` that (still) are in the project."""
         return {row["id"] for row in self._chosen(project, tasks, "id", None)}
 
+    def task_data(self, project: int, tasks: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return {task id: data} of those of `tasks` that (still) are in the project."""
+        return {row["id"]: row["data"] for row in self._chosen(project, tasks, "id,data", None)}
+
     def predictions_of(self, project: int, tasks: Sequence[int], version: str) -> set[int]:
         """Return those of `tasks` that have a prediction of exactly this version; no masks travel."""
         has_version = {

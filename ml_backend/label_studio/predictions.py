@@ -74,6 +74,10 @@ class Predictions(DataManager):
             raise PredictionsRefusedError(len(part), answer["created"])
         return len(part)
 
+    def predictions(self, task: int) -> list[dict[str, Any]]:
+        """Return the predictions of one task, of all versions, masks included."""
+        return self._list("GET", "/api/predictions/", params={"task": task})
+
     def model_versions(self, project: int) -> dict[str, int]:
         """Return {version: number of predictions} of the project."""
         return {

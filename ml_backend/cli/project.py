@@ -1,0 +1,110 @@
+"""Commands about Label Studio projects: `connect` and `status`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ml_backend.cli.console import answers
+from ml_backend.settings import Settings
+
+
+def connect(
+    url: Annotated[
+        str | None, typer.Option("--url", help="Address of Label Studio; LABEL_STUDIO_URL without.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="Access token of a Label Studio user; LABEL_STUDIO_API_KEY without."),
+    ] = None,
+    project: Annotated[int | None, typer.Option("--project", help="Project to connect.")] = None,
+    create: Annotated[str | None, typer.Option("--create", help="Title of a project to create.")] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="This service's address as Label Studio reaches it.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option("--labels", help="Labels, with commas, for a project without labeling config.")
+    ] = "Bone",
+) -> None:
+    """Connect a Label Studio project: make everything it needs there. Run again, it changes nothing.
+
+    Makes the labeling config if there is none, the ML backend with its password, the webhook with its header,
+    sampling, pre-annotations for annotators, and the view "Most informative first".
+    """
+    from ml_backend.label_studio.client import LabelStudio
+    from ml_backend.label_studio.connection import connect as make_connection
+
+    settings = Settings()
+    client = LabelStudio(
+        url or settings.label_studio_url,
+        token or settings.label_studio_api_key.get_secret_value(),
+        timeout=settings.http_timeout,
+    )
+    connection = make_connection(
+        client,
+        backend_url=backend or f"http://localhost:{settings.port}",
+        project=project,
+        create=create,
+        labels=[label.strip() for label in labels.split(",")],
+        basic_auth=settings.basic_auth,
+    )
+    console = answers()
+    table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")
+    for column in ("", "", ""):
+        table.add_column(column)
+    table.show_header = False
+    for item in connection.items:
+        table.add_row(item.name, item.state, item.detail)
+    console.print(table)
+    for note in connection.notes:
+        console.print(note)
+    console.print(
+        f"Annotate at {client.url}/projects/{connection.project}/data?tab={connection.view} "
+        'with "Label Tasks As Displayed".'
+    )
+
+
+def status() -> None:
+    """Show projects, versions, running work and what could not be read."""
+    from ml_backend.queue import JobQueues, connect_redis
+    from ml_backend.store import events, projects, runs, scores, versions
+    from ml_backend.store.database import Database
+    from ml_backend.store.models import RunState
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    console = answers()
+    with database.read() as session:
+        for project in projects.all_projects(session):
+            table = Table(title=f"Project {project.id} “{project.title or ''}”", title_justify="left")
+            for column in ("version", "state", "labels", "validation DSC", "train s", "score s", "publish s"):
+                table.add_column(column, justify="left" if column in ("version", "state") else "right")
+            listed = versions.of_project(session, project.id)
+            for version in listed[:10]:
+                dsc = version.metrics.get("validation_dsc")
+                table.add_row(
+                    version.name,
+                    version.state.value,
+                    str(version.labels_used),
+                    "–" if dsc is None else f"{dsc:.3f}",
+                    f"{version.seconds_training:.0f}",
+                    f"{version.seconds_scoring:.0f}",
+                    f"{version.seconds_publishing:.1f}",
+                )
+            console.print(table)
+            console.print(f"  changes since the last training: {events.pending(session, project.id).changes}")
+            run = runs.last(session, project.id)
+            if run is not None and (run.state is RunState.RUNNING or run.message):
+                console.print(f"  last training {run.state.value}: {run.message}")
+            for version in listed[:1]:
+                if version.message:
+                    console.print(f"  {version.name}: {version.message}")
+                for score in scores.of_version(session, version.id):
+                    if score.error:
+                        console.print(f"  task {score.task_id} is not scored: {score.error}")
+    queues = JobQueues(connect_redis(settings))
+    waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
+    failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
+    console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))

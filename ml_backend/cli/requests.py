@@ -1,0 +1,57 @@
+"""Asking the running workers for something, and watching them do it."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from ml_backend.cli.console import answers, progress_bar
+from ml_backend.settings import Settings
+
+POLL_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+
+
+def follow_training(project_id: int) -> None:
+    """Ask for a training of the project now, and show its progress until the run has ended."""
+    from ml_backend.events import consider
+    from ml_backend.queue import JobQueues, connect_redis
+    from ml_backend.store import events, projects, runs, versions
+    from ml_backend.store.database import Database
+    from ml_backend.store.models import RunState
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    queues = JobQueues(connect_redis(settings))
+    with database.write() as session:
+        if projects.get(session, project_id) is None:
+            raise typer.BadParameter(f"Project {project_id} is unknown; connect it with dsal connect first.")
+        former = runs.last(session, project_id)
+        events.add(session, project_id, events.START_TRAINING)
+    consider(database, queues, settings, project_id)
+    with progress_bar() as bar:
+        task = bar.add_task("Training", total=None, note="waiting for a worker")
+        while True:
+            with database.read() as session:
+                run = runs.last(session, project_id)
+            if run is not None and (former is None or run.id != former.id):
+                if run.state is not RunState.RUNNING:
+                    break
+                bar.update(task, note=run.message)
+            time.sleep(POLL_SECONDS)
+    with database.read() as session:
+        version = None if run.version_id is None else versions.get(session, run.version_id)
+    outcome = run.message if version is None else f"version {version.name} is {version.state.value}"
+    answers().print(f"Training {run.state.value}: {run.labels} labels, {run.seconds:.0f} s; {outcome}")
+    if run.state is RunState.FAILED:
+        raise typer.Exit(1)
+
+
+def request_scores(project_id: int) -> None:
+    """Ask the published version to score the project's tasks that have no score."""
+    from ml_backend.queue import JobQueues, connect_redis
+
+    queues = JobQueues(connect_redis(Settings()))
+    asked = queues.request_score_new(project_id)
+    answers().print("The workers will score what is new." if asked else "That is waiting to be done already.")

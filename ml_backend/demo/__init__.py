@@ -1,0 +1,1 @@
+"""`dsal demo`: the paper's loop in a real Label Studio, with a simulated annotator."""

@@ -1,0 +1,175 @@
+"""The rounds of a demo: annotate, wait until the service has retrained and published, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ml_backend.demo.annotator import Annotator
+from ml_backend.demo.collection import Collection
+from ml_backend.demo.processes import Processes
+from ml_backend.demo.report import Round, TopTask
+from ml_backend.label_studio.masks import label_map
+from ml_backend.prediction import load_segmenter
+from ml_backend.settings import Settings
+from ml_backend.store import runs, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import RunState, Score, ScoreState, Version, VersionState
+from ml_backend.store.weights import WeightStore
+from model.dataset import read_mask
+from model.images import decode_image
+from model.metrics import evaluate, mean_dice
+
+TOP = 10
+POLL_SECONDS = 0.5
+SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)
+
+Tell = Callable[[str], None]
+
+
+class DemoError(RuntimeError):
+    """The loop came to a stop; one sentence that says where to look."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a round needs to know.
+
+    Attributes:
+        settings: those of the running service.
+        database, weights: the service's own, read only.
+        annotator: who labels.
+        collection: images and truths.
+        processes: the running service, watched while waiting.
+        tell: takes one line that says what is being waited for.
+        patience: seconds that one training with scoring and publishing may take.
+    """
+
+    settings: Settings
+    database: Database
+    weights: WeightStore
+    annotator: Annotator
+    collection: Collection
+    processes: Processes
+    tell: Tell
+    patience: float
+
+    def first_order(self) -> Round:
+        """Wait for the seeded random order, and describe it as round 0."""
+        self._wait(self._published, "the first order")
+        return self._describe(0, 0, None)
+
+    def run(self, number: int, labelled: int, count: int) -> Round | None:
+        """One round: `count` annotations, then the new version; None when nothing is left to label."""
+        for done in range(count):
+            self.tell(f"round {number}: annotating {done + 1} of {count}")
+            if self.annotator.annotate() is None:
+                if done == 0:
+                    return None
+                count = done
+                self.annotator.label_studio.start_training(self._backend())
+                break
+        wanted = labelled + count
+        self._wait(lambda: self._settled(wanted), f"round {number}")
+        return self._describe(number, wanted, self._settled(wanted))
+
+    def _backend(self) -> int:
+        return int(self.annotator.label_studio.ml_backends(self.annotator.project)[0]["id"])
+
+    def _published(self) -> Version | None:
+        with self.database.read() as session:
+            return versions.published(session, self.annotator.project)
+
+    def _settled(self, labelled: int) -> Version | None:
+        """The version of the run that took in all labels so far, once it serves or was turned down."""
+        with self.database.read() as session:
+            run = runs.last(session, self.annotator.project)
+            if run is None or run.state is RunState.RUNNING or run.labels < labelled:
+                if run is not None and run.state is RunState.FAILED:
+                    raise DemoError(f"The training failed: {run.message}")
+                return None
+            version = None if run.version_id is None else versions.get(session, run.version_id)
+        return version if version is not None and version.state in SETTLED else None
+
+    def _wait(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + self.patience
+        while not condition():
+            self.processes.check()
+            if time.monotonic() > deadline:
+                raise DemoError(
+                    f"{what} did not end within {self.patience:.0f} s; see the logs in {self.processes.logs}."
+                )
+            self.tell(f"{what}: {self._stage()}")
+            time.sleep(POLL_SECONDS)
+
+    def _stage(self) -> str:
+        with self.database.read() as session:
+            run = runs.last(session, self.annotator.project)
+            scoring = versions.in_state(session, VersionState.SCORING)
+            counts = scores.count(session, scoring[-1].id) if scoring else None
+        if run is not None and run.state is RunState.RUNNING:
+            return f"training, {run.message or 'reading labels and images'}"
+        if counts is not None:
+            return f"scoring, {counts[ScoreState.WRITTEN]} of {sum(counts.values())} tasks written"
+        return "waiting for the service"
+
+    def _describe(self, number: int, labelled: int, made: Version | None) -> Round:
+        self.tell(f"round {number}: measuring")
+        serving = self._published()
+        assert serving is not None
+        client, project = self.annotator.label_studio, self.annotator.project
+        shown = client.ordered_scores(project, len(self.collection.tasks))
+        stages = made or serving
+        seconds = {
+            "train": stages.seconds_training,
+            "score": stages.seconds_scoring,
+            "publish": stages.seconds_publishing,
+        }
+        return Round(
+            round=number,
+            labels=labelled,
+            version=serving.name,
+            published=made is None or made.id == serving.id,
+            validation_dsc=serving.metrics.get("validation_dsc"),
+            test_dsc=self._test(serving),
+            seconds=seconds,
+            top=[self._top(serving, task, score) for task, score in shown[:TOP]],
+            order=[task for task, _ in shown],
+            scores={task: score for task, score in shown if score is not None},
+            next_task=self.annotator.next_task(),
+            steps=int(stages.metrics.get("steps", 0)),
+        )
+
+    def _top(self, version: Version, task: int, shown: float | None) -> TopTask:
+        with self.database.read() as session:
+            row = session.get(Score, (version.id, task))
+        sample = self.annotator.truth[task]
+        return TopTask(
+            task=task,
+            image=sample.stem,
+            l_dsc=None if row is None else row.l_dsc,
+            m_dsc=None if row is None else row.m_dsc,
+            score=shown,
+            r_dsc=None if version.weights_hash is None else self._real_dice(version, task),
+        )
+
+    def _real_dice(self, version: Version, task: int) -> float | None:
+        """Dice of the mask that Label Studio shows for the task against the true one."""
+        truth = read_mask(self.annotator.truth[task].mask_path)
+        height, width = truth.shape
+        for prediction in self.annotator.label_studio.predictions(task):
+            if prediction["model_version"] == version.name:
+                shown = label_map(prediction["result"], self.annotator.config, (height, width)).label_map
+                return None if shown is None else mean_dice(shown, truth, len(self.collection.labels))
+        return None
+
+    def _test(self, version: Version) -> float | None:
+        if version.weights_hash is None:
+            return None
+        segmenter = load_segmenter(self.settings, self.weights.get(version.weights_hash))
+        pairs = (
+            (decode_image(sample.image_path.read_bytes()), read_mask(sample.mask_path))
+            for sample in self.collection.test
+        )
+        return evaluate(segmenter, pairs).dsc

@@ -1,0 +1,100 @@
+"""Child processes of a demo: started together, stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+STOP_SECONDS = 15.0
+
+
+class ProcessError(RuntimeError):
+    """A process that did not start; the sentence names its log."""
+
+
+def free_port(preferred: int = 0) -> int:
+    """The preferred loopback port when nobody listens there, else any free one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Processes:
+    """`dsal` commands run as children, each with a log file of its own.
+
+    Attributes:
+        logs: folder of the log files.
+        environment: the children's environment on top of this process's.
+    """
+
+    logs: Path
+    environment: Mapping[str, str]
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, arguments: Sequence[str]) -> int:
+        """Start `dsal ARGUMENTS` under a name and return its process id."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ml_backend", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        self._running[name] = process
+        return process.pid
+
+    def check(self) -> None:
+        """Raise `ProcessError` if a child has ended."""
+        for name, process in self._running.items():
+            status = process.poll()
+            if status is not None:
+                raise ProcessError(
+                    f"The {name} ended with status {status}; its last words are in {self.logs / name}.log."
+                )
+
+    def wait_until_healthy(self, url: str, seconds: float = 60.0) -> None:
+        """Wait until `url` answers 200.
+
+        Raises:
+            ProcessError: a child ended, or the time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if requests.get(url, timeout=2).ok:
+                    return
+            except requests.RequestException:
+                time.sleep(0.2)
+        raise ProcessError(f"{url} did not answer within {seconds:.0f} s; look into the logs in {self.logs}.")
+
+    def stop(self) -> None:
+        """End every child: politely first, for good after `STOP_SECONDS`; last started, first stopped."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._running.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()

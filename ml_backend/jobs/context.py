@@ -1,0 +1,73 @@
+"""What a job works with, opened when it starts and closed when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ml_backend.images import ImageReader
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import LabelConfig, parse
+from ml_backend.queue import JobQueues, connect_redis
+from ml_backend.settings import Settings
+from ml_backend.store import projects
+from ml_backend.store.database import Database
+from ml_backend.store.weights import WeightStore
+
+
+class JobError(RuntimeError):
+    """A job that cannot do its work; one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The settings and the ways to Label Studio, the database, the weights and the queues."""
+
+    settings: Settings
+    label_studio: LabelStudio
+    database: Database
+    weights: WeightStore
+    queues: JobQueues
+    images: ImageReader
+
+    def read_config(self, project_id: int) -> LabelConfig:
+        """The project's labeling config as Label Studio has it now; the database is brought up to date.
+
+        Raises:
+            LabelConfigError: nothing in it can be drawn with.
+            LabelStudioError: the project cannot be read.
+        """
+        fields = self.label_studio.project(project_id)
+        with self.database.write() as session:
+            project = projects.ensure(session, project_id, seed=self.settings.seed)
+            project.title = fields["title"]
+            projects.set_label_config(session, project, fields["label_config"])
+        return parse(fields["label_config"])
+
+
+@contextmanager
+def open_context() -> Iterator[Context]:
+    """Open everything a job needs, configured from the environment of the worker that runs it."""
+    settings = Settings()
+    if not settings.label_studio_api_key.get_secret_value():
+        raise JobError("The worker has no LABEL_STUDIO_API_KEY; set it to a personal access token.")
+    label_studio = LabelStudio(
+        settings.label_studio_url,
+        settings.label_studio_api_key.get_secret_value(),
+        timeout=settings.http_timeout,
+    )
+    database = Database(settings.effective_database_url)
+    client = connect_redis(settings)
+    try:
+        yield Context(
+            settings,
+            label_studio,
+            database,
+            WeightStore(settings.effective_store_url, settings.weights_cache_dir),
+            JobQueues(client),
+            ImageReader.from_settings(settings, label_studio),
+        )
+    finally:
+        client.close()
+        database.close()

@@ -1,0 +1,113 @@
+"""Publishing: a version becomes visible only whole, and annotators see the old order or the new one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+from ml_backend.jobs.context import Context, JobError, open_context
+from ml_backend.store import scores, versions
+from ml_backend.store.models import ScoreState, Version, VersionState
+
+logger = logging.getLogger(__name__)
+
+READ_BACK = 100
+"""Tasks from the top of Label Studio's own order that are compared with the database."""
+
+
+class PublishError(JobError):
+    """Label Studio does not show the version as it should."""
+
+
+def run_publish(version_id: int) -> None:
+    """Count the version's predictions, make it the project's, read the order back, prune the old ones."""
+    began = time.monotonic()
+    with open_context() as context:
+        with context.database.read() as session:
+            version = versions.get(session, version_id)
+        if version is None or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+            return
+        if not _complete(context, version):
+            return
+        make_current(context, version)
+        _read_back(context, version)
+        with context.database.write() as session:
+            current = session.get_one(Version, version_id)
+            versions.publish(session, current)
+            current.seconds_publishing = time.monotonic() - began
+        _prune(context, version)
+        # Tasks that came while the version was being scored.
+        context.queues.request_score_new(version.project_id)
+
+
+def make_current(context: Context, version: Version) -> None:
+    """Have Label Studio order by this version, if it does not yet.
+
+    Label Studio refuses a version without predictions; where no task is unlabelled there is nothing to order,
+    and the first scored task brings it up again.
+    """
+    fields = context.label_studio.project(version.project_id)
+    if fields["model_version"] == version.name:
+        return
+    if version.name in context.label_studio.model_versions(version.project_id):
+        context.label_studio.patch_project(version.project_id, model_version=version.name)
+
+
+def _complete(context: Context, version: Version) -> bool:
+    """Whether all planned predictions are in Label Studio; if not, the missing ones are asked for again."""
+    with context.database.read() as session:
+        planned = {score.task_id for score in scores.of_version(session, version.id)}
+        unfinished = scores.unfinished_chunks(session, version.id)
+    stored = context.label_studio.model_versions(version.project_id).get(version.name, 0)
+    if not unfinished and stored >= len(planned):
+        return True
+    there = context.label_studio.predictions_of(version.project_id, sorted(planned), version.name)
+    existing = context.label_studio.existing(version.project_id, sorted(planned - there))
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, planned - there - existing)
+        scores.set_state(session, version.id, existing, ScoreState.PENDING)
+        unfinished = scores.unfinished_chunks(session, version.id)
+    for chunk in unfinished:
+        context.queues.request_score_chunk(version.id, chunk)
+    return not unfinished
+
+
+def _read_back(context: Context, version: Version) -> None:
+    """Compare the top of Label Studio's order with the database.
+
+    Raises:
+        PublishError: a score differs, or the order is not the scores' order.
+    """
+    shown = context.label_studio.ordered_scores(version.project_id, READ_BACK)
+    with context.database.read() as session:
+        known = {score.task_id: score.score for score in scores.of_version(session, version.id)}
+    values = [score for _, score in shown if score is not None]
+    if values != sorted(values, reverse=True):
+        raise PublishError(f"Label Studio does not order project {version.project_id} by score.")
+    for task_id, score in shown:
+        ours = known.get(task_id)
+        if ours is not None and (score is None or not math.isclose(score, ours, abs_tol=1e-6)):
+            raise PublishError(
+                f"Label Studio shows {score} for task {task_id} where version {version.name} scored {ours}."
+            )
+
+
+def _prune(context: Context, version: Version) -> None:
+    """Delete the predictions of our other versions, and weights beyond KEEP_VERSIONS; others' stay."""
+    with context.database.read() as session:
+        ours = versions.of_project(session, version.project_id)
+    finished = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
+    stored = context.label_studio.model_versions(version.project_id)
+    for other in ours:
+        if other.name in stored and other.id != version.id and other.state in finished:
+            context.label_studio.delete_model_version(version.project_id, other.name)
+    held = [
+        other for other in ours if other.weights_hash and other.id != version.id and other.state in finished
+    ]
+    kept = {other.weights_hash for other in held[: context.settings.keep_versions]} | {version.weights_hash}
+    for other in held[context.settings.keep_versions :]:
+        if other.weights_hash not in kept and other.weights_hash is not None:
+            context.weights.delete(other.weights_hash)
+            with context.database.write() as session:
+                session.get_one(Version, other.id).weights_hash = None

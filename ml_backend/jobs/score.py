@@ -1,0 +1,153 @@
+"""Scoring: every unlabelled task gets a mask and a consistency score, chunk by chunk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from ml_backend.jobs.context import Context, open_context
+from ml_backend.jobs.publish import make_current
+from ml_backend.prediction import Scored, scorer
+from ml_backend.store import projects, scores, versions
+from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+
+logger = logging.getLogger(__name__)
+
+WRITE_EVERY = 20
+"""Predictions in one bulk import; so many are computed again if a worker dies before they are sent."""
+
+
+def run_score_version(version_id: int) -> None:
+    """Plan the scores of all unlabelled tasks under a new version, and ask for its chunks."""
+    with open_context() as context:
+        version = _version(context, version_id)
+        if version is None or _overtaken(context, version):
+            return
+        _request_chunks(context, version)
+
+
+def run_score_new(project_id: int) -> None:
+    """Have the published version score the unlabelled tasks that it has not scored yet."""
+    with open_context() as context:
+        with context.database.read() as session:
+            version = versions.published(session, project_id)
+        if version is not None:
+            _request_chunks(context, version)
+
+
+def run_score_chunk(version_id: int, chunk: int) -> None:
+    """Score one chunk of a version; the last chunk to end asks for the publication.
+
+    Run again after a kill it writes only what is not in Label Studio yet.
+    """
+    with open_context() as context:
+        version = _version(context, version_id)
+        if version is None or _overtaken(context, version):
+            return
+        with context.database.read() as session:
+            waiting = [
+                score
+                for score in scores.of_chunk(session, version_id, chunk)
+                if score.state is not ScoreState.WRITTEN
+            ]
+        waiting = _without_written(context, version, waiting)
+        for start in range(0, len(waiting), WRITE_EVERY):
+            _score(context, version, waiting[start : start + WRITE_EVERY])
+        _finish(context, version)
+
+
+def _version(context: Context, version_id: int) -> Version | None:
+    with context.database.read() as session:
+        version = versions.get(session, version_id)
+    if version is None or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+        logger.info("Version %s is no longer to be scored.", version_id)
+        return None
+    return version
+
+
+def _overtaken(context: Context, version: Version) -> bool:
+    """Whether a newer version is on its way: then nobody needs this one, and it says so."""
+    if version.state is VersionState.PUBLISHED:
+        return False
+    with context.database.write() as session:
+        newer = any(
+            other.id > version.id and other.state in (VersionState.SCORING, VersionState.PUBLISHED)
+            for other in versions.of_project(session, version.project_id)
+        )
+        if newer:
+            current = session.get_one(Version, version.id)
+            current.state = VersionState.SUPERSEDED
+            current.message = "A newer version was ready before this one was published."
+    return newer
+
+
+def _request_chunks(context: Context, version: Version) -> None:
+    unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
+    with context.database.write() as session:
+        scores.plan(session, version.id, unlabelled, chunk_size=context.settings.score_chunk)
+        chunks = scores.unfinished_chunks(session, version.id)
+    for chunk in chunks:
+        context.queues.request_score_chunk(version.id, chunk)
+    if not chunks:
+        _finish(context, version)
+
+
+def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:
+    """Drop the scores that a killed job, or /predict, has put into Label Studio already."""
+    doubtful = [
+        score.task_id
+        for score in waiting
+        if score.state is ScoreState.WRITING or version.state is VersionState.PUBLISHED
+    ]
+    if not doubtful:
+        return list(waiting)
+    there = context.label_studio.predictions_of(version.project_id, doubtful, version.name)
+    known = {score.task_id for score in waiting if score.score is not None}
+    with context.database.write() as session:
+        scores.set_state(session, version.id, there & known, ScoreState.WRITTEN)
+    return [score for score in waiting if score.task_id not in there & known]
+
+
+def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
+    project_id = version.project_id
+    data = context.label_studio.task_data(project_id, [row.task_id for row in rows])
+    config = context.read_config(project_id)
+    with context.database.read() as session:
+        project = projects.get(session, project_id)
+    assert project is not None  # read_config made sure of it
+    score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
+    found = [score(task_id, task_data) for task_id, task_data in data.items()]
+    _note(context, version, found)
+    there = context.label_studio.predictions_of(project_id, list(data), version.name)
+    sent = [_prediction(one, version.name) for one in found if one.task_id not in there]
+    imported = context.label_studio.import_predictions(project_id, sent)
+    gone = {row.task_id for row in rows} - data.keys() | set(imported.missing)
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, gone)
+        scores.set_state(session, version.id, data.keys() - gone, ScoreState.WRITTEN)
+
+
+def _note(context: Context, version: Version, found: Sequence[Scored]) -> None:
+    """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us."""
+    with context.database.write() as session:
+        for one in found:
+            row = session.get_one(Score, (version.id, one.task_id))
+            row.l_dsc, row.m_dsc, row.score = one.l_dsc, one.m_dsc, one.score
+            row.blank, row.error, row.state = one.blank, one.error, ScoreState.WRITING
+
+
+def _prediction(one: Scored, version: str) -> dict[str, Any]:
+    return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
+
+
+def _finish(context: Context, version: Version) -> None:
+    if version.state is VersionState.PUBLISHED:
+        make_current(context, version)
+        return
+    with context.database.write() as session:
+        if scores.unfinished_chunks(session, version.id):
+            return
+        current = session.get_one(Version, version.id)
+        current.seconds_scoring = (now() - current.created_at).total_seconds()
+    context.queues.request_publish(version.id)

@@ -1,0 +1,28 @@
+"""The first ordering of a project: seeded random scores, as the paper's first ten images are random."""
+
+from __future__ import annotations
+
+from ml_backend.jobs.context import open_context
+from ml_backend.store import projects, versions
+from ml_backend.store.models import ProjectState, VersionState
+
+
+def run_start(project_id: int) -> None:
+    """Give a new project its seeded random version, and any project scores for the tasks that have none.
+
+    Nothing is drawn before the first training: the random version has no weights.
+    """
+    with open_context() as context:
+        config = context.read_config(project_id)
+        with context.database.write() as session:
+            project = projects.ensure(session, project_id, seed=context.settings.seed)
+            project.state = ProjectState.READY
+            version = None
+            if versions.published(session, project_id) is None:
+                version = versions.create(
+                    session, project, round=0, state=VersionState.SCORING, labels=config.labels
+                )
+        if version is not None and version.state is VersionState.SCORING:
+            context.queues.request_score_version(version.id)
+        else:
+            context.queues.request_score_new(project_id)

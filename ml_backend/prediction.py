@@ -1,0 +1,205 @@
+"""Masks and scores for tasks: what the scoring jobs write and what `/predict` answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.images import IMAGE_FAULTS, ImageReader
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.masks import results
+from ml_backend.settings import Settings
+from ml_backend.store import projects, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Version
+from ml_backend.store.weights import WeightStore
+from model.splitting import placement
+
+if TYPE_CHECKING:
+    from model.segmenter import Segmentation, Segmenter
+
+logger = logging.getLogger(__name__)
+
+LOADED = 2
+"""Segmenters held in memory by one process; each takes some hundred megabytes."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A task's prediction.
+
+    Attributes:
+        task_id: Label Studio's id.
+        score: in [0, 1]; 0.0 for a blank mask and for an unreadable image: neither may top the list.
+        result: brush regions of the final mask.
+        l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
+        blank: nothing was found in the image.
+        error: why the image could not be had or read, in one sentence.
+    """
+
+    task_id: int
+    score: float
+    result: list[dict[str, Any]] = field(default_factory=list)
+    l_dsc: float | None = None
+    m_dsc: float | None = None
+    blank: bool = False
+    error: str | None = None
+
+
+Scorer = Callable[[int, Mapping[str, Any]], Scored]
+
+
+def scorer(
+    settings: Settings,
+    weights: WeightStore,
+    images: ImageReader,
+    version: Version,
+    seed: int,
+    config: LabelConfig,
+) -> Scorer:
+    """What scores (task id, task data) under a version; without weights that is a seeded random order."""
+    if version.weights_hash is None:
+        return lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+    segmenter = load_segmenter(settings, weights.get(version.weights_hash))
+    return lambda task_id, data: segment(segmenter, images, version.project_id, config, task_id, data)
+
+
+def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
+    """A version's segmenter with the engine, device and precision of the settings."""
+    from model.segmenter import Segmenter
+
+    return Segmenter(directory, engine=settings.engine, device=settings.device, precision=settings.precision)
+
+
+def segment(
+    segmenter: Segmenter,
+    images: ImageReader,
+    project_id: int,
+    config: LabelConfig,
+    task_id: int,
+    data: Mapping[str, Any],
+) -> Scored:
+    """Fetch, segment and score one task; an image that cannot be had becomes a reason, not an exception."""
+    try:
+        image = images.read(project_id, task_id, data, config)
+    except IMAGE_FAULTS as error:
+        return Scored(task_id, 0.0, error=str(error))
+    found = segmenter.segment([image])[0]
+    return _scored(task_id, found, segmenter.labels, config)
+
+
+def _scored(task_id: int, found: Segmentation, labels: Sequence[str], config: LabelConfig) -> Scored:
+    agreement = found.consistency
+    return Scored(
+        task_id,
+        agreement.score,
+        results(_in_order_of(config, found.final, labels), config),
+        agreement.l_dsc,
+        agreement.m_dsc,
+        agreement.blank,
+    )
+
+
+def _in_order_of(
+    config: LabelConfig, label_map: NDArray[np.uint8], labels: Sequence[str]
+) -> NDArray[np.uint8]:
+    """The label map (H, W) with the config's class indices; labels it lacks become background."""
+    if tuple(labels) == config.labels:
+        return label_map
+    table = np.zeros(256, dtype=np.uint8)
+    for index, label in enumerate(labels, start=1):
+        table[index] = config.indices.get(label, 0)
+    return table[label_map]
+
+
+class Predictor:
+    """Answers `/predict` from the published version; threads share it.
+
+    Loaded segmenters are kept, the least recently used one is dropped when there are more than `LOADED`.
+    """
+
+    def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
+        self._settings = settings
+        self._database = database
+        self._weights = weights
+        self._images: ImageReader | None = None
+        self._segmenters: OrderedDict[str, Segmenter] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def predict(
+        self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
+    ) -> list[list[dict[str, Any]]]:
+        """One list for each task, in their order: a prediction, or nothing where it must be left for later.
+
+        Args:
+            tasks: Label Studio's tasks.
+            project_id: their project.
+            deadline: `time.monotonic()` by which the answer must be ready; tasks beyond it get [].
+        """
+        with self._database.read() as session:
+            project = projects.get(session, project_id)
+            version = versions.published(session, project_id)
+        if project is None or version is None:
+            return [[] for _ in tasks]
+        try:
+            config = parse(project.label_config)
+        except LabelConfigError as error:
+            logger.warning("Project %s cannot be predicted: %s", project_id, error)
+            return [[] for _ in tasks]
+        answers: list[list[dict[str, Any]]] = []
+        longest = 0.0
+        for task in tasks:
+            began = time.monotonic()
+            if began + longest > deadline:
+                answers.append([])
+                continue
+            answers.append(self._one(task, project_id, version, project.seed, config))
+            longest = max(longest, time.monotonic() - began)
+        return answers
+
+    def _one(
+        self, task: Mapping[str, Any], project_id: int, version: Version, seed: int, config: LabelConfig
+    ) -> list[dict[str, Any]]:
+        task_id = int(task["id"])
+        if version.weights_hash is None:
+            scored = Scored(task_id, placement(f"task {task_id}", seed))
+        else:
+            segmenter = self._segmenter(version.weights_hash)
+            scored = segment(segmenter, self._reader(), project_id, config, task_id, task["data"])
+        if scored.error is not None:
+            logger.warning("Task %s is not predicted: %s", task_id, scored.error)
+            return []
+        return [{"result": scored.result, "score": scored.score, "model_version": version.name}]
+
+    def _reader(self) -> ImageReader:
+        """Made on first use: a server without a token can still answer everything but images."""
+        with self._lock:
+            if self._images is None:
+                label_studio = LabelStudio(
+                    self._settings.label_studio_url,
+                    self._settings.label_studio_api_key.get_secret_value(),
+                    timeout=self._settings.http_timeout,
+                )
+                self._images = ImageReader.from_settings(self._settings, label_studio)
+            return self._images
+
+    def _segmenter(self, weights_hash: str) -> Segmenter:
+        with self._lock:
+            if weights_hash not in self._segmenters:
+                self._segmenters[weights_hash] = load_segmenter(
+                    self._settings, self._weights.get(weights_hash)
+                )
+            self._segmenters.move_to_end(weights_hash)
+            while len(self._segmenters) > LOADED:
+                self._segmenters.popitem(last=False)
+            return self._segmenters[weights_hash]
