@@ -1,4 +1,4 @@
-"""Write the README's settings table from `ml_backend.settings`: `.venv/bin/python scripts/settings_table.py`."""
+"""Write the settings table of README.md from `ml_backend.settings`; run it with `.venv/bin/python`."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ install_into() {
   fi
 }
 
-chromium() {
+install_chromium() {
   local name
   for name in $BROWSERS; do
     command -v "$name" >/dev/null && return
@@ -157,7 +157,7 @@ part() {
       ;;
     test) environment .venv test "1–5 minutes" requirements.txt pyproject.toml requirements-dev.txt requirements-openvino.txt ;;
     label-studio) environment .venv-label-studio run "1–3 minutes" requirements-label-studio.txt ;;
-    chromium) chromium ;;
+    chromium) install_chromium ;;
     *) fail "there is no part called $1; the parts are run, test, label-studio and chromium." ;;
   esac
 }

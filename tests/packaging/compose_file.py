@@ -1,0 +1,78 @@
+"""docker-compose.yml as Docker Compose reads it: merged, and with its variables filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+
+VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\})")
+
+
+class MissingVariableError(ValueError):
+    """A variable written `${NAME:?sentence}` is unset or empty; the message is `NAME: sentence`."""
+
+
+def raw() -> dict[str, Any]:
+    """The file with its YAML merges done and its variables as they are written."""
+    document: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
+    return document
+
+
+def interpolated(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The file as Compose acts on it under these variables.
+
+    An environment variable without a value is taken from `variables`, and left out where they have none.
+    """
+    document: dict[str, Any] = _fill(raw(), variables)
+    for service in document["services"].values():
+        environment = service.get("environment", {})
+        service["environment"] = {
+            name: variables[name] if value is None else value
+            for name, value in environment.items()
+            if value is not None or name in variables
+        }
+    return document
+
+
+def variables() -> dict[str, str | None]:
+    """Every variable that a user may set for the file, with the default that the file gives it, or None."""
+    found: dict[str, str | None] = {}
+    for match in VARIABLE.finditer(COMPOSE_FILE.read_text(encoding="utf-8")):
+        if match["name"]:
+            default = match["rest"] if match["kind"] == "-" else None
+            found[match["name"]] = default if default is not None else found.get(match["name"])
+    for service in raw()["services"].values():
+        found.update({name: None for name, value in service.get("environment", {}).items() if value is None})
+    return found
+
+
+def required() -> dict[str, str]:
+    """The variables without which Compose refuses to start, each with the sentence it then prints."""
+    matches = VARIABLE.finditer(COMPOSE_FILE.read_text(encoding="utf-8"))
+    return {match["name"]: match["rest"] for match in matches if match["kind"] == "?"}
+
+
+def _fill(node: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _fill(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_fill(value, variables) for value in node]
+    return VARIABLE.sub(lambda match: _value(match, variables), node) if isinstance(node, str) else node
+
+
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    if match["escaped"]:
+        return "$"
+    value = variables.get(match["name"], "")
+    if value or match["kind"] is None:
+        return value
+    if match["kind"] == "?":
+        raise MissingVariableError(f"{match['name']}: {match['rest']}")
+    return str(match["rest"])

@@ -1,0 +1,203 @@
+"""docker-compose.yml started for real, as the README says, without the containers around it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+import requests
+
+from ml_backend.label_studio.account import Account
+from tests.packaging import compose_file
+from tests.packaging.compose_file import ROOT
+from tests.packaging.native import Machine, PostgresImage, Service, resolved
+
+SECRETS = {
+    "POSTGRES_PASSWORD": "d0c5a7",
+    "BASIC_AUTH_PASS": "e1f2b8",
+    "LABEL_STUDIO_USERNAME": "first@example.com",
+    "LABEL_STUDIO_PASSWORD": "a-password-of-the-first-user",
+    # Enough for one machine that also runs the rest of the tests.
+    "THREADS": "4",
+}
+TITLE = "Finger bones"
+
+
+def programs() -> dict[str, Path]:
+    ours, studio = Path(sys.executable).parent, ROOT / ".venv-label-studio" / "bin"
+    servers = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not servers:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    if not (studio / "label-studio").exists():
+        pytest.skip("Label Studio is not installed (scripts/setup.sh label-studio)")
+    return {
+        "postgres": servers[-1].parent,
+        "redis": ours,
+        "label-studio": studio,
+        "backend": ours,
+        "worker": ours,
+    }
+
+
+@dataclass
+class Stack:
+    """All services, up and connected; `answers` are what two runs of `dsal connect` printed."""
+
+    machine: Machine
+    compose: dict[str, Any]
+    services: dict[str, Service]
+    token: str
+    answers: list[str]
+
+    def label_studio(self, path: str) -> Any:
+        url = f"http://127.0.0.1:{self.machine.ports['8080']}"
+        fresh = requests.post(f"{url}/api/token/refresh/", json={"refresh": self.token}, timeout=30).json()
+        headers = {"Authorization": f"Bearer {fresh['access']}"}
+        answer = requests.get(url + path, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def database(self, name: str) -> set[str]:
+        """The tables of one database, seen by the user that owns it."""
+        place = f"host=127.0.0.1 port={self.machine.ports['5432']} dbname={name} user={name}"
+        with psycopg.connect(f"{place} password={SECRETS['POSTGRES_PASSWORD']}") as connection:
+            query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            return {row[0] for row in connection.execute(query)}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    found = programs()
+    folder = Path(tempfile.mkdtemp(prefix="dsal-compose-"))
+    machine = Machine(folder, found)
+    try:
+        yield bring_up(machine)
+    finally:
+        machine.stop()
+        shutil.rmtree(folder)
+
+
+def bring_up(machine: Machine) -> Stack:
+    """The README's quick start: first without a token, then with the one that a person makes."""
+    first = compose_file.interpolated(SECRETS)["services"]
+    services = {"postgres": PostgresImage(machine, first["postgres"]).start()}
+    services["redis"] = machine.start("redis", first["redis"])
+    for name in ("postgres", "redis"):
+        services[name].wait_until_healthy()
+    services["label-studio"] = machine.start("label-studio", first["label-studio"])
+    services["backend"] = machine.start("backend", first["backend"])
+    for name in ("backend", "label-studio"):
+        services[name].wait_until_healthy()
+
+    address = f"http://127.0.0.1:{machine.ports['8080']}"
+    person = Account(address, SECRETS["LABEL_STUDIO_USERNAME"], SECRETS["LABEL_STUDIO_PASSWORD"])
+    token = person.personal_access_token()
+    compose = compose_file.interpolated({**SECRETS, "LABEL_STUDIO_API_KEY": token})
+    assert services["backend"].stop() == 0, services["backend"].said()
+    for name in ("backend", "worker"):
+        services[name] = machine.start(name, compose["services"][name])
+        services[name].wait_until_healthy()
+    stack = Stack(machine, compose, services, token, [])
+    stack.answers += [connect(stack, "--create", TITLE)]
+    stack.answers += [
+        connect(stack, "--project", str(stack.label_studio("/api/projects/")["results"][0]["id"]))
+    ]
+    return stack
+
+
+def connect(stack: Stack, *which: str) -> str:
+    """`docker compose exec backend dsal connect …`."""
+    service = stack.compose["services"]["backend"]
+    environment = stack.services["backend"].environment
+    words = ["dsal", "connect", *which, "--backend-url", "http://dsal.backend:9090"]
+    done = subprocess.run(
+        resolved([stack.machine.local("backend", service, word) for word in words], environment),
+        env=environment,
+        cwd=stack.machine.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + stack.services["backend"].said()
+    return done.stdout
+
+
+def test_every_healthcheck_passes(stack: Stack) -> None:
+    assert {name: service.healthy() for name, service in stack.services.items()} == dict.fromkeys(
+        stack.compose["services"], True
+    )
+
+
+def test_each_database_holds_its_own_tables(stack: Stack) -> None:
+    ours, theirs = stack.database("dsal"), stack.database("label_studio")
+    assert {"projects", "versions", "events"} <= ours
+    assert {"project", "task", "ml_mlbackend"} <= theirs
+    assert not ours & theirs
+
+
+def test_one_application_cannot_read_the_other_ones_data(stack: Stack) -> None:
+    place = f"host=127.0.0.1 port={stack.machine.ports['5432']} dbname=label_studio user=dsal"
+    with (
+        psycopg.connect(f"{place} password={SECRETS['POSTGRES_PASSWORD']}") as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("SELECT * FROM project")
+
+
+def test_label_studio_is_connected_to_the_backend(stack: Stack) -> None:
+    project = stack.label_studio("/api/projects/")["results"][0]
+    assert project["title"] == TITLE
+    backends = stack.label_studio(f"/api/ml/?project={project['id']}")
+    assert [backend["state"] for backend in backends] == ["CO"]
+
+
+def test_label_studio_has_the_webhook_with_its_password(stack: Stack) -> None:
+    hooks = stack.label_studio("/api/webhooks/")
+    assert [hook["url"] for hook in hooks] == [f"http://127.0.0.1:{stack.machine.ports['9090']}/webhook"]
+    assert hooks[0]["headers"]["Authorization"].startswith("Basic ")
+
+
+def test_connecting_again_makes_nothing_new(stack: Stack) -> None:
+    project = stack.label_studio("/api/projects/")
+    assert project["count"] == 1
+    assert len(stack.label_studio(f"/api/dm/views/?project={project['results'][0]['id']}")) == 1
+
+
+def test_the_backend_asks_for_the_password(stack: Stack) -> None:
+    url = f"http://127.0.0.1:{stack.machine.ports['9090']}"
+    assert requests.get(f"{url}/versions", timeout=10).status_code == 401
+    login = ("dsal", SECRETS["BASIC_AUTH_PASS"])
+    assert requests.get(f"{url}/versions", auth=login, timeout=10).status_code == 200
+
+
+def test_the_queue_survives_a_killed_redis(stack: Stack) -> None:
+    port = int(stack.machine.ports["6379"])
+    with redis.Redis(port=port) as client:
+        client.set("packaging-test", "kept")
+        # Compose keeps Redis's usual write-out once a second.
+        time.sleep(1.2)
+    stack.services["redis"].stop(signal.SIGKILL)
+    stack.services["redis"] = stack.machine.start("redis", stack.compose["services"]["redis"])
+    stack.services["redis"].wait_until_healthy()
+    with redis.Redis(port=port, decode_responses=True) as client:
+        assert client.getdel("packaging-test") == "kept"
+
+
+def test_a_stopped_worker_leaves_in_peace_and_is_missed(stack: Stack) -> None:
+    worker = stack.services["worker"]
+    grace = float(stack.compose["services"]["worker"]["stop_grace_period"].removesuffix("s"))
+    assert worker.stop(seconds=grace) == 0, worker.said()
+    assert not worker.healthy()

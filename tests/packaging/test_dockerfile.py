@@ -1,0 +1,138 @@
+"""The Dockerfile: what it promises, and that what it copies is enough to build the package from."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.compose_file import ROOT
+
+Instruction = tuple[str, str]
+
+
+def instructions(text: str) -> list[Instruction]:
+    """Keyword and arguments of each instruction, continued lines joined and comments left out."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    found = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
+    return [(keyword, rest) for keyword, rest in found]
+
+
+def stages() -> list[list[Instruction]]:
+    found: list[list[Instruction]] = []
+    for instruction in instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")):
+        if instruction[0] == "FROM":
+            found.append([])
+        if found:
+            found[-1].append(instruction)
+    return found
+
+
+def of(stage: list[Instruction], keyword: str) -> list[str]:
+    return [rest for word, rest in stage if word == keyword]
+
+
+def copied() -> list[str]:
+    """Everything that the build takes from the checkout."""
+    copies = [rest.split() for rest in of(stages()[0], "COPY")]
+    return [source for words in copies for source in words[:-1]]
+
+
+def health_command() -> list[str]:
+    """The HEALTHCHECK's command in its list form."""
+    (check,) = of(stages()[-1], "HEALTHCHECK")
+    command: list[str] = json.loads(check.split("CMD", 1)[1])
+    return command
+
+
+def test_the_linter_accepts_the_file() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([linter, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_container_is_not_root() -> None:
+    (user,) = of(stages()[-1], "USER")
+    assert int(user.split(":")[0]) > 0
+
+
+def test_the_final_stage_has_no_build_tools() -> None:
+    final = stages()[-1]
+    ran = " ".join(of(final, "RUN"))
+    assert not re.search(r"apt-get|apk |gcc|\bpip install", ran)
+    assert "uninstall --yes" in ran
+    assert [rest.split()[0] for rest in of(final, "COPY")] == ["--from=build"]
+    assert "pip uninstall --yes pip" in " ".join(of(stages()[0], "RUN"))
+
+
+def test_both_stages_stand_on_the_same_python() -> None:
+    images = {of(stage, "FROM")[0].split()[0] for stage in stages()}
+    assert len(images) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", images.pop())
+
+
+def test_the_image_serves_by_default() -> None:
+    final = stages()[-1]
+    assert [json.loads(command) for command in of(final, "CMD")] == [["dsal", "serve"]]
+    assert of(final, "EXPOSE") == ["9090"]
+    assert "/health" in health_command()[-1]
+
+
+def test_only_what_is_copied_enters_the_build() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert let_in == set(copied())
+    assert all((ROOT / name).exists() for name in let_in)
+
+
+def test_the_pin_of_torch_is_found() -> None:
+    """The expression with which Dockerfile and scripts/setup.sh look for it."""
+    found = [
+        line for line in (ROOT / "requirements.txt").read_text().splitlines() if re.match("torch==", line)
+    ]
+    assert len(found) == 1
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The package, built as the Dockerfile builds it from only what the Dockerfile copies."""
+    context = tmp_path_factory.mktemp("context")
+    for name in copied():
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, context / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", context]
+    done = subprocess.run([*pip, "."], cwd=context, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = context.glob("dsal-*.whl")
+    return zipfile.ZipFile(built)
+
+
+def test_the_package_holds_all_modules_and_migrations(wheel: zipfile.ZipFile) -> None:
+    def tracked(*patterns: str) -> set[str]:
+        return {
+            str(path.relative_to(ROOT))
+            for package in ("model", "ml_backend")
+            for pattern in patterns
+            for path in (ROOT / package).rglob(pattern)
+            if "__pycache__" not in path.parts
+        }
+
+    assert tracked("*.py", "*.mako", "*.html", "*.js", "*.css") <= set(wheel.namelist())
+    assert any(re.match(r"ml_backend/store/migrations/versions/.+\.py", name) for name in wheel.namelist())
+
+
+def test_the_package_brings_the_command(wheel: zipfile.ZipFile) -> None:
+    (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "dsal = ml_backend.cli:main" in wheel.read(entry_points).decode()

@@ -1,0 +1,156 @@
+"""What the README and the guides tell a reader to do, can be done as written.
+
+A command in a `console` block is checked by what it is: make's targets exist and pass on options that `dsal`
+knows (the targets themselves run in CI, the demo in its own test); a command for Docker names services and
+programs of docker-compose.yml, which test_compose_runs.py starts; `dsal` accepts its arguments.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from compose_spec import PyOptions
+
+from ml_backend.cli.app import app
+from ml_backend.label_studio.label_config import parse
+from ml_backend.settings import Settings
+from scripts.settings_table import README, filled
+from tests.packaging import compose_file
+from tests.packaging.compose_file import ROOT
+
+DOCUMENTS = ["README.md", "docs/operations.md", "docs/label-studio-setup.md"]
+FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
+POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
+COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build"}
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for document in DOCUMENTS:
+        for match in FENCE.finditer((ROOT / document).read_text(encoding="utf-8")):
+            if match[2] == language:
+                yield document, match[3]
+
+
+def commands() -> list[str]:
+    return [line for _, block in blocks("console") for line in block.splitlines() if line.strip()]
+
+
+def check_dsal(words: list[str]) -> None:
+    """Have the command line itself parse the arguments, without doing anything."""
+    group = typer.main.get_command(app)
+    with group.make_context("dsal", list(words), resilient_parsing=True) as context:
+        name, command, rest = group.resolve_command(context, list(words))  # type: ignore[attr-defined]
+        command.make_context(name, rest, parent=context).close()
+
+
+def check_make(words: list[str]) -> None:
+    planned = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert planned.returncode == 0, planned.stderr
+    for line in planned.stdout.splitlines():
+        if line.startswith(".venv/bin/dsal "):
+            check_dsal(shlex.split(line)[1:])
+
+
+def check_compose(words: list[str]) -> None:
+    services = set(compose_file.raw()["services"])
+    verb, *rest = words
+    assert verb in COMPOSE_VERBS
+    plain = [word for word in rest if not word.startswith("-")]
+    if verb == "exec":
+        service, program, *arguments = plain if "dsal" not in rest else rest
+        assert service in services
+        if program == "dsal":
+            check_dsal(arguments)
+        else:
+            assert (service, program) in {("postgres", name) for name in POSTGRES_PROGRAMS}
+    elif verb == "cp":
+        service, place = plain[0].split(":")
+        mounted = [volume.split(":")[1] for volume in compose_file.raw()["services"][service]["volumes"]]
+        assert any(place == folder or place.startswith(f"{folder}/") for folder in mounted)
+    elif "--scale" in rest:
+        assert plain[0].split("=")[0] in services
+    else:
+        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS"} <= services
+
+
+def check(line: str) -> None:
+    first, *rest = shlex.split(re.split(r"\s[<>]\s", line)[0])
+    if first == "make":
+        check_make(rest)
+    elif [first, *rest[:1]] == ["docker", "compose"]:
+        check_compose(rest[1:])
+    elif first == ".venv/bin/dsal":
+        check_dsal(rest)
+    elif first == "cp":
+        assert (ROOT / rest[0]).is_file()
+    elif first == "export":
+        assert rest[0].split("=")[0].lower() in Settings.model_fields
+    else:
+        pytest.fail(f"nothing checks this command: {line}")
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_can_be_given_as_written(line: str) -> None:
+    check(line)
+
+
+def test_an_unknown_command_would_be_noticed() -> None:
+    for line in ("make dinner", "docker compose exec cook dsal status", ".venv/bin/dsal status --dinner"):
+        with pytest.raises((AssertionError, Exception)):
+            check(line)
+
+
+def test_the_settings_table_is_up_to_date() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text == filled(text), "run .venv/bin/python scripts/settings_table.py"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    places = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    missing = [place for place in places if place and not ((ROOT / document).parent / place).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_variable_that_is_named_exists(document: str) -> None:
+    named = set(
+        re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", (ROOT / document).read_text(encoding="utf-8"))
+    )
+    known = {name.upper() for name in Settings.model_fields} | set(compose_file.variables())
+    # A setting of Label Studio that the guide warns of.
+    assert named - known <= {"ML_BLOCK_LOCAL_IP"}
+
+
+def test_environment_lines_are_those_of_the_compose_file() -> None:
+    services = compose_file.raw()["services"].values()
+    given = {name for service in services for name in service.get("environment", {})}
+    named = {line.split("=")[0].strip() for _, block in blocks("sh") for line in block.splitlines()}
+    assert named <= given | set(compose_file.variables())
+
+
+def test_the_labeling_config_is_one_that_works() -> None:
+    shown = [parse(block) for _, block in blocks("xml")]
+    assert [config.labels for config in shown] == [("Bone",)]
+
+
+def test_the_additions_to_the_compose_file_are_valid() -> None:
+    for _, block in blocks("yaml"):
+        services = compose_file.raw()["services"]
+        added = yaml.safe_load(block)["services"]
+        assert set(added) <= set(services)
+        whole = {name: {**service, "image": "x"} for name, service in added.items()}
+        PyOptions().from_yaml(yaml.safe_dump({"services": whole})).validate()
+
+
+def test_every_guide_is_linked() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert all(Path(document).name in text for document in DOCUMENTS[1:])
