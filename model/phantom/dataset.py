@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.phantom.exposure import Style, choose_size, choose_style, expose, film_corners
+from model.phantom.exposure import expose
 from model.phantom.growth import AGES, Growth, grow
 from model.phantom.markers import draw_marker
 from model.phantom.pose import Placed, View, frame_hand, pose_hand
 from model.phantom.radiograph import draw_bones, draw_pieces
+from model.phantom.style import Style, choose_size, choose_style, film_corners
 from model.phantom.tissue import flesh
 from model.phantom.wrist import wrist_pieces
 

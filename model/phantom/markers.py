@@ -28,7 +28,7 @@ def draw_marker(
     if not present:
         return Marker(lead, plate)
     letters, body = _stamp(letter, rng)
-    tall = height * rng.uniform(0.09, 0.2)
+    tall = height * rng.uniform(0.11, 0.23)
     scale = tall / letters.shape[0]
     reach = 0.5 * scale * float(np.hypot(*letters.shape))
     angle = rng.normal(0.0, 12.0) if rng.uniform() < 0.75 else rng.uniform(-80.0, 80.0)
@@ -41,7 +41,9 @@ def draw_marker(
     rows, columns = np.nonzero(free > 0.62 * reach)
     if len(rows) == 0:
         return Marker(lead, plate)
-    pick = int(rng.integers(len(rows)))
+    # Most lie beside the wrist, on the little finger's side.
+    usual = np.flatnonzero((columns * small < 0.4 * width if letter == "L" else columns * small > 0.6 * width))
+    pick = int(rng.choice(usual)) if len(usual) and rng.uniform() < 0.75 else int(rng.integers(len(rows)))
     centre = (columns[pick] * small, rows[pick] * small)
     matrix = cv2.getRotationMatrix2D((letters.shape[1] / 2, letters.shape[0] / 2), angle, scale)
     matrix[:, 2] += np.array(centre) - (letters.shape[1] / 2, letters.shape[0] / 2)

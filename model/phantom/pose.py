@@ -107,7 +107,7 @@ def pose_hand(growth: Growth, rng: np.random.Generator) -> list[Placed]:
     bent = rng.uniform() < 0.1 + 0.25 * growth.chubbiness
     rays = [_draw_ray(number, growth, bent, sway, rng) for number in range(1, 6)]
     spread = float(np.clip(rng.normal(0.1, 0.7), -1.0, 1.6))
-    apart = 0.31 * (1.0 + 0.33 * growth.chubbiness)
+    apart = 0.34 * (1.0 + 0.3 * growth.chubbiness)
     while True:
         laid = [_lay_out(ray, spread * _SPREAD[i], growth) for i, ray in enumerate(rays)]
         if spread > 2.0 or all(_clearance(laid[i], laid[i + 1]) > apart for i in range(1, 4)):
@@ -141,10 +141,10 @@ def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[Placed]:
 
 
 def _clearance(one: list[Placed], other: list[Placed]) -> float:
-    """Least distance between the axes of two fingers, beyond their webs."""
+    """Least distance between the axes of two fingers, from their middle phalanges on."""
     steps = np.linspace(0.0, 1.0, 8)[:, None]
     near, far = (
-        np.concatenate([p.base + steps * (p.head - p.base) for p in ray[1:]])[4:] for ray in (one, other)
+        np.concatenate([p.base + steps * (p.head - p.base) for p in ray[2:]]) for ray in (one, other)
     )
     return float(np.hypot(*(near[:, None] - far[None]).transpose(2, 0, 1)).min())
 
@@ -162,7 +162,7 @@ def frame_hand(bones: list[Placed], growth: Growth, size: tuple[int, int], rng: 
     fit = min(1.0, 0.93 * width / extent[0], 0.92 * height / extent[1])
     spot, extent = spot * fit, extent * fit
     free = np.array([width, height]) - extent
-    across = free[0] * np.clip(rng.normal(0.5, 0.13), 0.1, 0.9)
+    across = free[0] * np.clip(rng.normal(0.42 if mirror else 0.58, 0.13), 0.1, 0.9)
     down = min(free[1] * rng.uniform(0.12, 0.7), free[1] - 0.03 * height)
     x, y = np.array([across, down]) - spot.min(axis=0)
     return View(view.scale * fit, view.angle, (float(x), float(y)), mirror)

@@ -15,7 +15,7 @@ Map = NDArray[np.float32]
 # Pixels per third metacarpal at which flesh is computed; it has no finer detail than this.
 _RESOLUTION = 150.0
 # Half width of the flesh at metacarpal base and head, then along the finger to its tip; per ray relative to ray 3.
-_GIRTH = (0.2, 0.18, 0.152, 0.148, 0.138, 0.128, 0.12)
+_GIRTH = (0.2, 0.185, 0.16, 0.156, 0.146, 0.137, 0.127)
 _GIRTH_OF_RAY = (1.2, 1.0, 1.03, 0.97, 0.87)
 
 
@@ -35,15 +35,14 @@ def flesh(
         points = small.to_picture(polygon) + margin
         cv2.fillPoly(skin, [np.round(points * 16).astype(np.int32)], 255, shift=4)
     unit = small.scale
-    smooth = cv2.GaussianBlur(skin, (0, 0), 0.035 * unit)
+    smooth = cv2.GaussianBlur(skin, (0, 0), (0.035 + 0.02 * growth.chubbiness) * unit)
     skin = np.where(smooth > 127, np.uint8(255), np.uint8(0))
     depth = cv2.distanceTransform(skin, cv2.DIST_L2, 5) / unit
     thick = (
-        0.15 * _round(depth, 0.045)
-        + 0.12 * _round(depth, 0.13 * fat)
+        0.27 * _round(depth, 0.1 * fat)
         + 0.29 * _round(np.maximum(depth - 0.08, 0.0), 0.42)
     )
-    thick = cv2.GaussianBlur(thick, (0, 0), 0.008 * unit) + 0.055 * _thenar(bones, small, margin, skin)
+    thick = np.float32(1.0 + 0.3 * growth.chubbiness) * cv2.GaussianBlur(thick, (0, 0), 0.008 * unit) + 0.055 * _thenar(bones, small, margin, skin)
     whole = cv2.resize(thick, (size[0] + round(2 * margin / zoom), size[1] + round(2 * margin / zoom)),
                        interpolation=cv2.INTER_LINEAR)  # fmt: skip
     edge = round(margin / zoom)
@@ -100,7 +99,7 @@ def _palm(bones: list[Placed], fat: float) -> list[Points]:
 
 
 def _forearm(fat: float, deviation: float, growth: Growth) -> Points:
-    wide = 0.43 * (1.0 + 0.35 * growth.chubbiness) * (0.5 + 0.5 * fat)
+    wide = 0.43 * (1.0 + 0.22 * growth.chubbiness) * (0.5 + 0.5 * fat)
     along = np.array([-0.25, -0.5, -0.75, -1.1, -1.6, -2.5, -4.0])
     half = wide * np.array([1.05, 1.02, 0.98, 0.97, 1.02, 1.12, 1.3])
     half[0] = 0.42 * fat

@@ -43,7 +43,7 @@ def wrist_pieces(growth: Growth, deviation: float, rng: np.random.Generator) -> 
     pieces = [_carpal(name, share, rng) for name, share in growth.carpals().items()]
     turn = _turn(deviation)
     for shaft, epiphysis in (_ulna(growth.ulna), _radius(growth.radius)):
-        for outline, shell, is_shaft in ((shaft, 0.05, True), (epiphysis, 0.012, False)):
+        for outline, shell, is_shaft in ((shaft, 0.038, True), (epiphysis, 0.012, False)):
             if outline is not None:
                 depth = 0.16 if is_shaft else 0.05
                 pieces.append(Piece((outline - _PIVOT) @ turn + _PIVOT, shell, depth, is_shaft))
@@ -71,7 +71,7 @@ def _carpal(name: str, share: float, rng: np.random.Generator) -> Piece:
         np.concatenate([radius[-3:], radius, radius[:3]]), kernel / kernel.sum(), mode="valid"
     )
     place = np.array(centre) + rng.normal(0.0, 0.012, 2)
-    outline = place + share * (1.0 + 0.1 * share**4) * radius[:, None] * np.stack(
+    outline = place + share * (1.0 + 0.16 * share**4) * radius[:, None] * np.stack(
         [np.cos(angles), np.sin(angles)], axis=1
     )
     return Piece(outline, 0.012, 0.05)
@@ -93,7 +93,7 @@ def _radius(plate: Plate) -> tuple[Points, Points | None]:
         styloid = np.array([[0.2, -0.565], [0.285, -0.53], [0.3, -0.58]])
         dish = np.array([[-0.17, -0.61], [-0.08, -0.585], [0.02, -0.585], [0.12, -0.575]])
         return np.concatenate([dish, styloid, shaft[2:-2]]), None
-    drop = 0.018 + 1.4 * plate.gap
+    drop = 0.006 + 1.2 * plate.gap
     top = -0.63 - drop
     shaft = _shaft(centre[2:], half[2:], np.minimum(along[2:], top - 0.02 * np.arange(9)))
     lid = np.stack([np.linspace(-0.13, 0.22, 7), top + 0.02 * np.cos(np.linspace(-1.2, 1.2, 7))], axis=1)
@@ -114,7 +114,7 @@ def _ulna(plate: Plate) -> tuple[Points, Points | None]:
         shaft = _shaft(centre, half, along)
         styloid = np.array([[-0.48, -0.62], [-0.47, -0.555], [-0.435, -0.56], [-0.42, -0.63]])
         return np.concatenate([styloid, shaft[:-2]]), None
-    drop = 0.03 + 2.0 * plate.gap
+    drop = 0.02 + 1.6 * plate.gap
     shaft = _shaft(centre[1:], half[1:], along[1:] - drop)
     if plate.size == 0.0:
         return shaft, None
