@@ -1,5 +1,7 @@
 """Brush regions to label maps and back, as the editor draws them and as anyone may send them."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,3 +217,25 @@ def test_where_every_mask_is_unreadable_there_is_no_map_rather_than_an_empty_one
 def test_a_region_without_a_size_is_read_over_the_image() -> None:
     bare = region(square(0, 0), "Tibia", original_width=None, original_height=None)
     np.testing.assert_array_equal(read(bare).label_map, square(0, 0) // 255)
+
+
+STROKES = json.loads((Path(__file__).parent / "editor_strokes.json").read_text())
+"""Drawn by mouse in the editor of Label Studio 1.23.2 over 600 × 300 pixels: upright, turned by 90 degrees."""
+
+
+@pytest.mark.parametrize("stroke", STROKES, ids=["upright", "turned"])
+def test_strokes_of_the_real_editor_are_read_as_the_sdk_reads_them(stroke: dict[str, Any]) -> None:
+    alphas = decode_rle(stroke["value"]["rle"]).reshape(300, 600, 4)[..., 3]
+    assert len(np.unique(alphas)) > 20, "the stroke has soft edges"
+    config = parse(default_config(["Bone"]))
+    np.testing.assert_array_equal(read(stroke, size=(300, 600), config=config).label_map, alphas >= 128)
+
+
+def test_a_stroke_on_a_turned_view_lies_where_it_was_seen_on_the_image() -> None:
+    # Drawn as a level bar from the middle to near the right, then down and out at the right: over the upright
+    # image that is a standing bar from half its height to near its top, and then out at the top.
+    turned = read(STROKES[1], size=(300, 600), config=parse(default_config(["Bone"]))).label_map
+    rows, columns = np.nonzero(turned)
+    assert (rows.min(), rows.max()) == (0, pytest.approx(150, abs=10))
+    bar = columns[rows > 20]
+    assert bar.max() - bar.min() < 20
