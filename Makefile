@@ -24,6 +24,6 @@ bench: ## run every benchmark; each prints a table of ratios
 	@scripts/setup.sh test label-studio
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script" $(ARGS); done
 
-serve: ## start the backend alone on port 9090 (ARGS="--port 9091")
+serve: ## start the backend alone, on PORT or 9090
 	@scripts/setup.sh run
 	@.venv/bin/dsal serve $(ARGS)

@@ -120,7 +120,7 @@ def connect(stack: Stack, *which: str) -> str:
     """`docker compose exec backend dsal connect …`."""
     service = stack.compose["services"]["backend"]
     environment = stack.services["backend"].environment
-    words = ["dsal", "connect", *which, "--backend-url", "http://dsal.backend:9090"]
+    words = ["dsal", "connect", *which, "--backend", "http://dsal.backend:9090"]
     done = subprocess.run(
         resolved([stack.machine.local("backend", service, word) for word in words], environment),
         env=environment,

@@ -64,7 +64,7 @@ def check_compose(words: list[str]) -> None:
     assert verb in COMPOSE_VERBS
     plain = [word for word in rest if not word.startswith("-")]
     if verb == "exec":
-        service, program, *arguments = plain if "dsal" not in rest else rest
+        service, program, *arguments = rest[rest.index(plain[0]) :]
         assert service in services
         if program == "dsal":
             check_dsal(arguments)
