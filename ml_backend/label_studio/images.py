@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -59,7 +59,7 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
     )
 
 
-def _split(task_id: int, value: str) -> Any:
+def _split(task_id: int, value: str) -> SplitResult:
     try:
         return urlsplit(value)
     except ValueError:

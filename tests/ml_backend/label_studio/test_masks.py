@@ -220,7 +220,7 @@ def test_a_region_without_a_size_is_read_over_the_image() -> None:
 
 
 STROKES = json.loads((Path(__file__).parent / "editor_strokes.json").read_text())
-"""Drawn by mouse in the editor of Label Studio 1.23.2 over 600 × 300 pixels: upright, turned by 90 degrees."""
+"""Drawn by mouse in the editor of Label Studio 1.23.2 over 600 × 300 pixels: upright, and turned by 90°."""
 
 
 @pytest.mark.parametrize("stroke", STROKES, ids=["upright", "turned"])
