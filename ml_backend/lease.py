@@ -38,7 +38,7 @@ class Lease:
 
 @contextmanager
 def hold(database: Database, run_id: int, owner: Owner) -> Iterator[Lease]:
-    """Give a sign of life for the run every 10 s until the block ends; call the lease's `check` now and then."""
+    """Give a sign of life every 10 s until the block ends; call the lease's `check` now and then."""
     lease, ended = Lease(run_id), threading.Event()
     thread = threading.Thread(target=_live, args=(database, run_id, owner, lease, ended), daemon=True)
     thread.start()

@@ -40,17 +40,17 @@ class Owner:
             return None
         return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
 
-    def surely_dead(self) -> bool:
-        """True only where it can be known: same host, same pid namespace, and no such process any more."""
+    def alive(self) -> bool | None:
+        """Whether the process lives; None on another host or pid namespace, where nobody can know."""
         if self.host != socket.gethostname() or self.namespace != _namespace():
-            return False
-        return start_ticks(self.pid) != self.started
+            return None
+        return start_ticks(self.pid) == self.started
 
 
-def surely_dead(text: str) -> bool:
-    """Whether the owner written as `text` is known to be dead; False where it cannot be known."""
+def alive(text: str) -> bool | None:
+    """Whether the owner written as `text` lives; None where it cannot be known."""
     owner = Owner.parse(text)
-    return owner is not None and owner.surely_dead()
+    return None if owner is None else owner.alive()
 
 
 def _namespace() -> str:

@@ -49,6 +49,7 @@ class JobKind:
 
 START = JobKind("ml_backend.jobs.start.run_start", QUICK, 3600, repeats=True)
 SCORE_NEW = JobKind("ml_backend.jobs.score.run_score_new", QUICK, 4 * 3600, repeats=True)
+SCORE_VERSION = JobKind("ml_backend.jobs.score.run_score_version", QUICK, 4 * 3600, repeats=False)
 PUBLISH = JobKind("ml_backend.jobs.publish.run_publish", QUICK, 3600, repeats=False)
 SCORE_CHUNK = JobKind("ml_backend.jobs.score.run_score_chunk", SCORE, 2 * 3600, repeats=False)
 TRAINING = JobKind("ml_backend.jobs.train.run_training", TRAIN, 24 * 3600, repeats=True)
@@ -108,6 +109,10 @@ class JobQueues:
         """Ask for scores of tasks that the published version has not scored; True if this makes a new job."""
         return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
 
+    def request_score_version(self, version_id: int) -> bool:
+        """Ask for the scores of all unlabelled tasks under a new version; True if this makes a new job."""
+        return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
+
     def request_score_chunk(self, version_id: int, chunk: int) -> bool:
         """Ask for the scores of one chunk; True if this makes a new job."""
         arguments = {"version_id": version_id, "chunk": chunk}
@@ -151,7 +156,8 @@ class JobQueues:
             elif status is JobStatus.STARTED and kind.repeats:
                 slot += 1
             else:
-                if status is JobStatus.SCHEDULED:
+                # Other jobs that wait for their time wait to be tried again, and are not hurried.
+                if status is JobStatus.SCHEDULED and kind is TRAINING:
                     self._change_time(queue, job_id, delay)
                 return False
 

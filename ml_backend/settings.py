@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         600, description="Longer side, in pixels, at which the network sees an image."
     )
     batch_size: Positive = Field(2, description="Images of one training step.")
+    train_from: Literal["previous", "scratch"] = Field(
+        "previous",
+        description="Where a training starts: from the published version's weights, or from scratch.",
+    )
     train_steps: Positive | None = Field(None, description="Most steps of one training.")
     train_seconds: PositiveSeconds | None = Field(600.0, description="Most seconds of one training.")
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks kept for validation.")

@@ -28,6 +28,12 @@ def ensure(session: Session, project_id: int, *, seed: int) -> Project:
     return project
 
 
+def matches(project: Project, label_config: str | None, title: str | None) -> bool:
+    """Whether a description of the project holds nothing new; what is empty in it says nothing."""
+    config = (label_config or "").strip()
+    return (not config or config == project.label_config) and (not title or title == project.title)
+
+
 def set_label_config(session: Session, project: Project, label_config: str) -> bool:
     """Store a labeling config; True if it differs from the stored one by more than outer white space.
 

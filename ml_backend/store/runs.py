@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.owners import Owner, surely_dead
+from ml_backend import owners
+from ml_backend.owners import Owner
 from ml_backend.store import events
 from ml_backend.store.models import RunState, TrainingRun, now
 
 LEASE = timedelta(seconds=60)
-"""A running run without a sign of life for this long is given up."""
+"""A running run of another host without a sign of life for this long is given up."""
 
 
 class LeaseLostError(RuntimeError):
@@ -21,15 +22,13 @@ class LeaseLostError(RuntimeError):
 
 def running(session: Session, project_id: int) -> TrainingRun | None:
     """The project's running training, alive or abandoned, or None."""
-    query = select(TrainingRun).where(
-        TrainingRun.project_id == project_id, TrainingRun.state == RunState.RUNNING
-    )
-    return session.scalars(query.with_for_update()).one_or_none()
+    return session.scalars(_running(project_id)).one_or_none()
 
 
 def is_abandoned(run: TrainingRun) -> bool:
-    """Whether the owner of a running run is known to be dead, or silent for longer than `LEASE`."""
-    return surely_dead(run.owner) or now() - run.heartbeat_at > LEASE
+    """Whether the owner of a running run is dead, or, where that cannot be known, silent beyond `LEASE`."""
+    living = owners.alive(run.owner)
+    return now() - run.heartbeat_at > LEASE if living is None else not living
 
 
 def abandoned(session: Session) -> list[TrainingRun]:
@@ -64,7 +63,7 @@ def begin(session: Session, project_id: int, owner: Owner, *, force: bool = Fals
     where nothing is pending and `force` is False. Where two processes begin at the same moment on PostgreSQL,
     one of them gets `sqlalchemy.exc.IntegrityError` from the unique index and has lost.
     """
-    run = running(session, project_id)
+    run = session.scalars(_running(project_id).with_for_update()).one_or_none()
     if run is not None:
         if run.owner != str(owner) and not is_abandoned(run):
             return None
@@ -108,3 +107,9 @@ def finish(
     run.finished_at, run.seconds = ended, (ended - run.started_at).total_seconds()
     session.add(run)
     session.flush()
+
+
+def _running(project_id: int) -> Select[TrainingRun]:
+    return select(TrainingRun).where(
+        TrainingRun.project_id == project_id, TrainingRun.state == RunState.RUNNING
+    )

@@ -51,6 +51,13 @@ def current_name(session: Session, project: Project) -> str:
     return version.name if version is not None else version_name(project.id, 0, project.seed)
 
 
+def count(session: Session) -> dict[VersionState, int]:
+    """Number of versions of all projects in each state; a state that none is in is counted 0."""
+    query = select(Version.state, func.count()).group_by(Version.state)
+    counted = dict(session.execute(query).tuples().all())
+    return {state: counted.get(state, 0) for state in VersionState}
+
+
 def next_round(session: Session, project_id: int) -> int:
     """Number of the round that a version made now belongs to; the seeded random ordering is round 0."""
     last = session.scalar(select(func.max(Version.round)).where(Version.project_id == project_id))

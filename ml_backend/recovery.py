@@ -1,0 +1,140 @@
+"""Takes up what dead processes left: started jobs, jobs lost on their way, and state without a job."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import redis
+from rq import Queue, Worker
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import StartedJobRegistry
+from rq.scheduler import RQScheduler
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
+from ml_backend import owners
+from ml_backend.events import consider
+from ml_backend.queue import JobQueues
+from ml_backend.settings import Settings
+from ml_backend.store import projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import ProjectState, VersionState
+
+logger = logging.getLogger(__name__)
+
+SILENCE = timedelta(seconds=60)
+"""A worker of another host that gave no sign for so long is dead."""
+
+
+def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
+    """Put jobs whose worker is dead back to the front of their queues; returns how many.
+
+    `worker_name` is the asking worker's: another worker of the same process is dead, as it came before.
+    """
+    requeued = 0
+    for queue in queues.all():
+        registry = StartedJobRegistry(queue=queue)
+        for job_id, execution_id in registry.get_job_and_execution_ids(cleanup=False):
+            try:
+                execution = Execution.fetch(execution_id, job_id, connection=queues.redis)
+                job = Job.fetch(job_id, connection=queues.redis, serializer=JSONSerializer)
+            except (ValueError, NoSuchJobError):
+                # Expired records are RQ's own cleaning to do.
+                continue
+            if _is_dead(queues.redis, execution.worker_name, worker_name):
+                requeue(queue, job, execution)
+                requeued += 1
+    return requeued
+
+
+def requeue(queue: Queue, job: Job, execution: Execution) -> None:
+    """Put a job whose execution was cut off back to the front of its queue, at no cost to its retries."""
+    with queue.connection.pipeline() as pipeline:
+        execution.delete(job=job, pipeline=pipeline)
+        queue.enqueue_job(job, pipeline=pipeline, at_front=True)
+        pipeline.execute()
+    logger.warning("Job %s was cut off and will run again.", job.id)
+
+
+def requeue_lost(queues: JobQueues) -> int:
+    """Put back jobs that a dying worker had taken from a queue and not begun; returns how many.
+
+    A job that another worker takes in this very moment may run twice, which every job bears.
+    """
+    by_name = {queue.name: queue for queue in queues.all()}
+    waiting = {job_id for queue in by_name.values() for job_id in queue.get_job_ids()}
+    lost = [job for job in _queued_jobs(queues.redis) if job.id not in waiting and job.origin in by_name]
+    for job in lost:
+        queue = by_name[job.origin]
+        queue.intermediate_queue.remove(job.id)
+        queue.enqueue_job(job, at_front=True)
+    return len(lost)
+
+
+def forget_dead_workers(queues: JobQueues) -> None:
+    """Remove workers and schedulers that are known to be dead, so that their locks hold nobody up."""
+    for worker in Worker.all(connection=queues.redis, serializer=JSONSerializer):
+        if owners.alive(owner_of(worker.name)) is False:
+            worker.register_death()
+    for queue in queues.all():
+        key = RQScheduler.get_locking_key(queue.name)
+        holder = queues.redis.get(key)
+        if holder is not None and owners.alive(owner_of(as_text(holder))) is False:
+            queues.redis.delete(key)
+
+
+def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> None:
+    """Ask for the trainings that events or abandoned runs call for."""
+    with database.read() as session:
+        known = [project.id for project in projects.all_projects(session)]
+    for project_id in known:
+        consider(database, queues, settings, project_id)
+
+
+def resume_orderings(database: Database, queues: JobQueues) -> None:
+    """Ask for every first ordering, scoring and publication that the database says is unfinished."""
+    with database.read() as session:
+        new = [one.id for one in projects.all_projects(session) if one.state is ProjectState.NEW]
+        scoring = {
+            version.id: (scores.count(session, version.id), scores.unfinished_chunks(session, version.id))
+            for version in versions.in_state(session, VersionState.SCORING)
+        }
+    for project_id in new:
+        queues.request_start(project_id)
+    for version_id, (counted, chunks) in scoring.items():
+        if not sum(counted.values()):
+            queues.request_score_version(version_id)
+        elif not chunks:
+            queues.request_publish(version_id)
+        for chunk in chunks:
+            queues.request_score_chunk(version_id, chunk)
+
+
+def owner_of(name: str) -> str:
+    """The process behind a worker's or scheduler's name, which is its owner and a number: `owner#3`."""
+    return name.partition("#")[0]
+
+
+def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
+    if owner_of(worker_name) == owner_of(asking):
+        return worker_name != asking
+    alive = owners.alive(owner_of(worker_name))
+    if alive is not None:
+        return not alive
+    key = Worker.redis_worker_namespace_prefix + worker_name
+    death, heartbeat = client.hmget(key, "death", "last_heartbeat")
+    if heartbeat is None or death is not None:
+        return True
+    seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
+    return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) > SILENCE
+
+
+def _queued_jobs(client: redis.Redis) -> list[Job]:
+    prefix = Job.redis_job_namespace_prefix
+    keys = client.scan_iter(match=f"{prefix}*", _type="HASH")
+    job_ids = [as_text(key).removeprefix(prefix) for key in keys]
+    jobs = Job.fetch_many(job_ids, connection=client, serializer=JSONSerializer)
+    return [job for job in jobs if job is not None and job.get_status(refresh=False) is JobStatus.QUEUED]

@@ -1,0 +1,1 @@
+"""What Label Studio calls, a module a route."""
