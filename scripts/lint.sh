@@ -24,7 +24,8 @@ stage "ruff format" $BIN/ruff format --check .
 stage "types (mypy)" $BIN/mypy
 stage "import wall (lint-imports)" $BIN/lint-imports
 stage "Dockerfile (hadolint)" $BIN/hadolint Dockerfile
-stage "compose file (compose-lint)" $BIN/compose-lint check --config scripts/compose-lint.yml docker-compose.yml
+stage "compose file (compose-lint)" $BIN/compose-lint check --config scripts/compose-lint.yml --strict-config \
+  --skip-suppressed --no-env --fail-on low docker-compose.yml
 stage "shell scripts (shellcheck)" $BIN/shellcheck --severity=style scripts/*.sh .ci/run
 
 if [ ${#failed[@]} -gt 0 ]; then

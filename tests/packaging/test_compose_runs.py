@@ -22,6 +22,7 @@ from ml_backend.label_studio.account import Account
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 from tests.packaging.native import Machine, PostgresImage, Service, resolved
+from tests.packaging.test_dockerfile import health_command
 
 SECRETS = {
     "POSTGRES_PASSWORD": "d0c5a7",
@@ -139,6 +140,15 @@ def test_every_healthcheck_passes(stack: Stack) -> None:
     assert {name: service.healthy() for name, service in stack.services.items()} == dict.fromkeys(
         stack.compose["services"], True
     )
+
+
+def test_the_image_s_own_healthcheck_passes(stack: Stack) -> None:
+    """The Dockerfile's, for who runs the image without compose."""
+    environment = stack.services["backend"].environment
+    done = subprocess.run(
+        resolved(health_command(), environment), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_database_holds_its_own_tables(stack: Stack) -> None:
