@@ -23,7 +23,9 @@ class Account:
         self._call("GET", page)
         form = {"email": email, "password": password, "csrfmiddlewaretoken": self._csrf()}
         self._call("POST", page, data=form)
-        if "sessionid" not in self._session.cookies:
+        # A refused login answers 200 as well, with the form once more.
+        answer = self._session.get(f"{url}/api/current-user/whoami", timeout=SECONDS)
+        if answer.status_code != 200:
             raise AccountError(f"Label Studio at {url} refuses the password of {email}.")
 
     def personal_access_token(self) -> str:

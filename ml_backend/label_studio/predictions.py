@@ -11,10 +11,11 @@ from .data_manager import DataManager
 from .errors import LabelStudioError, PredictionsRefusedError
 
 BODY_BYTES = 64 * 1024 * 1024
-"""Largest body sent, one prediction excepted; few large bodies are twice as quick as many small ones."""
+"""Largest body sent, one prediction excepted.
 
-BODY_PREDICTIONS = 500
-"""Label Studio checks and stores this many at a time: a larger body that is refused could be half stored."""
+Few large bodies are far quicker than many small ones: after each, Label Studio counts the predictions of all
+tasks of the project anew (measured: 0.7 ms a task of the project, whatever the body's size).
+"""
 
 IMPORT_SECONDS = 300.0
 DELETE_SECONDS = 1800.0
@@ -31,6 +32,7 @@ class Imported:
 @dataclass(frozen=True)
 class _Encoded:
     task: int
+    version: str
     body: bytes
 
 
@@ -63,8 +65,22 @@ class Predictions(DataManager):
             missing = tuple(sorted({each.task for each in part} - present))
             if not missing:
                 raise
-        kept = [each for each in part if each.task in present]
-        return Imported(self._post(project, kept) if kept else 0, missing)
+        stored = self._stored(project, part, present)
+        left = [each for each in part if each.task in present and (each.task, each.version) not in stored]
+        return Imported(len(stored) + (self._post(project, left) if left else 0), missing)
+
+    def _stored(self, project: int, part: Sequence[_Encoded], present: set[int]) -> set[tuple[int, str]]:
+        """Return the (task, version) that are stored although the body was refused.
+
+        With one of its feature flags on, Label Studio works through a body 500 predictions at a time.
+        """
+        return {
+            (task, version)
+            for version in {each.version for each in part}
+            for task in self.predictions_of(
+                project, sorted({each.task for each in part if each.version == version} & present), version
+            )
+        }
 
     def _post(self, project: int, part: Sequence[_Encoded]) -> int:
         body = b"[" + b",".join(each.body for each in part) + b"]"
@@ -94,8 +110,9 @@ def _bodies(predictions: Iterable[Mapping[str, Any]]) -> Iterator[list[_Encoded]
     part: list[_Encoded] = []
     size = 0
     for prediction in predictions:
-        encoded = _Encoded(prediction["task"], json.dumps(prediction, separators=(",", ":")).encode())
-        if part and (size + len(encoded.body) > BODY_BYTES or len(part) == BODY_PREDICTIONS):
+        text = json.dumps(prediction, separators=(",", ":"))
+        encoded = _Encoded(prediction["task"], prediction["model_version"], text.encode())
+        if part and size + len(encoded.body) > BODY_BYTES:
             yield part
             part, size = [], 0
         part.append(encoded)

@@ -94,6 +94,9 @@ class LabelStudioServer:
             raise LabelStudioServerError(
                 f"There is no {self.executable}: install Label Studio into a virtual environment of its own."
             )
+        if self.port and _taken(self.host, self.port):
+            # Label Studio would quietly take the next one.
+            raise LabelStudioServerError(f"Port {self.port} is taken: choose another for Label Studio.")
         deadline = time.monotonic() + timeout
         self.data_dir.mkdir(parents=True, exist_ok=True)
         (self.data_dir / "home").mkdir(exist_ok=True)
@@ -252,6 +255,11 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((_reachable(host), port)) == 0
 
 
 def _reachable(host: str) -> str:

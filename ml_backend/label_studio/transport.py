@@ -101,7 +101,14 @@ class Transport:
         deadline = time.monotonic() + (timeout or self.timeout)
         own = self._is_own(address)
         if own:
-            response = self._authorised("GET", address, timeout=timeout, stream=True)
+            try:
+                response = self._authorised("GET", address, timeout=timeout, stream=True)
+            except LabelStudioError as error:
+                if error.status != 404:
+                    raise
+                raise LabelStudioError(
+                    f"{address} does not exist, or the token's owner cannot see it.", 404
+                ) from error
         else:
             response = self._send("GET", address, None, timeout=timeout, stream=True)
             if response.status_code != 200:

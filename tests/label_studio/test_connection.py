@@ -155,7 +155,8 @@ def test_a_host_without_a_dot_is_refused_before_anything_is_made(client: LabelSt
 
 
 def test_a_config_without_brush_is_refused_in_a_sentence(client: LabelStudio, backend: TinyBackend) -> None:
-    config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
+    config = """<View><Text name="t" value="$text"/>
+      <Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
     project = client.create_project("Text", config)["id"]
     with pytest.raises(CannotConnectError, match="BrushLabels"):
         connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
