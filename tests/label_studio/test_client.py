@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ml_backend.label_studio.annotator import Annotator
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.data_manager import BY_SCORE, TO_LABEL
@@ -318,14 +317,10 @@ def test_an_annotator_is_handed_highest_scores_first_until_none_is_left(
     tasks = make_tasks(4)
     client.import_predictions(project, [prediction(task, number / 10) for number, task in enumerate(tasks)])
     client.patch_project(project, model_version="v1")
-    annotator = Annotator(client, project, view)
-    handed = []
-    while (task := annotator.next_task()) is not None:
-        handed.append(task.id)
-        if len(handed) == 2:
-            annotator.skip(task)
-        else:
-            annotator.submit(task, [region()])
+    handed: list[int] = []
+    while (shown := client.next_task(project, view)) is not None:
+        handed.append(shown["id"])
+        client.submit_annotation(shown["id"], [region()], lead_time=1.5, skip=len(handed) == 2)
     assert handed == tasks[::-1]
     labelled = {each.id: each for each in client.labelled_tasks(project)}
     assert [each.id for each in labelled.values() if not each.accepted] == [tasks[2]]

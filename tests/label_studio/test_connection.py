@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+from werkzeug.serving import make_server
 
+from ml_backend.app import Services, create_app
+from ml_backend.embedded_redis import EmbeddedRedis
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
 from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.settings import Settings
+from ml_backend.store.models import Event
 
 from .tiny_backend import TinyBackend, header
 
@@ -73,6 +82,34 @@ def test_the_same_title_finds_the_project_again(client: LabelStudio, backend: Ti
     assert second.project == first.project
     assert second.unchanged
     client.delete_project(first.project)
+
+
+def test_the_real_service_is_connected_and_hears_the_annotator(
+    client: LabelStudio, project: int, make_tasks: Callable[[int], list[int]], tmp_path: Path
+) -> None:
+    redis = EmbeddedRedis(tmp_path / "redis")
+    settings = Settings(
+        model_dir=tmp_path / "data",
+        redis_url=f"unix://{redis.socket}",
+        basic_auth_user=PASSWORD[0],
+        basic_auth_pass=SecretStr(PASSWORD[1]),
+        label_studio_url=client.url,
+    )
+    services = Services.open(settings)
+    service = make_server("127.0.0.1", 0, create_app(services), threaded=True)
+    Thread(target=service.serve_forever, daemon=True).start()
+    url = f"http://localhost:{service.server_port}"
+    try:
+        connect(client, backend_url=url, project=project, basic_auth=PASSWORD)
+        assert connect(client, backend_url=url, project=project, basic_auth=PASSWORD).unchanged
+        client.submit_annotation(make_tasks(1)[0], [])
+        with services.database.read() as session:
+            heard = [event.action for event in session.scalars(select(Event).order_by(Event.id))]
+        assert heard == ["TASKS_CREATED", "ANNOTATION_CREATED"]
+    finally:
+        service.shutdown()
+        services.database.close()
+        redis.leave()
 
 
 def test_annotating_reaches_the_backend_with_its_password(
