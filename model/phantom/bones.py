@@ -1,9 +1,8 @@
 """The 19 labelled bones: their numbers, proportions and outlines, in lengths of the third metacarpal.
 
-Proportions are means of nine real hands (see docs/phantom.md). A bone's own frame has `t` along its axis (0 at the
-base, 1 at the distal end, as shares of its length) and `w` across it; outlines are polygons of (w, t) in lengths
-of the third metacarpal.
-"""
+Proportions are means of nine real hands (see docs/phantom.md). A bone's own frame has `t` along its axis (0
+at the base, 1 at the distal end, as shares of its length) and `w` across it; outlines are polygons of (w, t)
+in lengths of the third metacarpal."""
 
 from __future__ import annotations
 
@@ -99,9 +98,9 @@ _WIDTHS: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Ends:
-    """How a bone's two ends are shaped: height of the rounding as a share of the end's half width (`base`, `head`),
-    how square it is (superellipse exponent), and how far the joint surface is hollow in its middle (negative) or
-    domed (positive), in half widths."""
+    """How a bone's two ends are shaped: height of the rounding as a share of the end's half width (`base`,
+    `head`), how square it is (superellipse exponent), and how far the joint surface is hollow in its middle
+    (negative) or domed (positive), in half widths."""
 
     base: float
     head: float
@@ -149,17 +148,18 @@ class Profile:
     length: float
     ends: Ends
 
-    def half_width(self, t: NDArray[np.floating]) -> NDArray[np.floating]:
+    def half_width(self, t: NDArray[np.floating]) -> Points:
         """Mean half width at the shares `t` of the length."""
-        return np.interp(t, self.t, 0.5 * (self.left + self.right))
+        return np.asarray(np.interp(t, self.t, 0.5 * (self.left + self.right)), dtype=np.float64)
 
-    def middle(self, t: NDArray[np.floating]) -> NDArray[np.floating]:
+    def middle(self, t: NDArray[np.floating]) -> Points:
         """Across position of the axis at `t`, from the bow and from unequal sides."""
         bowed = self.bow * self.length * np.sin(np.pi * np.clip(t, 0.0, 1.0))
-        return bowed + np.interp(t, self.t, 0.5 * (self.right - self.left))
+        return np.asarray(bowed + np.interp(t, self.t, 0.5 * (self.right - self.left)), dtype=np.float64)
 
     def outline(self, start: float = 0.0, stop: float = 1.0, width: float = 1.0) -> Points:
-        """Closed polygon (N, 2) of (w, along) of the part between the shares `start` and `stop`, `width` times wide.
+        """Closed polygon (N, 2) of (w, along) of the part between the shares `start` and `stop`, `width`
+        times wide.
 
         A cut end (start > 0 or stop < 1) is nearly flat, as a metaphysis is.
         """
@@ -200,9 +200,10 @@ def _near(distance: Points) -> Points:
 
 
 def shape(bone: Bone, adulthood: float, rng: np.random.Generator) -> Profile:
-    """One person's version of `bone`; `adulthood` in [0, 1] goes from an infant's proportions to an adult's."""
-    child, adult = (np.array(widths) for widths in _WIDTHS[bone.kind])
-    t = np.linspace(0.0, 1.0, 81)
+    """One person's version of `bone`; `adulthood` in [0, 1] goes from an infant's proportions to an
+    adult's."""
+    child, adult = np.array(_WIDTHS[bone.kind])
+    t: Points = np.linspace(0.0, 1.0, 81, dtype=np.float64)
     widths = _smooth(t, (1.0 - adulthood) * child + adulthood * adult)
     length = bone.length * float(np.clip(rng.normal(1.0, 0.02), 0.94, 1.06))
     half = 0.5 * bone.length * bone.stoutness * widths * rng.normal(1.0, 0.025)
@@ -215,4 +216,4 @@ def _smooth(t: Points, widths: Points) -> Points:
     """Widths at `t` from the values at _STATIONS, without the corners of linear interpolation."""
     dense = np.interp(t, _STATIONS, widths)
     kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
-    return np.convolve(np.pad(dense, 2, mode="edge"), kernel, mode="valid")
+    return np.asarray(np.convolve(np.pad(dense, 2, mode="edge"), kernel, mode="valid"), dtype=np.float64)

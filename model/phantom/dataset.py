@@ -15,11 +15,10 @@ from model.phantom.exposure import expose
 from model.phantom.growth import AGES, Growth, grow
 from model.phantom.markers import draw_marker
 from model.phantom.pose import Placed, View, frame_hand, pose_hand
-from model.phantom.radiograph import draw_bones, draw_pieces
+from model.phantom.radiograph import draw_bones, draw_pieces, overlay
 from model.phantom.style import Style, choose_size, choose_style, film_corners
 from model.phantom.tissue import flesh
 from model.phantom.wrist import wrist_pieces
-
 
 SMALLEST = 128
 """Shortest side in pixels at which a phantom still has 19 bones."""
@@ -33,11 +32,10 @@ class PhantomError(ValueError):
 class Phantom:
     """A synthetic radiograph of a hand with its exact masks.
 
-    `image` is uint8 (H, W); `mask` uint8 (H, W), 255 on the 19 finger and palm bones, else 0; `bones` uint8 (H, W)
-    numbers them: MC1..5 = 1..5, PP1..5 = 6..10, MP2..5 = 11..14, DP1..5 = 15..19. Epiphyses and the growth plates
-    between them and their shafts are labelled; an ossification centre narrower than 0.6 of its shaft's end is an
-    island of its own. Carpals, radius and ulna are in the image and never in the masks.
-    """
+    `image` is uint8 (H, W); `mask` uint8 (H, W), 255 on the 19 finger and palm bones, else 0; `bones` uint8
+    (H, W) numbers them: MC1..5 = 1..5, PP1..5 = 6..10, MP2..5 = 11..14, DP1..5 = 15..19. Epiphyses and the
+    growth plates between them and their shafts are labelled; an ossification centre narrower than 0.6 of its
+    shaft's end is an island of its own. Carpals, radius and ulna are in the image and never in the masks."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -49,9 +47,8 @@ class Phantom:
 def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) -> Phantom:
     """The phantom of one child of `age` 0..18 years; the same (age, seed, size) gives the same bytes.
 
-    `size` is (width, height) in pixels; left out, it is drawn from the sizes of the real ones, 500×625 to 1600×2080.
-    Raises PhantomError for another age, a negative seed or a side under 128 pixels.
-    """
+    `size` is (width, height) in pixels; left out, it is drawn from the sizes of the real ones, 500×625 to
+    1600×2080. Raises PhantomError for another age, a negative seed or a side under 128 pixels."""
     if age not in AGES:
         raise PhantomError(f"There is no age group {age}; ask for a year of age from 0 to 18.")
     if seed < 0:
@@ -71,7 +68,7 @@ def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) ->
     bulk = float(np.clip(body.normal(1.0, 0.06), 0.88, 1.18))
     tissue = flesh(hand, growth, view, size, deviation, bulk)
     mineral, bones = draw_bones(hand, growth, view, size, body)
-    mineral = mineral + draw_pieces(wrist_pieces(growth, deviation, body), view, size, body)
+    mineral = overlay(mineral, draw_pieces(wrist_pieces(growth, deviation, body), view, size, body))
     bones = np.where(film, bones, np.uint8(0))
     marker = draw_marker(tissue > 0, film, "R" if view.mirror else "L", style.marked, camera)
     image = expose(tissue, mineral, marker, film, style, view.scale, camera)
@@ -116,10 +113,10 @@ def write_phantoms(
 ) -> list[Path]:
     """Write `groups` × `per_group` phantoms and return the paths of their images.
 
-    Makes `images/<stem>.png`, `masks/<stem>.png` (0/255), with `multilabel` also `labels/<stem>.png` (0..19), and
-    `phantoms.csv` (stem, age, seed, width, height); stems read `phantom_a07_03`. Fewer than 19 groups are spread
-    evenly over the ages. `max_side` shrinks larger pictures. `progress(done, total)` is called after each phantom.
-    The defaults make the 209 hands of the paper. Raises PhantomError for counts out of range.
+    Makes `images/<stem>.png`, `masks/<stem>.png` (0/255), with `multilabel` also `labels/<stem>.png` (0..19),
+    and `phantoms.csv` (stem, age, seed, width, height); stems read `phantom_a07_03`. Fewer than 19 groups are
+    spread evenly over the ages. `max_side` shrinks larger pictures. `progress(done, total)` is called after
+    each phantom. The defaults make the 209 hands of the paper. Raises PhantomError for counts out of range.
     """
     if not 1 <= groups <= len(AGES) or per_group < 1:
         raise PhantomError(f"Ask for 1 to {len(AGES)} age groups of at least one phantom each.")

@@ -1,8 +1,7 @@
 """Growth: how far a hand's skeleton has matured at one of the 19 years of age (0 to 18).
 
-The ages at which ossification centres appear and growth plates close are rounded textbook values (Greulich and
-Pyle), moved as a whole by a person's own tempo: girls are early, boys are late, everybody differs.
-"""
+The ages at which ossification centres appear and growth plates close are rounded textbook values (Greulich
+and Pyle), moved as a whole by a person's own tempo: girls are early, boys are late, everybody differs."""
 
 from __future__ import annotations
 
@@ -57,10 +56,9 @@ _STATURE = (
 class Plate:
     """State of one growth plate.
 
-    `size` is the epiphysis' width as a share of the shaft's end (0: not ossified yet, 1: as wide). `gap` is the
-    height of the cartilage between them as a share of the bone's length (0: fused). `scar` in [0, 1] is how
-    clearly the line of a plate that has just closed still shows.
-    """
+    `size` is the epiphysis' width as a share of the shaft's end (0: not ossified yet, 1: as wide). `gap` is
+    the height of the cartilage between them as a share of the bone's length (0: fused). `scar` in [0, 1] is
+    how clearly the line of a plate that has just closed still shows."""
 
     size: float
     gap: float
@@ -69,7 +67,8 @@ class Plate:
 
 @dataclass(frozen=True)
 class Growth:
-    """Skeletal maturity of one person: `maturity` is the bone age in years, `stature` the share of adult size."""
+    """Skeletal maturity of one person: `maturity` is the bone age in years, `stature` the share of adult
+    size."""
 
     maturity: float
     stature: float
@@ -90,10 +89,12 @@ class Growth:
 
     @property
     def radius(self) -> Plate:
+        """Growth plate at the wrist's end of the radius."""
         return self._plate(_RADIUS)
 
     @property
     def ulna(self) -> Plate:
+        """Growth plate at the wrist's end of the ulna."""
         return self._plate(_ULNA)
 
     def carpals(self) -> dict[str, float]:
@@ -118,9 +119,10 @@ class Growth:
 
 
 def grow(age: int, rng: np.random.Generator) -> Growth:
-    """Maturity of one person of `age` years (0 to 18): somewhere in that year, with a sex and a tempo of their own."""
+    """Maturity of one person of `age` years (0 to 18): somewhere in that year, with a sex and a tempo of
+    their own."""
     years = age + rng.uniform(0.0, 1.0)
-    tempo = rng.choice((-0.05, 0.07)) + rng.normal(0.0, 0.05)
+    tempo = rng.choice((-0.05, 0.07)) + rng.normal(0.0, 0.035)
     maturity = float(max(0.05, years * (1.0 + tempo)))
     ages, shares = np.array(_STATURE).T
     return Growth(maturity=maturity, stature=float(np.interp(maturity, ages, shares)))

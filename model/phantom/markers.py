@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.phantom.tissue import Map
+from model.phantom.raster import Map
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ def draw_marker(
 ) -> Marker:
     """A marker, if `present`, somewhere on the film (H, W) off the hand; nothing where there is no room."""
     height, width = skin.shape
-    lead, plate = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    lead: Map = np.zeros((height, width), np.float32)
+    plate: Map = np.zeros((height, width), np.float32)
     if not present:
         return Marker(lead, plate)
     letters, body = _stamp(letter, rng)
     tall = height * rng.uniform(0.11, 0.23)
     scale = tall / letters.shape[0]
-    reach = 0.5 * scale * float(np.hypot(*letters.shape))
+    reach = 0.5 * scale * math.hypot(*letters.shape)
     angle = rng.normal(0.0, 12.0) if rng.uniform() < 0.75 else rng.uniform(-80.0, 80.0)
     small = max(1, round(reach / 6))
     busy = cv2.dilate(
@@ -42,11 +44,11 @@ def draw_marker(
     if len(rows) == 0:
         return Marker(lead, plate)
     # Most lie beside the wrist, on the little finger's side.
-    usual = np.flatnonzero((columns * small < 0.4 * width if letter == "L" else columns * small > 0.6 * width))
+    usual = np.flatnonzero(columns * small < 0.4 * width if letter == "L" else columns * small > 0.6 * width)
     pick = int(rng.choice(usual)) if len(usual) and rng.uniform() < 0.75 else int(rng.integers(len(rows)))
-    centre = (columns[pick] * small, rows[pick] * small)
     matrix = cv2.getRotationMatrix2D((letters.shape[1] / 2, letters.shape[0] / 2), angle, scale)
-    matrix[:, 2] += np.array(centre) - (letters.shape[1] / 2, letters.shape[0] / 2)
+    matrix[0, 2] += columns[pick] * small - letters.shape[1] / 2
+    matrix[1, 2] += rows[pick] * small - letters.shape[0] / 2
     for layer, target in ((letters, lead), (body, plate)):
         blurred = cv2.GaussianBlur(layer, (0, 0), max(0.6, 0.35 / scale))
         cv2.warpAffine(blurred, matrix, (width, height), dst=target, flags=cv2.INTER_LINEAR)

@@ -1,8 +1,7 @@
 """Pose: where each bone lies in the hand, and where the hand lies in the picture.
 
-The hand's own frame counts in lengths of the third metacarpal: the origin is its base, y runs along it towards the
-fingers, x towards the thumb. Angles are degrees away from y, positive towards the thumb.
-"""
+The hand's own frame counts in lengths of the third metacarpal: the origin is its base, y runs along it
+towards the fingers, x towards the thumb. Angles are degrees away from y, positive towards the thumb."""
 
 from __future__ import annotations
 
@@ -58,7 +57,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class View:
-    """From the hand's frame to the picture: pixels per third metacarpal, turn (degrees, clockwise), origin, mirror."""
+    """From the hand's frame to the picture: pixels per third metacarpal, turn (degrees, clockwise), origin,
+    mirror."""
 
     scale: float
     angle: float
@@ -79,7 +79,8 @@ class View:
         return View(self.scale * factor, self.angle, (x, y), self.mirror)
 
     def on_film(self, corner: tuple[float, float], turn: float) -> View:
-        """The view when the film itself lies in a larger picture: its top left `corner`, its `turn` in degrees."""
+        """The view when the film itself lies in a larger picture: its top left `corner`, its `turn` in
+        degrees."""
         a = np.radians(turn)
         x, y = self.origin
         moved = (corner[0] + x * np.cos(a) - y * np.sin(a), corner[1] + x * np.sin(a) + y * np.cos(a))
@@ -99,7 +100,8 @@ class _Ray:
 
 
 def pose_hand(growth: Growth, rng: np.random.Generator) -> list[Placed]:
-    """All 19 bones of one person, ray by ray from base to tip, thumb first, with their own spread and flexion.
+    """All 19 bones of one person, ray by ray from base to tip, thumb first, with their own spread and
+    flexion.
 
     Fingers that would lie over one another are spread until they do not, as a radiographer would ask for.
     """
@@ -107,7 +109,7 @@ def pose_hand(growth: Growth, rng: np.random.Generator) -> list[Placed]:
     bent = rng.uniform() < 0.1 + 0.25 * growth.chubbiness
     rays = [_draw_ray(number, growth, bent, sway, rng) for number in range(1, 6)]
     spread = float(np.clip(rng.normal(0.1, 0.7), -1.0, 1.6))
-    apart = 0.34 * (1.0 + 0.3 * growth.chubbiness)
+    apart = 0.32 * (1.0 + 0.3 * growth.chubbiness)
     while True:
         laid = [_lay_out(ray, spread * _SPREAD[i], growth) for i, ray in enumerate(rays)]
         if spread > 2.0 or all(_clearance(laid[i], laid[i + 1]) > apart for i in range(1, 4)):
@@ -141,19 +143,20 @@ def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[Placed]:
 
 
 def _clearance(one: list[Placed], other: list[Placed]) -> float:
-    """Least distance between the axes of two fingers, from their middle phalanges on."""
+    """Least distance between the axes of two fingers, beyond their webs."""
     steps = np.linspace(0.0, 1.0, 8)[:, None]
     near, far = (
-        np.concatenate([p.base + steps * (p.head - p.base) for p in ray[2:]]) for ray in (one, other)
+        np.concatenate([p.base + steps * (p.head - p.base) for p in ray[1:]])[4:] for ray in (one, other)
     )
     return float(np.hypot(*(near[:, None] - far[None]).transpose(2, 0, 1)).min())
 
 
 def frame_hand(bones: list[Placed], growth: Growth, size: tuple[int, int], rng: np.random.Generator) -> View:
-    """A view that keeps every labelled bone inside a picture of `size` (width, height), hand about upright."""
+    """A view that keeps every labelled bone inside a picture of `size` (width, height), hand about
+    upright."""
     width, height = size
     mirror = bool(rng.uniform() < 0.12)
-    share = rng.normal(0.238, 0.016) * (0.80 + 0.20 * growth.stature)
+    share = rng.normal(0.242, 0.018) * (0.80 + 0.20 * growth.stature)
     view = View(share * height, rng.normal(0.0, 5.0), (0.0, 0.0), mirror)
     ends = np.concatenate([[bone.base, bone.head + 0.12 * bone.axis] for bone in bones])
     ends = np.concatenate([ends, [[-0.55, -0.45], [0.35, -0.45]]])

@@ -1,8 +1,8 @@
-"""Bone as X-rays see it: cortex, marrow and trabeculae projected to a thickness map, with labels from the same raster.
+"""Bone as X-rays see it: cortex, marrow and trabeculae projected to a thickness map, with labels from the
+same raster.
 
-Every bone is drawn in a box of its own, as a polygon at several times the picture's resolution; label and thickness
-are averages of that one raster, so the masks are exact.
-"""
+Every bone is drawn in a box of its own, as a polygon at several times the picture's resolution; label and
+thickness are averages of that one raster, so the masks are exact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.phantom.bones import Kind, Points, distal_epiphysis, epiphysis_height
 from model.phantom.growth import Growth, Plate
 from model.phantom.pose import Placed, View
-from model.phantom.tissue import Map
+from model.phantom.raster import Map, depth_inside, filled, resized
 from model.phantom.wrist import Piece
 
 # Pixels per third metacarpal of a bone's own raster.
@@ -23,12 +23,12 @@ _RASTER = 520.0
 # Mineral a unit of depth: chosen so that bone stands out from flesh as it does in the nine real hands.
 _DENSITY: dict[Kind, float] = {
     Kind.THUMB_METACARPAL: 4.2,
-    Kind.METACARPAL: 5.2,
+    Kind.METACARPAL: 4.6,
     Kind.THUMB_PROXIMAL: 3.5,
-    Kind.PROXIMAL: 3.6,
-    Kind.MIDDLE: 2.6,
+    Kind.PROXIMAL: 3.0,
+    Kind.MIDDLE: 1.85,
     Kind.THUMB_DISTAL: 2.3,
-    Kind.DISTAL: 2.7,
+    Kind.DISTAL: 2.25,
 }
 # An ossification centre narrower than this share of its shaft is labelled as an island, its plate unfilled.
 ISLAND = 0.6
@@ -36,7 +36,8 @@ ISLAND = 0.6
 
 @dataclass(frozen=True)
 class Box:
-    """A bone's own raster: `zoom` times the picture's resolution, top left corner at picture pixel (left, top)."""
+    """A bone's own raster: `zoom` times the picture's resolution, top left corner at picture pixel (left,
+    top)."""
 
     left: int
     top: int
@@ -46,14 +47,12 @@ class Box:
 
     def fill(self, polygon: Points) -> NDArray[np.uint8]:
         """The polygon (picture pixels) as 0/255 in the raster."""
-        raster = np.zeros((self.height * self.zoom, self.width * self.zoom), np.uint8)
         points = (polygon - (self.left, self.top) + 0.5) * self.zoom - 0.5
-        cv2.fillPoly(raster, [np.round(points * 64).astype(np.int32)], 255, shift=6)
-        return raster
+        return filled(points, (self.height * self.zoom, self.width * self.zoom))
 
     def shrink(self, raster: NDArray) -> NDArray[np.float32]:
         """Means over the picture's pixels."""
-        return cv2.resize(raster.astype(np.float32), (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return resized(raster.astype(np.float32), (self.width, self.height))
 
     def window(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """The part of a picture of `shape` under the box, and the part of the box inside the picture."""
@@ -75,7 +74,8 @@ def _box(polygon: Points, view: View, size: tuple[int, int]) -> Box:
 def draw_bones(
     bones: list[Placed], growth: Growth, view: View, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Map, NDArray[np.uint8]]:
-    """Thickness of mineral (H, W), in lengths of the third metacarpal of solid cortex, and bone numbers 0..19 (H, W).
+    """Thickness of mineral (H, W), in lengths of the third metacarpal of solid cortex, and bone numbers 0..19
+    (H, W).
 
     Where two bones overlap the later number wins.
     """
@@ -84,12 +84,11 @@ def draw_bones(
     tile = _trabeculae(rng)
     for placed in bones:
         plate = growth.plate(placed.bone.kind)
-        whole = view.to_picture(placed.to_hand(placed.profile.outline()))
-        box = _box(whole, view, size)
+        box = _box(view.to_picture(placed.to_hand(placed.profile.outline())), view, size)
         there, here = box.window(labels.shape)
-        mineral, filled = _tubular(placed, plate, view, box, tile)
+        mineral, whole = _tubular(placed, plate, view, box, tile)
         thickness[there] += box.shrink(mineral)[here]
-        labels[there][box.shrink(filled)[here] >= 127.5] = placed.bone.number
+        labels[there][box.shrink(whole)[here] >= 127.5] = placed.bone.number
     # Young bone holds less mineral for its size.
     return thickness * np.float32(0.75 + 0.25 * growth.adulthood), labels
 
@@ -105,21 +104,25 @@ def draw_pieces(pieces: list[Piece], view: View, size: tuple[int, int], rng: np.
             continue
         there, here = box.window(thickness.shape)
         below, above = thickness[there], box.shrink(_shell(box, polygon, piece, view, tile))[here]
-        # Overlapping carpals are thinner there than their outlines' middles: less than the sum.
-        thickness[there] = np.maximum(below, above) + 0.35 * np.minimum(below, above)
+        thickness[there] = overlay(below, above)
     return thickness
 
 
+def overlay(below: Map, above: Map) -> Map:
+    """Mineral of two bones where they overlap: they meet at their thin rims, so it is less than the sum."""
+    return np.maximum(below, above) + np.float32(0.4) * np.minimum(below, above)
+
+
 def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> tuple[Map, NDArray[np.uint8]]:
-    """Mineral and filled outline of a shaft with its epiphysis, in the raster of `box`."""
+    """Mineral and whole outline of a shaft with its epiphysis, in the raster of `box`."""
     profile, kind = placed.profile, placed.bone.kind
     t, w = _own_frame(placed, view, box)
     slot = epiphysis_height(kind)
     if plate.gap == 0.0:
         parts = [box.fill(view.to_picture(placed.to_hand(profile.outline())))]
-        filled = parts[0]
+        whole = parts[0]
     else:
-        parts, filled = _open_plate(placed, plate, view, box, slot)
+        parts, whole = _open_plate(placed, plate, view, box, slot)
     half = profile.half_width(t).astype(np.float32)
     middle = profile.middle(t).astype(np.float32)
     side = np.abs(w - middle) / np.maximum(half, 1e-3)
@@ -129,7 +132,8 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
     inner = half * (1.0 - shell) * _chord(side / (1.0 - shell))
     spongy = 0.22 - 0.14 * shaft
     grain = _grain(tile, t * profile.length, w)
-    # The walls towards the sides are thicker than those in front and behind, so a shaft shows two bright lines.
+    # The walls towards the sides are thicker than those in front and behind, so a shaft shows two bright
+    # lines.
     cortex = (outer - inner) * (0.75 + 0.6 * np.minimum(side, 1.0) ** 2)
     marrow = inner * spongy * (1.0 + 0.32 * grain)
     mineral = _DENSITY[kind] * (cortex + marrow) * (1.0 + 0.04 * grain)
@@ -137,17 +141,15 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
     rim = np.float32(0.009 * view.scale * box.zoom)
     total = np.zeros(mineral.shape, np.float32)
     for part in parts:
-        depth = cv2.distanceTransform(part, cv2.DIST_L2, 3)
+        depth = depth_inside(part)
         edge = np.exp(-np.square(depth / rim)) * (depth > 0)
         # A round edge has no depth to absorb in; the chord through a flat end has all of it.
         rise = np.clip(depth / (0.8 * rim), 0.0, 1.0)
         total = np.maximum(total, (mineral * rise + (0.04 + 0.05 * ends) * edge * rise) * (part > 0))
     if plate.scar > 0.0:
         line = 1.0 - slot if distal_epiphysis(kind) else slot
-        total += (
-            0.03 * plate.scar * np.exp(-np.square((t - line) / 0.012)) * (filled > 0) * (plate.gap == 0.0)
-        )
-    return total, filled
+        total += 0.03 * plate.scar * np.exp(-np.square((t - line) / 0.012)) * (whole > 0) * (plate.gap == 0.0)
+    return total, whole
 
 
 def _open_plate(
@@ -175,12 +177,12 @@ def _open_plate(
         first, last = (1.0 - slot, 1.0) if distal_epiphysis(kind) else (0.0, slot)
         nucleus = middle + plate.size * (profile.outline(first, last) - middle)
     epiphysis = draw(nucleus)
-    filled = cv2.bitwise_or(shaft, epiphysis)
+    whole = np.maximum(shaft, epiphysis)
     if plate.size >= ISLAND:
         near, far = (stop - 0.03, centre) if distal_epiphysis(kind) else (centre, start + 0.03)
         band = np.array([[-wide, near], [wide, near], [wide, far], [-wide, far]]) * [1.0, profile.length]
-        filled = cv2.bitwise_or(filled, draw(band * [0.97, 1.0] + [middle[0], 0.0]))
-    return [shaft, epiphysis], filled
+        whole = np.maximum(whole, draw(band * [0.97, 1.0] + [middle[0], 0.0]))
+    return [shaft, epiphysis], whole
 
 
 def _own_frame(placed: Placed, view: View, box: Box) -> tuple[Map, Map]:
@@ -207,20 +209,17 @@ def _shell(box: Box, polygon: Points, piece: Piece, view: View, tile: Map) -> Ma
     raster = box.fill(polygon)
     unit = view.scale * box.zoom
     # The picture's edge cuts the forearm; it must not look like the bone's own edge.
-    depth = cv2.distanceTransform(np.pad(raster, 2, mode="edge"), cv2.DIST_L2, 5)[2:-2, 2:-2] / np.float32(
-        unit
-    )
+    depth = depth_inside(np.pad(raster, 2, mode="edge"))[2:-2, 2:-2] / np.float32(unit)
     half = np.float32(piece.depth)
     side = np.clip(1.0 - depth / half, 0.0, 1.0)
     shell = np.float32(piece.shell)
     outer = half * _chord(side)
-    inner = (
-        (half - shell) * _chord(np.clip(1.0 - (depth - shell) / (half - shell), 0.0, 1.0)) * (depth > shell)
-    )
+    within = np.maximum(depth - shell, 0.0)
+    inner = (half - shell) * _chord(np.clip(1.0 - within / (half - shell), 0.0, 1.0))
     y, x = np.mgrid[: raster.shape[0], : raster.shape[1]].astype(np.float32) / np.float32(unit)
     grain = _grain(tile, y, x)
-    spongy = np.float32(0.12 if piece.shaft else 0.4)
-    mineral = (2.2 if piece.shaft else 5.5) * ((outer - inner) + inner * spongy * (1.0 + 0.25 * grain))
+    spongy, density = (0.12, 3.4) if piece.shaft else (0.4, 5.8)
+    mineral = density * ((outer - inner) + inner * spongy * (1.0 + 0.25 * grain))
     return np.asarray(mineral * (raster > 0), dtype=np.float32)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from model.phantom.bones import Points
 from model.phantom.growth import Growth, Plate
 
-# Outline of each carpal as radii around its centre, every 30 degrees from the thumb's side towards the fingers.
+# Outline of each carpal as radii around its centre, every 30 degrees from the thumb's side towards the
+# fingers.
 _CARPALS: dict[str, tuple[tuple[float, float], tuple[float, ...]]] = {
     "capitate": ((0.0, -0.195), (0.1, 0.12, 0.185, 0.17, 0.185, 0.12, 0.1, 0.105, 0.13, 0.175, 0.14, 0.11)),
     "hamate": ((-0.205, -0.175), (0.085, 0.11, 0.125, 0.11, 0.13, 0.165, 0.14, 0.11, 0.11, 0.14, 0.13, 0.1)),
@@ -28,6 +29,17 @@ _CARPALS: dict[str, tuple[tuple[float, float], tuple[float, ...]]] = {
 }
 
 
+# The forearm bends against the hand around the middle of the wrist.
+_PIVOT = np.array([-0.03, -0.42])
+
+
+def turned(points: Points, deviation: float) -> Points:
+    """Points (N, 2) of the forearm when it is bent against the hand by `deviation` degrees."""
+    a = np.radians(deviation)
+    turn = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
+    return np.asarray((points - _PIVOT) @ turn + _PIVOT)
+
+
 @dataclass(frozen=True)
 class Piece:
     """One unlabelled piece of bone: polygon (N, 2), thickness of its shell and its depth, in hand lengths."""
@@ -41,21 +53,12 @@ class Piece:
 def wrist_pieces(growth: Growth, deviation: float, rng: np.random.Generator) -> list[Piece]:
     """Carpals that have ossified, then ulna and radius, turned by `deviation` degrees at the wrist."""
     pieces = [_carpal(name, share, rng) for name, share in growth.carpals().items()]
-    turn = _turn(deviation)
     for shaft, epiphysis in (_ulna(growth.ulna), _radius(growth.radius)):
         for outline, shell, is_shaft in ((shaft, 0.038, True), (epiphysis, 0.012, False)):
             if outline is not None:
                 depth = 0.16 if is_shaft else 0.05
-                pieces.append(Piece((outline - _PIVOT) @ turn + _PIVOT, shell, depth, is_shaft))
+                pieces.append(Piece(turned(outline, deviation), shell, depth, is_shaft))
     return pieces
-
-
-_PIVOT = np.array([-0.03, -0.42])
-
-
-def _turn(degrees: float) -> Points:
-    a = np.radians(degrees)
-    return np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
 
 
 def _carpal(name: str, share: float, rng: np.random.Generator) -> Piece:
@@ -99,11 +102,11 @@ def _radius(plate: Plate) -> tuple[Points, Points | None]:
     lid = np.stack([np.linspace(-0.13, 0.22, 7), top + 0.02 * np.cos(np.linspace(-1.2, 1.2, 7))], axis=1)
     shaft = np.concatenate([lid, shaft])
     if plate.size == 0.0:
-        return shaft, None
-    wedge = np.array([[-0.2, -0.635], [-0.1, -0.595], [0.05, -0.58], [0.2, -0.535], [0.29, -0.52], [0.3, -0.6],
-                      [0.26, -0.645], [0.05, -0.655], [-0.19, -0.665]])  # fmt: skip
+        return _rounded(shaft), None
+    wedge = np.array([[-0.2, -0.62], [-0.1, -0.58], [0.05, -0.565], [0.2, -0.52], [0.3, -0.485],
+                      [0.315, -0.59], [0.27, -0.64], [0.05, -0.65], [-0.19, -0.655]])  # fmt: skip
     middle = np.array([0.06, -0.605])
-    return shaft, _rounded(middle + plate.size * (wedge - middle))
+    return _rounded(shaft), _rounded(middle + plate.size * (wedge - middle))
 
 
 def _ulna(plate: Plate) -> tuple[Points, Points | None]:
@@ -117,11 +120,11 @@ def _ulna(plate: Plate) -> tuple[Points, Points | None]:
     drop = 0.02 + 1.6 * plate.gap
     shaft = _shaft(centre[1:], half[1:], along[1:] - drop)
     if plate.size == 0.0:
-        return shaft, None
+        return _rounded(shaft), None
     wedge = np.array([[-0.48, -0.56], [-0.43, -0.585], [-0.36, -0.635], [-0.275, -0.63], [-0.265, -0.68],
                       [-0.36, -0.705], [-0.46, -0.69]])  # fmt: skip
     middle = np.array([-0.37, -0.655])
-    return shaft, _rounded(middle + plate.size * (wedge - middle))
+    return _rounded(shaft), _rounded(middle + plate.size * (wedge - middle))
 
 
 def _rounded(corners: Points) -> Points:
