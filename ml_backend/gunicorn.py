@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from ml_backend.logs import configure_logs
 from ml_backend.settings import Settings
 
 ANSWER_SECONDS = 120
@@ -37,6 +38,8 @@ class Server(BaseApplication):
             "keepalive": 5,
             "loglevel": settings.log_level.lower(),
             "proc_name": "dsal-serve",
+            # It would lie in the home folder, shared by all services of one user.
+            "control_socket_disable": True,
         }
         if settings.workers > 1:
             options["child_exit"] = _forget_counters
@@ -58,6 +61,7 @@ class Server(BaseApplication):
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
+    configure_logs(settings.log_level)
     Server(settings).run()
 
 

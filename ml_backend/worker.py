@@ -21,6 +21,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from ml_backend import recovery
+from ml_backend.logs import configure_logs
 from ml_backend.owners import Owner
 from ml_backend.queue import QUEUES, JobQueues, connect_redis
 from ml_backend.settings import Settings
@@ -160,6 +161,7 @@ def run_worker(
     `preload` are the modules imported once, before any fork. Raises what opening the database or the first
     connection to Redis raises.
     """
+    configure_logs(settings.log_level)
     for module in preload:
         importlib.import_module(module)
     _let_no_child_outlive_its_parent()

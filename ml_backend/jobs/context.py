@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec
 
 from ml_backend.images import ImageReader
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import LabelConfig, parse
+from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
 from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store import projects
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
 
+logger = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+
 
 class JobError(RuntimeError):
-    """A job that cannot do its work; one sentence that says why."""
+    """A job that cannot do its work, however often it is tried; one sentence that says why."""
+
+
+FINAL = (JobError, LabelConfigError)
+"""What only a person can mend: trying the job again would fail again."""
+
+
+def job(work: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Make a job of a function: a fault that only a person can mend is logged, not tried again."""
+
+    @wraps(work)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            work(*args, **kwargs)
+        except FINAL as error:
+            logger.error("%s", error)
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ml_backend.label_studio.client import LabelledTask as Exported
 from ml_backend.label_studio.label_config import LabelConfig
-from ml_backend.label_studio.masks import label_map
+from ml_backend.label_studio.masks import Reading, label_map
 from ml_backend.store.labels import Fingerprint
 from ml_backend.store.models import Part
 from model.splitting import extend_split
@@ -46,9 +43,9 @@ class LabelledTask:
         """Names task and label in training, so that a changed mask is a changed example."""
         return f"task {self.task_id} {self.fingerprint.digest[:16]}"
 
-    def mask(self, config: LabelConfig, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-        """The label map at the image's size (H, W); None if no region could be read."""
-        return label_map(self.regions, config, size).label_map
+    def read(self, config: LabelConfig, size: tuple[int, int]) -> Reading:
+        """The label map at the image's size (H, W), and which regions could not be read."""
+        return label_map(self.regions, config, size)
 
 
 def choose(tasks: Iterable[Exported]) -> list[LabelledTask]:

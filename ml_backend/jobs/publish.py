@@ -6,7 +6,7 @@ import logging
 import math
 import time
 
-from ml_backend.jobs.context import Context, JobError, open_context
+from ml_backend.jobs.context import Context, job, open_context
 from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
 
@@ -16,10 +16,11 @@ READ_BACK = 100
 """Tasks from the top of Label Studio's own order that are compared with the database."""
 
 
-class PublishError(JobError):
+class PublishError(RuntimeError):
     """Label Studio does not show the version as it should."""
 
 
+@job
 def run_publish(version_id: int) -> None:
     """Count the version's predictions, make it the project's, read the order back, prune the old ones."""
     began = time.monotonic()
@@ -28,7 +29,7 @@ def run_publish(version_id: int) -> None:
             version = versions.get(session, version_id)
         if version is None or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
             return
-        if not _complete(context, version):
+        if is_overtaken(context, version) or not _complete(context, version):
             return
         make_current(context, version)
         _read_back(context, version)
@@ -39,6 +40,22 @@ def run_publish(version_id: int) -> None:
         _prune(context, version)
         # Tasks that came while the version was being scored.
         context.queues.request_score_new(version.project_id)
+
+
+def is_overtaken(context: Context, version: Version) -> bool:
+    """Whether a newer version is on its way: then nobody needs this one, and it says so."""
+    if version.state is VersionState.PUBLISHED:
+        return False
+    with context.database.write() as session:
+        newer = any(
+            other.id > version.id and other.state in (VersionState.SCORING, VersionState.PUBLISHED)
+            for other in versions.of_project(session, version.project_id)
+        )
+        if newer:
+            current = session.get_one(Version, version.id)
+            current.state = VersionState.SUPERSEDED
+            current.message = "A newer version was ready before this one was published."
+    return newer
 
 
 def make_current(context: Context, version: Version) -> None:

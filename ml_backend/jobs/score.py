@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from ml_backend.jobs.context import Context, open_context
-from ml_backend.jobs.publish import make_current
+from ml_backend.jobs.context import Context, job, open_context
+from ml_backend.jobs.publish import is_overtaken, make_current
 from ml_backend.prediction import Scored, scorer
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
@@ -18,15 +18,17 @@ WRITE_EVERY = 20
 """Predictions in one bulk import; so many are computed again if a worker dies before they are sent."""
 
 
+@job
 def run_score_version(version_id: int) -> None:
     """Plan the scores of all unlabelled tasks under a new version, and ask for its chunks."""
     with open_context() as context:
         version = _version(context, version_id)
-        if version is None or _overtaken(context, version):
+        if version is None or is_overtaken(context, version):
             return
         _request_chunks(context, version)
 
 
+@job
 def run_score_new(project_id: int) -> None:
     """Have the published version score the unlabelled tasks that it has not scored yet."""
     with open_context() as context:
@@ -36,6 +38,7 @@ def run_score_new(project_id: int) -> None:
             _request_chunks(context, version)
 
 
+@job
 def run_score_chunk(version_id: int, chunk: int) -> None:
     """Score one chunk of a version; the last chunk to end asks for the publication.
 
@@ -43,7 +46,7 @@ def run_score_chunk(version_id: int, chunk: int) -> None:
     """
     with open_context() as context:
         version = _version(context, version_id)
-        if version is None or _overtaken(context, version):
+        if version is None or is_overtaken(context, version):
             return
         with context.database.read() as session:
             waiting = [
@@ -64,22 +67,6 @@ def _version(context: Context, version_id: int) -> Version | None:
         logger.info("Version %s is no longer to be scored.", version_id)
         return None
     return version
-
-
-def _overtaken(context: Context, version: Version) -> bool:
-    """Whether a newer version is on its way: then nobody needs this one, and it says so."""
-    if version.state is VersionState.PUBLISHED:
-        return False
-    with context.database.write() as session:
-        newer = any(
-            other.id > version.id and other.state in (VersionState.SCORING, VersionState.PUBLISHED)
-            for other in versions.of_project(session, version.project_id)
-        )
-        if newer:
-            current = session.get_one(Version, version.id)
-            current.state = VersionState.SUPERSEDED
-            current.message = "A newer version was ready before this one was published."
-    return newer
 
 
 def _request_chunks(context: Context, version: Version) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ml_backend.jobs.context import open_context
+from ml_backend.jobs.context import job, open_context
 from ml_backend.store import projects, versions
 from ml_backend.store.models import ProjectState, VersionState
 
 
+@job
 def run_start(project_id: int) -> None:
     """Give a new project its seeded random version, and any project scores for the tasks that have none.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +14,35 @@ from numpy.typing import NDArray
 
 from ml_backend.events import after_training
 from ml_backend.images import IMAGE_FAULTS
-from ml_backend.jobs.context import Context, JobError, open_context
-from ml_backend.jobs.labels import LabelledTask, choose, new_sides
+from ml_backend.jobs.context import FINAL, Context, job, open_context
+from ml_backend.jobs.examples import Data, read_examples, read_pair
+from ml_backend.jobs.labels import choose
 from ml_backend.label_studio.label_config import LabelConfig
+from ml_backend.lease import Lease, hold
 from ml_backend.owners import Owner
 from ml_backend.prediction import load_segmenter
 from ml_backend.store import labels, projects, runs, versions
-from ml_backend.store.models import Part, RunState, TrainingRun, Version, VersionState
+from ml_backend.store.models import RunState, TrainingRun, Version, VersionState
 from ml_backend.store.names import version_name
 from model.comparison import clearly_worse
-from model.dataset import Example, make_example
 from model.loss import LossWeights
 from model.metrics import evaluate
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
 from model.training import TrainingResult, train
-from model.training_settings import Progress, TrainingSettings
-from model.weights import Card, load_version, save_version
+from model.training_settings import Progress, TrainingError, TrainingSettings
+from model.weights import Card, WeightsError, load_version, save_version
 
 logger = logging.getLogger(__name__)
 
 SIGN_OF_LIFE_SECONDS = 3.0
-MOST_VALIDATION = 20
-"""The paper validates on 20 images; more would only make every round slower."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a training learns from and is judged by.
-
-    Attributes:
-        training, validation: examples on the network's canvas.
-        tasks: the labelled tasks that could be read, by id.
-        problems: one sentence for each that could not.
-    """
-
-    training: list[Example]
-    validation: list[Example]
-    tasks: dict[int, LabelledTask]
-    validation_ids: list[int]
-    problems: list[str]
+OUR_FAULTS = (*FINAL, *IMAGE_FAULTS, WeightsError, TrainingError)
+"""Errors whose text is a sentence that needs no name before it."""
 
 
+@job
 def run_training(project_id: int) -> None:
     """Train a project on all labels it has now, as one run that a kill does not end.
 
@@ -71,14 +57,13 @@ def run_training(project_id: int) -> None:
         if run is None:
             return
         try:
-            version = _train(context, project_id, run, owner)
+            with hold(context.database, run.id, owner) as lease:
+                version = _train(context, project_id, run, owner, lease)
         except runs.LeaseLostError as error:
             logger.warning("%s", error)
             return
         except Exception as error:
-            with context.database.write() as session:
-                current = session.get_one(TrainingRun, run.id)
-                runs.finish(session, current, RunState.FAILED, message=f"{type(error).__name__}: {error}")
+            _fail(context, run, error)
             raise
         if version is not None and version.state is VersionState.SCORING:
             context.queues.request_score_version(version.id)
@@ -86,12 +71,20 @@ def run_training(project_id: int) -> None:
         after_training(context.database, context.queues, context.settings, project_id)
 
 
-def _train(context: Context, project_id: int, run: TrainingRun, owner: Owner) -> Version | None:
+def _fail(context: Context, run: TrainingRun, error: Exception) -> None:
+    """Note why the run ended; its events stay pending, so that the next try or the next change takes them."""
+    sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
+    with context.database.write() as session:
+        runs.finish(session, session.get_one(TrainingRun, run.id), RunState.FAILED, message=sentence)
+    shutil.rmtree(_folder(context, run), ignore_errors=True)
+
+
+def _train(context: Context, project_id: int, run: TrainingRun, owner: Owner, lease: Lease) -> Version | None:
     config = context.read_config(project_id)
     tasks = choose(context.label_studio.labelled_tasks(project_id))
     champion, network = _champion(context, project_id, config)
     preprocessing = PreprocessingSettings(size=context.settings.image_size)
-    data = _read(context, project_id, tasks, config, preprocessing)
+    data = read_examples(context, project_id, tasks, config, preprocessing)
     if not data.training:
         with context.database.write() as session:
             _end(session, project_id, run, data, None)
@@ -107,12 +100,12 @@ def _train(context: Context, project_id: int, run: TrainingRun, owner: Owner) ->
         settings=_settings(context),
         start=network,
         checkpoints=_folder(context, run) / "checkpoint",
-        progress=_signs_of_life(context, run, owner),
+        progress=_signs_of_life(context, run, owner, lease),
     )
     parent = champion if network is not None else None
     directory = _save(context, project_id, run, config, result, parent, preprocessing)
     metrics, worse = _judge(context, project_id, config, directory, champion, data, result)
-    return _record(context, project_id, run, data, config, directory, metrics, parent, worse)
+    return _record(context, project_id, run, owner, data, config, directory, metrics, parent, worse)
 
 
 def _champion(
@@ -125,53 +118,6 @@ def _champion(
         return None, None
     network, _ = load_version(context.weights.get(champion.weights_hash))
     return champion, network if context.settings.train_from == "previous" else None
-
-
-def _read(
-    context: Context,
-    project_id: int,
-    tasks: Sequence[LabelledTask],
-    config: LabelConfig,
-    preprocessing: PreprocessingSettings,
-) -> Data:
-    """Fetch the images, decode the masks, and give each task its side of the fixed split."""
-    with context.database.write() as session:
-        settled = labels.split(session, project_id)
-        seed = projects.ensure(session, project_id, seed=context.settings.seed).seed
-        fresh = new_sides(tasks, settled, context.settings.validation_fraction, MOST_VALIDATION, seed)
-        sides = labels.extend_split(session, project_id, fresh)
-    data = Data([], [], {}, [], [])
-    for task in tasks:
-        try:
-            image, mask = read_pair(context, project_id, task, config)
-        except (*IMAGE_FAULTS, JobError) as error:
-            data.problems.append(str(error))
-            logger.warning("Task %s is left out of the training: %s", task.task_id, error)
-            continue
-        example = make_example(task.key, image, mask, preprocessing)
-        data.tasks[task.task_id] = task
-        if sides[task.task_id] is Part.VALIDATION:
-            data.validation.append(example)
-            data.validation_ids.append(task.task_id)
-        else:
-            data.training.append(example)
-    return data
-
-
-def read_pair(
-    context: Context, project_id: int, task: LabelledTask, config: LabelConfig
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """The image (H, W) and label map (H, W) of a labelled task.
-
-    Raises:
-        JobError: no region of the annotation can be read as a mask.
-        ImageUnavailable, ImageError, LabelStudioError: the image cannot be had.
-    """
-    image = context.images.read(project_id, task.task_id, task.data, config)
-    mask = task.mask(config, (image.shape[0], image.shape[1]))
-    if mask is None:
-        raise JobError(f"No region of task {task.task_id} can be read as a mask; draw it again.")
-    return image, mask
 
 
 def _settings(context: Context) -> TrainingSettings:
@@ -191,12 +137,15 @@ def _folder(context: Context, run: TrainingRun) -> Path:
     return context.settings.checkpoint_dir / f"run-{run.id}"
 
 
-def _signs_of_life(context: Context, run: TrainingRun, owner: Owner) -> Callable[[Progress], None]:
-    """A callback that keeps the lease and tells `dsal status` how far the training is."""
+def _signs_of_life(
+    context: Context, run: TrainingRun, owner: Owner, lease: Lease
+) -> Callable[[Progress], None]:
+    """A callback that stops a training whose lease is lost, and tells `dsal status` how far it is."""
     last = 0.0
 
     def tell(progress: Progress) -> None:
         nonlocal last
+        lease.check()
         if time.monotonic() - last < SIGN_OF_LIFE_SECONDS:
             return
         last = time.monotonic()
@@ -257,8 +206,10 @@ def _judge(
     if not data.validation:
         return metrics, False
 
-    def pairs() -> Any:
-        return (read_pair(context, project_id, data.tasks[key], config) for key in data.validation_ids)
+    def pairs() -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
+        for key in data.validation_ids:
+            pair = read_pair(context, project_id, data.tasks[key], config)
+            yield pair.image, pair.mask
 
     own = evaluate(load_segmenter(context.settings, directory), pairs())
     metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
@@ -273,6 +224,7 @@ def _record(
     context: Context,
     project_id: int,
     run: TrainingRun,
+    owner: Owner,
     data: Data,
     config: LabelConfig,
     directory: Path,
@@ -283,6 +235,7 @@ def _record(
     """Store the weights, then version, seen labels and the end of the run in one transaction."""
     weights_hash = context.weights.put(directory)
     with context.database.write() as session:
+        runs.keep(session, run.id, owner)
         project = projects.ensure(session, project_id, seed=context.settings.seed)
         version = versions.create(
             session,
