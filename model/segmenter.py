@@ -86,9 +86,10 @@ class Segmenter:
         """The same one by one, so that hundreds of results need not fit into memory at once."""
         for image in images:
             canvas, frame = preprocess(image, self.card.preprocessing)
-            yield self._interpret(self.engine.probabilities(to_network(canvas)), frame)
+            yield self.interpret(self.engine.probabilities(to_network(canvas)), frame)
 
-    def _interpret(self, probabilities: NDArray[np.float32], frame: Frame) -> Segmentation:
+    def interpret(self, probabilities: NDArray[np.float32], frame: Frame) -> Segmentation:
+        """What an engine's probabilities (3, C, h, w) on a canvas say about the image it was made of."""
         lower, middle, final = (hard_mask(head, frame) for head in probabilities)
         agreement = consistency(lower, middle, final, len(self.labels))
         return Segmentation(lower, middle, final, agreement, probabilities[2], frame)
@@ -106,7 +107,7 @@ def hard_mask(probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.ui
         planes of float32 at the size of the image in memory at once.
     """
     if len(probabilities) == 2:
-        return (frame.back_channel(probabilities[1]) > 0.5).astype(np.uint8)
+        return np.greater(frame.back_channel(probabilities[1]), 0.5).view(np.uint8)
     best = frame.back_channel(probabilities[0], outside=1.0)
     labels = np.zeros(frame.original, np.uint8)
     for index, channel in enumerate(probabilities[1:], start=1):

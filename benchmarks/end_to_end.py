@@ -1,0 +1,116 @@
+"""One 2000×1500 radiograph from PNG bytes to the JSON that Label Studio is sent, against its forward alone.
+
+Usage: python benchmarks/end_to_end.py [--rounds N] [--channels C]
+
+Each engine lives in a fresh process. A round decodes, preprocesses, runs the network, makes the three masks
+and the score, codes the mask and writes JSON, with each stage timed; then it runs the forward alone on the
+same canvas, and in another process plain eager torch. Ratios are medians over rounds. Targets: end to end
+within 1.15 × its own forward, and the process within 900 MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from support.measuring import Work, compare, ratio
+from support.subject import LABELS, radiograph, taught_version
+
+from ml_backend.label_studio import masks
+from ml_backend.label_studio.label_config import default_config
+from ml_backend.label_studio.label_config import parse as parse_config
+from model.engines.openvino_engine import openvino_installed, save_graph
+from model.images import decode_image
+from model.preprocessing import preprocess, to_network
+from model.segmenter import Segmenter
+from model.weights import load_version
+
+PLAIN = "plain eager forward"
+STAGES = ("decode", "preprocess", "forward", "masks and score", "RLE", "JSON")
+
+
+def main() -> None:
+    """Print the table of engines, then the stages of each."""
+    arguments = parse()
+    data = radiograph()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = taught_version(Path(folder) / "version", width=arguments.channels, size=600)
+        contestants = {PLAIN: (plain, (directory, data)), "torch": (ours, (directory, data, "torch"))}
+        if openvino_installed():
+            save_graph(load_version(directory)[0], directory)
+            contestants["openvino"] = (ours, (directory, data, "openvino"))
+        results = compare(contestants, rounds=arguments.rounds)
+    reference = results.pop(PLAIN)
+    print(f"PNG of {len(data) / 1e6:.1f} MB; {PLAIN} {reference.milliseconds:.0f} ms")
+    heads = ("engine", "whole ms", "forward ms", "whole / forward", "plain / whole", "peak MB")
+    print(f"{heads[0]:<10}" + "".join(f"{head:>17}" for head in heads[1:]))
+    for name, result in results.items():
+        whole, forward = result.stage("whole"), result.stage("forward alone")
+        print(
+            f"{name:<10}{median(whole) * 1e3:>17.0f}{median(forward) * 1e3:>17.0f}"
+            f"{ratio(whole, forward):>16.2f}×{ratio(reference.seconds, whole):>16.2f}×{result.peak_mb:>17.0f}"
+        )
+    print(f"\n{'stage, ms':<18}" + "".join(f"{name:>10}" for name in results))
+    for stage in STAGES:
+        row = (median(result.stage(stage)) * 1e3 for result in results.values())
+        print(f"{stage:<18}" + "".join(f"{value:>10.1f}" for value in row))
+
+
+def ours(directory: Path, data: bytes, engine: str) -> Work:
+    """The whole way, timed stage by stage, and the forward alone."""
+    segmenter = Segmenter(directory, engine=engine, device="cpu")  # type: ignore[arg-type]
+    config = parse_config(default_config(LABELS))
+    canvas = to_network(preprocess(decode_image(data), segmenter.card.preprocessing)[0])
+
+    def work() -> dict[str, float]:
+        marks = [time.perf_counter()]
+        image = decode_image(data)
+        marks.append(time.perf_counter())
+        prepared, frame = preprocess(image, segmenter.card.preprocessing)
+        marks.append(time.perf_counter())
+        probabilities = segmenter.engine.probabilities(to_network(prepared))
+        marks.append(time.perf_counter())
+        segmentation = segmenter.interpret(probabilities, frame)
+        marks.append(time.perf_counter())
+        result = masks.results(segmentation.final, config)
+        marks.append(time.perf_counter())
+        json.dumps({"result": result, "score": segmentation.consistency.score})
+        marks.append(time.perf_counter())
+        segmenter.engine.probabilities(canvas)
+        alone = time.perf_counter() - marks[-1]
+        stages = {name: after - before for name, before, after in zip(STAGES, marks, marks[1:], strict=False)}
+        return {**stages, "whole": marks[-1] - marks[0], "forward alone": alone}
+
+    return work
+
+
+def plain(directory: Path, data: bytes) -> Work:
+    """The forward alone, as anyone would first write it."""
+    network, card = load_version(directory)
+    image = torch.from_numpy(to_network(preprocess(decode_image(data), card.preprocessing)[0]))[None]
+
+    def work() -> None:
+        with torch.no_grad():
+            for logits in network(image):
+                torch.softmax(logits, dim=1).numpy()
+
+    return work
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="runs of each engine; the median is shown")
+    parser.add_argument("--channels", type=int, default=32, help="of the network's first level")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

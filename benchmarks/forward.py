@@ -1,0 +1,98 @@
+"""One forward pass: our engines against plain eager torch (fp32, NCHW, nothing tuned).
+
+Usage: python benchmarks/forward.py [--rounds N] [--height H] [--width W] [--channels C]
+
+Every engine lives in a fresh process and runs once a round; the ratio is the median over rounds. Targets on
+a processor that computes bf16: torch 3.0×, OpenVINO 3.3×.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from support.measuring import Work, compare, ratio
+
+from model.engines import create_engine
+from model.engines.openvino_engine import openvino_installed, save_graph
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.preprocessing import PreprocessingSettings
+from model.weights import Card, load_version, save_version
+
+PLAIN = "plain eager fp32 NCHW"
+
+
+def main() -> None:
+    """Print one table of engines."""
+    arguments = parse()
+    settings = NetworkSettings(classes=2, width=arguments.channels)
+    size = (arguments.height, arguments.width)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / "version"
+        torch.manual_seed(0)
+        card = Card("benchmark", ("Bone",), settings, PreprocessingSettings())
+        save_version(directory, DeeplySupervisedUNet(settings), card)
+        contestants = {PLAIN: (plain, (directory, size))}
+        names = ["torch"]
+        if openvino_installed():
+            save_graph(load_version(directory)[0], directory)
+            names.append("openvino")
+        for name in names:
+            for precision in ("fp32", "bf16"):
+                contestants[f"{name} {precision}"] = (tuned, (directory, size, name, precision))
+        results = compare(contestants, rounds=arguments.rounds)
+    print(f"{size[0]}×{size[1]}, width {settings.width}, {torch.get_num_threads()} threads")
+    print(f"{'engine':<24}{'ms':>8}{'against plain':>15}{'peak MB':>9}")
+    for name, result in results.items():
+        against = ratio(results[PLAIN].seconds, result.seconds)
+        print(f"{name:<24}{result.milliseconds:>8.0f}{against:>14.2f}×{result.peak_mb:>9.0f}")
+
+
+def plain(directory: Path, size: tuple[int, int]) -> Work:
+    """Torch as anyone would call it first."""
+    network, _ = load_version(directory)
+    image = torch.from_numpy(picture(size))[None]
+
+    def work() -> None:
+        with torch.no_grad():
+            for logits in network(image):
+                torch.softmax(logits, dim=1).numpy()
+
+    return work
+
+
+def tuned(directory: Path, size: tuple[int, int], name: str, precision: str) -> Work:
+    """One of our engines."""
+    network, _ = load_version(directory)
+    engine = create_engine(network, directory, engine=name, precision=precision, device="cpu")  # type: ignore[arg-type]
+    del network
+    image = picture(size)
+
+    def work() -> None:
+        engine.probabilities(image)
+
+    return work
+
+
+def picture(size: tuple[int, int]) -> np.ndarray:
+    """Noise: the time does not depend on what is seen."""
+    return np.random.default_rng(0).random((1, *size), dtype=np.float32)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="runs of each engine; the median is shown")
+    parser.add_argument("--height", type=int, default=608, help="of the canvas")
+    parser.add_argument("--width", type=int, default=608, help="of the canvas")
+    parser.add_argument("--channels", type=int, default=32, help="of the network's first level")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmarks share: fair timing, and something to time on."""

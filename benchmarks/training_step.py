@@ -1,0 +1,118 @@
+"""One training step, batch 2 of 600×600: ours against plain fp32 NCHW.
+
+Usage: python benchmarks/training_step.py [--rounds N] [--channels C]
+
+Ours is `model.training.train` itself: its progress callback waits for the other side between steps. The
+plain side is the same network, loss and optimiser as anyone would first write them. Each lives in a fresh
+process; the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, and 2.5 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from support.measuring import Work, compare, ratio
+
+from model.dataset import Example
+from model.loss import DeepSupervisionLoss
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.optimisation import optimiser
+from model.phantom import draw_phantom
+from model.preprocessing import PreprocessingSettings, preprocess, to_network
+from model.training import Progress, TrainingSettings, train
+
+PLAIN = "plain fp32 NCHW"
+BATCH = 2
+LEARNING_RATE = 1e-3
+SIDE = 600
+
+
+def main() -> None:
+    """Print one table."""
+    arguments = parse()
+    contestants: dict[str, tuple[Callable[..., Work], tuple[int]]] = {
+        PLAIN: (plain, (arguments.channels,)),
+        "ours": (ours, (arguments.channels,)),
+    }
+    results = compare(contestants, rounds=arguments.rounds)
+    print(f"batch {BATCH}, {SIDE}×{SIDE}, width {arguments.channels}, {torch.get_num_threads()} threads")
+    print(f"{'step':<18}{'ms':>8}{'against plain':>15}{'peak MB':>9}")
+    for name, result in results.items():
+        against = ratio(results[PLAIN].seconds, result.seconds)
+        print(f"{name:<18}{result.milliseconds:>8.0f}{against:>14.2f}×{result.peak_mb:>9.0f}")
+
+
+def examples() -> list[Example]:
+    """As many phantoms as a batch holds, of the full canvas."""
+    made = []
+    for seed in range(BATCH):
+        phantom = draw_phantom(14, seed, size=(SIDE, SIDE))
+        canvas, frame = preprocess(phantom.image, PreprocessingSettings(size=SIDE, crop=False))
+        mask = frame.forward_mask((phantom.mask > 0).astype(np.uint8))
+        made.append(Example(f"phantom {seed}", canvas, mask))
+    return made
+
+
+def plain(channels: int) -> Work:
+    """A training loop without any tuning."""
+    torch.manual_seed(0)
+    network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=channels)).train()
+    criterion = DeepSupervisionLoss()
+    steps = optimiser(network, LEARNING_RATE, 1e-4)
+    images = torch.from_numpy(np.stack([to_network(example.image) for example in examples()]))
+    targets = torch.from_numpy(np.stack([example.mask for example in examples()])).long()
+
+    def work() -> None:
+        steps.zero_grad()
+        criterion(network(images), targets).backward()
+        steps.step()
+
+    return work
+
+
+def ours(channels: int) -> Work:
+    """`train`, held up after every step until the next is asked for."""
+    asked, done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def progress(_: Progress) -> None:
+        done.release()
+        asked.acquire()
+
+    def run() -> None:
+        asked.acquire()
+        train(
+            examples(),
+            [],
+            labels=("Bone",),
+            network=NetworkSettings(classes=2, width=channels),
+            settings=TrainingSettings(
+                steps=1_000_000, seconds=None, batch=BATCH, learning_rate=LEARNING_RATE, device="cpu"
+            ),
+            progress=progress,
+        )
+
+    threading.Thread(target=run, daemon=True).start()
+
+    def work() -> None:
+        asked.release()
+        done.acquire()
+
+    return work
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="steps of each side; the median is shown")
+    parser.add_argument("--channels", type=int, default=32, help="of the network's first level")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
