@@ -219,7 +219,7 @@ def test_downloads_are_bounded(client: LabelStudio, project: int) -> None:
     with pytest.raises(LabelStudioError, match="more than the 1000"):
         client.download(path, max_bytes=1000)
     with pytest.raises(LabelStudioError, match=r"nowhere\.png does not exist"):
-        client.download("/data/upload/1/nowhere.png")
+        client.download("/nowhere.png")
 
 
 # --- predictions and their order ---
