@@ -54,7 +54,8 @@ def requeue(queue: Queue, job: Job, execution: Execution) -> None:
     """Put a job whose execution was cut off back to the front of its queue, at no cost to its retries."""
     with queue.connection.pipeline() as pipeline:
         execution.delete(job=job, pipeline=pipeline)
-        queue.enqueue_job(job, pipeline=pipeline, at_front=True)
+        # The public method reads before it writes and cannot join a transaction; RQ's registries do the same.
+        queue._enqueue_job(job, pipeline=pipeline, at_front=True)
         pipeline.execute()
     logger.warning("Job %s was cut off and will run again.", job.id)
 

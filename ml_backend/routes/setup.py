@@ -12,7 +12,7 @@ from ml_backend.routes.payloads import SetupCall, read
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import ProjectState
+from ml_backend.store.models import Project, ProjectState
 
 logger = logging.getLogger(__name__)
 
@@ -24,39 +24,48 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     @routes.post("/setup")
     def setup() -> Response:
         call = read(SetupCall)
-        name = register_project(settings, database, queues, call.project, call.label_config)
-        return jsonify(model_version=name)
+        project = note_project(settings, database, queues, call.project, call.label_config)
+        if project.state is ProjectState.NEW:
+            ask_for_first_ordering(queues, project)
+        with database.read() as session:
+            return jsonify(model_version=versions.current_name(session, project))
 
     return routes
 
 
-def register_project(
+def note_project(
     settings: Settings,
     database: Database,
     queues: JobQueues,
     project_id: int,
     label_config: str | None,
     title: str | None = None,
-) -> str:
-    """Note a project as Label Studio describes it, and ask for its first ordering if it has none.
+) -> Project:
+    """Keep what Label Studio says of a project; a new project or labeling config asks for a first ordering.
 
-    Returns the name of the version that serves it. An empty labeling config says nothing and changes nothing.
+    An empty labeling config or title says nothing and changes nothing.
     """
     with database.read() as session:
         project = projects.get(session, project_id)
-        known = project is not None and projects.matches(project, label_config, title)
-    if not known:
-        with database.write() as session:
-            project = projects.ensure(session, project_id, seed=settings.seed)
-            project.title = title or project.title
-            if label_config and label_config.strip():
-                projects.set_label_config(session, project, label_config)
-    assert project is not None
-    if project.state is ProjectState.NEW and project.label_config:
-        try:
-            queues.request_start(project_id)
-        except RedisError:
-            # A worker asks for the first ordering of every new project when it starts.
-            logger.warning("Redis does not answer; the first ordering of project %d waits.", project_id)
-    with database.read() as session:
-        return versions.current_name(session, project)
+        if project is not None and projects.matches(project, label_config, title):
+            return project
+    with database.write() as session:
+        project = projects.ensure(session, project_id, seed=settings.seed)
+        project.title = title or project.title
+        changed = bool(label_config and label_config.strip()) and projects.set_label_config(
+            session, project, label_config or ""
+        )
+    if changed:
+        ask_for_first_ordering(queues, project)
+    return project
+
+
+def ask_for_first_ordering(queues: JobQueues, project: Project) -> None:
+    """Ask for it where there is a labeling config to draw with; while Redis is away, leave it to a worker."""
+    if not project.label_config:
+        return
+    try:
+        queues.request_start(project.id)
+    except RedisError:
+        # A worker asks for the first ordering of every new project when it starts.
+        logger.warning("Redis does not answer; the first ordering of project %d waits.", project.id)

@@ -13,7 +13,7 @@ from ml_backend.events import consider
 from ml_backend.metrics import Metrics
 from ml_backend.queue import JobQueues
 from ml_backend.routes.payloads import Envelope, Event, explain, read
-from ml_backend.routes.setup import register_project
+from ml_backend.routes.setup import note_project
 from ml_backend.settings import Settings
 from ml_backend.store import events, labels
 from ml_backend.store.database import Database
@@ -42,7 +42,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
         if event is None:
             return jsonify(status="ignored")
         project = event.project
-        register_project(settings, database, queues, project.id, project.label_config, project.title)
+        note_project(settings, database, queues, project.id, project.label_config, project.title)
         _write(database, event)
         _ask_for_jobs(settings, database, queues, event)
         return jsonify(status="accepted")

@@ -52,7 +52,7 @@ def of_project(session: Session, project_id: int) -> list[TrainingRun]:
 def count(session: Session) -> dict[RunState, int]:
     """Number of runs of all projects in each state; a state that none is in is counted 0."""
     query = select(TrainingRun.state, func.count()).group_by(TrainingRun.state)
-    counted = dict(session.execute(query).tuples().all())
+    counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in RunState}
 
 

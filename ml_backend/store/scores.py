@@ -47,7 +47,7 @@ def unfinished_chunks(session: Session, version_id: int) -> list[int]:
 def count(session: Session, version_id: int) -> dict[ScoreState, int]:
     """Number of the version's scores in each state; a state that none is in is counted 0."""
     query = select(Score.state, func.count()).where(Score.version_id == version_id).group_by(Score.state)
-    counted = dict(session.execute(query).tuples().all())
+    counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in ScoreState}
 
 

@@ -54,7 +54,7 @@ def current_name(session: Session, project: Project) -> str:
 def count(session: Session) -> dict[VersionState, int]:
     """Number of versions of all projects in each state; a state that none is in is counted 0."""
     query = select(Version.state, func.count()).group_by(Version.state)
-    counted = dict(session.execute(query).tuples().all())
+    counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in VersionState}
 
 

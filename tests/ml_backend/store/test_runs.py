@@ -1,0 +1,156 @@
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from ml_backend.owners import Owner
+from ml_backend.store import events, projects, runs
+from ml_backend.store.database import Database
+from ml_backend.store.models import RunState, TrainingRun, now
+from ml_backend.store.runs import LeaseLostError
+
+ME = Owner.current()
+FAR = replace(ME, host="elsewhere")
+
+
+@pytest.fixture(autouse=True)
+def project(database: Database) -> None:
+    with database.write() as session:
+        projects.ensure(session, 3, seed=0)
+
+
+def change(database: Database, *names: str) -> None:
+    with database.write() as session:
+        events.add(session, 3, "ANNOTATION_CREATED", changes=names)
+
+
+def begin(database: Database, owner: Owner = ME, *, force: bool = False) -> int | None:
+    with database.write() as session:
+        run = runs.begin(session, 3, owner, force=force)
+        return None if run is None else run.id
+
+
+def finish(database: Database, run_id: int, state: RunState) -> None:
+    with database.write() as session:
+        runs.finish(session, session.get_one(TrainingRun, run_id), state)
+
+
+def test_without_changes_nothing_begins_unless_forced(database: Database) -> None:
+    assert begin(database) is None
+    assert begin(database, force=True) is not None
+
+
+def test_a_run_takes_in_what_is_pending_and_nothing_that_comes_later(database: Database) -> None:
+    change(database, "annotation:1", "annotation:2")
+    change(database, "annotation:2")
+    with database.read() as session:
+        assert events.pending(session, 3).changes == 2
+    assert begin(database) is not None
+    change(database, "annotation:3")
+    with database.read() as session:
+        waiting = events.pending(session, 3)
+    assert (waiting.changes, waiting.fresh) == (1, True)
+
+
+def test_one_training_at_a_time(database: Database) -> None:
+    change(database, "annotation:1")
+    first = begin(database, FAR)
+    change(database, "annotation:2")
+    assert begin(database, ME) is None
+    assert first is not None
+    finish(database, first, RunState.FINISHED)
+    assert begin(database, ME) not in {None, first}
+
+
+def test_the_run_of_a_dead_process_is_carried_on_at_once(database: Database) -> None:
+    code = "from ml_backend.owners import Owner; print(Owner.current())"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    gone = Owner.parse(dead.stdout.strip())
+    assert gone is not None
+    change(database, "annotation:1")
+    first = begin(database, gone)
+    change(database, "annotation:2")
+    with database.read() as session:
+        assert [run.id for run in runs.abandoned(session)] == [first]
+    assert begin(database, ME) == first
+    with database.read() as session:
+        run = session.get_one(TrainingRun, first)
+        assert (run.owner, run.attempts) == (str(ME), 2)
+        assert events.pending(session, 3).changes == 0
+
+
+def test_the_run_of_another_machine_is_carried_on_after_its_silence(database: Database) -> None:
+    change(database, "annotation:1")
+    first = begin(database, FAR)
+    assert begin(database, ME) is None
+    with database.write() as session:
+        session.get_one(TrainingRun, first).heartbeat_at = now() - runs.LEASE - timedelta(seconds=1)
+    assert begin(database, ME) == first
+    with pytest.raises(LeaseLostError), database.write() as session:
+        runs.keep(session, first or 0, FAR)
+
+
+def test_a_living_neighbour_keeps_its_run_however_silent(database: Database) -> None:
+    change(database, "annotation:1")
+    first = begin(database, ME)
+    with database.write() as session:
+        session.get_one(TrainingRun, first).heartbeat_at = now() - 10 * runs.LEASE
+    with database.read() as session:
+        assert runs.abandoned(session) == []
+
+
+def test_what_a_failed_run_took_in_counts_again_but_is_no_new_reason(database: Database) -> None:
+    change(database, "annotation:1")
+    first = begin(database)
+    assert first is not None
+    finish(database, first, RunState.FAILED)
+    with database.read() as session:
+        waiting = events.pending(session, 3)
+        assert (waiting.changes, waiting.fresh) == (1, False)
+        assert runs.count(session)[RunState.FAILED] == 1
+    change(database, "annotation:2")
+    with database.read() as session:
+        waiting = events.pending(session, 3)
+    assert (waiting.changes, waiting.fresh) == (2, True)
+    second = begin(database)
+    assert second is not None
+    finish(database, second, RunState.FINISHED)
+    with database.read() as session:
+        assert not events.pending(session, 3)
+
+
+def test_of_two_that_begin_together_one_wins(database: Database) -> None:
+    change(database, "annotation:1")
+    won: list[int] = []
+    lost: list[object] = []
+    gate = threading.Barrier(2)
+
+    def compete(owner: Owner) -> None:
+        gate.wait()
+        try:
+            run = begin(database, owner)
+        except IntegrityError as error:
+            lost.append(error)
+        else:
+            (lost if run is None else won).append(run)  # type: ignore[arg-type]
+
+    threads = [threading.Thread(target=compete, args=(replace(FAR, pid=number),)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 1)
+
+
+def test_old_events_are_pruned_once_taken_in(database: Database) -> None:
+    change(database, "annotation:1")
+    begin(database)
+    change(database, "annotation:2")
+    with database.write() as session:
+        events.prune(session, older_than=timedelta(0))
+    with database.read() as session:
+        assert events.pending(session, 3).changes == 1

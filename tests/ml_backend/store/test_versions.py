@@ -1,0 +1,106 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_backend.store import labels, projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.labels import Fingerprint
+from ml_backend.store.models import Part, ProjectState, ScoreState, Version, VersionState
+from ml_backend.store.names import version_name
+
+
+def add_version(database: Database, round: int) -> int:
+    with database.write() as session:
+        project = projects.ensure(session, 3, seed=0)
+        return versions.create(session, project, round=round, state=VersionState.SCORING).id
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**4), st.integers())
+def test_names_are_readable_and_settled_by_their_arguments(project: int, round: int, seed: int) -> None:
+    name = version_name(project, round, seed)
+    assert re.fullmatch(r"p\d+-r\d{3,}-[a-z]+-[a-z]+", name)
+    assert name == version_name(project, round, seed)
+
+
+def test_names_of_rounds_and_projects_differ() -> None:
+    names = {version_name(project, round, 0) for project in range(1, 30) for round in range(100)}
+    assert len(names) == 29 * 100
+
+
+def test_the_published_version_gives_its_name_to_the_project(database: Database) -> None:
+    first = add_version(database, 0)
+    with database.read() as session:
+        project = projects.get(session, 3)
+        assert project is not None
+        assert versions.published(session, 3) is None
+        assert versions.current_name(session, project) == version_name(3, 0, 0)
+        assert versions.next_round(session, 3) == 1
+    second = add_version(database, 1)
+    for version_id in (first, second):
+        with database.write() as session:
+            versions.publish(session, session.get_one(Version, version_id))
+    with database.read() as session:
+        assert versions.current_name(session, project) == version_name(3, 1, 0)
+        assert [version.state for version in versions.of_project(session, 3)] == ["published", "superseded"]
+        assert versions.count(session)[VersionState.SUPERSEDED] == 1
+        assert versions.in_state(session, VersionState.SCORING) == []
+
+
+def test_a_version_is_made_once_a_round(database: Database) -> None:
+    assert add_version(database, 1) == add_version(database, 1)
+
+
+def test_a_changed_labeling_config_makes_a_project_new_again(database: Database) -> None:
+    with database.write() as session:
+        project = projects.ensure(session, 3, seed=0)
+        assert projects.set_label_config(session, project, "<View/>\n")
+        project.state = ProjectState.READY
+        assert not projects.set_label_config(session, project, "  <View/>")
+        assert project.state is ProjectState.READY
+        assert projects.set_label_config(session, project, "<View></View>")
+        assert project.state is ProjectState.NEW
+
+
+def test_scores_are_planned_once_and_counted(database: Database) -> None:
+    version = add_version(database, 1)
+    with database.write() as session:
+        assert scores.plan(session, version, [5, 4, 3, 4], chunk_size=2) == [0, 1]
+        assert scores.plan(session, version, [3, 4, 5], chunk_size=2) == []
+        assert scores.plan(session, version, [5, 9], chunk_size=2) == [2]
+        assert [score.task_id for score in scores.of_chunk(session, version, 0)] == [4, 5]
+        scores.set_state(session, version, [4, 5, 9], ScoreState.WRITTEN)
+    with database.read() as session:
+        assert scores.unfinished_chunks(session, version) == [1]
+        assert scores.count(session, version) == {"pending": 1, "writing": 0, "written": 3}
+    with database.write() as session:
+        scores.remove_tasks(session, version, [3])
+    with database.read() as session:
+        assert scores.unfinished_chunks(session, version) == []
+        assert [score.task_id for score in scores.of_version(session, version)] == [4, 5, 9]
+
+
+def test_new_changed_and_deleted_labels_are_told_apart(database: Database) -> None:
+    with database.write() as session:
+        projects.ensure(session, 3, seed=0)
+        labels.replace(
+            session, 3, {1: Fingerprint(11, "a"), 2: Fingerprint(12, "b"), 3: Fingerprint(13, "c")}
+        )
+    with database.read() as session:
+        seen = {2: Fingerprint(12, "b"), 3: Fingerprint(13, "other"), 4: Fingerprint(14, "d")}
+        found = labels.difference(session, 3, seen)
+        assert (found.new, found.changed, found.deleted, len(found)) == ({4}, {3}, {1}, 3)
+        assert labels.count(session, 3) == 3
+        assert labels.labelled_tasks(session, 3) == {11, 12, 13}
+        assert labels.labelled_tasks(session, 3, [12, 99]) == {12}
+
+
+def test_a_side_of_the_split_once_given_stays(database: Database) -> None:
+    with database.write() as session:
+        projects.ensure(session, 3, seed=0)
+        labels.extend_split(session, 3, {1: Part.TRAINING, 2: Part.VALIDATION})
+    with database.write() as session:
+        whole = labels.extend_split(session, 3, {1: Part.VALIDATION, 5: Part.VALIDATION})
+    assert whole == {1: Part.TRAINING, 2: Part.VALIDATION, 5: Part.VALIDATION}
+    with database.read() as session:
+        assert labels.split(session, 3) == whole

@@ -1,0 +1,103 @@
+import hashlib
+import json
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from ml_backend.store.weights import MANIFEST, WeightStore, WeightStoreError
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    directory = tmp_path / "version"
+    (directory / "ir").mkdir(parents=True)
+    (directory / "weights.safetensors").write_bytes(bytes(range(256)) * 1000)
+    (directory / "card.json").write_text("{}")
+    (directory / "ir" / "model.xml").write_text("<net/>")
+    return directory
+
+
+@pytest.fixture(params=["file", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"file://{tmp_path}/the store" if request.param == "file" else f"memory://{tmp_path.name}"
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_was_put_comes_back_on_another_machine(url: str, tmp_path: Path, version: Path) -> None:
+    key = WeightStore(url, tmp_path / "here").put(version)
+    there = WeightStore(url, tmp_path / "there")
+    assert contents(there.get(key)) == contents(version)
+    assert there.get(key) == there.get(key)
+
+
+def test_the_same_content_has_one_name_and_other_content_another(
+    url: str, tmp_path: Path, version: Path
+) -> None:
+    store = WeightStore(url, tmp_path / "cache")
+    key = store.put(version)
+    assert store.put(version) == key
+    (version / "card.json").write_text('{"other": 1}')
+    assert store.put(version) != key
+
+
+def test_altered_files_are_refused(tmp_path: Path, version: Path) -> None:
+    key = WeightStore(f"file://{tmp_path}/store", tmp_path / "here").put(version)
+    (tmp_path / "store" / key / "card.json").write_text("other")
+    with pytest.raises(WeightStoreError, match="altered"):
+        WeightStore(f"file://{tmp_path}/store", tmp_path / "there").get(key)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_an_interrupted_put_is_invisible_and_can_be_made_good(tmp_path: Path, version: Path) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    key = store.put(version)
+    (tmp_path / "store" / key / MANIFEST).unlink()
+    (tmp_path / "store" / key / "card.json").write_text("half")
+    with pytest.raises(WeightStoreError, match="No weights"):
+        store.get(key)
+    assert store.put(version) == key
+    assert contents(store.get(key)) == contents(version)
+
+
+def test_a_manifest_cannot_lead_out_of_the_cache(tmp_path: Path) -> None:
+    manifest = json.dumps({"../../escaped": hashlib.sha256(b"x").hexdigest()}).encode()
+    key = hashlib.sha256(manifest).hexdigest()
+    (tmp_path / "store" / key).mkdir(parents=True)
+    (tmp_path / "store" / key / MANIFEST).write_bytes(manifest)
+    (tmp_path / "escaped").write_text("x")
+    with pytest.raises(WeightStoreError, match="leads out"):
+        WeightStore(f"file://{tmp_path}/store", tmp_path / "cache").get(key)
+
+
+@pytest.mark.parametrize("key", ["", "..", "../" * 22, "a" * 63, "A" * 64])
+def test_only_hashes_are_keys(key: str, tmp_path: Path) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    for ask in (store.get, store.delete):
+        with pytest.raises(WeightStoreError, match="64"):
+            ask(key)
+
+
+def test_deleted_weights_are_gone_here_and_there(url: str, tmp_path: Path, version: Path) -> None:
+    store = WeightStore(url, tmp_path / "cache")
+    key = store.put(version)
+    store.get(key)
+    store.delete(key)
+    store.delete(key)
+    with pytest.raises(WeightStoreError, match="No weights"):
+        store.get(key)
+    filesystem, root = fsspec.url_to_fs(url)
+    assert not filesystem.exists(f"{root}/{key}")
+
+
+def test_an_empty_folder_is_no_version(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WeightStoreError, match="nothing"):
+        WeightStore(f"file://{tmp_path}/store", tmp_path / "cache").put(tmp_path / "empty")
