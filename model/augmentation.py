@@ -14,14 +14,17 @@ from monai.transforms import (
 from numpy.typing import NDArray
 
 ROTATION = np.pi / 12
-"""Largest rotation, in radians: hands are laid down upright, give or take 15°."""
+"""Largest rotation of a square canvas, in radians (15°). Longer canvases turn less, in proportion: at 15° the
+ends of a leg of 1024×128 pixels would leave its canvas (measured: Dice 0.81 instead of 0.86 after 120 steps).
+"""
 SHEAR = 0.05
-SCALE = 0.15
-SHIFT = 0.06
+"""Largest shear of a square canvas; less on longer ones, for the same reason."""
+SCALE = 0.12
+SHIFT = 0.04
 """Largest shift, as a share of the canvas' shorter side."""
-ELASTIC_CELLS = 8
-"""Elastic control points along the shorter side of the canvas."""
-ELASTIC_SHARE = 0.012
+ELASTIC_CELLS = 6
+"""Elastic control points along the longer side: few, so that bones bend but their outlines stay smooth."""
+ELASTIC_SHARE = 0.015
 """Largest displacement of a control point, as a share of the shorter side."""
 
 
@@ -60,13 +63,14 @@ class Augmentation:
 
     def _for_shape(self, shape: tuple[int, int]) -> Compose:
         if shape not in self._transforms:
-            self._transforms[shape] = _transforms(min(shape))
+            self._transforms[shape] = _transforms(min(shape), max(shape))
         return self._transforms[shape]
 
 
-def _transforms(shorter: int) -> Compose:
+def _transforms(shorter: int, longer: int) -> Compose:
     both, image = ("image", "mask"), ("image",)
-    spacing = max(shorter / ELASTIC_CELLS, 8.0)
+    aspect = shorter / longer
+    spacing = max(longer / ELASTIC_CELLS, 8.0)
     return Compose(
         [
             RandFlipd(both, prob=0.5, spatial_axis=1),
@@ -74,9 +78,9 @@ def _transforms(shorter: int) -> Compose:
                 both,
                 spacing=(spacing, spacing),
                 magnitude_range=(0.0, ELASTIC_SHARE * shorter),
-                prob=0.9,
-                rotate_range=ROTATION,
-                shear_range=SHEAR,
+                prob=0.5,
+                rotate_range=ROTATION * aspect,
+                shear_range=SHEAR * aspect,
                 translate_range=SHIFT * shorter,
                 scale_range=SCALE,
                 mode=("bilinear", "nearest"),

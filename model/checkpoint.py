@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.dataset import Example
+
 FILE = "checkpoint.safetensors"
 FORMAT = 1
 
@@ -66,15 +68,14 @@ def load_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
 
 
 def run_fingerprint(
-    configuration: Mapping[str, Any],
-    arrays: Iterable[tuple[str, bytes]],
-    start: Mapping[str, Tensor] | None,
+    configuration: Mapping[str, Any], examples: Iterable[Example], start: Mapping[str, Tensor] | None
 ) -> str:
-    """What makes a run this one: SHA-256 of its configuration (JSON), data and start weights."""
+    """What makes a run this one: SHA-256 of its configuration (JSON), examples and start weights."""
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode())
-    for name, content in arrays:
-        digest.update(f"\0{name}\0{len(content)}\0".encode())
-        digest.update(content)
+    for example in examples:
+        digest.update(f"\0{example.key}\0{example.image.shape}\0".encode())
+        digest.update(example.image.tobytes())
+        digest.update(example.mask.tobytes())
     for name, tensor in sorted((start or {}).items()):
         digest.update(f"\0{name}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -18,12 +18,12 @@ from model import checkpoint as checkpointing
 from model.batching import Batch, Batches
 from model.checkpoint import Checkpoint
 from model.dataset import Example
-from model.loss import DeepSupervisionLoss
-from model.metrics import mean_dice
+from model.loss import IGNORE_INDEX, DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.optimisation import Budget, optimiser, rate_factor
-from model.preprocessing import to_network
+from model.training_device import TrainingDevice
 from model.training_settings import Progress, TrainingError, TrainingSettings
+from model.validation import validation_dsc
 
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
 
@@ -89,16 +89,13 @@ def train(
         TrainingError: there is nothing to train on, training and validation share a key, settings and data
             contradict each other, or the loss was not finite several times in a row.
     """
-    _check(training, validation, labels, network, start)
+    _check_examples(training, validation, labels)
+    _check_network(labels, network, start)
     return _Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
 
 
-def _check(
-    training: Sequence[Example],
-    validation: Sequence[Example],
-    labels: tuple[str, ...],
-    network: NetworkSettings,
-    start: DeeplySupervisedUNet | None,
+def _check_examples(
+    training: Sequence[Example], validation: Sequence[Example], labels: tuple[str, ...]
 ) -> None:
     if not training:
         raise TrainingError("There is nothing to train on; annotate at least one image.")
@@ -108,6 +105,18 @@ def _check(
             f"{shared[0]} and {len(shared) - 1} other images are in both training and validation; "
             "give each image to one side only."
         )
+    for example in (*training, *validation):
+        known = example.mask[example.mask != IGNORE_INDEX]
+        if known.max(initial=0) > len(labels):
+            raise TrainingError(
+                f"The mask of {example.key} holds class index {known.max()}, but labels are only "
+                f"{len(labels)}; name all labels or correct the mask."
+            )
+
+
+def _check_network(
+    labels: tuple[str, ...], network: NetworkSettings, start: DeeplySupervisedUNet | None
+) -> None:
     if network.classes != len(labels) + 1:
         raise TrainingError(
             f"The network has {network.classes} classes but {len(labels)} labels need {len(labels) + 1}; "
@@ -134,13 +143,12 @@ class _Run:
         self.training, self.validation, self.settings = training, validation, settings
         self.checkpoints, self.progress = checkpoints, progress
         self.fine_tunes = start is not None
-        self.device = _device(settings.device)
-        self.bf16 = _computes_bf16(self.device, settings.precision)
+        self.device = TrainingDevice.find(settings.device, settings.precision)
         self.budget = Budget(settings.steps, settings.seconds)
         self.batches = Batches(training, settings.batch, seed=settings.seed, augment=settings.augment)
         self.criterion = DeepSupervisionLoss(settings.loss)
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
-        self.network = _prepared(network, settings.seed, start).to(self.device)
+        self.network = _prepared(network, settings.seed, start).to(self.device.device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.step = 0
@@ -170,20 +178,18 @@ class _Run:
     def _spent(self) -> float:
         return self.budget.spent(self.step, self._seconds())
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
-
     def _learn(self, batch: Batch) -> float:
         """One step; its loss, or NaN if it was skipped because loss or gradient was not finite."""
         rate = self.settings.learning_rate * rate_factor(self._spent())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        images = batch.images.to(self.device, memory_format=torch.channels_last)
         statistics = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            loss = self.criterion(self.network(images), batch.targets.to(self.device))
+        with self.device.autocast():
+            loss = self.criterion(
+                self.network(self.device.images(batch.images)), batch.targets.to(self.device.device)
+            )
         value = float(loss.detach())
         if math.isfinite(value):
             loss.backward()
@@ -201,18 +207,9 @@ class _Run:
             )
         return math.nan
 
-    @torch.inference_mode()
     def _validate(self) -> float:
-        """Mean Dice on the validation canvases; keeps the weights if they are the best so far."""
-        self.network.eval()
-        scores = []
-        for example in self.validation:
-            image = torch.from_numpy(to_network(example.image))[None]
-            with self._autocast():
-                logits = self.network(image.to(self.device, memory_format=torch.channels_last)).final[0]
-            prediction = logits.argmax(0) if len(logits) > 2 else logits[1] > logits[0]
-            scores.append(mean_dice(prediction.cpu().numpy().astype(np.uint8), example.mask, len(logits) - 1))
-        dsc = float(np.mean(scores))
+        """Dice of the weights as they are; they are kept if it is the best so far."""
+        dsc = validation_dsc(self.network, self.validation, self.device)
         if self.best is None or dsc > self.best.dsc:
             self.best = _Best(dsc, self.step, _snapshot(self.network))
         return dsc
@@ -301,22 +298,6 @@ def _prepared(
         return DeeplySupervisedUNet(settings)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(f'The device "{name}" is not here; use "cpu" or "auto".')
-    return torch.device(name)
-
-
-def _computes_bf16(device: torch.device, precision: str) -> bool:
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
 def _fingerprint(
     training: Sequence[Example],
     validation: Sequence[Example],
@@ -331,12 +312,5 @@ def _fingerprint(
         "settings": settings.to_dict(),
         "training": len(training),
     }
-    examples = [*training, *validation]
-    contents = (
-        (f"{example.key} {array.shape}", array.tobytes())
-        for example in examples
-        for array in (example.image, example.mask)
-    )
-    return checkpointing.run_fingerprint(
-        configuration, contents, None if start is None else start.state_dict()
-    )
+    weights = None if start is None else start.state_dict()
+    return checkpointing.run_fingerprint(configuration, [*training, *validation], weights)

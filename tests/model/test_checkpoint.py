@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from model.checkpoint import (
     run_fingerprint,
     save_checkpoint,
 )
+from model.dataset import Example
 
 
 def _stepped(seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -86,15 +88,19 @@ def test_a_restored_optimiser_continues_alike() -> None:
 
 def test_the_fingerprint_sees_configuration_data_and_start() -> None:
     start = {"w": torch.zeros(3), "count": torch.tensor(4)}
-    base = run_fingerprint({"a": 1}, [("x", b"12")], start)
-    assert base == run_fingerprint({"a": 1}, [("x", b"12")], {name: t.clone() for name, t in start.items()})
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    example = Example("x", pixels, pixels % 2)
+    base = run_fingerprint({"a": 1}, [example], start)
+    assert base == run_fingerprint({"a": 1}, [example], {name: t.clone() for name, t in start.items()})
     others = [
-        run_fingerprint({"a": 2}, [("x", b"12")], start),
-        run_fingerprint({"a": 1}, [("y", b"12")], start),
-        run_fingerprint({"a": 1}, [("x", b"13")], start),
-        run_fingerprint({"a": 1}, [("x", b"12"), ("z", b"")], start),
-        run_fingerprint({"a": 1}, [("x", b"12")], None),
-        run_fingerprint({"a": 1}, [("x", b"12")], start | {"count": torch.tensor(5)}),
+        run_fingerprint({"a": 2}, [example], start),
+        run_fingerprint({"a": 1}, [Example("y", pixels, pixels % 2)], start),
+        run_fingerprint({"a": 1}, [Example("x", pixels + 1, pixels % 2)], start),
+        run_fingerprint({"a": 1}, [Example("x", pixels.T, pixels.T % 2)], start),
+        run_fingerprint({"a": 1}, [Example("x", pixels, pixels % 3)], start),
+        run_fingerprint({"a": 1}, [example, example], start),
+        run_fingerprint({"a": 1}, [example], None),
+        run_fingerprint({"a": 1}, [example], start | {"count": torch.tensor(5)}),
     ]
     assert base not in others
     assert len(set(others)) == len(others)

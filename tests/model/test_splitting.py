@@ -32,7 +32,11 @@ def test_the_share_is_the_fraction_and_the_seed_matters() -> None:
 
 
 @given(
-    new=KEYS, fraction=FRACTIONS, training=st.integers(0, 50), validation=st.integers(0, 50), seed=st.integers()
+    new=KEYS,
+    fraction=FRACTIONS,
+    training=st.integers(0, 50),
+    validation=st.integers(0, 50),
+    seed=st.integers(),
 )
 def test_new_keys_bring_the_share_to_the_fraction(
     new: list[str], fraction: float, training: int, validation: int, seed: int
