@@ -36,7 +36,7 @@ def flesh(
     unit = small.scale
     pixels, skin = _depth(drawn, (0.035 + 0.02 * growth.chubbiness) * unit)
     depth = pixels / np.float32(unit)
-    thick = 0.27 * _round(depth, 0.1 * fat) + 0.29 * _round(np.maximum(depth - 0.08, 0.0), 0.42)
+    thick = 0.31 * _round(depth, 0.1 * fat) + 0.27 * _round(np.maximum(depth - 0.08, 0.0), 0.42)
     thick = np.float32(1.0 + 0.3 * growth.chubbiness) * blurred(thick, 0.008 * unit)
     thick = thick + np.float32(0.055) * _thenar(bones, small, margin, skin)
     edge = round(margin / zoom)
