@@ -19,6 +19,7 @@ from statistics import median
 
 import torch
 from support.measuring import Work, compare, ratio
+from support.plain import as_first_written
 from support.subject import LABELS, radiograph, taught_version
 
 from ml_backend.label_studio import masks
@@ -92,6 +93,7 @@ def ours(directory: Path, data: bytes, engine: str) -> Work:
 def plain(directory: Path, data: bytes) -> Work:
     """The forward alone, as anyone would first write it."""
     network, card = load_version(directory)
+    as_first_written(network)
     image = torch.from_numpy(to_network(preprocess(decode_image(data), card.preprocessing)[0]))[None]
 
     def work() -> None:

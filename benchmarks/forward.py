@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from support.measuring import Work, compare, ratio
+from support.plain import as_first_written
 
 from model.engines import create_engine
 from model.engines.openvino_engine import openvino_installed, save_graph
@@ -53,7 +54,7 @@ def main() -> None:
 
 def plain(directory: Path, size: tuple[int, int]) -> Work:
     """Torch as anyone would call it first."""
-    network, _ = load_version(directory)
+    network = as_first_written(load_version(directory)[0])
     image = torch.from_numpy(picture(size))[None]
 
     def work() -> None:

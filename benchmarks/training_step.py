@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from support.measuring import Work, compare, ratio
+from support.plain import as_first_written
 
 from model.dataset import Example
 from model.loss import DeepSupervisionLoss
@@ -60,7 +61,8 @@ def examples() -> list[Example]:
 def plain(channels: int) -> Work:
     """A training loop without any tuning."""
     torch.manual_seed(0)
-    network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=channels)).train()
+    network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=channels))
+    as_first_written(network).train()
     criterion = DeepSupervisionLoss()
     steps = optimiser(network, LEARNING_RATE, 1e-4)
     images = torch.from_numpy(np.stack([to_network(example.image) for example in examples()]))

@@ -1,11 +1,9 @@
-"""An exact, cheaper form of the network for inference: 157 → 127 GFLOP for one 608×608 image.
+"""An exact, cheaper form of the network for inference.
 
-Two rewrites, neither of which changes the function that is computed:
-
-- batch norm in evaluation mode is a scale and a shift per channel, and goes into the convolution;
-- a 3×3 convolution over a map enlarged twice (nearest) sees each value of the small map two or four
-  times, so it equals a 4×4 transposed convolution with stride 2 over the small map whose weights
-  are sums of the 3×3 weights. Hence conv(cat(up(deep), skip)) = transposed(deep) + conv(skip).
+Batch norm in evaluation mode is a scale and a shift per channel, and goes into the convolution before
+it. The decoder's first convolution becomes a transposed one over the small map (see `model.upsampling`)
+plus one over the encoder's features, with the weights of both summed and cut out once and for all:
+157 → 127 GFLOP for one 608×608 image.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet
-
-# Row t of the 4 taps of the transposed convolution as sums of the 3 taps of the convolution.
-TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+from model.upsampling import transposed_weight
 
 
 def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -29,16 +25,6 @@ def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     weight = convolution.weight.detach().double() * scale[:, None, None, None]
     bias = norm.bias.detach().double() - mean * scale
     return weight.float(), bias.float()
-
-
-def transposed_weight(weight: Tensor) -> Tensor:
-    """Weight (I, O, 4, 4) of the stride-2 transposed convolution that equals a 3×3 one after enlarging.
-
-    Args:
-        weight: (O, I, 3, 3), of a convolution with one pixel of zero padding.
-    """
-    taps = torch.tensor(TAPS, dtype=torch.float64)
-    return torch.einsum("sk,oikl,tl->iost", taps, weight.double(), taps).float().contiguous()
 
 
 class ConvolutionReLU(nn.Module):
@@ -83,7 +69,7 @@ class RewrittenDecoderBlock(nn.Module):
         weight, bias = fold(block.first, block.first_norm)
         deep = weight.shape[1] - weight.shape[0]
         self.deep = nn.ConvTranspose2d(deep, weight.shape[0], 4, stride=2, padding=1, bias=False)
-        self.deep.weight = nn.Parameter(transposed_weight(weight[:, :deep]))
+        self.deep.weight = nn.Parameter(transposed_weight(weight[:, :deep].double()).float().contiguous())
         self.skip = ConvolutionSumReLU(weight[:, deep:].contiguous(), bias)
         self.second = ConvolutionReLU(*fold(block.second, block.second_norm))
 
