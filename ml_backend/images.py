@@ -66,6 +66,6 @@ class ImageReader:
         content = cache.fetch(task_id, data, config)
         try:
             return decode_image(content, max_pixels=self._pixels)
-        except ImageError:
+        except ImageError as error:
             cache.forget(task_id, data, config)
-            raise
+            raise ImageError(f"Task {task_id}: {error}") from error

@@ -11,6 +11,7 @@ from typing import ParamSpec
 
 from ml_backend.images import ImageReader
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
 from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
@@ -30,6 +31,9 @@ class JobError(RuntimeError):
 FINAL = (JobError, LabelConfigError)
 """What only a person can mend: trying the job again would fail again."""
 
+GONE = 404
+"""What Label Studio answers for a project that was deleted, or that the token's owner may not see."""
+
 
 def job(work: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a job of a function: a fault that only a person can mend is logged, not tried again."""
@@ -39,6 +43,10 @@ def job(work: Callable[Arguments, None]) -> Callable[Arguments, None]:
         try:
             work(*args, **kwargs)
         except FINAL as error:
+            logger.error("%s", error)
+        except LabelStudioError as error:
+            if error.status != GONE:
+                raise
             logger.error("%s", error)
 
     return run

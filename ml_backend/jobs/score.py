@@ -70,6 +70,8 @@ def _version(context: Context, version_id: int) -> Version | None:
 
 
 def _request_chunks(context: Context, version: Version) -> None:
+    # What is wrong with the project as a whole is told here, once, and not by every chunk.
+    context.read_config(version.project_id)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
         scores.plan(session, version.id, unlabelled, chunk_size=context.settings.score_chunk)

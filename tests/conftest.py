@@ -1,0 +1,47 @@
+"""What several folders of tests need: the Label Studio command, and one real Label Studio a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_backend.label_studio.server import LabelStudioServer
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def label_studio() -> Path:
+    """The `label-studio` command: DSAL_LABEL_STUDIO, or the one of the project's own environment for it."""
+    path = Path(os.environ.get("DSAL_LABEL_STUDIO", ROOT / ".venv-label-studio" / "bin" / "label-studio"))
+    if not path.exists():
+        pytest.fail(f"There is no {path}: `make test` installs Label Studio, or set DSAL_LABEL_STUDIO.")
+    return path
+
+
+@pytest.fixture(scope="session")
+def executable(label_studio: Path) -> Path:
+    """The same command, for tests of what runs it."""
+    return label_studio
+
+
+@pytest.fixture(scope="session")
+def templates() -> Path:
+    """Where migrated empty databases are kept between sessions."""
+    return ROOT / ".dsal" / "label-studio-templates"
+
+
+@pytest.fixture(scope="session")
+def server(
+    label_studio: Path, templates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LabelStudioServer]:
+    """The running Label Studio with a user and a token."""
+    server = LabelStudioServer(label_studio, tmp_path_factory.mktemp("label-studio"), templates=templates)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

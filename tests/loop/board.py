@@ -1,0 +1,169 @@
+"""A connected project in Label Studio, with an annotator who knows the true masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import requests
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.connection import connect
+from ml_backend.label_studio.label_config import LabelConfig, default_config, parse
+from ml_backend.label_studio.masks import label_map, results
+from ml_backend.store import events, runs, scores, versions
+from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState
+from model.phantom import Phantom
+from tests.loop.service import AUTH, Service
+
+SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)
+
+
+@dataclass
+class Board:
+    """One project: what a person does in it, what Label Studio shows of it, what the database says of it."""
+
+    service: Service
+    id: int
+    view: int
+    backend: int
+    config: LabelConfig
+    truth: dict[int, Phantom] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, service: Service, phantoms: Sequence[Phantom], title: str = "Loop") -> Board:
+        """A new project with one task for each phantom, connected and in its seeded random order."""
+        client = service.label_studio
+        number = int(client.create_project(title, default_config(["Bone"]))["id"])
+        board = cls(service, number, 0, 0, cls.read_config(service, number))
+        board.add(phantoms)
+        connection = connect(client, backend_url=service.url, project=number, basic_auth=AUTH)
+        board.view, board.backend = connection.view, connection.backend
+        service.work()
+        service.wait(board.published, "the first order")
+        return board
+
+    @staticmethod
+    def read_config(service: Service, project: int) -> LabelConfig:
+        """A project's labeling config."""
+        return parse(service.label_studio.project(project)["label_config"])
+
+    def add(self, phantoms: Sequence[Phantom]) -> list[int]:
+        """Upload further images; returns their tasks."""
+        first = len(self.truth)
+        files = {f"hand-{first + n}.png": png(phantom.image) for n, phantom in enumerate(phantoms)}
+        uploaded = self.service.label_studio.upload(self.id, files)
+        tasks = [uploaded[name] for name in files]
+        self.truth |= dict(zip(tasks, phantoms, strict=True))
+        return tasks
+
+    def next_task(self) -> int | None:
+        """The task that "Label Tasks As Displayed" opens in the view "Most informative first"."""
+        task = self.service.label_studio.next_task(self.id, self.view)
+        return None if task is None else int(task["id"])
+
+    def regions(self, task: int) -> list[dict[str, Any]]:
+        """The true mask of a task as the editor submits it."""
+        return results((self.truth[task].mask > 0).astype(np.uint8), self.config)
+
+    def annotate(self, count: int) -> list[int]:
+        """Label the tasks that the view opens, one after the other; returns the annotations' ids."""
+        made = []
+        for _ in range(count):
+            task = self.next_task()
+            assert task is not None
+            made.append(self.submit(task))
+        return made
+
+    def submit(self, task: int) -> int:
+        """Label one task; returns the annotation's id."""
+        return int(self.service.label_studio.submit_annotation(task, self.regions(task))["id"])
+
+    def order(self) -> list[tuple[int, float | None]]:
+        """Unlabelled tasks with their scores, in Label Studio's own order."""
+        return self.service.label_studio.ordered_scores(self.id, 1000)
+
+    def shown_version(self) -> str:
+        """The version whose scores order the tasks, as Label Studio's project names it."""
+        return str(self.service.label_studio.project(self.id)["model_version"])
+
+    def stored(self) -> dict[str, int]:
+        """Number of predictions that Label Studio holds of each version."""
+        return self.service.label_studio.model_versions(self.id)
+
+    def open(self, task: int) -> list[dict[str, Any]]:
+        """Open a task in the editor, which has Label Studio ask /predict; returns what is drawn on it."""
+        authorization = {"Authorization": self.service.label_studio.authorization()}
+        url = f"{self.service.label_studio.url}/api/tasks/{task}/"
+        answer = requests.get(url, params={"project": self.id}, headers=authorization, timeout=60)
+        answer.raise_for_status()
+        shown: list[dict[str, Any]] = answer.json()["predictions"]
+        return shown
+
+    def predictions(self, task: int) -> list[dict[str, Any]]:
+        """All predictions of a task."""
+        return self.service.label_studio.predictions(task)
+
+    def duplicates(self, version: str) -> list[int]:
+        """Tasks with more than one prediction of a version."""
+        counted = {
+            task: Counter(one["model_version"] for one in self.predictions(task)) for task in self.all_tasks()
+        }
+        return [task for task, versions in counted.items() if versions[version] > 1]
+
+    def all_tasks(self) -> list[int]:
+        """Ids of all tasks."""
+        return [task.id for task in self.service.label_studio.tasks(self.id)]
+
+    def mask_of(self, prediction: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """The label map (H, W) that a prediction of Label Studio draws."""
+        return label_map(prediction["result"], self.config, shape).label_map
+
+    def published(self) -> Version | None:
+        """The version that serves."""
+        with self.service.database.read() as session:
+            return versions.published(session, self.id)
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first."""
+        with self.service.database.read() as session:
+            return versions.of_project(session, self.id)
+
+    def runs(self) -> list[TrainingRun]:
+        """All trainings, newest first."""
+        with self.service.database.read() as session:
+            return runs.of_project(session, self.id)
+
+    def changes(self) -> int:
+        """Changes of labels that no training has taken in."""
+        with self.service.database.read() as session:
+            return events.pending(session, self.id).changes
+
+    def scores(self, version: Version) -> dict[int, Score]:
+        """The database's scores by task."""
+        with self.service.database.read() as session:
+            return {score.task_id: score for score in scores.of_version(session, version.id)}
+
+    def await_round(self, number: int, seconds: float = 120.0) -> Version:
+        """Wait until the version of a round serves or was turned down, and nothing is left to be done."""
+
+        def settled() -> Version | None:
+            made = [one for one in self.versions() if one.round == number and one.state in SETTLED]
+            return made[0] if made and self.idle() else None
+
+        return self.service.wait(settled, f"round {number} of project {self.id}", seconds)
+
+    def idle(self) -> bool:
+        """Whether no training runs and every score of the newest version is in Label Studio."""
+        latest = self.versions()[0]
+        written = all(score.state == "written" for score in self.scores(latest).values())
+        return written and all(run.state is not RunState.RUNNING for run in self.runs())
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """The image as a PNG file."""
+    return cv2.imencode(".png", image)[1].tobytes()

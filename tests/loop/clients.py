@@ -1,0 +1,105 @@
+"""A light client that posts at a steady pace and measures what a caller would wait."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from tests.loop.service import AUTH
+
+HEADERS = {
+    "Authorization": "Basic " + base64.b64encode(":".join(AUTH).encode()).decode(),
+    "Content-Type": "application/json",
+}
+
+
+@dataclass
+class Answers:
+    """Status and seconds of each answer, counted from the moment the request was due."""
+
+    statuses: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def quantile(self, share: float) -> float:
+        """Seconds within which this share of the answers came."""
+        ordered = sorted(self.seconds)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+    def __str__(self) -> str:
+        figures = ((name, self.quantile(share) * 1000) for name, share in (("median", 0.5), ("p99", 0.99)))
+        text = ", ".join(f"{name} {value:.0f} ms" for name, value in figures)
+        return f"{len(self.seconds)} answers, {text}, worst {max(self.seconds) * 1000:.0f} ms"
+
+
+class Caller:
+    """One thread with one kept connection."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+
+    def call(self, method: str, path: str, body: bytes | None) -> int:
+        """Send one request and read the whole answer; returns its status."""
+        self._connection.request(method, path, body, HEADERS)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def burst(url: str, path: str, bodies: Sequence[bytes], seconds: float, threads: int) -> Answers:
+    """Post the bodies spread evenly over `seconds`, by threads that take turns."""
+    answers = Answers()
+    began = time.monotonic() + 0.1
+
+    def work(first: int) -> None:
+        caller = Caller(url)
+        for number in range(first, len(bodies), threads):
+            due = began + seconds * number / len(bodies)
+            time.sleep(max(0.0, due - time.monotonic()))
+            answers.statuses.append(caller.call("POST", path, bodies[number]))
+            answers.seconds.append(time.monotonic() - due)
+        caller.close()
+
+    _run([lambda first=first: work(first) for first in range(threads)])
+    return answers
+
+
+class Watch:
+    """Calls one route again and again until the block ends."""
+
+    def __init__(self, url: str, method: str, path: str, body: bytes | None, pause: float) -> None:
+        self.answers = Answers()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, args=(Caller(url), method, path, body, pause))
+
+    def __enter__(self) -> Answers:
+        self._thread.start()
+        return self.answers
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self, caller: Caller, method: str, path: str, body: bytes | None, pause: float) -> None:
+        while not self._ended.wait(pause):
+            began = time.monotonic()
+            self.answers.statuses.append(caller.call(method, path, body))
+            self.answers.seconds.append(time.monotonic() - began)
+        caller.close()
+
+
+def _run(works: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,156 @@
+"""`dsal serve` and `dsal worker` as real processes beside a real Label Studio."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import requests
+
+from ml_backend.demo.processes import Processes, free_port
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.settings import Settings
+from ml_backend.store.database import Database
+from ml_backend.store.weights import WeightStore
+
+AUTH = ("label-studio", "a password")
+POLL_SECONDS = 0.05
+Found = TypeVar("Found")
+
+
+class Service:
+    """The running service; its worker can be killed and started again with other settings."""
+
+    def __init__(self, server: LabelStudioServer, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            "LABEL_STUDIO_URL": server.url,
+            "LABEL_STUDIO_API_KEY": server.token,
+            "MODEL_DIR": str(folder / "data"),
+            "DATABASE_URL": "",
+            "REDIS_URL": "",
+            "STORE_URL": "",
+            "HOST": "127.0.0.1",
+            "PORT": str(free_port()),
+            "BASIC_AUTH_USER": AUTH[0],
+            "BASIC_AUTH_PASS": AUTH[1],
+            "NETWORK_WIDTH": "4",
+            "IMAGE_SIZE": "128",
+            "TRAIN_STEPS": "30",
+            "TRAIN_SECONDS": "",
+            "RETRAIN_EVERY": "3",
+            "QUIET_SECONDS": "6",
+            "SCORE_CHUNK": "4",
+            "PREDICT_SECONDS": "3",
+            "OMP_NUM_THREADS": "1",
+        }
+        names = {name.lower(): value for name, value in self.environment.items() if value}
+        self.settings = Settings.model_validate(names)
+        self.label_studio = LabelStudio(server.url, server.token)
+        self.url = f"http://127.0.0.1:{self.settings.port}"
+        self.logs = folder / "logs"
+        self._server = Processes(self.logs, self.environment)
+        self._worker: Processes | None = None
+        self._worker_pid = 0
+        self._worker_settings: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start the web service; the worker is started by `work`."""
+        self._server.start("serve", ["serve"])
+        self._server.wait_until_healthy(f"{self.url}/health")
+        self.database = Database(self.settings.effective_database_url)
+        self.weights = WeightStore(self.settings.effective_store_url, self.settings.weights_cache_dir)
+
+    def stop(self) -> None:
+        """End everything."""
+        self.rest()
+        self._server.stop()
+
+    def work(self, **settings: str) -> int:
+        """Have a worker with these settings on top of the service's; returns its process id."""
+        if self._worker is None or settings != self._worker_settings:
+            self.rest()
+            self._worker = Processes(self.logs, self.environment | settings)
+            self._worker_settings = settings
+            self._worker_pid = self._worker.start("worker", ["worker"])
+        return self._worker_pid
+
+    def rest(self) -> None:
+        """End the worker politely."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def kill_worker(self) -> list[psutil.Process]:
+        """kill -9 of the worker's parent process; returns the children it had."""
+        assert self._worker is not None
+        children = psutil.Process(self._worker_pid).children(recursive=True)
+        os.kill(self._worker_pid, signal.SIGKILL)
+        self.rest()
+        return children
+
+    def log(self, name: str) -> str:
+        """What a process has written so far."""
+        return (self.logs / f"{name}.log").read_text()
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """One request to the service, with its password."""
+        return requests.request(method, f"{self.url}{path}", auth=AUTH, timeout=30, **options)
+
+    def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run `dsal ARGUMENTS` with the service's settings and these on top."""
+        return subprocess.run(
+            [sys.executable, "-m", "ml_backend", *arguments],
+            env={**os.environ, **self.environment, "COLUMNS": "200", **settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def wait(self, condition: Callable[[], Found | None], what: str, seconds: float = 90.0) -> Found:
+        """Poll until `condition` gives something true, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, (
+                f"{what} did not happen within {seconds:.0f} s; {self._tails()}"
+            )
+            time.sleep(POLL_SECONDS)
+        return found
+
+    @contextmanager
+    def frozen_when(self, query: str, *values: Any, seconds: float = 90.0) -> Iterator[None]:
+        """Wait until `query` gives a row, and let nobody write to the database from then to the block's end.
+
+        A worker cannot take its next step meanwhile: whatever is looked at inside the block is what a user
+        sees at this very moment of its work. Keep the block below the 10 s that writers wait.
+        """
+        path = self.settings.model_dir / "dsal.sqlite3"
+        deadline = time.monotonic() + seconds
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
+            while True:
+                connection.execute("BEGIN IMMEDIATE")
+                if connection.execute(query, values).fetchone() is not None:
+                    break
+                connection.execute("ROLLBACK")
+                assert time.monotonic() < deadline, f"No row for {query}; {self._tails()}"
+                time.sleep(0.01)
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _tails(self) -> str:
+        return "\n".join(
+            f"{path.name}: {path.read_text()[-2000:]}" for path in sorted(self.logs.glob("*.log"))
+        )

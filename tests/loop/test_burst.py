@@ -1,0 +1,97 @@
+"""200 annotation events within a second while a training has both cores: the issue's own demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_backend.label_studio.label_config import default_config
+from ml_backend.label_studio.masks import results
+from ml_backend.store.models import RunState
+from model.phantom import Phantom, draw_phantom
+from tests.label_studio.tiny_backend import TinyBackend
+from tests.loop.board import Board
+from tests.loop.clients import Answers, Watch, burst
+from tests.loop.service import Service
+
+EVENTS = 200
+SLOWEST = 0.1
+HEAVY = {
+    "NETWORK_WIDTH": "16",
+    "IMAGE_SIZE": "384",
+    "TRAIN_STEPS": "",
+    "TRAIN_SECONDS": "14",
+    "OMP_NUM_THREADS": "2",
+}
+
+
+@pytest.fixture(scope="module")
+def event(service: Service) -> dict[str, Any]:
+    """A real ANNOTATION_CREATED with the mask of an 800 × 1000 image, as Label Studio posts it."""
+    client = service.label_studio
+    project = client.create_project("Event", default_config(["Bone"]))["id"]
+    mask = (draw_phantom(12, seed=1, size=(800, 1000)).mask > 0).astype(np.uint8)
+    (task,) = client.create_tasks(project, [{"image": "http://localhost:1/x.png"}])
+    with TinyBackend() as listener:
+        client.create_webhook(project, f"{listener.url}/webhook", send_payload=True)
+        client.submit_annotation(task, results(mask, Board.read_config(service, project)))
+        service.wait(listener.events, "the event")
+    client.delete_project(project)
+    body: dict[str, Any] = listener.events()[0].body
+    assert body["action"] == "ANNOTATION_CREATED"
+    return body
+
+
+def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
+    service: Service,
+    make_board: Callable[[Sequence[Phantom]], Board],
+    phantoms: list[Phantom],
+    event: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    board = make_board(phantoms[:8])
+    service.work(**HEAVY)
+    board.annotate(3)
+    service.wait(lambda: [run for run in board.runs() if run.message.startswith("step")], "the training")
+
+    event = event | {"project": service.label_studio.project(board.id)}
+    size = 0
+    for attempt in range(2):
+        bodies = [_numbered(event, 10**6 * (attempt + 1) + number) for number in range(EVENTS)]
+        size = len(bodies[0])
+        setup = json.dumps({"project": f"{board.id}.1", "schema": event["project"]["label_config"]}).encode()
+        with (
+            Watch(service.url, "GET", "/health", None, 0.01) as healths,
+            Watch(service.url, "POST", "/setup", setup, 0.1) as setups,
+        ):
+            answers = burst(service.url, "/webhook", bodies, seconds=1.0, threads=16)
+        _tell(capsys, size, webhook=answers, health=healths, setup=setups)
+        assert board.runs()[0].state is RunState.RUNNING, "the training ended before the events had all come"
+        for each in (answers, healths, setups):
+            assert set(each.statuses) == {200}
+        if max(answers.quantile(0.99), healths.quantile(0.99)) < SLOWEST:
+            break
+    assert answers.quantile(0.99) < SLOWEST
+    assert healths.quantile(0.99) < SLOWEST
+    assert max(setups.seconds) < 3
+
+    service.wait(lambda: not board.changes() and board.idle(), "the end of all trainings")
+    assert len(board.runs()) == 2, "one that ran when the events came, and one for all of them"
+    board.await_round(2)
+    assert len(board.runs()) == 2
+    service.work()
+
+
+def _numbered(event: dict[str, Any], annotation: int) -> bytes:
+    return json.dumps(event | {"annotation": event["annotation"] | {"id": annotation}}).encode()
+
+
+def _tell(capsys: pytest.CaptureFixture[str], size: int, **measured: Answers) -> None:
+    with capsys.disabled():
+        for name, answers in measured.items():
+            print(f"\n/{name}, {size // 1000} kB an event: {answers}", end="")  # noqa: T201
+        print()  # noqa: T201

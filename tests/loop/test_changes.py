@@ -1,0 +1,82 @@
+"""What counts as a change of the labels, and what a training makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+
+
+def test_every_change_counts_once(service: Service, make_board: MakeBoard, phantoms: list[Phantom]) -> None:
+    board = make_board(phantoms[:8])
+    client = service.label_studio
+    first, second = board.annotate(2)
+
+    # A changed annotation is the same change, however often; a skip is none.
+    for _ in range(3):
+        client.patch_annotation(second, board.regions(board.next_task() or 0))
+    skipped = board.next_task()
+    assert skipped is not None
+    client.submit_annotation(skipped, [], skip=True)
+    assert board.changes() == 2
+    assert board.next_task() != skipped
+
+    # "Start training" trains at once, on the two.
+    client.start_training(board.backend)
+    version = board.await_round(1)
+    assert version.labels_used == 2
+    assert board.changes() == 0
+
+    # A deleted annotation is a change; one alone is trained on after a quiet time.
+    client.delete_annotation(first)
+    service.wait(lambda: board.changes() == 1, "the change")
+    assert [run.state for run in board.runs()] == ["finished"]
+
+    # Annotations that were imported send no event; the next training finds them.
+    data = {"image": client.task_data(board.id, [skipped])[skipped]["image"]}
+    imported = {"data": data, "annotations": [{"result": board.regions(skipped)}]}
+    client._http.call("POST", f"/api/projects/{board.id}/import", json=[imported])
+    version = board.await_round(2)
+    assert version.labels_used == 2
+    assert board.changes() == 0
+    assert len(board.runs()) == 2
+
+
+def test_a_version_that_is_clearly_worse_is_kept_and_reported(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:9])
+    board.annotate(3)
+    champion = board.await_round(1)
+    assert champion.state == "published"
+    service.work(TRAIN_FROM="scratch", TRAIN_STEPS="1", PUBLISH_MARGIN="0.0")
+    before = board.annotate(3) and board.order()
+    challenger = board.await_round(2)
+    assert challenger.state == "rejected"
+    assert challenger.weights_hash is not None
+    assert "Not published: validation DSC" in challenger.message
+    assert board.shown_version() == champion.name
+    assert board.order() == before
+    assert board.stored() == {champion.name: 6}
+    assert challenger.message in service.command("status").stdout.replace("\n", "")
+    service.work()
+
+
+def test_labels_of_the_validation_images_never_train(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:7])
+    board.annotate(3)
+    first = board.await_round(1)
+    assert (first.metrics["training_images"], first.metrics["validation_images"]) == (2, 1)
+    board.annotate(3)
+    second = board.await_round(2)
+    assert (second.metrics["training_images"], second.metrics["validation_images"]) == (5, 1)
+    assert second.metrics["champion_validation_dsc"] == pytest.approx(first.metrics["validation_dsc"])
+    assert second.parent_id == first.id
