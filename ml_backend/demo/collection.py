@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.dataset import DatasetError, FolderSample, folder_labels, read_folder
+from model.dataset import DatasetError, FolderSample, folder_labels, read_folder, read_mask
+from model.images import ImageError, image_size
 from model.phantom import write_phantoms
 from model.splitting import placement
 
 GROUPS = 19
 """Year-of-age groups of the paper, 0 to 18."""
+UPLOADED = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+"""Image files that Label Studio takes as an upload."""
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -22,40 +27,78 @@ class Collection:
         tasks: images the annotator may be asked to label, with their true masks.
         test: images kept aside; they are never labelled and never used for a choice.
         labels: foreground label names in the order of the mask's class indices.
+        left_out: stems of images whose mask marks nothing; nobody could learn from submitting it.
     """
 
     tasks: tuple[FolderSample, ...]
     test: tuple[FolderSample, ...]
     labels: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
-def draw_phantoms(
-    directory: Path, tasks: int, test: int, seed: int, progress: Callable[[int, int], None]
-) -> Collection:
-    """Draw `tasks` + `test` synthetic radiographs, spread evenly over the age groups."""
+def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
+    """Draw `tasks` + `test` synthetic radiographs, spread evenly over the age groups.
+
+    `progress` takes (drawn, of how many) after each; what it raises ends the drawing.
+    """
     per_group = -(-(tasks + test) // GROUPS)
     write_phantoms(directory, groups=GROUPS, per_group=per_group, seed=seed, progress=progress)
     samples = read_folder(directory / "images", directory / "masks")
     return _divide(samples, tasks, test, seed, ("bone",))
 
 
-def own_images(images: Path, masks: Path, tasks: int | None, test: int, seed: int) -> Collection:
+def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
     """Take a folder of images and one of masks with the same stems; masks as in `model.dataset.read_mask`.
 
+    Every file is looked at before anything is started: a wrong one is named now, and not in a training.
+    `tasks` is the most images that are taken beside `test` ones.
+
     Raises:
-        DatasetError: stems without partner, no mask marks anything, or too few images.
+        DatasetError: a stem has no partner, a file cannot be used, no mask marks anything, or too few do.
     """
     samples = read_folder(images, masks)
-    wanted = len(samples) - test if tasks is None else tasks
-    return _divide(samples, wanted, test, seed, folder_labels(samples))
+    marked: list[FolderSample] = []
+    for done, sample in enumerate(samples, start=1):
+        if _marks_something(sample):
+            marked.append(sample)
+        progress(done, len(samples))
+    labels = folder_labels(marked) if marked else folder_labels(samples)
+    left_out = tuple(sorted({sample.stem for sample in samples} - {sample.stem for sample in marked}))
+    return _divide(marked, tasks, test, seed, labels, left_out)
+
+
+def _marks_something(sample: FolderSample) -> bool:
+    """Whether the mask marks anything; raises DatasetError if image and mask cannot be used together."""
+    if sample.image_path.suffix.lower() not in UPLOADED:
+        raise DatasetError(
+            f"Label Studio takes no {sample.image_path.suffix} files such as {sample.image_path.name}; "
+            "convert them to PNG."
+        )
+    mask = read_mask(sample.mask_path)
+    try:
+        size = image_size(sample.image_path.read_bytes())
+    except ImageError as error:
+        raise DatasetError(f"{sample.image_path.name}: {error}") from error
+    if mask.shape != size:
+        raise DatasetError(
+            f"The mask of {sample.stem} has {mask.shape[0]}×{mask.shape[1]} pixels (height × width) but its "
+            f"image {size[0]}×{size[1]}; give a mask of the image's size."
+        )
+    return bool(mask.any())
 
 
 def _divide(
-    samples: list[FolderSample], tasks: int, test: int, seed: int, labels: tuple[str, ...]
+    samples: list[FolderSample],
+    tasks: int,
+    test: int,
+    seed: int,
+    labels: tuple[str, ...],
+    left_out: tuple[str, ...] = (),
 ) -> Collection:
     if test < 1 or tasks < 2 or len(samples) < test + 2:
         raise DatasetError(
-            f"{len(samples)} images are too few for {test} test images and 2 tasks; give more."
+            f"{len(samples)} images with a mask that marks something are too few for {test} test images and "
+            "2 tasks; give more, or fewer --test."
         )
     shuffled = sorted(samples, key=lambda sample: placement(sample.stem, seed))
-    return Collection(tasks=tuple(shuffled[test : test + tasks]), test=tuple(shuffled[:test]), labels=labels)
+    return Collection(tuple(shuffled[test : test + tasks]), tuple(shuffled[:test]), labels, left_out)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ml_backend.demo.annotator import Annotator
 from ml_backend.demo.collection import Collection
+from ml_backend.demo.display import Display
 from ml_backend.demo.processes import Processes
 from ml_backend.demo.report import Round, TopTask
 from ml_backend.label_studio.masks import label_map
@@ -25,8 +26,6 @@ TOP = 10
 POLL_SECONDS = 0.5
 SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)
 
-Tell = Callable[[str], None]
-
 
 class DemoError(RuntimeError):
     """The loop came to a stop; one sentence that says where to look."""
@@ -42,7 +41,7 @@ class Loop:
         annotator: who labels.
         collection: images and truths.
         processes: the running service, watched while waiting.
-        tell: takes one line that says what is being waited for.
+        display: shown what is being done and waited for.
         patience: seconds that one training with scoring and publishing may take.
     """
 
@@ -52,27 +51,30 @@ class Loop:
     annotator: Annotator
     collection: Collection
     processes: Processes
-    tell: Tell
+    display: Display
     patience: float
 
     def first_order(self) -> Round:
         """Wait for the seeded random order, and describe it as round 0."""
-        self._wait(self._published, "the first order")
-        return self._describe(0, 0, None)
+        self._wait(self._published, "a first, random order")
+        return self._describe(0, 0, None, ())
 
-    def run(self, number: int, labelled: int, count: int) -> Round | None:
-        """One round: `count` annotations, then the new version; None when nothing is left to label."""
+    def run(self, before: Round, count: int, rounds: int) -> Round | None:
+        """The round after `before`: `count` annotations, then the new version; None when all are labelled."""
+        number = before.round + 1
+        name = f"round {number} of {rounds}"
         for done in range(count):
-            self.tell(f"round {number}: annotating {done + 1} of {count}")
+            self.display.stage(f"{name}: annotating", f"{done + 1} of {count}")
             if self.annotator.annotate() is None:
                 if done == 0:
                     return None
                 count = done
                 self.annotator.label_studio.start_training(self._backend())
                 break
-        wanted = labelled + count
-        self._wait(lambda: self._settled(wanted), f"round {number}")
-        return self._describe(number, wanted, self._settled(wanted))
+        wanted = before.labels + count
+        self._wait(lambda: self._settled(wanted), name)
+        self.display.stage(f"{name}: measuring", f"test DSC on {len(self.collection.test)} images")
+        return self._describe(number, wanted, self._settled(wanted), before.order)
 
     def _backend(self) -> int:
         return int(self.annotator.label_studio.ml_backends(self.annotator.project)[0]["id"])
@@ -100,22 +102,26 @@ class Loop:
                 raise DemoError(
                     f"{what} did not end within {self.patience:.0f} s; see the logs in {self.processes.logs}."
                 )
-            self.tell(f"{what}: {self._stage()}")
+            stage, detail = self._stage()
+            self.display.stage(f"{what}: {stage}", detail)
             time.sleep(POLL_SECONDS)
 
-    def _stage(self) -> str:
+    def _stage(self) -> tuple[str, str]:
+        """What the service is doing, and how far it is."""
         with self.database.read() as session:
             run = runs.last(session, self.annotator.project)
             scoring = versions.in_state(session, VersionState.SCORING)
             counts = scores.count(session, scoring[-1].id) if scoring else None
         if run is not None and run.state is RunState.RUNNING:
-            return f"training, {run.message or 'reading labels and images'}"
+            budget = self.settings.train_seconds
+            limit = "" if budget is None or not run.message else f" (at most {budget:.0f} s)"
+            return "training", f"{run.message or 'reading labels and images'}{limit}"
         if counts is not None:
-            return f"scoring, {counts[ScoreState.WRITTEN]} of {sum(counts.values())} tasks written"
-        return "waiting for the service"
+            total = sum(counts.values())
+            return "scoring", f"{counts[ScoreState.WRITTEN]} of {total} tasks" if total else ""
+        return "waiting for the service", ""
 
-    def _describe(self, number: int, labelled: int, made: Version | None) -> Round:
-        self.tell(f"round {number}: measuring")
+    def _describe(self, number: int, labelled: int, made: Version | None, before: Sequence[int]) -> Round:
         serving = self._published()
         assert serving is not None
         client, project = self.annotator.label_studio, self.annotator.project
@@ -134,20 +140,21 @@ class Loop:
             validation_dsc=serving.metrics.get("validation_dsc"),
             test_dsc=self._test(serving),
             seconds=seconds,
-            top=[self._top(serving, task, score) for task, score in shown[:TOP]],
+            top=[self._top(serving, task, score, before) for task, score in shown[:TOP]],
             order=[task for task, _ in shown],
             scores={task: score for task, score in shown if score is not None},
             next_task=self.annotator.next_task(),
             steps=int(stages.metrics.get("steps", 0)),
         )
 
-    def _top(self, version: Version, task: int, shown: float | None) -> TopTask:
+    def _top(self, version: Version, task: int, shown: float | None, before: Sequence[int]) -> TopTask:
         with self.database.read() as session:
             row = session.get(Score, (version.id, task))
         sample = self.annotator.truth[task]
         return TopTask(
             task=task,
             image=sample.stem,
+            before=before.index(task) + 1 if task in before else None,
             l_dsc=None if row is None else row.l_dsc,
             m_dsc=None if row is None else row.m_dsc,
             score=shown,

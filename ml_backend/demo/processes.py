@@ -26,10 +26,19 @@ def free_port(preferred: int = 0) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", preferred))
+            probe.bind(("127.0.0.1", 0 if _answered(preferred) else preferred))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _answered(port: int) -> bool:
+    """Whether somebody answers under the name localhost, which a browser may try as ::1 first."""
+    try:
+        socket.create_connection(("localhost", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass
@@ -48,13 +57,14 @@ class Processes:
     def start(self, name: str, arguments: Sequence[str]) -> int:
         """Start `dsal ARGUMENTS` under a name and return its process id."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
+        with self._log(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ml_backend", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
+                # A Ctrl-C in the terminal must reach the demo alone, which then stops the parts in order.
                 start_new_session=True,
             )
         self._running[name] = process
@@ -66,7 +76,8 @@ class Processes:
             status = process.poll()
             if status is not None:
                 raise ProcessError(
-                    f"The {name} ended with status {status}; its last words are in {self.logs / name}.log."
+                    f"The {name} ended with status {status}, and said last: {self._last_words(name)} "
+                    f"(all of it in {self._log(name)})"
                 )
 
     def wait_until_healthy(self, url: str, seconds: float = 60.0) -> None:
@@ -98,3 +109,10 @@ class Processes:
                 process.kill()
                 process.wait()
         self._running.clear()
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        lines = self._log(name).read_text(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "nothing"

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
+
+
+class ReportError(ValueError):
+    """The report cannot be written there; one sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,7 @@ class TopTask:
     Attributes:
         task: Label Studio's task id.
         image: stem of the image file.
+        before: its place in the order of the round before, counted from 1.
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one.
         score: what Label Studio orders by.
         r_dsc: Dice of the predicted mask, as Label Studio holds it, against the true one.
@@ -25,6 +33,7 @@ class TopTask:
 
     task: int
     image: str
+    before: int | None
     l_dsc: float | None
     m_dsc: float | None
     score: float | None
@@ -62,38 +71,84 @@ class Round:
     steps: int
 
 
-def print_round(console: Console, result: Round) -> None:
-    """One table: the round's figures in the title, the ten most informative tasks as rows."""
-    stages = "  ".join(f"{name} {value:.1f} s" for name, value in result.seconds.items())
-    serving = result.version if result.published else f"{result.version} (kept; the challenger was worse)"
-    table = Table(
-        title=f"Round {result.round}: {result.labels} labels, version {serving}",
-        title_justify="left",
-        caption=(
-            f"validation DSC {_number(result.validation_dsc)}   "
-            f"test DSC {_number(result.test_dsc)}   {stages}"
-        ),
-        caption_justify="left",
-    )
-    table.add_column("next", justify="right")
-    table.add_column("task", justify="right")
-    table.add_column("image")
-    for name in ("L-DSC", "M-DSC", "score", "R-DSC"):
+def round_table(result: Round, rounds: int) -> RenderableType:
+    """The round's figures, and the most informative tasks in the order Label Studio serves them."""
+    if result.round == 0:
+        title = "Before the first label: a seeded random order, no masks"
+        figures: RenderableType = Text(f"version  {result.version}")
+    else:
+        title = f"Round {result.round} of {rounds}: {result.labels} labels"
+        figures = _figures(result)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("next", "before", "task"):
         table.add_column(name, justify="right")
+    table.add_column("image", no_wrap=True, overflow="ellipsis")
+    for name in ("L-DSC", "M-DSC", "score", "R-DSC"):
+        table.add_column(name, justify="right", style="bold" if name == "score" else "")
     for place, top in enumerate(result.top, start=1):
-        figures = (top.l_dsc, top.m_dsc, top.score, top.r_dsc)
-        table.add_row(str(place), str(top.task), top.image, *(_number(figure) for figure in figures))
-    console.print(table)
+        dice = (_dice(figure) for figure in (top.l_dsc, top.m_dsc, top.score, top.r_dsc))
+        table.add_row(str(place), _known(top.before), str(top.task), Text(top.image), *dice)
+    return Group("", Text(title, style="bold"), figures, "", table)
 
 
-def write_report(path: Path, settings: dict[str, Any], rounds: list[Round]) -> None:
+def _figures(result: Round) -> RenderableType:
+    stages = [f"{name} {value:.1f}" for name, value in result.seconds.items()]
+    if result.steps:
+        stages[0] += f" ({result.steps} steps)"
+    kept = "" if result.published else ", kept: the new one was clearly worse"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("version", f"{result.version}{kept}")
+    grid.add_row("DSC", f"validation {_dice(result.validation_dsc)}   test {_dice(result.test_dsc)}")
+    grid.add_row("seconds", "   ".join(stages))
+    return grid
+
+
+def summary_table(results: Sequence[Round]) -> RenderableType:
+    """One line for each round that trained."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("round", "labels"):
+        table.add_column(name, justify="right")
+    table.add_column("version", no_wrap=True, overflow="ellipsis")
+    for name in ("validation", "test DSC", "train s", "score s", "publish s"):
+        table.add_column(name, justify="right", style="bold" if name == "test DSC" else "")
+    for result in results:
+        if result.round:
+            seconds = (f"{value:.1f}" for value in result.seconds.values())
+            dice = (_dice(result.validation_dsc), _dice(result.test_dsc))
+            table.add_row(str(result.round), str(result.labels), result.version, *dice, *seconds)
+    return Group("", Text("All rounds", style="bold"), "", table)
+
+
+def check_report(path: Path) -> None:
+    """Raise ReportError if no report can be written at `path`, before any work is done for it."""
+    if not path.parent.is_dir():
+        raise ReportError(
+            f"There is no folder {path.parent} for the report; make it, or give another --report."
+        )
+    draft = _draft(path)
+    try:
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise ReportError(f"No report can be written to {path}: {error.strerror}.") from error
+
+
+def write_report(path: Path, settings: Mapping[str, Any], rounds: Sequence[Round]) -> None:
     """Write the figures of all rounds so far as JSON; the file is replaced whole."""
-    draft = path.with_name(f".{path.name}.part")
+    draft = _draft(path)
     draft.write_text(
         json.dumps({"settings": settings, "rounds": [asdict(r) for r in rounds]}, indent=2) + "\n"
     )
     draft.replace(path)
 
 
-def _number(value: float | None) -> str:
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _dice(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _known(value: int | None) -> str:
+    return "–" if value is None else str(value)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ml_backend.demo.annotator import Annotator
-from ml_backend.demo.collection import Collection, draw_phantoms, own_images
+from ml_backend.demo.collection import Collection, own_images
+from ml_backend.demo.descendants import adopt_orphans, end_descendants
+from ml_backend.demo.display import Display
+from ml_backend.demo.drawing import Drawing
 from ml_backend.demo.loop import DemoError, Loop
-from ml_backend.demo.processes import Processes, free_port
-from ml_backend.demo.report import Round, print_round, write_report
+from ml_backend.demo.processes import STOP_SECONDS, Processes, free_port
+from ml_backend.demo.report import Round, check_report, round_table, summary_table, write_report
+from ml_backend.demo.signals import Interrupted, Signals
+from ml_backend.demo.workplace import own
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import Connection, connect
 from ml_backend.label_studio.label_config import parse
@@ -33,6 +32,8 @@ from ml_backend.store.weights import WeightStore
 PROJECT = "dsal demo"
 LABEL_STUDIO_PORT = 8080
 BACKEND_PORT = 9090
+ROUND_SECONDS = 45.0
+"""Guess of what a round takes besides training, until one has been timed."""
 
 
 @dataclass(frozen=True)
@@ -57,116 +58,89 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Play the demo; whatever happens, all that it started is stopped.
+    """Play the demo, then stay up until a signal; whatever happens, all that it started is stopped.
+
+    A signal while it stays up is its ordinary end, and returns.
 
     Raises:
-        DemoError: another demo uses the folder, or the loop came to a stop.
+        Interrupted: a signal came before all rounds were played.
+        DemoError, ReportError, WorkplaceError: something is in the way that one sentence names.
         DatasetError, ProcessError, LabelStudioServerError, LabelStudioError: something could not be had.
     """
-    console = Console(highlight=False)
-    with ExitStack() as stack, console.status("") as status:
-        stack.callback(_end_on_terminate())
-        tell = _teller(console, status.update)
-        folder = stack.enter_context(_own(options.folder))
-        collection, server = _prepare(options, folder, tell, stack)
-        loop, connection = _bring_up(options, folder, collection, server, tell, stack)
-        rounds = _play(options, loop, console)
-        status.stop()
-        _say_goodbye(console, server, connection, rounds)
-        if not options.leave:
-            _wait_for_interrupt(loop.processes)
+    display = Display(Console(highlight=False))
+    if not options.label_studio.exists():
+        raise DemoError(
+            f"There is no Label Studio at {options.label_studio}: `make demo` installs it; "
+            "--label-studio names another."
+        )
+    if options.report is not None:
+        check_report(options.report)
+    adopt_orphans()
+    with Signals() as signals, ExitStack() as stack:
+        try:
+            _demonstrate(options, display, stack)
+        finally:
+            signals.ignore()
+            display.stage("stopping everything")
+            stack.callback(display.rest)
+            stack.callback(end_descendants, STOP_SECONDS)
 
 
-def _teller(console: Console, update: Callable[[str], None]) -> Callable[[str], None]:
-    """Progress as a moving line on a terminal, and as a line for each new stage elsewhere."""
-    began = time.monotonic()
-    last = ""
-
-    def tell(text: str) -> None:
-        nonlocal last
-        stage = text.partition(",")[0]
-        if console.is_terminal:
-            update(text)
-        elif stage != last:
-            last = stage
-            console.print(f"[{time.monotonic() - began:5.0f} s] {text}", markup=False)
-
-    return tell
-
-
-def _end_on_terminate() -> Callable[[], None]:
-    """Make SIGTERM end the demo as Ctrl-C does; returns what undoes it."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-
-    def undo() -> None:
-        signal.signal(signal.SIGTERM, former)
-
-    return undo
+def _demonstrate(options: DemoOptions, display: Display, stack: ExitStack) -> None:
+    folder = stack.enter_context(own(options.folder))
+    display.say(
+        f"{options.rounds} rounds of {options.per_round} annotations; data and logs are in {folder}.",
+        wrap=False,
+    )
+    server = _server(options, folder)
+    _say_ports(display, server)
+    collection = _prepare(options, folder, server, display, stack)
+    loop, connection = _bring_up(options, folder, collection, server, display, stack)
+    rounds = _play(options, loop)
+    display.rest()
+    _say_goodbye(display, server, connection, rounds)
+    if not options.leave:
+        _wait_for_interrupt(loop.processes, display)
 
 
-@contextmanager
-def _own(folder: Path) -> Iterator[Path]:
-    """An empty folder of our own; the data of the demo before it goes."""
-    folder = folder.expanduser().resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise DemoError(f"Another demo uses {folder}; end it, or give another --folder.") from error
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        yield folder
-    finally:
-        lock.release()
-
-
-def _prepare(
-    options: DemoOptions, folder: Path, tell: Callable[[str], None], stack: ExitStack
-) -> tuple[Collection, LabelStudioServer]:
-    """Draw or read the images while Label Studio starts."""
-    server = LabelStudioServer(
+def _server(options: DemoOptions, folder: Path) -> LabelStudioServer:
+    # Reading the settings now tells of a wrong one in the environment before anything is started.
+    templates = Settings().model_dir / "label-studio-templates"
+    return LabelStudioServer(
         options.label_studio.absolute(),
         folder / "label-studio",
         free_port(LABEL_STUDIO_PORT),
-        templates=options.folder.parent / "templates",
+        templates=templates,
     )
-    failures: list[BaseException] = []
 
-    def start() -> None:
-        try:
-            server.start()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            failures.append(error)
 
+def _say_ports(display: Display, server: LabelStudioServer) -> None:
+    if server.port != LABEL_STUDIO_PORT:
+        display.say(f"Port {LABEL_STUDIO_PORT} is taken, so Label Studio will listen on {server.port}.")
+
+
+def _prepare(
+    options: DemoOptions, folder: Path, server: LabelStudioServer, display: Display, stack: ExitStack
+) -> Collection:
+    """Read the user's images, or draw phantoms while Label Studio starts."""
     stack.callback(server.stop)
-    starting = threading.Thread(target=start)
-    starting.start()
-    try:
-        collection = _collect(options, folder, tell)
-    finally:
-        tell("starting Label Studio")
-        starting.join()
-    if failures:
-        raise failures[0]
-    return collection, server
-
-
-def _collect(options: DemoOptions, folder: Path, tell: Callable[[str], None]) -> Collection:
     if options.images is not None and options.masks is not None:
-        return own_images(options.images, options.masks, options.tasks, options.test, options.seed)
-    return draw_phantoms(
-        folder / "phantoms",
-        options.tasks,
-        options.test,
-        options.seed,
-        lambda done, total: tell(f"drawing phantoms, {done} of {total}"),
-    )
+        collection = own_images(
+            options.images,
+            options.masks,
+            options.tasks,
+            options.test,
+            options.seed,
+            lambda done, total: display.stage("reading images and masks", f"{done} of {total}"),
+        )
+        if collection.left_out:
+            named = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
+            display.say(f"Left out, because their masks mark nothing ({len(collection.left_out)}): {named}")
+        server.start(lambda step: display.stage("starting Label Studio", step))
+        return collection
+    with Drawing(folder / "phantoms", options.tasks, options.test, options.seed) as drawing:
+        server.start(lambda _: display.stage("starting Label Studio", "while phantoms are drawn"))
+        return drawing.wait(lambda done, total: display.stage("drawing phantoms", f"{done} of {total}"))
 
 
 def _bring_up(
@@ -174,24 +148,24 @@ def _bring_up(
     folder: Path,
     collection: Collection,
     server: LabelStudioServer,
-    tell: Callable[[str], None],
+    display: Display,
     stack: ExitStack,
 ) -> tuple[Loop, Connection]:
     environment = _environment(options, folder, server)
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items() if value})
     processes = Processes(folder / "logs", environment)
     stack.callback(processes.stop)
-    tell("starting the service and a worker")
-    processes.start("serve", ["serve"])
+    display.stage("starting the service and a worker")
+    processes.start("service", ["serve"])
     processes.start("worker", ["worker"])
     address = f"http://127.0.0.1:{settings.port}"
     processes.wait_until_healthy(f"{address}/health")
     client = LabelStudio(server.url, server.token)
-    tell(f"uploading {len(collection.tasks)} images")
+    display.stage("uploading images", f"{len(collection.tasks)} of them")
     project = int(client.create_project(PROJECT)["id"])
     files = {sample.image_path.name: sample.image_path.read_bytes() for sample in collection.tasks}
     uploaded = client.upload(project, files)
-    tell("connecting the project")
+    display.stage("connecting the project")
     labels = [label.capitalize() for label in collection.labels]
     connection = connect(
         client, backend_url=address, project=project, labels=labels, basic_auth=settings.basic_auth
@@ -203,7 +177,7 @@ def _bring_up(
     stack.callback(database.close)
     weights = WeightStore(settings.effective_store_url, settings.weights_cache_dir)
     patience = 900 + 10 * options.seconds
-    return Loop(settings, database, weights, annotator, collection, processes, tell, patience), connection
+    return Loop(settings, database, weights, annotator, collection, processes, display, patience), connection
 
 
 def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) -> dict[str, str]:
@@ -228,39 +202,53 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
     }
 
 
-def _play(options: DemoOptions, loop: Loop, console: Console) -> list[Round]:
+def _play(options: DemoOptions, loop: Loop) -> list[Round]:
+    display = loop.display
+    display.expect(options.rounds * (options.seconds + ROUND_SECONDS))
     rounds = [loop.first_order()]
-    about = {name: str(value) for name, value in asdict(options).items() if value is not None}
-    print_round(console, rounds[0])
-    for number in range(1, options.rounds + 1):
-        result = loop.run(number, rounds[-1].labels, options.per_round)
+    _show(options, display, rounds)
+    while rounds[-1].round < options.rounds:
+        began = time.monotonic()
+        result = loop.run(rounds[-1], options.per_round, options.rounds)
         if result is None:
-            console.print("Every task is labelled.")
+            display.say("Every task is labelled.")
             break
         rounds.append(result)
-        print_round(console, result)
-        if options.report is not None:
-            write_report(options.report, about, rounds)
+        display.expect((options.rounds - result.round) * (time.monotonic() - began))
+        _show(options, display, rounds)
     return rounds
 
 
+def _show(options: DemoOptions, display: Display, rounds: list[Round]) -> None:
+    display.say(round_table(rounds[-1], options.rounds))
+    if options.report is not None:
+        write_report(options.report, _settings_told(options), rounds)
+
+
+def _settings_told(options: DemoOptions) -> dict[str, Any]:
+    """The options as the report holds them."""
+    told = {name: value for name, value in asdict(options).items() if value is not None}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+
+
 def _say_goodbye(
-    console: Console, server: LabelStudioServer, connection: Connection, rounds: list[Round]
+    display: Display, server: LabelStudioServer, connection: Connection, rounds: list[Round]
 ) -> None:
-    for result in rounds[1:]:
-        dsc = "–" if result.test_dsc is None else f"{result.test_dsc:.3f}"
-        console.print(f"{result.labels} labels: test DSC {dsc}, version {result.version}")
-    console.print(
-        f"\nLabel Studio: {server.url}/projects/{connection.project}/data?tab={connection.view}\n"
-        f"Log in as {server.email} with password {server.password}\n"
+    display.say(summary_table(rounds))
+    display.say(
+        "",
+        f"Label Studio: {server.url}/projects/{connection.project}/data?tab={connection.view}",
+        f"Log in as {server.email} with password {server.password}",
         'Press "Label Tasks As Displayed" to get the most informative image first.',
-        soft_wrap=True,
+        wrap=False,
     )
 
 
-def _wait_for_interrupt(processes: Processes) -> None:
-    sys.stdout.write("Ctrl-C stops everything.\n")
-    sys.stdout.flush()
-    while True:
-        processes.check()
-        time.sleep(1)
+def _wait_for_interrupt(processes: Processes, display: Display) -> None:
+    display.say("Ctrl-C stops everything.")
+    try:
+        while True:
+            processes.check()
+            time.sleep(1)
+    except Interrupted:
+        return

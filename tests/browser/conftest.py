@@ -1,0 +1,104 @@
+"""A played demo and a Chromium that is logged in to its Label Studio."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.demo import Demo, kill_everything, play, stop
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WINDOW = {"width": 1440, "height": 900}
+
+QUICK = "--rounds 1 --per-round 4 --tasks 12 --test 3 --width 8 --size 160 --steps 150 --seconds 60"
+FINE = "--rounds 3 --per-round 10 --tasks 60 --test 10 --width 16 --size 384 --seconds 120"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots", type=Path, help="folder for pictures; the demo then trains for some minutes longer"
+    )
+
+
+@pytest.fixture(scope="session")
+def pictures(request: pytest.FixtureRequest) -> Path | None:
+    """Where pictures are wanted, if they are."""
+    folder: Path | None = request.config.getoption("--screenshots", default=None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(
+    label_studio: Path, pictures: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Demo]:
+    """A demo that stays up; at the end Ctrl-C must stop every process it started, and it must exit with 0."""
+    options = FINE if pictures else QUICK
+    played = play(tmp_path_factory.mktemp("demo"), label_studio, options.split())
+    try:
+        yield played
+        status, left = stop(played.process)
+        assert not left
+        assert status == 0
+    finally:
+        if played.process.poll() is None:
+            kill_everything(played.process)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.fail("There is no Chromium: `make test` installs it, or install the package chromium.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def visitor(browser: Browser, demo: Demo) -> Iterator[BrowserContext]:
+    """A browser logged in as the demo says."""
+    context = browser.new_context(viewport=WINDOW)
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(demo.url)
+    page.fill("input[name=email]", demo.email)
+    page.fill("input[name=password]", demo.password)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor: BrowserContext) -> Iterator[Page]:
+    page = visitor.new_page()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def shoot(page: Page, pictures: Path | None) -> Callable[[str], None]:
+    """A function that keeps what the page shows under a name, if pictures are wanted."""
+
+    def save(name: str) -> None:
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=pictures / f"{name}.png")
+
+    return save

@@ -1,0 +1,99 @@
+"""The loop as a person sees it in Label Studio's own pages, after a demo has played."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import parse
+from ml_backend.label_studio.masks import label_map
+from model.consistency import dice
+from tests.browser.demo import Demo
+
+GREY = 12
+"""How far the three channels of a grey pixel may lie apart on the screen."""
+
+
+def open_view(page: Page, demo: Demo) -> None:
+    page.goto(demo.url)
+    expect(page.get_by_test_id("table-row").first).to_be_visible()
+
+
+def label_as_displayed(page: Page) -> None:
+    page.get_by_role("button", name="Label All Tasks").locator("xpath=following-sibling::button").click()
+    page.get_by_text("Label Tasks As Displayed").click()
+
+
+def opened_task(page: Page) -> Locator:
+    return page.locator(".lsf-current-task__task-id")
+
+
+def rows(page: Page) -> list[list[str]]:
+    """Cells of the Data Manager's rows, by the titles of the columns."""
+    return [
+        row.locator(".lsf-table__cell").all_inner_texts() for row in page.get_by_test_id("table-row").all()
+    ]
+
+
+def painted(page: Page) -> NDArray[np.bool_]:
+    """Where the image on the canvas is not grey, as (H, W) of the screen."""
+    box = page.locator('img[alt="image"]').bounding_box()
+    assert box is not None
+    picture = page.screenshot(clip={side: round(length) for side, length in box.items()})  # type: ignore[arg-type]
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    return pixels.max(axis=2) - pixels.min(axis=2) > GREY
+
+
+def predicted(demo: Demo, task: int) -> NDArray[np.bool_]:
+    """The mask that Label Studio holds for the task, (H, W) of the image."""
+    login = json.loads((demo.folder / "demo" / "label-studio" / "login.json").read_text())
+    client = LabelStudio(demo.url.split("/projects")[0], login["token"])
+    config = parse(client.project(1)["label_config"])
+    (regions,) = (
+        each["result"] for each in client.predictions(task) if each["model_version"] == demo.last["version"]
+    )
+    size = (regions[0]["original_height"], regions[0]["original_width"])
+    shown = label_map(regions, config, size).label_map
+    assert shown is not None
+    return shown > 0
+
+
+def test_view_shows_the_order_and_the_scores(demo: Demo, page: Page, shoot: Callable[[str], None]) -> None:
+    open_view(page, demo)
+    expect(page.get_by_text("Most informativ")).to_be_visible()
+    expect(page.get_by_text("Prediction score").last).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    shown = rows(page)
+    order = [str(task) for task in demo.last["order"]]
+    assert [row[1] for row in shown] == order[: len(shown)]
+    scores = [demo.last["scores"][task] for task in order[: len(shown)]]
+    assert [row[3] for row in shown] == [f"{score:.3f}".rstrip("0") for score in scores]
+    assert {row[4] for row in shown} == {demo.last["version"]}
+    shoot("most-informative-first")
+
+
+def test_the_top_task_opens_with_its_mask_drawn_and_then_the_second(
+    demo: Demo, page: Page, shoot: Callable[[str], None]
+) -> None:
+    first, second = demo.last["order"][:2]
+    open_view(page, demo)
+    label_as_displayed(page)
+    expect(opened_task(page)).to_contain_text(f"{first}")
+    expect(page.locator(".lsf-outliner-item")).to_have_count(1)
+    expect(page.locator(".lsf-outliner-item__title")).to_have_text("Bone")
+    page.wait_for_timeout(1000)
+    drawn, mask = painted(page), predicted(demo, first)
+    height, width = drawn.shape
+    shrunk = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    assert dice(drawn, shrunk) > 0.9
+    shoot("pre-annotation")
+    page.get_by_role("button", name="Submit current annotation").click()
+    expect(opened_task(page)).to_contain_text(f"{second}")
