@@ -20,11 +20,15 @@ say() {
   printf 'setup: %s\n' "$1"
 }
 
+new_enough() {
+  "$1" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" 2>/dev/null
+}
+
 # The interpreter to build with: PYTHON when given, else python3.11, else any python3 that is new enough.
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3.11 python3}; do
-    if "$candidate" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" 2>/dev/null; then
+    if new_enough "$candidate"; then
       printf '%s' "$candidate"
       return
     fi
@@ -35,6 +39,15 @@ find_python() {
   fail "Python 3.11 is missing: install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) and run make again."
 }
 
+# The interpreter that an environment has, unless another is asked for: what it was made with stays good.
+python_for() {
+  if [ -z "${PYTHON:-}" ] && new_enough "$1/bin/python"; then
+    printf '%s' "$1/bin/python"
+  else
+    find_python
+  fi
+}
+
 require_venv_module() {
   local version
   version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -42,10 +55,11 @@ require_venv_module() {
     fail "Python $version cannot make environments: install its venv module (Debian, Ubuntu: apt-get install python$version-venv) and run make again."
 }
 
-# What the environment depends on; any difference makes it stale. Arguments: python, directory, files...
+# What the environment depends on; any difference makes it stale. Arguments: directory, files...
 fingerprint() {
-  local python=$1 directory=$2
-  shift 2
+  local directory=$1 python
+  python=$(python_for "$directory")
+  shift
   "$python" - "$PWD/$directory" "${TORCH_INDEX_URL:-}" "$@" <<'PYTHON'
 import hashlib, pathlib, sys
 place, index, *files = sys.argv[1:]
@@ -69,38 +83,45 @@ step() {
   say "$sentence: done in $((SECONDS - started)) s"
 }
 
+# Is the stamp of this name up to date? Arguments: directory, stamp name, requirement files...
+fresh() {
+  local directory=$1 stamp=$1/.setup/$2
+  shift 2
+  [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$directory" "$@")" ]
+}
+
 # Build or complete one environment. Arguments: directory, stamp name, how long it takes, requirement files...
 environment() {
-  local directory=$1 stamp=$1/.setup/$2 duration=$3 python wanted
+  local directory=$1 name=$2 duration=$3
   shift 3
-  # Set by name and not by $(…) in an argument, so that a failure ends the script.
-  python=$(find_python)
-  wanted=$(fingerprint "$python" "$directory" "$@")
-  [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && return
-  require_venv_module "$python"
+  if fresh "$directory" "$name" "$@"; then return; fi
 
   mkdir -p "$directory"
   if command -v flock >/dev/null; then
     exec 9>"$directory/.lock"
     flock 9
-    [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && return
+    if fresh "$directory" "$name" "$@"; then return; fi
   fi
-  clear_unless_usable "$directory" "$python"
+  clear_unless_usable "$directory"
   mkdir -p "$directory/.setup"
   touch "$directory/.setup/unfinished"
-  rm -f "$stamp"
-  install_into "$directory" "$python" "$duration" "$@"
-  printf '%s\n' "$wanted" >"$stamp"
+  rm -f "$directory/.setup/$name"
+  install_into "$directory" "$duration" "$@"
+  fingerprint "$directory" "$@" >"$directory/.setup/$name"
   rm -f "$directory/.setup/unfinished"
 }
 
 # Keep an environment only if its last set-up ended, in this very place and with this very Python.
 clear_unless_usable() {
-  local directory=$1 python=$2
+  local directory=$1 python
   if [ -e "$directory/.setup/unfinished" ]; then
     say "$directory was left half made: starting it afresh"
-  elif [ "$(cat "$directory/.setup/made-by" 2>/dev/null || true)" = "$(made_by "$directory" "$python")" ]; then
-    return
+  else
+    python=$(python_for "$directory")
+    [ "$(cat "$directory/.setup/made-by" 2>/dev/null || true)" = "$(made_by "$directory" "$python")" ] && return
+    if [ -e "$directory/bin" ]; then
+      say "$directory was made elsewhere or with another Python: starting it afresh"
+    fi
   fi
   find "$directory" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
 }
@@ -110,21 +131,28 @@ made_by() {
 }
 
 install_into() {
-  local directory=$1 python=$2 duration=$3 log=$1/.setup/log files=() file
-  shift 3
+  local directory=$1 duration=$2 log=$1/.setup/log files=() names="" file python
+  shift 2
   for file in "$@"; do
-    case $file in requirements*.txt) files+=(-r "$file") ;; esac
+    case $file in
+      requirements*.txt)
+        files+=(-r "$file")
+        names+=" $file"
+        ;;
+    esac
   done
   local pip=("$directory/bin/python" -m pip --disable-pip-version-check --no-input)
   if [ ! -e "$directory/.setup/made-by" ]; then
+    python=$(find_python)
+    require_venv_module "$python"
     step "$log" "$directory: making an environment with $python" "$python" -m venv "$directory"
     made_by "$directory" "$python" >"$directory/.setup/made-by"
   fi
-  if [ -n "${TORCH_INDEX_URL:-}" ] && grep -q '^torch==' requirements.txt && [ "$directory" = .venv ]; then
+  if [ -n "${TORCH_INDEX_URL:-}" ] && [ "$directory" = .venv ]; then
     step "$log" "$directory: installing PyTorch from TORCH_INDEX_URL" \
       "${pip[@]}" install --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' requirements.txt)"
   fi
-  step "$log" "$directory: installing ${*} ($duration)" "${pip[@]}" install "${files[@]}"
+  step "$log" "$directory: installing$names ($duration)" "${pip[@]}" install "${files[@]}"
   if [ "$directory" = .venv ]; then
     step "$log" "$directory: linking dsal" "${pip[@]}" install --no-deps --no-build-isolation --editable .
   fi
@@ -148,26 +176,18 @@ install_chromium() {
 }
 
 part() {
+  local running=(requirements.txt pyproject.toml)
+  local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt)
   case $1 in
     run)
       # An environment made for the tests holds all that running needs.
-      if ! fresh .venv test requirements.txt pyproject.toml requirements-dev.txt requirements-openvino.txt; then
-        environment .venv run "1–5 minutes" requirements.txt pyproject.toml
-      fi
+      if ! fresh .venv test "${testing[@]}"; then environment .venv run "1–5 minutes" "${running[@]}"; fi
       ;;
-    test) environment .venv test "1–5 minutes" requirements.txt pyproject.toml requirements-dev.txt requirements-openvino.txt ;;
+    test) environment .venv test "1–5 minutes" "${testing[@]}" ;;
     label-studio) environment .venv-label-studio run "1–3 minutes" requirements-label-studio.txt ;;
     chromium) install_chromium ;;
     *) fail "there is no part called $1; the parts are run, test, label-studio and chromium." ;;
   esac
-}
-
-# Is the stamp of this name up to date? Arguments: directory, stamp name, requirement files...
-fresh() {
-  local directory=$1 stamp=$1/.setup/$2 python
-  shift 2
-  python=$(find_python)
-  [ "$(cat "$stamp" 2>/dev/null || true)" = "$(fingerprint "$python" "$directory" "$@")" ]
 }
 
 main() {

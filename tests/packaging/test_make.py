@@ -129,6 +129,20 @@ def test_a_second_run_does_nothing_in_no_time(checkout: Path) -> None:
     assert "making an environment" not in third.stdout
 
 
+def test_a_moved_checkout_is_set_up_afresh(checkout: Path) -> None:
+    """Programs of an environment name its place; a copied one would run the old place's Python."""
+    folder = checkout / ".venv-label-studio"
+    (folder / "bin").mkdir(parents=True)
+    (folder / ".setup").mkdir()
+    (folder / ".setup" / "made-by").write_text("/elsewhere/.venv-label-studio 3.11")
+    (folder / ".setup" / "run").write_text("the stamp of another place")
+    (folder / "bin" / "old").touch()
+    done = set_up(checkout, "label-studio", environment())
+    assert done.returncode == 0, done.stderr
+    assert "made elsewhere" in done.stdout
+    assert not (folder / "bin" / "old").exists()
+
+
 def test_a_broken_off_set_up_is_made_whole(checkout: Path) -> None:
     folder = checkout / ".venv-label-studio"
     broken = subprocess.Popen(
