@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,8 @@ from model.consistency import Consistency, consistency
 from model.engines import EngineName, Precision, create_engine
 from model.preprocessing import Frame, preprocess, to_network
 from model.weights import Card, load_version
+
+CUDA_WORKERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,12 @@ class Segmentation:
 
 
 class Segmenter:
-    """A version ready to segment; threads may share it, forwards then follow one another.
+    """A version ready to segment; threads may share it.
+
+    The work is done by a thread of its own, whoever asks: images then follow one another, which costs no
+    time since a forward takes all cores, and memory does not grow with the number of threads that ask
+    (glibc keeps freed memory for each thread that works). With CUDA a few threads prepare and interpret
+    while the device computes. Do not fork a process that has used its segmenter: threads do not survive it.
 
     Args:
         directory: a version's folder (see `model.weights`).
@@ -67,6 +76,8 @@ class Segmenter:
         self.engine = create_engine(
             network, directory, engine=engine, device=device, precision=precision, threads=threads
         )
+        self._workers = 1 if self.engine.device == "cpu" else CUDA_WORKERS
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="segmenter")
 
     @property
     def card(self) -> Card:
@@ -82,11 +93,26 @@ class Segmenter:
         """Segment grey images (H, W), each of its own size; results in the same order."""
         return list(self.stream(images))
 
-    def stream(self, images: Sequence[NDArray[np.uint8 | np.uint16]]) -> Iterator[Segmentation]:
-        """The same one by one, so that hundreds of results need not fit into memory at once."""
-        for image in images:
-            canvas, frame = preprocess(image, self.card.preprocessing)
-            yield self.interpret(self.engine.probabilities(to_network(canvas)), frame)
+    def stream(self, images: Iterable[NDArray[np.uint8 | np.uint16]]) -> Iterator[Segmentation]:
+        """The same one by one, so that hundreds of results need not fit into memory at once.
+
+        The next image is already at work while the caller uses the last result.
+        """
+        ahead: deque[Future[Segmentation]] = deque()
+        try:
+            for image in images:
+                ahead.append(self._pool.submit(self._segment, image))
+                if len(ahead) > self._workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+    def _segment(self, image: NDArray[np.uint8 | np.uint16]) -> Segmentation:
+        canvas, frame = preprocess(image, self.card.preprocessing)
+        return self.interpret(self.engine.probabilities(to_network(canvas)), frame)
 
     def interpret(self, probabilities: NDArray[np.float32], frame: Frame) -> Segmentation:
         """What an engine's probabilities (3, C, h, w) on a canvas say about the image it was made of."""

@@ -20,10 +20,12 @@ class Engine(Protocol):
 
     Attributes:
         name: "torch" or "openvino".
+        device: the type of device it computes on: "cpu" or "cuda".
         precision: what it computes in: "fp32", "bf16" or "fp16".
     """
 
     name: str
+    device: str
     precision: str
 
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

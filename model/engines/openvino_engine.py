@@ -70,6 +70,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    device = "cpu"
 
     def __init__(
         self,

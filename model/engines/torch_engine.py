@@ -48,6 +48,7 @@ class TorchEngine:
         threads: int | None = None,
     ) -> None:
         self._device = _device(device)
+        self.device: str = self._device.type
         self.precision = _precision(self._device, precision)
         self._dtype = DTYPES[self.precision]
         rewritten = RewrittenUNet(network)

@@ -39,6 +39,7 @@ class PlainTorch:
     """The network as it was trained: what every engine is measured against."""
 
     name = "plain"
+    device = "cpu"
     precision = "fp32"
 
     def __init__(self, directory: Path) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.consistency import dice
-from model.preprocessing import Frame
+from model.preprocessing import Frame, PreprocessingError
 from model.segmenter import Segmentation, Segmenter, hard_mask
 from model.weights import WeightsError
 
@@ -90,6 +90,27 @@ def test_threads_may_share_a_segmenter(draw: Drawing, segmenter: Segmenter) -> N
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda image: segmenter.segment([image])[0], images))
     assert all(equal(first, second) for first, second in zip(alone, together, strict=True))
+
+
+def test_a_stream_may_be_left_early_and_never_runs_far_ahead(draw: Drawing, segmenter: Segmenter) -> None:
+    asked: list[int] = []
+
+    def images() -> Iterator[NDArray[np.uint8]]:
+        for seed in range(50):
+            asked.append(seed)
+            yield draw(seed)[0]
+
+    stream = segmenter.stream(images())
+    first = next(stream)
+    stream.close()
+    assert equal(first, segmenter.segment([draw(0)[0]])[0])
+    assert len(asked) <= 5
+
+
+def test_a_broken_image_fails_alone(draw: Drawing, segmenter: Segmenter) -> None:
+    with pytest.raises(PreprocessingError):
+        segmenter.segment([draw(0)[0], np.zeros((3, 4, 5), np.uint8)])
+    assert segmenter.segment([draw(0)[0]])[0].final.any()
 
 
 def test_sixteen_bits_are_as_good_as_eight(draw: Drawing, segmenter: Segmenter) -> None:
