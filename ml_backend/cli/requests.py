@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import typer
 
 from ml_backend.cli.console import answers, progress_bar
 from ml_backend.settings import Settings
 
+if TYPE_CHECKING:
+    from ml_backend.store.database import Database
+
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0
+
+
+class UnknownProjectError(ValueError):
+    """The service has never heard of a project; the sentence says how to make it known."""
 
 
 def follow_training(project_id: int) -> None:
     """Ask for a training of the project now, and show its progress until the run has ended."""
     from ml_backend.events import consider
     from ml_backend.queue import JobQueues, connect_redis
-    from ml_backend.store import events, projects, runs, versions
+    from ml_backend.store import events, runs, versions
     from ml_backend.store.database import Database
     from ml_backend.store.models import RunState
 
     settings = Settings()
     database = Database(settings.effective_database_url)
     queues = JobQueues(connect_redis(settings))
+    _check_known(database, project_id)
     with database.write() as session:
-        if projects.get(session, project_id) is None:
-            raise typer.BadParameter(f"Project {project_id} is unknown; connect it with dsal connect first.")
         former = runs.last(session, project_id)
         events.add(session, project_id, events.START_TRAINING)
     consider(database, queues, settings, project_id)
@@ -51,7 +58,20 @@ def follow_training(project_id: int) -> None:
 def request_scores(project_id: int) -> None:
     """Ask the published version to score the project's tasks that have no score."""
     from ml_backend.queue import JobQueues, connect_redis
+    from ml_backend.store.database import Database
 
-    queues = JobQueues(connect_redis(Settings()))
+    settings = Settings()
+    _check_known(Database(settings.effective_database_url), project_id)
+    queues = JobQueues(connect_redis(settings))
     asked = queues.request_score_new(project_id)
     answers().print("The workers will score what is new." if asked else "That is waiting to be done already.")
+
+
+def _check_known(database: Database, project_id: int) -> None:
+    from ml_backend.store import projects
+
+    with database.read() as session:
+        if projects.get(session, project_id) is None:
+            raise UnknownProjectError(
+                f"Project {project_id} is unknown here; connect it with dsal connect first."
+            )

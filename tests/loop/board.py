@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,11 @@ class Board:
         service.work()
         service.wait(board.published, "the first order")
         return board
+
+    @classmethod
+    def of(cls, service: Service, project: int) -> Board:
+        """A project that is not connected, or not usable; only what needs no labeling config works."""
+        return cls(service, project, 0, 0, LabelConfig("", "", "", ()))
 
     @staticmethod
     def read_config(service: Service, project: int) -> LabelConfig:
@@ -103,6 +108,13 @@ class Board:
         answer.raise_for_status()
         shown: list[dict[str, Any]] = answer.json()["predictions"]
         return shown
+
+    def predict(self, tasks: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+        """The answers of /predict."""
+        answer = self.service.call("POST", "/predict", json={"tasks": list(tasks), "project": f"{self.id}.1"})
+        answer.raise_for_status()
+        found: list[list[dict[str, Any]]] = answer.json()["results"]
+        return found
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """All predictions of a task."""

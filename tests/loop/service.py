@@ -99,6 +99,12 @@ class Service:
         self.rest()
         return children
 
+    def check(self) -> None:
+        """Fail at once if a process that should run has ended."""
+        for processes in (self._server, self._worker):
+            if processes is not None:
+                processes.check()
+
     def log(self, name: str) -> str:
         """What a process has written so far."""
         return (self.logs / f"{name}.log").read_text()
@@ -122,6 +128,7 @@ class Service:
         """Poll until `condition` gives something true, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
+            self.check()
             assert time.monotonic() < deadline, (
                 f"{what} did not happen within {seconds:.0f} s; {self._tails()}"
             )

@@ -1,0 +1,104 @@
+"""Images and annotations that cannot be read are reported, and hold nobody up."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+from ml_backend.label_studio.connection import BACKEND_TITLE
+from ml_backend.store import projects
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import AUTH, Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+CHOICES = """<View>
+  <Image name="image" value="$image"/>
+  <Choices name="kind" toName="image"><Choice value="Left"/><Choice value="Right"/></Choices>
+</View>"""
+
+
+def test_bad_images_and_masks_are_reported_and_the_others_go_on(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:6])
+    client = service.label_studio
+    fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
+    gone, empty = client.create_tasks(board.id, [{"image": "/data/upload/999999/gone.png"}, {"text": "none"}])
+    bad = {fake, gone, empty}
+    good = set(board.truth)
+
+    # One annotation with a region that cannot be read, one with nothing but such a region, two sound ones.
+    one, two, three, four = sorted(good)[:4]
+    broken = copy.deepcopy(board.regions(one))
+    broken[0]["value"]["rle"] = [0, 0, 0, 1, 2, 3]
+    client.submit_annotation(one, broken + board.regions(one))
+    client.submit_annotation(two, broken)
+    board.submit(three)
+    board.submit(four)
+    version = board.await_round(1)
+    run = board.runs()[0]
+    assert run.state == "finished"
+    assert version.labels_used == 3
+    assert f"Task {one} is learned without 1 of its regions" in run.message
+    assert f"No mask of task {two} can be read" in run.message
+
+    rows = board.scores(version)
+    assert {task for task, row in rows.items() if row.error} == bad
+    order = board.order()
+    assert {task for task, _ in order} == (good - {one, two, three, four}) | bad
+    assert all((score or 0) > 0 for task, score in order if task not in bad)
+    assert {task for task, _ in order[-3:]} == bad, "what cannot be read must not be handed out first"
+    assert all(one["result"] == [] for task in bad for one in board.predictions(task))
+
+    shown = " ".join(service.command("status").stdout.split())
+    for task in bad:
+        assert f"task {task} is not scored: " in shown
+    assert f"Task {one} is learned without 1 of its regions" in shown
+
+
+def test_a_project_without_brush_labels_is_told_what_it_lacks(service: Service) -> None:
+    client = service.label_studio
+    number = int(client.create_project("Choices", CHOICES)["id"])
+    client.create_tasks(number, [{"image": "http://localhost:1/x.png"}])
+    service.work()
+    user, password = AUTH
+    backend = client.create_ml_backend(
+        number,
+        service.url,
+        BACKEND_TITLE,
+        auth_method="BASIC_AUTH",
+        basic_auth_user=user,
+        basic_auth_pass=password,
+    )
+    sentence = "BrushLabels"
+
+    def told() -> bool:
+        return any(sentence in line and "ERROR" in line for line in service.log("worker").splitlines())
+
+    service.wait(told, "the sentence in the worker's log")
+    answer = service.call(
+        "POST", "/predict", json={"tasks": [{"id": 1, "data": {}}], "project": f"{number}.1"}
+    )
+    assert answer.json() == {"results": [[]]}
+
+    # Training is refused in a sentence as well, once.
+    event = {
+        "action": "START_TRAINING",
+        "project": {"id": number, "title": "Choices", "label_config": CHOICES},
+    }
+    assert service.call("POST", "/webhook", json=event).status_code == 200
+    board = Board.of(service, number)
+    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the end of the training")
+    assert sentence in board.runs()[0].message
+    assert board.versions() == []
+    shown = service.command("status").stdout
+    assert sentence in shown
+    with service.database.read() as session:
+        project = projects.get(session, number)
+    assert project is not None
+    assert project.published_version_id is None
+    assert "Traceback" not in service.log("worker").partition(sentence)[2]
+    client.delete_ml_backend(backend["id"])
+    client.delete_project(number)
+    assert len(board.runs()) == 1
