@@ -36,8 +36,21 @@ def rate_factor(spent: float) -> float:
 
 
 def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW; weights of convolutions decay, biases and batch norm do not."""
+    """AdamW; weights of convolutions decay, biases and batch norm do not.
+
+    Its moments and the gradients are allocated here. Left to the first step, they would settle between that
+    step's activations and cut up memory for all later ones (width 32, 608×608, batch 2: peak 2.1–2.4 GB
+    instead of 2.0).
+    """
     decayed = [p for p in network.parameters() if p.ndim > 1]
     free = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    result = torch.optim.AdamW(groups, lr=0.0)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    result.step()
+    for state in result.state.values():
+        state["step"].zero_()
+    for group in result.param_groups:
+        group["lr"] = learning_rate
+    return result

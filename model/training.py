@@ -185,7 +185,7 @@ class _Run:
             group["lr"] = rate
         statistics = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=False)
         with self.device.autocast():
             loss = self.criterion(
                 self.network(self.device.images(batch.images)), batch.targets.to(self.device.device)
