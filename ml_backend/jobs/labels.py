@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ml_backend.label_studio.client import LabelledTask as Exported
@@ -13,12 +14,14 @@ from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.label_studio.masks import Reading, label_map
 from ml_backend.store.labels import Fingerprint
 from ml_backend.store.models import Part
-from model.splitting import extend_split
+from model.splitting import extend_split, placement
 
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task with the annotation that counts: the one changed last, skips and empty shells left out.
+    """A task with the annotation that counts: the one changed last, skips left out.
+
+    An annotation without regions counts: its annotator saw nothing to draw.
 
     Attributes:
         task_id: Label Studio's id of the task.
@@ -53,7 +56,7 @@ def choose(tasks: Iterable[Exported]) -> list[LabelledTask]:
     chosen: list[LabelledTask] = []
     for task in tasks:
         if task.accepted:
-            latest = max(task.accepted, key=lambda one: (one.updated_at, one.id))
+            latest = max(task.accepted, key=lambda one: (datetime.fromisoformat(one.updated_at), one.id))
             chosen.append(LabelledTask(task.id, task.data, latest.id, latest.result))
     return sorted(chosen, key=lambda task: task.task_id)
 
@@ -67,5 +70,7 @@ def new_sides(
     _, validation = extend_split(
         fresh, fraction, seed, training=len(settled) - validating, validation=validating
     )
-    allowed = set(validation[: max(most - validating, 0)])
+    # By placement, not by age of the task: the images that came first are not a fair sample.
+    drawn = sorted(validation, key=lambda key: (placement(key, seed), key))
+    allowed = set(drawn[: max(most - validating, 0)])
     return {task_id: Part.VALIDATION if key in allowed else Part.TRAINING for key, task_id in fresh.items()}
