@@ -12,6 +12,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ml_backend.auth import require_basic_auth
+from ml_backend.inbox import Inbox
 from ml_backend.metrics import Metrics
 from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.routes import health, metrics, predict, setup, versions, webhook
@@ -44,12 +45,13 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app = Flask("dsal")
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     counters = Metrics(services.database, services.queues, shared_metrics)
+    inbox = Inbox(services.settings, services.database, services.queues)
     _keep_record(app, counters)
     require_basic_auth(app, services.settings.basic_auth)
     _answer_errors_as_json(app)
     app.register_blueprint(health.blueprint())
     app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues))
-    app.register_blueprint(webhook.blueprint(services.settings, services.database, services.queues, counters))
+    app.register_blueprint(webhook.blueprint(inbox, counters))
     app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, counters))
     app.register_blueprint(versions.blueprint(services.database))
     app.register_blueprint(metrics.blueprint(counters))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ml_backend.logs import configure_logs
 from ml_backend.settings import Settings
 
 ANSWER_SECONDS = 120
+SWITCH_SECONDS = 0.0005
 
 
 class Server(BaseApplication):
@@ -49,6 +51,9 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         """The application, made in each worker process."""
         from ml_backend.app import Services, create_app
+
+        # Short answers take turns with long ones: with the default of 5 ms they wait for many turns.
+        sys.setswitchinterval(SWITCH_SECONDS)
 
         return create_app(Services.open(self._settings), shared_metrics=self._shared_metrics)
 

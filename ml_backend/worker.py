@@ -9,7 +9,9 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -30,6 +32,7 @@ from ml_backend.store.database import Database
 logger = logging.getLogger(__name__)
 
 NICENESS = 10
+AUTOGROUP = Path("/proc/self/autogroup")
 WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
@@ -82,9 +85,20 @@ class JobWorker(Worker):
         recovery.resume_orderings(self._database, self._job_queues)
         recovery.resume_trainings(self._settings, self._database, self._job_queues)
 
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Fork the child that runs a job, in a session of its own."""
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            self.main_work_horse(job, queue)
+        self._horse_pid = child
+
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run a job in the forked child, nicer than the web service beside it."""
         os.nice(NICENESS)
+        # Linux may weigh sessions rather than processes against each other.
+        with suppress(OSError):
+            AUTOGROUP.write_text(str(NICENESS))
         self._database.after_fork()
         super().main_work_horse(job, queue)
 

@@ -18,7 +18,7 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-Id = Annotated[int, Field(ge=0, lt=2**63)]
+Id = Annotated[int, Field(ge=0, lt=2**31)]
 ProjectId = Annotated[Id, BeforeValidator(_project_id)]
 
 

@@ -24,46 +24,28 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     @routes.post("/setup")
     def setup() -> Response:
         call = read(SetupCall)
-        project = note_project(settings, database, queues, call.project, call.label_config)
-        if project.state is ProjectState.NEW:
-            ask_for_first_ordering(queues, project)
+        project = _note(settings, database, call)
+        # Asked for again while there is none, should the job that was to make it have failed.
+        if project.state is ProjectState.NEW and project.label_config:
+            _ask_for_first_ordering(queues, project)
         with database.read() as session:
             return jsonify(model_version=versions.current_name(session, project))
 
     return routes
 
 
-def note_project(
-    settings: Settings,
-    database: Database,
-    queues: JobQueues,
-    project_id: int,
-    label_config: str | None,
-    title: str | None = None,
-) -> Project:
-    """Keep what Label Studio says of a project; a new project or labeling config asks for a first ordering.
-
-    An empty labeling config or title says nothing and changes nothing.
-    """
+def _note(settings: Settings, database: Database, call: SetupCall) -> Project:
+    """The project as the call describes it; written only if it is new or has changed."""
     with database.read() as session:
-        project = projects.get(session, project_id)
-        if project is not None and projects.matches(project, label_config, title):
-            return project
+        project = projects.get(session, call.project)
+    if project is not None and projects.matches(project, call.label_config, None):
+        return project
     with database.write() as session:
-        project = projects.ensure(session, project_id, seed=settings.seed)
-        project.title = title or project.title
-        changed = bool(label_config and label_config.strip()) and projects.set_label_config(
-            session, project, label_config or ""
-        )
-    if changed:
-        ask_for_first_ordering(queues, project)
-    return project
+        projects.note(session, call.project, call.label_config, seed=settings.seed)
+        return projects.ensure(session, call.project, seed=settings.seed)
 
 
-def ask_for_first_ordering(queues: JobQueues, project: Project) -> None:
-    """Ask for it where there is a labeling config to draw with; while Redis is away, leave it to a worker."""
-    if not project.label_config:
-        return
+def _ask_for_first_ordering(queues: JobQueues, project: Project) -> None:
     try:
         queues.request_start(project.id)
     except RedisError:

@@ -1,24 +1,15 @@
-"""POST /webhook: writes one event and asks for the jobs it calls for; the labels are read again later."""
+"""POST /webhook: takes in one event; what it calls for is done by jobs, which read the labels again."""
 
 from __future__ import annotations
 
-import logging
-
 from flask import Blueprint, Response, jsonify, request
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest
 
-from ml_backend.events import consider
+from ml_backend.inbox import Arrival, Inbox, Job
 from ml_backend.metrics import Metrics
-from ml_backend.queue import JobQueues
 from ml_backend.routes.payloads import Envelope, Event, explain, read
-from ml_backend.routes.setup import note_project
-from ml_backend.settings import Settings
-from ml_backend.store import events, labels
-from ml_backend.store.database import Database
-
-logger = logging.getLogger(__name__)
+from ml_backend.store.events import START_TRAINING
 
 ANNOTATION_ACTIONS = {
     "ANNOTATION_CREATED",
@@ -26,12 +17,15 @@ ANNOTATION_ACTIONS = {
     "ANNOTATIONS_CREATED",
     "ANNOTATIONS_DELETED",
 }
-TRAINING_ACTIONS = {*ANNOTATION_ACTIONS, "TASKS_DELETED", events.START_TRAINING}
-KNOWN_ACTIONS = {*TRAINING_ACTIONS, "TASKS_CREATED", "PROJECT_UPDATED"}
+JOBS = {
+    **dict.fromkeys((*ANNOTATION_ACTIONS, "TASKS_DELETED", START_TRAINING), (Job.TRAINING,)),
+    "TASKS_CREATED": (Job.SCORE_NEW,),
+}
+KNOWN_ACTIONS = {*JOBS, "PROJECT_UPDATED"}
 OTHER = "other"
 
 
-def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics: Metrics) -> Blueprint:
+def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
     """The route."""
     routes = Blueprint("webhook", __name__)
 
@@ -41,10 +35,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
         metrics.events.labels(OTHER if event is None else event.action).inc()
         if event is None:
             return jsonify(status="ignored")
-        project = event.project
-        note_project(settings, database, queues, project.id, project.label_config, project.title)
-        _write(database, event)
-        _ask_for_jobs(settings, database, queues, event)
+        inbox.take(_arrival(event))
         return jsonify(status="accepted")
 
     return routes
@@ -61,31 +52,22 @@ def _read() -> Event | None:
     return event if event.action in KNOWN_ACTIONS else None
 
 
-def _write(database: Database, event: Event) -> None:
-    tasks = [task.id for task in (*event.task, *event.tasks)]
-    with database.write() as session:
-        if event.action == "TASKS_DELETED":
-            changes = [f"task:{task}" for task in labels.labelled_tasks(session, event.project.id, tasks)]
-        else:
-            changes = _changed_annotations(event)
-        events.add(session, event.project.id, event.action, task_ids=tasks, changes=changes)
+def _arrival(event: Event) -> Arrival:
+    return Arrival(
+        project_id=event.project.id,
+        action=event.action,
+        title=event.project.title,
+        label_config=event.project.label_config,
+        task_ids=tuple(task.id for task in (*event.task, *event.tasks)),
+        changes=_changed_annotations(event),
+        jobs=JOBS.get(event.action, ()),
+    )
 
 
-def _changed_annotations(event: Event) -> list[str]:
+def _changed_annotations(event: Event) -> tuple[str, ...]:
     """Names of the annotations that were made, changed or deleted; a new skip is no label."""
     if event.action not in ANNOTATION_ACTIONS:
-        return []
+        return ()
     made = event.action in {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"}
     both = (*event.annotation, *event.annotations)
-    return [f"annotation:{one.id}" for one in both if not (made and one.was_cancelled)]
-
-
-def _ask_for_jobs(settings: Settings, database: Database, queues: JobQueues, event: Event) -> None:
-    try:
-        if event.action == "TASKS_CREATED":
-            queues.request_score_new(event.project.id)
-        elif event.action in TRAINING_ACTIONS:
-            consider(database, queues, settings, event.project.id)
-    except RedisError:
-        # The event is kept: the next one, or a worker that starts, asks for what it calls for.
-        logger.warning("Redis does not answer; the jobs of project %d wait.", event.project.id)
+    return tuple(f"annotation:{one.id}" for one in both if not (made and one.was_cancelled))

@@ -34,6 +34,19 @@ def matches(project: Project, label_config: str | None, title: str | None) -> bo
     return (not config or config == project.label_config) and (not title or title == project.title)
 
 
+def note(
+    session: Session, project_id: int, label_config: str | None, title: str | None = None, *, seed: int
+) -> bool:
+    """Keep what Label Studio says of a project, made with `seed` if unknown; True if its config is new."""
+    project = ensure(session, project_id, seed=seed)
+    if matches(project, label_config, title):
+        return False
+    project.title = title or project.title
+    return bool(label_config and label_config.strip()) and set_label_config(
+        session, project, label_config or ""
+    )
+
+
 def set_label_config(session: Session, project: Project, label_config: str) -> bool:
     """Store a labeling config; True if it differs from the stored one by more than outer white space.
 
