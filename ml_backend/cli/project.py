@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from ml_backend.cli.console import answers
 from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ml_backend.store.models import Project, Version
 
 
 def connect(
@@ -69,9 +75,8 @@ def connect(
 def status() -> None:
     """Show projects, versions, running work and what could not be read."""
     from ml_backend.queue import JobQueues, connect_redis
-    from ml_backend.store import events, projects, runs, scores, versions
+    from ml_backend.store import events, projects, versions
     from ml_backend.store.database import Database
-    from ml_backend.store.models import RunState
 
     settings = Settings()
     database = Database(settings.effective_database_url)
@@ -95,16 +100,31 @@ def status() -> None:
                 )
             console.print(table)
             console.print(f"  changes since the last training: {events.pending(session, project.id).changes}")
-            run = runs.last(session, project.id)
-            if run is not None and (run.state is RunState.RUNNING or run.message):
-                console.print(f"  last training {run.state.value}: {run.message}")
-            for version in listed[:1]:
-                if version.message:
-                    console.print(f"  {version.name}: {version.message}")
-                for score in scores.of_version(session, version.id):
-                    if score.error:
-                        console.print(f"  task {score.task_id} is not scored: {score.error}")
+            for sentence in _remarks(session, project, listed):
+                console.print(f"  {sentence}", markup=False)
     queues = JobQueues(connect_redis(settings))
     waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
     failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
     console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+
+
+def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
+    """What a person should know of a project: what stops it, what its last training left out, and why."""
+    from ml_backend.label_studio.label_config import LabelConfigError, parse
+    from ml_backend.store import runs, scores
+    from ml_backend.store.models import RunState, VersionState
+
+    try:
+        parse(project.label_config)
+    except LabelConfigError as error:
+        yield str(error)
+    run = runs.last(session, project.id)
+    if run is not None and (run.state is RunState.RUNNING or run.message):
+        yield f"last training {run.state.value}: {run.message}"
+    if listed and listed[0].message:
+        yield f"{listed[0].name}: {listed[0].message}"
+    for version in listed:
+        if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
+            for score in scores.of_version(session, version.id):
+                if score.error:
+                    yield f"task {score.task_id} is not scored: {score.error}"
