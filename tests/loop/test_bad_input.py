@@ -24,8 +24,9 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     board = make_board(phantoms[:6])
     client = service.label_studio
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
-    gone, empty = client.create_tasks(board.id, [{"image": "/data/upload/999999/gone.png"}, {"text": "none"}])
-    bad = {fake, gone, empty}
+    addresses = ("/data/upload/999999/gone.png", "http://127.0.0.1:1/away.png", "s3://bucket/scan.png")
+    missing = client.create_tasks(board.id, [{"image": address} for address in addresses])
+    bad = {fake, *missing}
     good = set(board.truth)
 
     # One annotation with a region that cannot be read, one with nothing but such a region, two sound ones.
@@ -48,7 +49,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     order = board.order()
     assert {task for task, _ in order} == (good - {one, two, three, four}) | bad
     assert all((score or 0) > 0 for task, score in order if task not in bad)
-    assert {task for task, _ in order[-3:]} == bad, "what cannot be read must not be handed out first"
+    assert {task for task, _ in order[-4:]} == bad, "what cannot be read must not be handed out first"
     assert all(one["result"] == [] for task in bad for one in board.predictions(task))
 
     shown = " ".join(service.command("status").stdout.split())
