@@ -14,8 +14,9 @@ from ml_backend.store.models import Score, ScoreState, Version, VersionState, no
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY = 20
-"""Predictions in one bulk import; so many are computed again if a worker dies before they are sent."""
+MOST_CHUNKS = 64
+"""A chunk is one bulk import, and each import makes Label Studio recount all tasks of the project, about
+0.7 ms a task: large projects get larger chunks instead of more of them."""
 
 
 @job
@@ -55,8 +56,8 @@ def run_score_chunk(version_id: int, chunk: int) -> None:
                 if score.state is not ScoreState.WRITTEN
             ]
         waiting = _without_written(context, version, waiting)
-        for start in range(0, len(waiting), WRITE_EVERY):
-            _score(context, version, waiting[start : start + WRITE_EVERY])
+        if waiting:
+            _score(context, version, waiting)
         _finish(context, version)
 
 
@@ -74,7 +75,8 @@ def _request_chunks(context: Context, version: Version) -> None:
     context.read_config(version.project_id)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
-        scores.plan(session, version.id, unlabelled, chunk_size=context.settings.score_chunk)
+        size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
+        scores.plan(session, version.id, unlabelled, chunk_size=size)
         chunks = scores.unfinished_chunks(session, version.id)
     for chunk in chunks:
         context.queues.request_score_chunk(version.id, chunk)

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from model.engines.base import Engine, EngineError, EngineName, Precision
-from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed
+from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed, save_graph
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 
-__all__ = ["Engine", "EngineError", "EngineName", "Precision", "create_engine"]
+__all__ = ["Engine", "EngineError", "EngineName", "Precision", "create_engine", "prepare_version"]
 
 
 def create_engine(
@@ -55,3 +55,18 @@ def create_engine(
     if engine == "openvino":
         return OpenVinoEngine(network, directory, precision=precision, threads=threads)
     return TorchEngine(network, device=device, precision=precision, threads=threads)
+
+
+def prepare_version(
+    network: DeeplySupervisedUNet, directory: Path, *, engine: EngineName = "auto", device: str = "auto"
+) -> None:
+    """Put beside a version's weights what its engine will need, so that nobody waits for it later.
+
+    For OpenVINO on the processor that is its graph, which takes some seconds; for torch nothing.
+
+    Raises:
+        EngineError: if OpenVINO is asked for and not installed.
+    """
+    on_processor = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if engine == "openvino" or (engine == "auto" and on_processor and openvino_installed()):
+        save_graph(network, directory)
