@@ -45,6 +45,7 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     with torch.no_grad():
         for head in (network.lower, network.middle, network.final):
             head.weight.zero_()
+            assert head.bias is not None
             head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
     card = Card(
         name="always-one",

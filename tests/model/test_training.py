@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def _same(one: DeeplySupervisedUNet, other: DeeplySupervisedUNet) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -180,7 +181,7 @@ def test_one_bad_step_is_skipped() -> None:
 def test_many_bad_steps_in_a_row_end_the_run() -> None:
     start = DeeplySupervisedUNet(NETWORK)
     with torch.no_grad():
-        start.final.bias.fill_(math.nan)
+        start.final.weight.fill_(math.nan)
     with pytest.raises(TrainingError, match="not finite 5 times"):
         _train(start=start, validation=[])
 
@@ -189,7 +190,7 @@ class _CancelledError(Exception):
     pass
 
 
-def _cancel_at(step: int):
+def _cancel_at(step: int) -> Callable[[Progress], None]:
     def progress(entry: Progress) -> None:
         if entry.step == step:
             raise _CancelledError
