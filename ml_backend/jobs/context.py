@@ -43,11 +43,11 @@ def job(work: Callable[Arguments, None]) -> Callable[Arguments, None]:
         try:
             work(*args, **kwargs)
         except FINAL as error:
-            logger.error("%s", error)
+            logger.error("%s %s: %s", work.__name__, kwargs, error)
         except LabelStudioError as error:
             if error.status != GONE:
                 raise
-            logger.error("%s", error)
+            logger.error("%s %s: %s", work.__name__, kwargs, error)
 
     return run
 

@@ -51,7 +51,7 @@ class Service:
             "RETRAIN_EVERY": "3",
             "QUIET_SECONDS": "6",
             "SCORE_CHUNK": "4",
-            "PREDICT_SECONDS": "3",
+            "PREDICT_SECONDS": "0.5",
             "OMP_NUM_THREADS": "1",
         }
         names = {name.lower(): value for name, value in self.environment.items() if value}
