@@ -21,6 +21,9 @@ from ml_backend.store.database import Database
 
 logger = logging.getLogger(__name__)
 
+FREQUENT = {"/health", "/metrics", "/webhook"}
+"""Routes called all the time, whose successes are not worth a line in the log."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -45,7 +48,7 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app = Flask("dsal")
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     counters = Metrics(services.database, services.queues, shared_metrics)
-    inbox = Inbox(services.settings, services.database, services.queues)
+    inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)
     _keep_record(app, counters)
     require_basic_auth(app, services.settings.basic_auth)
     _answer_errors_as_json(app)
@@ -72,8 +75,7 @@ def _keep_record(app: Flask, counters: Metrics) -> None:
         route = request.url_rule.rule if request.url_rule is not None else "unknown"
         counters.latency.labels(route, str(response.status_code)).observe(seconds)
         response.headers["X-Request-ID"] = g.request_id
-        # Label Studio asks for these two all the time.
-        level = logging.DEBUG if route in {"/health", "/metrics"} else logging.INFO
+        level = logging.DEBUG if route in FREQUENT and response.status_code < 400 else logging.INFO
         logger.log(
             level,
             "%s %s %d in %.0f ms [%s]",

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeVar
@@ -59,16 +60,16 @@ class Arrival:
 class _Letter:
     arrival: Arrival
     done: bool = False
-    error: SQLAlchemyError | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
 class Inbox:
-    """Writes events and asks for their jobs, from any number of threads.
+    """Writes events and has their jobs asked for, from any number of threads.
 
     A thread puts its event down and waits for its turn; whose turn it is writes all that lie there, and the
-    others find theirs done. The jobs are asked for by one thread at a time, for all that were written since.
-    Under a burst this costs a fraction of a transaction and of a call to Redis an event.
+    others find theirs done: under a burst an event costs a fraction of a transaction. Jobs are asked for by a
+    thread of the inbox's own, so that no answer waits for Redis, which may be slow or away.
     """
 
     settings: Settings
@@ -77,12 +78,12 @@ class Inbox:
     _letters: deque[_Letter] = field(default_factory=deque, init=False)
     _writing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _wishes: deque[tuple[Job, int]] = field(default_factory=deque, init=False)
-    _asking: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _asker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
 
     def take(self, arrival: Arrival) -> None:
-        """Return once the event is committed, and its jobs are asked for or about to be by another thread.
+        """Return once the event is committed; its jobs are asked for at once, after that.
 
-        Raises `sqlalchemy.exc.SQLAlchemyError` if it cannot be written.
+        Raises the database's error, such as `sqlalchemy.exc.OperationalError`, if it cannot be written.
         """
         letter = _Letter(arrival)
         self._letters.append(letter)
@@ -91,26 +92,28 @@ class Inbox:
                 self._empty()
         if letter.error is not None:
             raise letter.error
-        # Looked at again after each round: a thread that finds another one asking relies on that.
-        while self._wishes and self._asking.acquire(blocking=False):
-            try:
-                self._ask_for_jobs()
-            finally:
-                self._asking.release()
+
+    def settle(self) -> None:
+        """Wait until the jobs of all events taken so far have been asked for."""
+        self._asker.submit(self._ask_for_jobs).result()
 
     def _empty(self) -> None:
         batch = _drain(self._letters)
         try:
             self._write(batch)
-        except SQLAlchemyError:
+        except Exception:  # noqa: BLE001
             # One event that cannot be written must not take the others with it.
             for letter in batch:
-                try:
-                    self._write([letter])
-                except SQLAlchemyError as error:
-                    letter.error = error
+                self._write_alone(letter)
         for letter in batch:
             letter.done = True
+
+    def _write_alone(self, letter: _Letter) -> None:
+        try:
+            self._write([letter])
+        except Exception as error:  # noqa: BLE001
+            # The thread whose event it is raises it.
+            letter.error = error
 
     def _write(self, batch: Sequence[_Letter]) -> None:
         wishes: list[tuple[Job, int]] = []
@@ -125,7 +128,9 @@ class Inbox:
                     wishes.append((Job.START, project_id))
                 events.add(session, project_id, arrival.action, task_ids=arrival.task_ids, changes=changes)
                 wishes.extend((job, project_id) for job in arrival.jobs)
-        self._wishes.extend(wishes)
+        if wishes:
+            self._wishes.extend(wishes)
+            self._asker.submit(self._ask_for_jobs)
 
     def _ask_for_jobs(self) -> None:
         try:
@@ -136,9 +141,9 @@ class Inbox:
                     self.queues.request_score_new(project_id)
                 else:
                     consider(self.database, self.queues, self.settings, project_id)
-        except RedisError:
+        except (RedisError, SQLAlchemyError):
             # The events are kept: the next one, or a worker, asks for what they call for.
-            logger.warning("Redis does not answer; the jobs that events call for wait.")
+            logger.warning("The jobs that events call for wait, as they cannot be asked for.", exc_info=True)
 
 
 def _drain(items: deque[Item]) -> list[Item]:

@@ -23,7 +23,9 @@ def setup(client: FlaskClient, **more: object) -> Any:
 
 
 def send(client: FlaskClient, action: str, **more: object) -> Any:
-    return client.post("/webhook", json={"action": action, "project": PROJECT, **more})
+    answer = client.post("/webhook", json={"action": action, "project": PROJECT, **more})
+    client.application.extensions["inbox"].settle()
+    return answer
 
 
 def stored_events(services: Services) -> list[tuple[str, list[int], list[str]]]:

@@ -138,6 +138,8 @@ def test_two_hundred_events_in_a_second_during_a_training(services: Services) ->
     bodies = [annotation(number) for number in range(200)]
     with serving(services.settings) as port:
         asyncio.run(timed(port, "POST", "/webhook", annotation(1000)))
+        while services.queues.depths()[TRAIN] == 0:
+            time.sleep(0.05)
         with services.database.write() as session:
             run = runs.begin(session, 3, Owner("elsewhere", "1", 1, 1))
             assert run is not None
