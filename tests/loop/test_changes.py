@@ -65,7 +65,6 @@ def test_a_version_that_is_clearly_worse_is_kept_and_reported(
     assert board.order() == before
     assert board.stored() == {champion.name: 6}
     assert challenger.message in service.command("status").stdout.replace("\n", "")
-    service.work()
 
 
 def test_labels_of_the_validation_images_never_train(

@@ -51,7 +51,6 @@ def test_a_training_outlives_its_worker(
     assert ended.labels == version.labels_used == len(labelled) == 3
     assert [one.round for one in board.versions()] == [1, 0]
     assert not checkpoint.exists()
-    service.work()
 
 
 def _step(checkpoint: Path) -> int:
