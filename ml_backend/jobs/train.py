@@ -64,6 +64,7 @@ def run_training(project_id: int) -> None:
             return
         except Exception as error:
             training.fail(error)
+            after_training(context.database, context.queues, context.settings, project_id)
             raise
         if version is not None and version.state is VersionState.SCORING:
             context.queues.request_score_version(version.id)
