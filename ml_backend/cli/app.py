@@ -17,13 +17,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help=(
         "**Deeply supervised active learning for Label Studio.**\n\n"
-        "An ML backend that pre-annotates images, retrains when masks arrive, and writes the agreement "
-        "between the network's hidden and final layers as the score by which Label Studio hands out the "
-        "next image.\n\n"
-        "*Try it:* `dsal demo` plays the whole loop in a real Label Studio on this machine.\n\n"
-        "*Bring it up:* set `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, run `dsal serve` and "
-        "`dsal worker`, then `dsal connect --project ID`. Settings come from the environment; the README "
-        "lists them."
+        "An ML backend for segmentation. It draws masks before you do, retrains when yours arrive, and puts "
+        "the images from which it would learn most at the top of Label Studio's list.\n\n"
+        "**See it work:** `dsal demo` plays the whole loop in a real Label Studio on this machine.\n\n"
+        "**Use it:** set `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, keep `dsal serve` and `dsal worker` "
+        "running, and connect each project once with `dsal connect --project ID`.\n\n"
+        "**Without Label Studio:** `dsal train` and `dsal score` work on folders of images.\n\n"
+        "Settings come from the environment; the README lists them. The exit status is 0 when all went well, "
+        "1 when something failed, 2 for a wrong option or setting, and 128 + N after signal N (Ctrl-C: 130)."
     ),
 )
 app.command(rich_help_panel="The service")(service.serve)
@@ -37,14 +38,17 @@ app.command(rich_help_panel="Trying it out")(service.demo)
 
 
 def main() -> None:
-    """Run `dsal`. This project's own errors end in one sentence and status 1; anything else is a bug and
-    keeps its traceback."""
+    """Run `dsal`; what a user can mend ends in one sentence, and only a bug in a traceback."""
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if not type(error).__module__.startswith(("model.", "ml_backend.")):
+        status = app(standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        # Knows every kind of error there is, which takes longer to import than most commands take to run.
+        from ml_backend.cli.errors import explain
+
+        explained = explain(error)
+        if explained is None:
             raise
-        failure(str(error))
-        sys.exit(1)
+        sentence, status = explained
+        if sentence:
+            failure(sentence)
+    sys.exit(status if isinstance(status, int) else 0)

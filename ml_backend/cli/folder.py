@@ -10,47 +10,97 @@ import typer
 
 from ml_backend.cli.console import answers, progress_bar
 from ml_backend.cli.requests import follow_training, request_scores
+from ml_backend.cli.usage import WrongUseError
 
 if TYPE_CHECKING:
     from model.dataset import Example
     from model.preprocessing import PreprocessingSettings
     from model.training import TrainingResult
 
-Images = Annotated[Path | None, typer.Option("--images", help="Folder of images.", file_okay=False)]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder of images.", exists=True, file_okay=False, metavar="DIR"),
+]
 Masks = Annotated[
     Path | None,
-    typer.Option("--masks", help="Folder of masks with the images' stems: 0/255, or class indices."),
+    typer.Option(
+        "--masks",
+        help="Folder of their masks, of the same stems: 0/255, or class indices.",
+        exists=True,
+        file_okay=False,
+        metavar="DIR",
+    ),
 ]
-Project = Annotated[int | None, typer.Option("--project", help="Label Studio project to do it for.")]
+Project = Annotated[
+    int | None, typer.Option("--project", metavar="N", help="Number of a Label Studio project.")
+]
 
 
 def train(
     project: Project = None,
     images: Images = None,
     masks: Masks = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write the new version into.")] = None,
-    start: Annotated[
-        Path | None, typer.Option("--from", help="Version folder to fine-tune from; from scratch without.")
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the version to write.", metavar="DIR")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 400,
-    seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after so many seconds.")] = None,
-    width: Annotated[int, typer.Option("--width", min=1, help="Channels of the first level.")] = 32,
-    size: Annotated[int, typer.Option("--size", min=32, help="Longer side in pixels as trained.")] = 600,
-    validation: Annotated[float, typer.Option("--validation", help="Share kept for validation.")] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Folder of a version to fine-tune; without, from scratch.", metavar="DIR"
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Training steps.")] = 400,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="SECONDS", min=1, help="Stop after so many seconds.")
+    ] = None,
+    width: Annotated[
+        int,
+        typer.Option(
+            "--width", metavar="N", min=1, help="Channels of the network's first level; not with --from."
+        ),
+    ] = 32,
+    size: Annotated[
+        int,
+        typer.Option(
+            "--size",
+            metavar="N",
+            min=32,
+            help="Longer side, in pixels, that the network sees; not with --from.",
+        ),
+    ] = 600,
+    validation: Annotated[
+        float,
+        typer.Option(
+            "--validation", metavar="SHARE", min=0, max=0.9, help="Share of the images kept for validation."
+        ),
+    ] = 0.2,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="The same seed gives the same weights.")
+    ] = 0,
 ) -> None:
-    """Train a version: for a Label Studio project by its workers, or here from folders of images and masks.
+    """Train a version: of a Label Studio project by its workers, or here from folders of images and masks.
 
-    * `dsal train --project 3` asks the workers to retrain project 3 now, and shows the progress.
+    Trainings of a project start by themselves when enough masks have come in. With --project you start one
+    now, and see how it goes; the other options do not apply then. Without a project you train on this
+    machine, and get a folder with the weights and a card that describes them, for `dsal score` or --from.
 
-    * `dsal train --images DIR --masks DIR --out DIR` trains on this machine and writes a version folder.
+    Examples: `dsal train --project 3`, `dsal train --images DIR --masks DIR --out DIR`
     """
     if project is not None:
         follow_training(project)
         return
     if images is None or masks is None or out is None:
-        raise typer.BadParameter("Give --project ID, or all of --images, --masks and --out.")
+        raise WrongUseError("Give --project ID, or all of --images, --masks and --out.")
+    _check_out(out)
     _train_folder(images, masks, out, start, steps, seconds, width, size, validation, seed)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace a folder that is no version."""
+    from model.weights import CARD_FILE
+
+    if out.exists() and not (out / CARD_FILE).exists() and (out.is_file() or any(out.iterdir())):
+        raise WrongUseError(f"{out} exists and is no version; give --out a new folder.")
 
 
 def _train_folder(
@@ -117,51 +167,74 @@ def _train_folder(
         Card(out.name, labels, shape, preprocessing, metrics=result.metrics, parent=parent, training=about),
     )
     dsc = result.metrics.get("validation_dsc")
-    answers().print(f"{out}: {len(sides[0])} images, {result.steps} steps, validation DSC {dsc}")
+    judged = "" if dsc is None else f", validation DSC {dsc:.3f} on {len(sides[1])}"
+    answers().print(
+        f"{out}: trained on {len(sides[0])} images in {result.steps} steps{judged}", soft_wrap=True
+    )
 
 
 def _example(image: Path, mask: Path, preprocessing: PreprocessingSettings) -> Example:
-    from model.dataset import make_example, read_mask
-    from model.images import decode_image
+    from model.dataset import DatasetError, make_example, read_mask
+    from model.images import ImageError, decode_image
 
-    return make_example(image.stem, decode_image(image.read_bytes()), read_mask(mask), preprocessing)
+    try:
+        pixels = decode_image(image.read_bytes())
+    except ImageError as error:
+        raise DatasetError(f"{image.name}: {error}") from error
+    return make_example(image.stem, pixels, read_mask(mask), preprocessing)
 
 
 def score(
     project: Project = None,
-    version: Annotated[Path | None, typer.Option("--version", help="Version folder to score with.")] = None,
+    version: Annotated[
+        Path | None,
+        typer.Option(
+            "--version", help="Folder of the version to score with.", file_okay=False, metavar="DIR"
+        ),
+    ] = None,
     images: Images = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV file for the scores; masks go beside it into masks/.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="CSV file for the scores; masks go beside it, for s.csv into s-masks/.",
+            dir_okay=False,
+            metavar="FILE",
+        ),
     ] = None,
 ) -> None:
-    """Score images by consistency: a project's unscored tasks by its workers, or a folder of images here.
+    """Score images by how far the network agrees with itself: a project's tasks, or a folder of images here.
 
-    * `dsal score --project 3` has the published version score what has no score yet.
+    With --project its workers score the tasks that have no score of the published version yet; new tasks are
+    scored by themselves, so this is for when that went wrong. Without a project a version folder scores the
+    images on this machine: L-DSC, M-DSC and their mean, the score, in a CSV file, most informative first, and
+    the masks as PNG files, 0/255 for one label, class indices for several.
 
-    * `dsal score --version DIR --images DIR --out FILE.csv` writes L-DSC, M-DSC and their mean for
-      each image, most informative first, and the final masks.
+    Examples: `dsal score --project 3`, `dsal score --version DIR --images DIR --out scores.csv`
     """
     if project is not None:
         request_scores(project)
         return
     if version is None or images is None or out is None:
-        raise typer.BadParameter("Give --project ID, or all of --version, --images and --out.")
+        raise WrongUseError("Give --project ID, or all of --version, --images and --out.")
     _score_folder(version, images, out)
 
 
 def _score_folder(version: Path, images: Path, out: Path) -> None:
     import cv2
 
-    from model.dataset import IMAGE_SUFFIXES
+    from model.dataset import IMAGE_SUFFIXES, DatasetError
     from model.images import ImageError, decode_image
     from model.segmenter import Segmenter
 
     segmenter = Segmenter(version)
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise DatasetError(f"{images} holds no images; give a folder with files such as .png or .jpg.")
     rows: list[tuple[str, float, float, float]] = []
     unreadable: list[str] = []
-    masks = out.parent / "masks"
+    # A name of its own: beside the images there may be a folder of true masks.
+    masks = out.with_name(f"{out.stem}-masks")
     masks.mkdir(parents=True, exist_ok=True)
     factor = 255 if len(segmenter.labels) == 1 else 1
     with progress_bar() as bar:
@@ -180,25 +253,38 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
         writer.writerow(("image", "l_dsc", "m_dsc", "score"))
         writer.writerows((name, *(f"{value:.6f}" for value in values)) for name, *values in rows)
     console = answers()
-    console.print(f"{out}: {len(rows)} images scored by {segmenter.card.name}; masks in {masks}")
+    console.print(
+        f"{out}: {len(rows)} images scored by {segmenter.card.name}; masks in {masks}", soft_wrap=True
+    )
     for sentence in unreadable:
-        console.print(f"not scored: {sentence}")
+        console.print(f"not scored: {sentence}", markup=False, soft_wrap=True)
 
 
 def phantom(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder to write images/, masks/ and phantoms.csv into.")
+        Path,
+        typer.Option(
+            "--out", help="Folder for images/, masks/ and phantoms.csv.", file_okay=False, metavar="DIR"
+        ),
     ],
-    per_group: Annotated[int, typer.Option("--per-group", min=1, help="Images per year-of-age group.")] = 11,
-    groups: Annotated[int, typer.Option("--groups", min=1, max=19, help="Age groups, from year 0.")] = 19,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")] = 0,
+    per_group: Annotated[
+        int, typer.Option("--per-group", metavar="N", min=1, help="Images per year-of-age group.")
+    ] = 11,
+    groups: Annotated[
+        int,
+        typer.Option("--groups", metavar="N", min=1, max=19, help="Age groups, spread over 0 to 18 years."),
+    ] = 19,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other images.")] = 0,
     multilabel: Annotated[
         bool, typer.Option("--multilabel", help="Also write labels/ with the 19 bones numbered.")
     ] = False,
 ) -> None:
-    """Draw synthetic hand radiographs with exact masks of the finger bones and metacarpals.
+    """Draw synthetic hand radiographs with exact masks of the 19 bones of fingers and palm.
 
-    19 year-of-age groups of 11, the default, are the 209 images of the paper.
+    For trying things out where no real radiographs may be used. 19 year-of-age groups of 11, the default, are
+    as many images as the paper has: 209. The same options always draw the same pixels.
+
+    Example: `dsal phantom --out DIR --per-group 2 --groups 5`
     """
     from model.phantom import write_phantoms
 

@@ -19,25 +19,48 @@ if TYPE_CHECKING:
 
 def connect(
     url: Annotated[
-        str | None, typer.Option("--url", help="Address of Label Studio; LABEL_STUDIO_URL without.")
+        str | None,
+        typer.Option("--url", metavar="URL", help="Address of Label Studio, instead of LABEL_STUDIO_URL."),
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option("--token", help="Access token of a Label Studio user; LABEL_STUDIO_API_KEY without."),
+        typer.Option(
+            "--token", metavar="TOKEN", help="Access token of a user there, instead of LABEL_STUDIO_API_KEY."
+        ),
     ] = None,
-    project: Annotated[int | None, typer.Option("--project", help="Project to connect.")] = None,
-    create: Annotated[str | None, typer.Option("--create", help="Title of a project to create.")] = None,
+    project: Annotated[
+        int | None, typer.Option("--project", metavar="N", help="Number of the project to connect.")
+    ] = None,
+    create: Annotated[
+        str | None,
+        typer.Option(
+            "--create", metavar="TITLE", help="Title of a project to create, or to take if there is one."
+        ),
+    ] = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", help="This service's address as Label Studio reaches it.")
+        str | None,
+        typer.Option(
+            "--backend",
+            help="This service's address as Label Studio reaches it; http://localhost:PORT without.",
+        ),
     ] = None,
     labels: Annotated[
-        str, typer.Option("--labels", help="Labels, with commas, for a project without labeling config.")
+        str,
+        typer.Option(
+            "--labels",
+            metavar="NAMES",
+            help="Label names, with commas, for a project without labeling config.",
+        ),
     ] = "Bone",
 ) -> None:
-    """Connect a Label Studio project: make everything it needs there. Run again, it changes nothing.
+    """Connect a Label Studio project once: make everything there that it needs.
 
-    Makes the labeling config if there is none, the ML backend with its password, the webhook with its header,
-    sampling, pre-annotations for annotators, and the view "Most informative first".
+    That is the labeling config if there is none, the ML backend with its password, the webhook with its
+    header, the sampling, pre-annotations shown to annotators, and the view "Most informative first". Run
+    again, it repairs what is missing and changes nothing else. `dsal serve` must be running: Label Studio
+    calls it. Takes the password from BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does.
+
+    Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`
     """
     from ml_backend.label_studio.client import LabelStudio
     from ml_backend.label_studio.connection import connect as make_connection
@@ -73,7 +96,13 @@ def connect(
 
 
 def status() -> None:
-    """Show projects, versions, running work and what could not be read."""
+    """Show what is going on: projects with their versions, running and waiting work, and what went wrong.
+
+    The ten latest versions of each project with their state, labels, validation DSC and seconds; the changes
+    that the next training will take in; images that could not be read; waiting and failed jobs.
+
+    Example: `dsal status`
+    """
     from ml_backend.queue import JobQueues, connect_redis
     from ml_backend.store import events, projects, versions
     from ml_backend.store.database import Database

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ml_backend.cli.usage import WrongUseError
 from ml_backend.settings import Settings
 
 
 def serve() -> None:
-    """Serve Label Studio's calls: /health, /setup, /predict, /webhook, /versions, /metrics.
+    """Answer Label Studio's calls, and note what annotators submit.
 
-    Listens on HOST and PORT with WORKERS × THREADS. Needs at least one `dsal worker` beside it for training
-    and scoring. Without REDIS_URL a Redis is started in MODEL_DIR.
+    Keep it running, with at least one `dsal worker` beside it: that one trains and scores. It listens on HOST
+    and PORT (9090) with WORKERS × THREADS, and asks for BASIC_AUTH_USER and BASIC_AUTH_PASS where they are
+    set. Without REDIS_URL it starts a Redis of its own in MODEL_DIR. /metrics is for Prometheus.
+
+    Example: `LABEL_STUDIO_API_KEY=TOKEN dsal serve`
     """
     from ml_backend.gunicorn import serve as run_server
 
@@ -22,9 +26,13 @@ def serve() -> None:
 
 
 def worker() -> None:
-    """Work through the jobs: training, scoring, publishing. Run as many as there are machines to use.
+    """Train, score and publish: do the jobs that `dsal serve` takes in.
 
-    A worker that is killed loses nothing: the next one carries its jobs on.
+    Keep one running on each machine that shall compute; they share the work by REDIS_URL, DATABASE_URL and
+    STORE_URL, or by MODEL_DIR on a single machine. One that is killed loses nothing: the next one carries its
+    jobs on, a training from its last checkpoint.
+
+    Example: `LABEL_STUDIO_API_KEY=TOKEN DEVICE=cuda dsal worker`
     """
     from ml_backend.worker import run_worker
 
@@ -32,42 +40,73 @@ def worker() -> None:
 
 
 def demo(
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of annotate and retrain.")] = 2,
-    per_round: Annotated[int, typer.Option("--per-round", min=1, help="Annotations a round.")] = 10,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds of annotate and retrain.")
+    ] = 2,
+    per_round: Annotated[
+        int, typer.Option("--per-round", metavar="N", min=1, help="Annotations a round.")
+    ] = 10,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of your own images instead of phantoms.")
+        Path | None, typer.Option("--images", help="Your own images, instead of phantoms.", metavar="DIR")
     ] = None,
-    masks: Annotated[Path | None, typer.Option("--masks", help="Folder of their masks, same stems.")] = None,
-    tasks: Annotated[int, typer.Option("--tasks", min=2, help="Images put into Label Studio.")] = 60,
-    test: Annotated[int, typer.Option("--test", min=1, help="Images kept aside for the test DSC.")] = 15,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            "--masks", help="Their masks, of the same stems: 0/255, or class indices.", metavar="DIR"
+        ),
+    ] = None,
+    tasks: Annotated[
+        int, typer.Option("--tasks", metavar="N", min=2, help="Most images put into Label Studio.")
+    ] = 60,
+    test: Annotated[
+        int, typer.Option("--test", metavar="N", min=1, help="Images kept aside for the test DSC.")
+    ] = 15,
     report: Annotated[
-        Path | None, typer.Option("--report", help="File for all figures, as JSON.", dir_okay=False)
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write all figures there, as JSON.", dir_okay=False),
     ] = None,
     leave: Annotated[
         bool, typer.Option("--exit", help="End after the last round instead of staying up.")
     ] = False,
-    width: Annotated[int, typer.Option("--width", min=1, help="Channels of the network's first level.")] = 16,
-    size: Annotated[int, typer.Option("--size", min=64, help="Longer side in pixels.")] = 384,
-    seconds: Annotated[float, typer.Option("--seconds", help="Seconds of one training.")] = 120.0,
-    steps: Annotated[int | None, typer.Option("--steps", help="Most steps of one training.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of images, order and training.")] = 0,
+    width: Annotated[
+        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
+    ] = 16,
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", min=64, help="Longer side, in pixels, that the network sees."),
+    ] = 384,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="SECONDS", min=1, help="Most seconds of one training.")
+    ] = 120.0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="Most steps of one training.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of images, order and training.")] = 0,
     folder: Annotated[
-        Path, typer.Option("--folder", help="Where the demo keeps its data; emptied at the start.")
+        Path,
+        typer.Option(
+            "--folder", help="Its data and logs; a former demo there is deleted first.", metavar="DIR"
+        ),
     ] = Path(".dsal/demo"),
     label_studio: Annotated[
-        Path, typer.Option("--label-studio", help="The label-studio command to start.")
+        Path, typer.Option("--label-studio", help="The label-studio command to start.", metavar="FILE")
     ] = Path(".venv-label-studio/bin/label-studio"),
 ) -> None:
-    """Play the paper's loop in a real Label Studio on this machine, and show what happens each round.
+    """Play the whole loop in a real Label Studio on this machine: annotate, retrain, rescore, reorder.
 
-    Starts Label Studio, the service and a worker, and fills a project with synthetic hand radiographs. A
-    simulated annotator asks Label Studio for the next task, submits the true mask, and the webhook does the
-    rest. Then it says where to log in and stays up until Ctrl-C.
+    It starts Label Studio, the service and a worker, and fills a project with synthetic hand radiographs or
+    with your own images. A simulated annotator then asks Label Studio for the next task and submits the true
+    mask, as a person would; the webhook does the rest. After each round you see the new order. At the end it
+    says where to log in, and stays up until Ctrl-C, which stops all that it started.
+
+    `make demo` installs Label Studio first and then runs this; it takes options as `ARGS="…"`.
+
+    Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """
     from ml_backend.demo.run import DemoOptions, run_demo
 
     if (images is None) != (masks is None):
-        raise typer.BadParameter("Give --images and --masks together.")
+        raise WrongUseError("Give --images and --masks together.")
     run_demo(
         DemoOptions(
             rounds=rounds,

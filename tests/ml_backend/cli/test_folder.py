@@ -1,0 +1,158 @@
+"""`dsal phantom`, `dsal train` and `dsal score` on plain folders."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ml_backend.cli.app import main
+from model.dataset import read_mask
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `dsal` in this process; returns its status and what it printed."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["dsal", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small phantoms of three ages, with masks."""
+    from model.phantom import draw_phantom
+
+    folder = tmp_path_factory.mktemp("hands")
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for number in range(6):
+        phantom = draw_phantom(3 * number, seed=number, size=(128, 160))
+        cv2.imwrite(str(folder / "images" / f"hand{number}.png"), phantom.image)
+        cv2.imwrite(str(folder / "masks" / f"hand{number}.png"), phantom.mask)
+    return folder
+
+
+def test_phantom_writes_images_with_their_masks(run: Run, tmp_path: Path) -> None:
+    status, said, _ = run(
+        "phantom", "--out", tmp_path / "out", "--per-group", 1, "--groups", 2, "--multilabel"
+    )
+    assert status == 0
+    assert said.startswith("2 phantoms in ")
+    images = sorted((tmp_path / "out" / "images").iterdir())
+    assert len(images) == 2
+    for image in images:
+        shape = cv2.imread(str(image), cv2.IMREAD_UNCHANGED).shape
+        assert read_mask(tmp_path / "out" / "masks" / image.name).shape == shape
+        bones = read_mask(tmp_path / "out" / "labels" / image.name)
+        assert set(np.unique(bones)) == set(range(20))
+    rows = list(csv.DictReader((tmp_path / "out" / "phantoms.csv").open()))
+    assert len(rows) == 2
+
+
+def test_train_then_score_a_folder(run: Run, hands: Path, tmp_path: Path) -> None:
+    options = ("--steps", 60, "--width", 4, "--size", 96)
+    folders = ("--images", hands / "images", "--masks", hands / "masks")
+    status, said, _ = run("train", *folders, "--out", tmp_path / "first", *options)
+    assert status == 0
+    assert "60 steps, validation DSC 0." in said
+
+    scores = tmp_path / "scores.csv"
+    status, said, _ = run(
+        "score", "--version", tmp_path / "first", "--images", hands / "images", "--out", scores
+    )
+    assert status == 0
+    assert "6 images scored by first" in said
+    rows = list(csv.DictReader(scores.open()))
+    assert sorted(row["image"] for row in rows) == [f"hand{number}.png" for number in range(6)]
+    ordered = [float(row["score"]) for row in rows]
+    assert ordered == sorted(ordered, reverse=True)
+    for row in rows:
+        assert abs(float(row["score"]) - (float(row["l_dsc"]) + float(row["m_dsc"])) / 2) < 1e-5
+        mask = cv2.imread(str(tmp_path / "scores-masks" / row["image"]), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (160, 128)
+        assert set(np.unique(mask)) <= {0, 255}
+
+    status, said, _ = run(
+        "train", *folders, "--out", tmp_path / "next", "--from", tmp_path / "first", "--steps", 2
+    )
+    assert status == 0
+
+
+def test_scoring_says_what_it_could_not_read(run: Run, hands: Path, tmp_path: Path) -> None:
+    folders = ("--images", hands / "images", "--masks", hands / "masks")
+    run("train", *folders, "--out", tmp_path / "v", "--steps", 1, "--width", 2, "--size", 64)
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(hands / "images" / "hand0.png", images)
+    (images / "broken.png").write_bytes(b"no image")
+    status, said, _ = run(
+        "score", "--version", tmp_path / "v", "--images", images, "--out", tmp_path / "s.csv"
+    )
+    assert status == 0
+    assert "1 images scored" in said
+    assert "not scored: broken.png" in said
+
+
+@pytest.mark.parametrize("fault", ["no mask", "wrong size", "all empty", "no images", "broken image"])
+def test_images_and_masks_that_do_not_fit_are_named(
+    run: Run, hands: Path, tmp_path: Path, fault: str
+) -> None:
+    shutil.copytree(hands, tmp_path, dirs_exist_ok=True)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    named = "hand3"
+    match fault:
+        case "no mask":
+            (masks / "hand3.png").unlink()
+        case "wrong size":
+            cv2.imwrite(str(masks / "hand3.png"), np.full((20, 30), 255, np.uint8))
+        case "all empty":
+            named = "empty"
+            for mask in masks.iterdir():
+                cv2.imwrite(str(mask), np.zeros((160, 128), np.uint8))
+        case "no images":
+            named = "no images"
+            for folder in (images, masks):
+                shutil.rmtree(folder)
+                folder.mkdir()
+        case "broken image":
+            (images / "hand3.png").write_bytes(b"no image")
+    status, _, said = run(
+        "train", "--images", images, "--masks", masks, "--out", tmp_path / "v", "--steps", 1
+    )
+    assert status == 1
+    sentence = said.splitlines()[-1]
+    assert sentence.startswith("dsal: ")
+    assert named in sentence
+    assert not (tmp_path / "v").exists()
+
+
+def test_no_folder_but_a_version_is_replaced(run: Run, hands: Path) -> None:
+    folders = ("--images", hands / "images", "--masks", hands / "masks")
+    status, _, said = run("train", *folders, "--out", hands, "--steps", 1)
+    assert status == 2
+    assert "new folder" in said
+    assert len(list((hands / "images").iterdir())) == 6
+
+
+def test_a_version_that_is_none_is_named(run: Run, hands: Path, tmp_path: Path) -> None:
+    status, _, said = run(
+        "score", "--version", tmp_path, "--images", hands / "images", "--out", tmp_path / "s.csv"
+    )
+    assert status == 1
+    assert said.startswith("dsal: ")
