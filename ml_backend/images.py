@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.downloads import Downloader
-from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.images import ImageCache, ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.settings import Settings
 from model.images import ImageError, decode_image
 
-IMAGE_FAULTS = (ImageUnavailable, ImageError, LabelStudioError)
+IMAGE_FAULTS = (ImageUnavailable, ImageError)
 """What one task's image may fail with; the others go on."""
 
 
@@ -55,6 +54,7 @@ class ImageReader:
         Raises:
             ImageUnavailable: it cannot be fetched.
             ImageError: it cannot be decoded, or has too many pixels; it is fetched anew next time.
+            LabelStudioError: there is no token to fetch with, neither this image nor any other.
         """
         cache = ImageCache(
             self._root,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ml_backend.images import IMAGE_FAULTS
 from ml_backend.jobs.context import Context
 from ml_backend.jobs.labels import LabelledTask, new_sides
+from ml_backend.label_studio.images import ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.store import labels, projects
 from ml_backend.store.models import Part
@@ -27,6 +28,10 @@ MOST_VALIDATION = 20
 
 class MaskError(ValueError):
     """An annotation without a readable mask; one sentence that says what to do."""
+
+
+class ImagesAwayError(RuntimeError):
+    """Most images cannot be had for now: a training without them would throw labels away."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +74,26 @@ def read_examples(
     config: LabelConfig,
     preprocessing: PreprocessingSettings,
 ) -> Data:
-    """Fetch the images, decode the masks, and give each task its side; what fails is reported."""
+    """Fetch the images, decode the masks, and give each task its side; what fails is reported.
+
+    Raises:
+        ImagesAwayError: more than half of the images may be had later, as when their server restarts.
+        LabelStudioError: there is no token to fetch images with.
+    """
     with context.database.write() as session:
         settled = labels.split(session, project_id)
         seed = projects.ensure(session, project_id, seed=context.settings.seed).seed
         fresh = new_sides(tasks, settled, context.settings.validation_fraction, MOST_VALIDATION, seed)
         sides = labels.extend_split(session, project_id, fresh)
     data = Data()
+    away: list[ImageUnavailable] = []
     for task in tasks:
         try:
             pair = read_pair(context, project_id, task, config)
         except (*IMAGE_FAULTS, MaskError) as error:
             _report(data, str(error))
+            if isinstance(error, ImageUnavailable) and error.transient:
+                away.append(error)
             continue
         if pair.problem:
             _report(data, pair.problem)
@@ -91,6 +104,8 @@ def read_examples(
             data.validation_ids.append(task.task_id)
         else:
             data.training.append(example)
+    if 2 * len(away) > len(tasks):
+        raise ImagesAwayError(f"{len(away)} of {len(tasks)} labelled images cannot be had now: {away[0]}")
     return data
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ml_backend.events import after_training
-from ml_backend.images import IMAGE_FAULTS
 from ml_backend.jobs.context import FINAL, Context, job, open_context
-from ml_backend.jobs.examples import Data, read_examples
+from ml_backend.jobs.examples import Data, ImagesAwayError, read_examples
 from ml_backend.jobs.judgement import judge
 from ml_backend.jobs.labels import choose
+from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.lease import Lease, hold
 from ml_backend.owners import Owner
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 TELL_SECONDS = 3.0
 """From one note of how far the training is to the next."""
 
-OUR_FAULTS = (*FINAL, *IMAGE_FAULTS, WeightsError, TrainingError)
+OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
 """Errors whose text is a sentence that needs no name before it."""
 
 
