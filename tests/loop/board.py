@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import requests
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.connection import connect
@@ -102,11 +101,10 @@ class Board:
 
     def open(self, task: int) -> list[dict[str, Any]]:
         """Open a task in the editor, which has Label Studio ask /predict; returns what is drawn on it."""
-        authorization = {"Authorization": self.service.label_studio.authorization()}
-        url = f"{self.service.label_studio.url}/api/tasks/{task}/"
-        answer = requests.get(url, params={"project": self.id}, headers=authorization, timeout=60)
-        answer.raise_for_status()
-        shown: list[dict[str, Any]] = answer.json()["predictions"]
+        task_path, params = f"/api/tasks/{task}/", {"project": self.id}
+        shown: list[dict[str, Any]] = self.service.ask_label_studio("GET", task_path, params=params)[
+            "predictions"
+        ]
         return shown
 
     def predict(self, tasks: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -131,9 +129,10 @@ class Board:
         """Ids of all tasks."""
         return [task.id for task in self.service.label_studio.tasks(self.id)]
 
-    def mask_of(self, prediction: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    def mask_of(self, prediction: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
         """The label map (H, W) that a prediction of Label Studio draws."""
-        return label_map(prediction["result"], self.config, shape).label_map
+        height, width = shape
+        return label_map(prediction["result"], self.config, (height, width)).label_map
 
     def published(self) -> Version | None:
         """The version that serves."""
@@ -176,6 +175,6 @@ class Board:
         return written and all(run.state is not RunState.RUNNING for run in self.runs())
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
+def png(image: NDArray[Any]) -> bytes:
     """The image as a PNG file."""
     return cv2.imencode(".png", image)[1].tobytes()

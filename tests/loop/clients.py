@@ -6,7 +6,7 @@ import base64
 import http.client
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -69,7 +69,11 @@ def burst(url: str, path: str, bodies: Sequence[bytes], seconds: float, threads:
             answers.seconds.append(time.monotonic() - due)
         caller.close()
 
-    _run([lambda first=first: work(first) for first in range(threads)])
+    running = [threading.Thread(target=work, args=(first,)) for first in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
     return answers
 
 
@@ -95,11 +99,3 @@ class Watch:
             self.answers.statuses.append(caller.call(method, path, body))
             self.answers.seconds.append(time.monotonic() - began)
         caller.close()
-
-
-def _run(works: Sequence[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import requests
 
 from ml_backend.demo.processes import Processes, free_port
@@ -94,7 +94,7 @@ class Service:
     def kill_worker(self) -> list[psutil.Process]:
         """kill -9 of the worker's parent process; returns the children it had."""
         assert self._worker is not None
-        children = psutil.Process(self._worker_pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(self._worker_pid).children(recursive=True)
         os.kill(self._worker_pid, signal.SIGKILL)
         self.rest()
         return children
@@ -112,6 +112,14 @@ class Service:
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """One request to the service, with its password."""
         return requests.request(method, f"{self.url}{path}", auth=AUTH, timeout=30, **options)
+
+    def ask_label_studio(self, method: str, path: str, **options: Any) -> Any:
+        """One request to Label Studio as its user; returns the JSON of the answer."""
+        headers = {"Authorization": self.label_studio.authorization()}
+        url = f"{self.label_studio.url}{path}"
+        answer = requests.request(method, url, headers=headers, timeout=120, **options)
+        answer.raise_for_status()
+        return answer.json()
 
     def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `dsal ARGUMENTS` with the service's settings and these on top."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.connection import BACKEND_TITLE
 from ml_backend.store import projects
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.file_server import serve_folder
+from tests.loop.board import Board, png
 from tests.loop.service import AUTH, Service
 
 MakeBoard = Callable[[Sequence[Phantom]], Board]
@@ -56,6 +59,29 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     for task in bad:
         assert f"task {task} is not scored: " in shown
     assert f"Task {one} is learned without 1 of its regions" in shown
+
+
+def test_labels_whose_images_are_away_for_a_while_are_not_thrown_out(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom], tmp_path: Path
+) -> None:
+    board = make_board(phantoms[:3])
+    client = service.label_studio
+    port = free_port()
+    addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
+    away = client.create_tasks(board.id, [{"image": address} for address in addresses])
+    for number, task in enumerate(away):
+        board.truth[task] = phantoms[number]
+        (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
+        board.submit(task)
+    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the training without images")
+    assert f"3 of 3 labelled images cannot be had now: The image of task {away[0]}" in board.runs()[0].message
+    assert board.changes() == 3
+
+    # The images are back, and the next try, ten seconds later, finds all labels.
+    with serve_folder(tmp_path, port):
+        version = board.await_round(1)
+    assert version.labels_used == 3
+    assert board.changes() == 0
 
 
 def test_a_project_without_brush_labels_is_told_what_it_lacks(service: Service) -> None:

@@ -41,7 +41,7 @@ def test_every_change_counts_once(service: Service, make_board: MakeBoard, phant
     # Annotations that were imported send no event; the next training finds them.
     data = {"image": client.task_data(board.id, [skipped])[skipped]["image"]}
     imported = {"data": data, "annotations": [{"result": board.regions(skipped)}]}
-    client._http.call("POST", f"/api/projects/{board.id}/import", json=[imported])
+    service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])
     version = board.await_round(2)
     assert version.labels_used == 2
     assert board.changes() == 0

@@ -10,7 +10,7 @@ import pytest
 from ml_backend.label_studio.label_config import default_config
 from model.phantom import Phantom
 from tests.loop.board import Board
-from tests.loop.service import Service
+from tests.loop.service import AUTH, Service
 
 
 def test_commands_about_a_project(
@@ -90,3 +90,19 @@ def test_a_mistake_is_answered_in_a_sentence(
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr
     assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_the_logs_tell_of_every_call_and_of_no_secret(
+    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:3])
+    board.annotate(1)
+    service.wait(lambda: board.changes() == 1, "the event")
+    assert "INFO    ml_backend.app" in service.log("serve")
+    assert "POST /webhook 200 in" in service.log("serve")
+    assert "run_start" in service.log("worker")
+    for name in ("serve", "worker"):
+        log = service.log(name)
+        assert service.environment["LABEL_STUDIO_API_KEY"] not in log
+        assert AUTH[1] not in log
+        assert "rle" not in log

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from safetensors import safe_open
 
 from ml_backend.store.models import RunState, TrainingRun
@@ -54,8 +55,6 @@ def test_a_training_outlives_its_worker(
 
 
 def _step(checkpoint: Path) -> int:
-    import json
-
     with safe_open(checkpoint, framework="np") as file:
         return int(json.loads(file.metadata()["dsal"])["state"]["step"])
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +26,10 @@ from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
 from model.splitting import placement
 from model.weights import Card, save_version
+from tests.file_server import serve_folder
 
 PROJECT = 3
 LONG = 600.0
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture
@@ -53,11 +44,8 @@ def address(tmp_path: Path, image: NDArray[np.uint8]) -> Iterator[str]:
     folder.mkdir()
     cv2.imwrite(str(folder / "x.png"), image)
     (folder / "broken.png").write_bytes(b"no image")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve_folder(folder) as url:
+        yield url
 
 
 class Place:
