@@ -73,6 +73,7 @@ def _version(context: Context, version_id: int) -> Version | None:
 def _request_chunks(context: Context, version: Version) -> None:
     # What is wrong with the project as a whole is told here, once, and not by every chunk.
     context.read_config(version.project_id)
+    _forget_lost(context, version)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
         size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
@@ -82,6 +83,24 @@ def _request_chunks(context: Context, version: Version) -> None:
         context.queues.request_score_chunk(version.id, chunk)
     if not chunks:
         _finish(context, version)
+
+
+def _forget_lost(context: Context, version: Version) -> None:
+    """Forget scores that Label Studio no longer holds, so that their tasks are planned anew.
+
+    Once all its tasks were deleted it gives their ids to the next ones, and deleting all sends no event.
+    """
+    with context.database.read() as session:
+        written = {
+            score.task_id
+            for score in scores.of_version(session, version.id)
+            if score.state is ScoreState.WRITTEN
+        }
+    if context.label_studio.model_versions(version.project_id).get(version.name, 0) >= len(written):
+        return
+    there = context.label_studio.predictions_of(version.project_id, sorted(written), version.name)
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, written - there)
 
 
 def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:

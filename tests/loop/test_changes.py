@@ -52,6 +52,7 @@ def test_a_version_that_is_clearly_worse_is_kept_and_reported(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:9])
+    service.work(TRAIN_STEPS="80")
     board.annotate(3)
     champion = board.await_round(1)
     assert champion.state == "published"

@@ -137,14 +137,37 @@ def test_new_tasks_are_scored_by_the_published_version(
     assert board.scores(version)[late].score == pytest.approx(shown[0]["score"], abs=1e-6)
 
 
+def test_tasks_that_take_the_ids_of_deleted_ones_are_scored(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    """Once all tasks were deleted Label Studio numbers from 1 again; it tells nobody of such a deletion."""
+    board = make_board(phantoms[:4])
+    version = board.published()
+    assert version is not None
+    service.ask_label_studio(
+        "POST",
+        "/api/dm/actions",
+        params={"id": "delete_tasks", "project": board.id},
+        json={"selectedItems": {"all": True, "excluded": []}},
+    )
+    service.wait(lambda: not board.all_tasks(), "the deletion")
+    board.truth.clear()
+    again = board.add(phantoms[:6])
+    service.wait(lambda: board.stored().get(version.name) == 6, "scores of the new tasks")
+    assert {task for task, score in board.order() if score is not None} == set(again)
+    assert board.shown_version() == version.name
+
+
 def test_an_image_is_read_as_the_browser_shows_it(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     """A 16-bit image of another size among the 8-bit ones: its mask has its own pixels."""
     board = make_board(phantoms[:3])
+    hands = list(board.truth)
     wide = cv2.resize(phantoms[3].image, (211, 173)).astype(np.uint16) * 257
     task = service.label_studio.upload(board.id, {"wide.png": png(wide)})["wide.png"]
-    board.annotate(3)
+    for hand in hands:
+        board.submit(hand)
     version = board.await_round(1)
     (prediction,) = [one for one in board.predictions(task) if one["model_version"] == version.name]
     sizes = {(one["original_width"], one["original_height"]) for one in prediction["result"]}
