@@ -11,7 +11,6 @@ from typer import Abort
 from typer.exceptions import TyperException
 
 from ml_backend.cli.usage import WrongUseError
-from ml_backend.demo.signals import Interrupted
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
@@ -19,8 +18,6 @@ FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 def explain(error: BaseException) -> tuple[str, int] | None:
     """The sentence to print (none if empty) and the exit status; None for what must be a bug."""
     match error:
-        case Interrupted(number=number):
-            return "", 128 + number
         case KeyboardInterrupt() | Abort():
             return "", INTERRUPTED
         case TyperException():

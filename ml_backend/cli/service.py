@@ -104,25 +104,28 @@ def demo(
     Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """
     from ml_backend.demo.run import DemoOptions, run_demo
+    from ml_backend.demo.signals import Interrupted
 
     if (images is None) != (masks is None):
         raise WrongUseError("Give --images and --masks together.")
-    run_demo(
-        DemoOptions(
-            rounds=rounds,
-            per_round=per_round,
-            images=images,
-            masks=masks,
-            tasks=tasks,
-            test=test,
-            report=report,
-            leave=leave,
-            width=width,
-            size=size,
-            seconds=seconds,
-            steps=steps,
-            seed=seed,
-            folder=folder,
-            label_studio=label_studio,
-        )
+    options = DemoOptions(
+        rounds=rounds,
+        per_round=per_round,
+        images=images,
+        masks=masks,
+        tasks=tasks,
+        test=test,
+        report=report,
+        leave=leave,
+        width=width,
+        size=size,
+        seconds=seconds,
+        steps=steps,
+        seed=seed,
+        folder=folder,
+        label_studio=label_studio,
     )
+    try:
+        run_demo(options)
+    except Interrupted as interruption:
+        raise typer.Exit(128 + interruption.number) from interruption

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.text import Text
 
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 15.0
 """Without a terminal, how long nothing is said while a stage goes on."""
 
 
@@ -17,7 +17,7 @@ class Display:
     """Stages with their details, the time so far, and about how long it will take.
 
     On a terminal one line moves, such as `round 1 of 2: training   step 85, 31 s   1:12, about 4 min left`.
-    Elsewhere each stage gets a line when it begins, and one more every half a minute.
+    Elsewhere each stage gets a line when it begins, and one more every quarter of a minute.
     """
 
     def __init__(self, console: Console) -> None:

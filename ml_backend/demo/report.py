@@ -105,18 +105,21 @@ def _figures(result: Round) -> RenderableType:
 
 def summary_table(results: Sequence[Round]) -> RenderableType:
     """One line for each round that trained."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    # Narrower than the table of a round, to fit 80 columns with the longest names of versions.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("round", "labels"):
         table.add_column(name, justify="right")
     table.add_column("version", no_wrap=True, overflow="ellipsis")
-    for name in ("validation", "test DSC", "train s", "score s", "publish s"):
-        table.add_column(name, justify="right", style="bold" if name == "test DSC" else "")
+    for name in ("validation", "test", "train", "score", "publish"):
+        table.add_column(name, justify="right", style="bold" if name == "test" else "")
     for result in results:
         if result.round:
             seconds = (f"{value:.1f}" for value in result.seconds.values())
             dice = (_dice(result.validation_dsc), _dice(result.test_dsc))
             table.add_row(str(result.round), str(result.labels), result.version, *dice, *seconds)
-    return Group("", Text("All rounds", style="bold"), "", table)
+    return Group(
+        "", Text("All rounds: DSC of validation and test, seconds of the stages", style="bold"), "", table
+    )
 
 
 def check_report(path: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, sync_playwright
 
-from tests.browser.demo import Demo, kill_everything, play, stop
+from tests.demos import Demo, kill_everything, play, stop
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -22,7 +22,7 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
-WINDOW = {"width": 1440, "height": 900}
+WINDOW = ViewportSize(width=1440, height=900)
 
 QUICK = "--rounds 1 --per-round 4 --tasks 12 --test 3 --width 8 --size 160 --steps 150 --seconds 60"
 FINE = "--rounds 3 --per-round 10 --tasks 60 --test 10 --width 16 --size 384 --seconds 120"
@@ -93,12 +93,12 @@ def page(visitor: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def shoot(page: Page, pictures: Path | None) -> Callable[[str], None]:
-    """A function that keeps what the page shows under a name, if pictures are wanted."""
+def shoot(page: Page, pictures: Path | None) -> Callable[..., None]:
+    """A function that keeps what the page, or a part of it, shows under a name, if pictures are wanted."""
 
-    def save(name: str) -> None:
+    def save(name: str, part: Locator | None = None) -> None:
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=pictures / f"{name}.png")
+            (part or page).screenshot(path=pictures / f"{name}.png")
 
     return save

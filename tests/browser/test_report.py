@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from tests.browser.demo import Demo
+import io
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page
+from rich.console import Console
+
+from ml_backend.demo.report import Round, TopTask, round_table, summary_table
+from tests.demos import Demo
+
+
+def as_round(reported: dict[str, Any]) -> Round:
+    scores = {int(task): score for task, score in reported["scores"].items()}
+    return Round(**{**reported, "scores": scores, "top": [TopTask(**top) for top in reported["top"]]})
 
 
 def test_every_round_is_served_by_descending_score(demo: Demo) -> None:
@@ -36,3 +49,17 @@ def test_what_a_round_reports_is_also_printed(demo: Demo) -> None:
             for line in demo.said.splitlines()
         )
     assert f"test {demo.last['test_dsc']:.3f}" in demo.said
+
+
+def test_a_terminal_of_80_columns_shows_a_round_without_a_break(
+    demo: Demo, page: Page, shoot: Callable[..., None]
+) -> None:
+    rounds = [as_round(reported) for reported in demo.report["rounds"]]
+    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True, highlight=False)
+    console.print(round_table(rounds[-1], len(rounds) - 1), summary_table(rounds))
+    printed = console.export_text(clear=False).splitlines()
+    assert sum("phantom_" in line for line in printed) == len(rounds[-1].top)
+    # Drawn by the browser without the web font that Rich names.
+    page.set_content(console.export_svg(title="make demo").replace("@font-face", "@media none"))
+    page.set_viewport_size({"width": 1000, "height": 760})
+    shoot("demo", page.locator("svg"))

@@ -13,7 +13,7 @@ import pytest
 
 from ml_backend.cli.app import main
 from model.dataset import read_mask
-
+from model.images import decode_image
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -57,7 +57,7 @@ def test_phantom_writes_images_with_their_masks(run: Run, tmp_path: Path) -> Non
     images = sorted((tmp_path / "out" / "images").iterdir())
     assert len(images) == 2
     for image in images:
-        shape = cv2.imread(str(image), cv2.IMREAD_UNCHANGED).shape
+        shape = decode_image(image.read_bytes()).shape
         assert read_mask(tmp_path / "out" / "masks" / image.name).shape == shape
         bones = read_mask(tmp_path / "out" / "labels" / image.name)
         assert set(np.unique(bones)) == set(range(20))
@@ -84,7 +84,7 @@ def test_train_then_score_a_folder(run: Run, hands: Path, tmp_path: Path) -> Non
     assert ordered == sorted(ordered, reverse=True)
     for row in rows:
         assert abs(float(row["score"]) - (float(row["l_dsc"]) + float(row["m_dsc"])) / 2) < 1e-5
-        mask = cv2.imread(str(tmp_path / "scores-masks" / row["image"]), cv2.IMREAD_UNCHANGED)
+        mask = decode_image((tmp_path / "scores-masks" / row["image"]).read_bytes())
         assert mask.shape == (160, 128)
         assert set(np.unique(mask)) <= {0, 255}
 
