@@ -91,7 +91,7 @@ def connect(
         console.print(note)
     console.print(
         f"Annotate at {client.url}/projects/{connection.project}/data?tab={connection.view} "
-        'with "Label Tasks As Displayed".'
+        'with "Label Tasks As Displayed", in the menu beside "Label All Tasks".'
     )
 
 

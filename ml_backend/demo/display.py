@@ -16,7 +16,7 @@ QUIET_SECONDS = 15.0
 class Display:
     """Stages with their details, the time so far, and about how long it will take.
 
-    On a terminal one line moves, such as `round 1 of 2: training   step 85, 31 s   1:12, about 4 min left`.
+    On a terminal one line moves, such as `1:12, about 4 min left   round 1 of 2: training   step 85, 31 s`.
     Elsewhere each stage gets a line when it begins, and one more every quarter of a minute.
     """
 
@@ -57,12 +57,9 @@ class Display:
 
     def __rich__(self) -> Text:
         """The moving line as it stands now; asked for at each turn of the spinner."""
-        parts = [
-            (self._stage, "bold"),
-            *((part, "") for part in (self._detail,) if part),
-            (self._clock(), "dim"),
-        ]
-        line = Text("   ").join(Text(part, style) for part, style in parts)
+        # The clock comes first, as a narrow terminal cuts the end off.
+        parts = ((self._clock(), "dim"), (self._stage, "bold"), (self._detail, ""))
+        line = Text("   ").join(Text(part, style) for part, style in parts if part)
         line.no_wrap, line.overflow = True, "ellipsis"
         return line
 

@@ -114,7 +114,7 @@ class Loop:
             counts = scores.count(session, scoring[-1].id) if scoring else None
         if run is not None and run.state is RunState.RUNNING:
             budget = self.settings.train_seconds
-            limit = "" if budget is None or not run.message else f" (at most {budget:.0f} s)"
+            limit = "" if budget is None or not run.message else f", up to {budget:.0f} s"
             return "training", f"{run.message or 'reading labels and images'}{limit}"
         if counts is not None:
             total = sum(counts.values())

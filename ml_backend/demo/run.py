@@ -89,7 +89,7 @@ def run_demo(options: DemoOptions) -> None:
 def _demonstrate(options: DemoOptions, display: Display, stack: ExitStack) -> None:
     folder = stack.enter_context(own(options.folder))
     display.say(
-        f"{options.rounds} rounds of {options.per_round} annotations; data and logs are in {folder}.",
+        f"Rounds: {options.rounds}, of {options.per_round} annotations each. Data and logs: {folder}",
         wrap=False,
     )
     server = _server(options, folder)
@@ -98,9 +98,10 @@ def _demonstrate(options: DemoOptions, display: Display, stack: ExitStack) -> No
     loop, connection = _bring_up(options, folder, collection, server, display, stack)
     rounds = _play(options, loop)
     display.rest()
-    _say_goodbye(display, server, connection, rounds)
+    display.say(summary_table(rounds))
     if not options.leave:
-        _wait_for_interrupt(loop.processes, display)
+        _say_where(display, server, connection)
+        _wait_for_interrupt(loop.processes)
 
 
 def _server(options: DemoOptions, folder: Path) -> LabelStudioServer:
@@ -231,21 +232,18 @@ def _settings_told(options: DemoOptions) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
 
 
-def _say_goodbye(
-    display: Display, server: LabelStudioServer, connection: Connection, rounds: list[Round]
-) -> None:
-    display.say(summary_table(rounds))
+def _say_where(display: Display, server: LabelStudioServer, connection: Connection) -> None:
     display.say(
         "",
         f"Label Studio: {server.url}/projects/{connection.project}/data?tab={connection.view}",
         f"Log in as {server.email} with password {server.password}",
-        'Press "Label Tasks As Displayed" to get the most informative image first.',
+        'Choose "Label Tasks As Displayed" beside "Label All Tasks" to get the most informative image first.',
+        "Ctrl-C stops everything.",
         wrap=False,
     )
 
 
-def _wait_for_interrupt(processes: Processes, display: Display) -> None:
-    display.say("Ctrl-C stops everything.")
+def _wait_for_interrupt(processes: Processes) -> None:
     try:
         while True:
             processes.check()
