@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def _marks_something(sample: FolderSample) -> bool:
             f"image {size[0]}×{size[1]}; give a mask of the image's size."
         )
     return bool(mask.any())
+
+
+def upload_names(samples: Sequence[FolderSample]) -> dict[str, FolderSample]:
+    """The samples by file names that Label Studio keeps as they are: letters, digits, `-`, `_` and dots."""
+    named: dict[str, FolderSample] = {}
+    for number, sample in enumerate(samples):
+        name = re.sub(r"[^\w-]", "_", sample.stem, flags=re.ASCII) + sample.image_path.suffix.lower()
+        named[f"{number}_{name}" if name in named else name] = sample
+    return named
 
 
 def _divide(

@@ -79,6 +79,8 @@ def round_table(result: Round, rounds: int) -> RenderableType:
     else:
         title = f"Round {result.round} of {rounds}: {result.labels} labels"
         figures = _figures(result)
+    if not result.top:
+        return Group("", Text(title, style="bold"), figures, "", "Every task is labelled.")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("next", "before", "task"):
         table.add_column(name, justify="right")

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ml_backend.demo.annotator import Annotator
-from ml_backend.demo.collection import Collection, own_images
+from ml_backend.demo.collection import Collection, own_images, upload_names
 from ml_backend.demo.descendants import adopt_orphans, end_descendants
 from ml_backend.demo.display import Display
 from ml_backend.demo.drawing import Drawing
@@ -137,7 +137,7 @@ def _prepare(
         if collection.left_out:
             named = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
             display.say(f"Left out, because their masks mark nothing ({len(collection.left_out)}): {named}")
-        server.start(lambda step: display.stage("starting Label Studio", step))
+        server.start(display.stage)
         return collection
     with Drawing(folder / "phantoms", options.tasks, options.test, options.seed) as drawing:
         server.start(lambda _: display.stage("starting Label Studio", "while phantoms are drawn"))
@@ -164,15 +164,15 @@ def _bring_up(
     client = LabelStudio(server.url, server.token)
     display.stage("uploading images", f"{len(collection.tasks)} of them")
     project = int(client.create_project(PROJECT)["id"])
-    files = {sample.image_path.name: sample.image_path.read_bytes() for sample in collection.tasks}
-    uploaded = client.upload(project, files)
+    names = upload_names(collection.tasks)
+    uploaded = client.upload(project, {name: each.image_path.read_bytes() for name, each in names.items()})
     display.stage("connecting the project")
     labels = [label.capitalize() for label in collection.labels]
     connection = connect(
         client, backend_url=address, project=project, labels=labels, basic_auth=settings.basic_auth
     )
     config = parse(client.project(project)["label_config"])
-    truth = {uploaded[sample.image_path.name]: sample for sample in collection.tasks}
+    truth = {uploaded[name]: sample for name, sample in names.items()}
     annotator = Annotator(client, project, connection.view, config, truth)
     database = Database(settings.effective_database_url)
     stack.callback(database.close)
@@ -212,7 +212,6 @@ def _play(options: DemoOptions, loop: Loop) -> list[Round]:
         began = time.monotonic()
         result = loop.run(rounds[-1], options.per_round, options.rounds)
         if result is None:
-            display.say("Every task is labelled.")
             break
         rounds.append(result)
         display.expect((options.rounds - result.round) * (time.monotonic() - began))

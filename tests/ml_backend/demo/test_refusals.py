@@ -7,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from ml_backend.demo.collection import own_images
 from ml_backend.demo.workplace import MARK, WorkplaceError, own
-from model.dataset import DatasetError
 
 
 def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int, str]:
@@ -26,17 +22,6 @@ def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int,
         check=False,
     )
     return done.returncode, done.stderr
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> tuple[Path, Path]:
-    """Eight images with masks."""
-    images, masks = tmp_path / "images", tmp_path / "masks"
-    for number in range(8):
-        for folder, value in ((images, 90), (masks, 255)):
-            folder.mkdir(exist_ok=True)
-            cv2.imwrite(str(folder / f"leg{number}.png"), np.full((30, 20), value, np.uint8))
-    return images, masks
 
 
 def test_a_missing_label_studio_names_what_installs_it(tmp_path: Path) -> None:
@@ -86,36 +71,3 @@ def test_own_images_without_mask_are_named(
     status, said = demo(label_studio, "--folder", tmp_path / "demo", "--images", images, "--masks", masks)
     assert status == 1
     assert "leg3" in said.splitlines()[-1]
-
-
-def test_images_whose_masks_mark_nothing_are_left_out(pairs: tuple[Path, Path]) -> None:
-    images, masks = pairs
-    cv2.imwrite(str(masks / "leg5.png"), np.zeros((30, 20), np.uint8))
-    seen: list[tuple[int, int]] = []
-    collection = own_images(images, masks, 60, 2, 0, lambda *progress: seen.append(progress))
-    assert collection.left_out == ("leg5",)
-    assert len(collection.tasks) == 5
-    assert len(collection.test) == 2
-    assert not {sample.stem for sample in collection.tasks} & {sample.stem for sample in collection.test}
-    assert seen[-1] == (8, 8)
-
-
-@pytest.mark.parametrize("fault", ["empty", "size", "kind", "broken", "few"])
-def test_own_images_that_cannot_be_used_are_named(pairs: tuple[Path, Path], fault: str) -> None:
-    images, masks = pairs
-    test, named = 2, "leg3"
-    match fault:
-        case "empty":
-            named = "Every mask is empty"
-            for mask in masks.iterdir():
-                cv2.imwrite(str(mask), np.zeros((30, 20), np.uint8))
-        case "size":
-            cv2.imwrite(str(masks / "leg3.png"), np.full((20, 30), 255, np.uint8))
-        case "kind":
-            (images / "leg3.png").rename(images / "leg3.tif")
-        case "broken":
-            (images / "leg3.png").write_bytes(b"no image")
-        case "few":
-            test, named = 7, "too few"
-    with pytest.raises(DatasetError, match=named):
-        own_images(images, masks, 60, test, 0, lambda _done, _total: None)
