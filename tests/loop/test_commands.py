@@ -98,7 +98,7 @@ def test_the_logs_tell_of_every_call_and_of_no_secret(
     board = make_board(phantoms[:3])
     board.annotate(1)
     service.wait(lambda: board.changes() == 1, "the event")
-    service.wait(lambda: "POST /webhook 200 in" in service.log("serve"), "the call in the log")
+    assert "POST /setup 200 in" in service.log("serve")
     assert "INFO    ml_backend.app" in service.log("serve")
     assert "run_start" in service.log("worker")
     for name in ("serve", "worker"):
