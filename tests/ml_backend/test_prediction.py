@@ -132,7 +132,7 @@ def test_masks_and_scores_are_those_of_the_segmenter(
     found = load_segmenter(place.settings, place.weights.get(weights_hash)).segment([image])[0]
     assert answer["model_version"] == name
     assert answer["score"] == pytest.approx(found.consistency.score)
-    drawn = label_map(answer["result"], parse(default_config(["Bone", "Nail"])), image.shape).label_map
+    drawn = label_map(answer["result"], parse(default_config(["Bone", "Nail"])), (70, 90)).label_map
     assert found.final.any()
     assert drawn is not None
     assert np.array_equal(drawn, found.final)
@@ -144,7 +144,7 @@ def test_labels_are_matched_by_name(place: Place, address: str, image: NDArray[n
     place.publish(1, weights_hash, ("Nail", "Ring", "Bone"))
     ((answer,),) = place.predict(tasks(f"{address}/x.png"))
     found = load_segmenter(place.settings, place.weights.get(weights_hash)).segment([image])[0].final
-    drawn = label_map(answer["result"], parse(default_config(["Bone", "Nail"])), image.shape).label_map
+    drawn = label_map(answer["result"], parse(default_config(["Bone", "Nail"])), (70, 90)).label_map
     assert drawn is not None
     assert np.array_equal(drawn, np.select([found == 1, found == 3], [2, 1], 0))
 
