@@ -5,7 +5,7 @@ from __future__ import annotations
 from .predictions import Predictions
 from .projects import Projects
 from .tasks import Annotation, LabelledTask, Task, Tasks
-from .transport import DEFAULT_MAX_BYTES, Transport
+from .transport import Transport
 
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
 
@@ -36,13 +36,3 @@ class LabelStudio(Projects, Tasks, Predictions):
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
         self._http.call("GET", "/api/current-user/whoami")
         return str(self._dict("GET", "/api/version")["release"])
-
-    def download(
-        self, url: str, *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None
-    ) -> bytes:
-        """Return the bytes at `url`: a path of this Label Studio such as /data/upload/1/x.png, or http(s).
-
-        The token goes to this Label Studio only. Raises LabelStudioError for an answer other than 200,
-        more than `max_bytes`, or more than `timeout` seconds in all.
-        """
-        return self._http.download(url, max_bytes=max_bytes, timeout=timeout)

@@ -1,4 +1,4 @@
-"""HTTP to Label Studio: authorisation, time-outs, retries, bounded downloads, and errors as sentences."""
+"""HTTP to Label Studio: authorisation, time-outs, retries, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from .tokens import Credentials, credentials
 CONNECT_SECONDS = 5.0
 RETRIES = 3
 BACKOFF_SECONDS = 0.5
-DEFAULT_MAX_BYTES = 256 * 1024 * 1024
-_CHUNK = 1 << 16
 
 
 class _Authorization(requests.auth.AuthBase):
@@ -46,8 +44,6 @@ class Transport:
             raise LabelStudioError(f'"{url}" is no address of Label Studio: write it as http://host:8080.')
         self.base_url = url.rstrip("/")
         self.timeout = timeout
-        self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._subpath = parts.path.rstrip("/")
         self._local = threading.local()
         self._credentials: Credentials = credentials(token, self._refresh)
 
@@ -88,46 +84,6 @@ class Transport:
     def stream(self, path: str, *, params: Mapping[str, Any], timeout: float) -> requests.Response:
         """GET `path` and return the response with its body still unread; the caller closes it."""
         return self._authorised("GET", path, params=params, timeout=timeout, stream=True)
-
-    def download(
-        self, url: str, *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None
-    ) -> bytes:
-        """Return the bytes at `url`: a path of this Label Studio, or any http(s) address.
-
-        The token is sent to this Label Studio only. Raises LabelStudioError when the answer is not 200,
-        exceeds `max_bytes`, or takes longer than `timeout` seconds in all.
-        """
-        address = self.absolute(url)
-        deadline = time.monotonic() + (timeout or self.timeout)
-        own = self._is_own(address)
-        if own:
-            try:
-                response = self._authorised("GET", address, timeout=timeout, stream=True)
-            except LabelStudioError as error:
-                if error.status != 404:
-                    raise
-                raise LabelStudioError(
-                    f"{address} does not exist, or the token's owner cannot see it.", 404
-                ) from error
-        else:
-            response = self._send("GET", address, None, timeout=timeout, stream=True)
-            if response.status_code != 200:
-                response.close()
-                raise LabelStudioError(
-                    f"{address} answers HTTP {response.status_code}.", response.status_code
-                )
-        with response:
-            return _read(response, address, max_bytes, deadline)
-
-    def absolute(self, url: str) -> str:
-        """Return `url` with this Label Studio's address in front if it is a path."""
-        if not url.startswith("/"):
-            return url
-        inside = self._subpath and url.startswith(f"{self._subpath}/")
-        return (self._origin if inside else self.base_url) + url
-
-    def _is_own(self, address: str) -> bool:
-        return address.startswith(f"{self.base_url}/")
 
     def _authorised(self, method: str, path: str, **options: Any) -> requests.Response:
         address = path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
@@ -181,23 +137,6 @@ class Transport:
         if session is None:
             session = self._local.session = requests.Session()
         return session
-
-
-def _read(response: requests.Response, address: str, max_bytes: int, deadline: float) -> bytes:
-    claimed = response.headers.get("Content-Length", "")
-    if claimed.isdigit() and int(claimed) > max_bytes:
-        raise LabelStudioError(f"{address} holds {claimed} bytes, more than the {max_bytes} allowed.")
-    body = bytearray()
-    try:
-        for chunk in response.iter_content(_CHUNK):
-            body += chunk
-            if len(body) > max_bytes:
-                raise LabelStudioError(f"{address} holds more than the {max_bytes} bytes allowed.")
-            if time.monotonic() > deadline:
-                raise LabelStudioError(f"{address} was not delivered in time.")
-    except requests.RequestException as error:
-        raise LabelStudioError(f"{address} broke off after {len(body)} bytes.") from error
-    return bytes(body)
 
 
 def _unreachable(address: str, seconds: float, error: requests.RequestException) -> str:

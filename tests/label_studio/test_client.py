@@ -10,7 +10,10 @@ import pytest
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.data_manager import BY_SCORE, TO_LABEL
+from ml_backend.label_studio.downloads import Downloader
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
+from ml_backend.label_studio.images import resolve
+from ml_backend.label_studio.label_config import default_config, parse
 from ml_backend.label_studio.server import LabelStudioServer
 
 from .subpath_proxy import SubpathProxy
@@ -63,9 +66,11 @@ def test_a_subpath_works_for_calls_and_downloads(
     below = LabelStudio(f"{proxy.url}/", server.token)
     task = below.upload(project, {"hand.png": PNG})["hand.png"]
     path = next(each.data["image"] for each in below.tasks(project) if each.id == task)
-    assert below.download(path) == PNG
-    assert below.download(f"/studio{path}") == PNG
-    assert below.download(f"{proxy.url}{path}") == PNG
+    config = parse(default_config(["Bone"]))
+    download = Downloader(below.authorization)
+    for address in (path, f"/studio{path}", f"{proxy.url}{path}"):
+        source = resolve(task, {"image": address}, config, below.url)
+        assert b"".join(download(source)) == PNG
 
 
 def test_a_refused_access_token_is_renewed_once(proxy: SubpathProxy, server: LabelStudioServer) -> None:
@@ -210,16 +215,6 @@ def test_labels_come_with_results_skips_and_time_stamps_but_without_drafts(
     assert again.annotations[0].updated_at > annotation.updated_at
     client.delete_annotation(first["id"])
     assert [each.id for each in client.labelled_tasks(project)] == [tasks[1]]
-
-
-def test_downloads_are_bounded(client: LabelStudio, project: int) -> None:
-    client.upload(project, {"big.png": PNG + bytes(5000)})
-    path = next(client.tasks(project)).data["image"]
-    assert len(client.download(path)) == len(PNG) + 5000
-    with pytest.raises(LabelStudioError, match="more than the 1000"):
-        client.download(path, max_bytes=1000)
-    with pytest.raises(LabelStudioError, match=r"nowhere\.png does not exist"):
-        client.download("/nowhere.png")
 
 
 # --- predictions and their order ---
