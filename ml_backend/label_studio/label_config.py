@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from types import MappingProxyType
 from typing import NoReturn
 from xml.etree import ElementTree
@@ -16,6 +17,10 @@ _EXAMPLE = (
     '<BrushLabels name="mask" toName="image"><Label value="Bone"/></BrushLabels> '
     'beside <Image name="image" value="$image"/>'
 )
+
+
+COLOURS = ("#e8772e", "#2e9fe8", "#6cc04a", "#c94fd1", "#e8d22e", "#2ec9b7", "#e83a5f", "#8a6df1")
+"""Colours of a new project's labels: strong ones that stand out on grey radiographs; repeated past eight."""
 
 
 class LabelConfigError(ValueError):
@@ -101,8 +106,8 @@ def default_config(labels: Iterable[str]) -> str:
         contrastControl="true",
     )
     control = ElementTree.SubElement(view, "BrushLabels", name="mask", toName="image")
-    for name in names:
-        ElementTree.SubElement(control, "Label", value=name)
+    for name, colour in zip(names, cycle(COLOURS), strict=False):
+        ElementTree.SubElement(control, "Label", value=name, background=colour)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
 

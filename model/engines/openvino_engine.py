@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 import tempfile
 import threading
 import warnings
@@ -25,6 +26,7 @@ from model.precision import cpu_computes_bf16
 
 GRAPH_FILE = "openvino.xml"
 GRAPH_WEIGHTS_FILE = "openvino.bin"
+TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,9 @@ class OpenVinoEngine:
 
 
 def _openvino() -> Any:
+    # Its telemetry takes silence for consent, and reports each conversion to an analytics service from a
+    # forked copy of this process. Where that package cannot be imported OpenVINO does without it.
+    sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError as error:

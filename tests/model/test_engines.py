@@ -7,7 +7,9 @@ fp32; no score moves by more than 0.02.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -164,3 +166,24 @@ def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees(version: Path, images: list[NDArray[np.uint8]], expected: list[Segmentation]) -> None:
     assert_agreement(expected, Segmenter(version, device="cuda").segment(images), "bf16")
+
+
+CONVERT = """
+import sys
+from pathlib import Path
+from model.engines.openvino_engine import save_graph
+from model.weights import load_version
+directory = Path(sys.argv[1])
+save_graph(load_version(directory)[0], directory)
+"""
+
+
+def test_a_conversion_is_reported_to_nobody(version: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    copy, home = tmp_path / "version", tmp_path / "home"
+    shutil.copytree(version, copy)
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", CONVERT, str(copy)], env=environment, check=True)
+    assert has_graph(copy)
+    assert not list(home.glob("intel/*")), "OpenVINO's telemetry made itself an identity"

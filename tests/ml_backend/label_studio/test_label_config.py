@@ -1,5 +1,7 @@
 """Labeling configs: what is served, and what a person reads when nothing can be."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +27,11 @@ def test_the_default_config_reads_back_its_labels(labels: list[str]) -> None:
     assert config.labels == tuple(labels)
     assert (config.image_tag, config.control_tag, config.data_key) == ("image", "mask", "image")
     assert config.indices == {label: index for index, label in enumerate(labels, start=1)}
+
+
+def test_each_label_of_the_default_config_has_a_colour_of_its_own() -> None:
+    colours = re.findall(r'background="(#[0-9a-f]{6})"', default_config([f"Bone {n}" for n in range(8)]))
+    assert len(set(colours)) == 8
 
 
 def test_the_default_config_is_valid_to_label_studio_and_lets_the_image_be_zoomed() -> None:
