@@ -46,7 +46,7 @@ class Service:
             "BASIC_AUTH_PASS": AUTH[1],
             "NETWORK_WIDTH": "4",
             "IMAGE_SIZE": "128",
-            "TRAIN_STEPS": "20",
+            "TRAIN_STEPS": "60",
             "TRAIN_SECONDS": "",
             "RETRAIN_EVERY": "3",
             "QUIET_SECONDS": "6",
