@@ -144,7 +144,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.store.models import RunState, VersionState
 
     try:
-        parse(project.label_config)
+        yield from parse(project.label_config).faults
     except LabelConfigError as error:
         yield str(error)
     run = runs.last(session, project.id)

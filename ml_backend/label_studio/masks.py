@@ -100,10 +100,13 @@ def results(
         )
     regions = []
     for index in filter(None, present):
+        control = config.control_of(config.labels[index - 1])
+        if control.kind not in READERS:
+            continue
         alphas = np.where(runs.alphas == index, np.uint8(255), np.uint8(0))
         region: dict[str, Any] = {
             "id": secrets.token_hex(5),
-            "from_name": config.control_tag,
+            "from_name": control.name,
             "to_name": config.image_tag,
             "type": "brushlabels",
             "original_width": width,
@@ -127,8 +130,9 @@ def _why_ignored(region: Any, config: LabelConfig) -> str:
     kind = region.get("type")
     if not isinstance(kind, str) or kind not in READERS:
         return f"Regions of type {str(kind)[:40]} are not read as masks."
-    if region.get("from_name") != config.control_tag or region.get("to_name") != config.image_tag:
-        return f'Drawn with another tag than <BrushLabels name="{config.control_tag}">.'
+    drawn_by = {(control.name, control.kind) for control in config.controls}
+    if (region.get("from_name"), kind) not in drawn_by or region.get("to_name") != config.image_tag:
+        return f'Not drawn over <Image name="{config.image_tag}"> with a tag that is served.'
     if not isinstance(region.get("value"), dict):
         return "The region has no value."
     return ""

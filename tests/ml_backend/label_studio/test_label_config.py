@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.label_interface import LabelInterface
 
-from ml_backend.label_studio.label_config import LabelConfigError, default_config, parse
+from ml_backend.label_studio.label_config import Knobs, LabelConfigError, default_config, parse
 
 IMAGE = '<Image name="image" value="$image"/>'
 BRUSH = '<BrushLabels name="mask" toName="image"><Label value="Bone"/></BrushLabels>'
@@ -53,7 +53,7 @@ def test_tags_are_found_anywhere_in_any_case_among_others() -> None:
         view(
             '<Header value="Draw"/><Style>.a {}</Style><!-- a comment -->',
             '<Choices name="quality" toName="xray"><Choice value="good"/></Choices>',
-            '<RectangleLabels name="box" toName="xray"><Label value="Box"/></RectangleLabels>',
+            '<KeyPointLabels name="tip" toName="xray"><Label value="Tip"/></KeyPointLabels>',
             '<View><brushlabels name="bones" toname="xray"><View><Label value="Tibia"/></View>'
             '<Label value="Femur" background="red"/></brushlabels></View>',
             '<Image name="photo" value="$photo"/><image name="xray" value="$x_ray-1"/>',
@@ -80,22 +80,167 @@ def test_repeated_and_empty_labels_count_once_and_never() -> None:
     assert config.labels == ("Bone",)
 
 
-def test_the_first_usable_control_is_served_and_the_others_are_named() -> None:
+def tag(kind: str, name: str, *labels: str, image: str = "image", **attributes: str) -> str:
+    written = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    return f'<{kind} name="{name}" toName="{image}"{written}>{inside}</{kind}>'
+
+
+def test_all_controls_over_the_image_are_served_and_labels_of_one_name_are_one() -> None:
     config = parse(
         view(
             IMAGE,
-            '<BrushLabels name="empty" toName="image"/>',
-            '<BrushLabels name="second" toName="text,image"><Label value="A"/></BrushLabels>',
-            BRUSH,
+            tag("RectangleLabels", "box", "Bone", "Plate"),
+            tag("EllipseLabels", "oval", "Bone"),
+            tag("VectorLabels", "path", "Nail", closable="true"),
+            tag("PolygonLabels", "outline", "Bone", "Nail", image="text,image"),
+            tag("BitmaskLabels", "bitmap", "Skin"),
+            tag("BrushLabels", "mask", "Skin"),
         )
     )
-    assert config.control_tag == "second"
-    assert config.others == ("mask",)
+    assert config.labels == ("Bone", "Plate", "Nail", "Skin")
+    assert config.control_tag == "box"
+    assert [control.kind for control in config.controls] == [
+        "rectanglelabels",
+        "ellipselabels",
+        "vectorlabels",
+        "polygonlabels",
+        "bitmasklabels",
+        "brushlabels",
+    ]
+    assert not config.faults
+    # A label is written in the most exact form that the config has for it.
+    assert [config.control_of(label).name for label in config.labels] == ["outline", "box", "outline", "mask"]
+
+
+def test_labels_beside_drawing_tags_are_controls_too() -> None:
+    config = parse(
+        view(
+            IMAGE,
+            tag("Labels", "kind", "Bone", "Nail"),
+            '<Rectangle name="box" toName="image"/><Brush name="brush" toName="image"/>',
+            '<MagicWand name="wand" toName="image"/><Polygon name="else" toName="other"/>',
+            '<Text name="text" value="$text"/>' + tag("Labels", "words", "Verb", image="text"),
+        )
+    )
+    assert config.labels == ("Bone", "Nail")
+    assert [(each.name, each.kind, each.labels_tag) for each in config.controls] == [
+        ("box", "rectangle", "kind"),
+        ("brush", "brush", "kind"),
+        ("wand", "magicwand", "kind"),
+    ]
+    assert config.control_of("Bone").name == "brush"
+    assert not config.faults
+
+
+def test_the_image_of_the_first_usable_control_is_served() -> None:
+    config = parse(
+        view(
+            IMAGE,
+            '<Image name="back" value="$back"/><Image name="list" valueList="$list"/>',
+            tag("BrushLabels", "none"),
+            tag("BrushLabels", "many", "Bone", image="list"),
+            tag("PolygonLabels", "outline", "Nail", image="back"),
+            tag("BrushLabels", "mask", "Bone"),
+            tag("EllipseLabels", "both", "Ring", image="image,back"),
+        )
+    )
+    assert (config.image_tag, config.data_key) == ("back", "back")
+    assert [control.name for control in config.controls] == ["outline", "both"]
+    assert config.labels == ("Nail", "Ring")
+    assert config.faults == (
+        '<BrushLabels name="none"> has no labels: add at least one, such as <Label value="Bone"/>.',
+        '<Image name="list"> shows a list of images: use a single key of the task\'s data, such as '
+        'value="$image".',
+        'Only <Image name="back"> is served: what is drawn on <Image name="image"> is ignored.',
+    )
+
+
+def test_a_control_can_be_left_alone() -> None:
+    config = parse(
+        view(IMAGE, tag("RectangleLabels", "box", "Crop", model_skip="true"), tag("BrushLabels", "m", "Bone"))
+    )
+    assert config.labels == ("Bone",)
+    assert not config.faults
+
+
+def test_predicted_values_are_other_names_of_a_label() -> None:
+    labels = (
+        '<Label value="Bone" alias="B" predicted_values="tibia, femur,Nail"/>'
+        '<Label value="Nail" predicted_values="tibia,B"/>'
+    )
+    config = parse(view(IMAGE, f'<BrushLabels name="mask" toName="image">{labels}</BrushLabels>'))
+    assert config.labels == ("B", "Nail")
+    assert config.indices == {"B": 1, "Nail": 2, "Bone": 1, "tibia": 1, "femur": 1}
+
+
+def test_vectors_that_cannot_be_closed_are_told() -> None:
+    config = parse(view(IMAGE, tag("VectorLabels", "path", "Bone"), BRUSH))
+    assert [control.name for control in config.controls] == ["mask"]
+    assert config.faults == ('<VectorLabels name="path"> draws open lines only: add closable="true" to it.',)
+
+
+def test_too_many_labels_in_all_controls_together_are_refused() -> None:
+    parts = [
+        tag("BrushLabels", "mask", *map(str, range(200))),
+        tag("PolygonLabels", "p", *map(str, range(100, 300))),
+    ]
+    with pytest.raises(LabelConfigError, match="The labeling config has 300 labels: keep to 254 at most"):
+        parse(view(IMAGE, *parts))
+
+
+def test_knobs_are_read_from_any_control_and_default_otherwise() -> None:
+    assert parse(view(IMAGE, BRUSH)).knobs == Knobs(None, 1.0, None)
+    config = parse(
+        view(
+            IMAGE,
+            tag("PolygonLabels", "p", "Bone", model_tolerance="0", model_annotations="majority"),
+            tag("BrushLabels", "mask", "Nail", MODEL_threshold=" 0.25 "),
+        )
+    )
+    assert config.knobs == Knobs(threshold=0.25, tolerance=0.0, annotations="majority")
+    assert not config.faults
+
+
+WRONG_KNOBS = {
+    "a threshold of one": ({"model_threshold": "1"}, 'model_threshold="1": give it a probability above 0'),
+    "a threshold of zero": ({"model_threshold": "0"}, "give it a probability above 0 and below 1"),
+    "a threshold that is no number": (
+        {"model_threshold": "nan"},
+        "give it a probability above 0 and below 1",
+    ),
+    "a word": ({"model_tolerance": "fine"}, "give it a number of pixels from 0 to 100"),
+    "infinity": ({"model_tolerance": "inf"}, "give it a number of pixels from 0 to 100"),
+    "a strategy": ({"model_annotations": "best"}, "give it one of latest, majority, all"),
+    "an unknown one": ({"model_treshold": "0.5"}, "the known ones are model_threshold, model_tolerance"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "advice"), WRONG_KNOBS.values(), ids=WRONG_KNOBS.keys())
+def test_a_wrong_knob_is_told_in_one_sentence_and_its_default_stands(
+    attributes: dict[str, str], advice: str
+) -> None:
+    config = parse(view(IMAGE, tag("BrushLabels", "mask", "Bone", **attributes)))
+    assert config.knobs == Knobs()
+    (fault,) = config.faults
+    assert advice in fault
+    assert fault.startswith('<BrushLabels name="mask">')
+    assert fault.endswith(".")
+
+
+def test_of_two_tags_that_disagree_the_first_counts() -> None:
+    parts = [
+        tag("BrushLabels", "mask", "Bone", model_threshold="0.3"),
+        tag("PolygonLabels", "p", "Nail", model_threshold="0.7"),
+    ]
+    config = parse(view(IMAGE, *parts))
+    assert config.knobs.threshold == 0.3
+    assert len(config.faults) == 1
 
 
 UNUSABLE = {
-    "no brush": (view(IMAGE), "no <BrushLabels> tag"),
-    "nothing": (view(), "no <BrushLabels> tag"),
+    "no control": (view(IMAGE), "no tag to draw masks with: add <BrushLabels"),
+    "nothing": (view(), "no tag to draw masks with: add <BrushLabels"),
     "no image": (view(BRUSH), 'add toName="image"'),
     "an unbound brush": (view(IMAGE, BRUSH.replace('"image"', '"other"')), 'add toName="image"'),
     "no toName": (view(IMAGE, BRUSH.replace('toName="image"', "")), 'add toName="image"'),

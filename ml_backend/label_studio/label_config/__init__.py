@@ -1,0 +1,18 @@
+"""What a project's labeling config says about masks: which image, control tags, labels and knobs."""
+
+from .config import MAX_LABELS, Control, Form, LabelConfig, LabelConfigError
+from .default import COLOURS, default_config
+from .knobs import Knobs
+from .parsing import parse
+
+__all__ = [
+    "COLOURS",
+    "MAX_LABELS",
+    "Control",
+    "Form",
+    "Knobs",
+    "LabelConfig",
+    "LabelConfigError",
+    "default_config",
+    "parse",
+]

@@ -1,0 +1,88 @@
+"""The parts of a labeling config that are served, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from .knobs import Knobs
+
+MAX_LABELS = 254
+"""A label map is uint8 with 0 for background and 255 for "not known", which leaves this many labels."""
+
+
+class LabelConfigError(ValueError):
+    """A labeling config that cannot be served; the message is one sentence that says what to add."""
+
+
+class Form(Enum):
+    """A form in which regions hold masks, from exact to approximate: a label is written in its first one."""
+
+    BRUSH = "brush"
+    BITMASK = "bitmask"
+    POLYGON = "polygon"
+    VECTOR = "vector"
+    ELLIPSE = "ellipse"
+    RECTANGLE = "rectangle"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control tag over the served image.
+
+    Attributes:
+        name: `from_name` of its regions.
+        kind: `type` of its regions, such as "brushlabels", or "brush" beside a <Labels> tag.
+        form: how its regions hold a mask.
+        labels: the labels it can draw, as regions carry them, in the config's order.
+        labels_tag: name of the <Labels> tag that names what this tag draws; empty where it has labels itself.
+    """
+
+    name: str
+    kind: str
+    form: Form
+    labels: tuple[str, ...]
+    labels_tag: str = ""
+
+    @property
+    def labels_key(self) -> str:
+        """Key of a region's value under which the names of its labels lie."""
+        return "labels" if self.labels_tag else self.kind
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """What is served of a project: one image, and all controls over it that can draw masks."""
+
+    image_tag: str
+    """Name of the ``<Image>`` tag: ``to_name`` of a region."""
+    control_tag: str
+    """Name of the first control over the image: ``from_name`` of a region that it draws."""
+    data_key: str
+    """Key of a task's data under which the image's address lies."""
+    labels: tuple[str, ...]
+    """Foreground labels as regions carry them (a label's alias where it has one), in the config's order."""
+    controls: tuple[Control, ...] = ()
+    """The controls over the image that can draw masks, in the config's order."""
+    synonyms: tuple[tuple[str, str], ...] = ()
+    """(other name, label): values of labels that have an alias, and then their ``predicted_values``."""
+    knobs: Knobs = field(default_factory=Knobs)
+    """What the config sets by ``model_…`` attributes."""
+    faults: tuple[str, ...] = ()
+    """One sentence for each part of the config that is passed over, and what to do about it."""
+    indices: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    """Index in a label map, from 1 on, of every name that a region or a version may carry for a label."""
+
+    def __post_init__(self) -> None:
+        indices = {label: index for index, label in enumerate(self.labels, start=1)}
+        for name, label in self.synonyms:
+            indices.setdefault(name, indices[label])
+        object.__setattr__(self, "indices", MappingProxyType(indices))
+
+    def control_of(self, label: str) -> Control:
+        """The control that writes a label: of those that have it the one whose form comes first in `Form`."""
+        forms = list(Form)
+        able = [control for control in self.controls if label in control.labels]
+        return min(able, key=lambda control: forms.index(control.form))
