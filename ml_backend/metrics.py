@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from ml_backend.queue import JobQueues
-from ml_backend.store import runs, versions
+from ml_backend.store import agreements, runs, versions
 from ml_backend.store.database import Database
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.0)
@@ -61,8 +61,15 @@ class StateCollector(Collector):
         """The present numbers; queues are left out while Redis does not answer."""
         with self._database.read() as session:
             trainings, known = runs.count(session), versions.count(session)
+            agreed = agreements.summaries(session)
         yield _family("dsal_trainings", "Trainings by state.", "state", trainings)
         yield _family("dsal_versions", "Versions by state.", "state", known)
+        yield _family(
+            "dsal_annotator_agreement",
+            "Mean Dice between the annotators of a task, over the tasks that several have annotated.",
+            "project",
+            {project: summary.dsc for project, summary in agreed.items()},
+        )
         try:
             waiting, failed = self._queues.depths(), self._queues.failed()
         except RedisError:
@@ -71,7 +78,7 @@ class StateCollector(Collector):
         yield _family("dsal_jobs_failed", "Jobs failed for good by queue.", "queue", failed)
 
 
-def _family(name: str, text: str, label: str, values: Mapping[Any, int]) -> GaugeMetricFamily:
+def _family(name: str, text: str, label: str, values: Mapping[Any, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=(label,))
     for value, number in values.items():
         family.add_metric((str(value),), number)

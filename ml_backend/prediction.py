@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ml_backend.images import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
@@ -23,6 +20,8 @@ from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version
 from ml_backend.store.weights import WeightStore
+from model.classes import Classes
+from model.consistency import consistency
 from model.splitting import placement
 
 if TYPE_CHECKING:
@@ -99,27 +98,22 @@ def segment(
 
 
 def _scored(task_id: int, found: Segmentation, labels: Sequence[str], config: LabelConfig) -> Scored:
-    agreement = found.consistency
+    """Where the config's labels changed after the training, of the labels that still exist."""
+    agreement, final = found.consistency, found.final
+    if tuple(labels) != config.labels:
+        classes = Classes(config.labels, config.indices)
+        lower, middle, final = (
+            classes.translate(mask, labels) for mask in (found.lower, found.middle, found.final)
+        )
+        agreement = consistency(lower, middle, final, len(config.labels))
     return Scored(
         task_id,
         agreement.score,
-        results(_in_order_of(config, found.final, labels), config),
+        results(final, config),
         agreement.l_dsc,
         agreement.m_dsc,
         agreement.blank,
     )
-
-
-def _in_order_of(
-    config: LabelConfig, label_map: NDArray[np.uint8], labels: Sequence[str]
-) -> NDArray[np.uint8]:
-    """The label map (H, W) with the config's class indices; labels it lacks become background."""
-    if tuple(labels) == config.labels:
-        return label_map
-    table = np.zeros(256, dtype=np.uint8)
-    for index, label in enumerate(labels, start=1):
-        table[index] = config.indices.get(label, 0)
-    return table[label_map]
 
 
 class Predictor:

@@ -12,6 +12,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
 
+Rule = Literal["latest", "majority", "all"]
+"""Which annotations of a task count, and how several are united; see `ml_backend.jobs.labels`."""
+
 
 class Settings(BaseSettings):
     """The service's settings; each field is read from the environment variable of its name in capitals.
@@ -68,6 +71,11 @@ class Settings(BaseSettings):
     )
     train_steps: Positive | None = Field(None, description="Most steps of one training.")
     train_seconds: PositiveSeconds | None = Field(600.0, description="Most seconds of one training.")
+    annotations: Rule = Field(
+        "latest",
+        description="Of a task's several annotations counts the one changed `latest`, the `majority` of "
+        "the annotators pixel by pixel, or `all` as examples of their own.",
+    )
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks kept for validation.")
     loss_lower: Fraction = Field(0.1, description="Weight of the lower classifier's loss, equation (2).")
     loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")

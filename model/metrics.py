@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.classes import Classes
 from model.consistency import dice
 from model.loss import IGNORE_INDEX
 from model.segmenter import Segmenter
@@ -18,15 +19,36 @@ class Evaluation:
     """Real Dice (R-DSC) over a set of images, all values in [0, 1].
 
     Attributes:
-        dsc: mean over images; 0.0 if there were none.
-        per_image: `mean_dice` of each image, in the order given.
-        per_label: mean over the images in whose prediction or truth the label occurs; a label that occurs
-            nowhere is left out.
+        labels: what was compared.
+        images: for each image, in the order given, the Dice of each label that occurs in its prediction or
+            its truth.
     """
 
-    dsc: float
-    per_image: list[float]
-    per_label: dict[str, float]
+    labels: tuple[str, ...]
+    images: list[dict[str, float]]
+
+    @property
+    def dsc(self) -> float:
+        """Mean over images; 0.0 if there were none."""
+        return _mean(self.per_image, empty=0.0)
+
+    @property
+    def per_image(self) -> list[float]:
+        """`mean_dice` of each image, in the order given."""
+        return self.over(self.labels)
+
+    @property
+    def per_label(self) -> dict[str, float]:
+        """Mean over the images in which the label occurs; a label that occurs nowhere is left out."""
+        values = {label: [found[label] for found in self.images if label in found] for label in self.labels}
+        return {label: _mean(several, empty=0.0) for label, several in values.items() if several}
+
+    def over(self, labels: Collection[str]) -> list[float]:
+        """Of each image the mean over those of `labels` that occur in it; 1.0 where none does."""
+        return [
+            _mean((value for label, value in found.items() if label in labels), empty=1.0)
+            for found in self.images
+        ]
 
 
 def mean_dice(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labels: int) -> float:
@@ -52,25 +74,27 @@ def dice_per_label(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labe
 
 
 def evaluate(
-    segmenter: Segmenter, samples: Iterable[tuple[NDArray[np.uint8 | np.uint16], NDArray[np.uint8]]]
+    segmenter: Segmenter,
+    samples: Iterable[tuple[NDArray[np.uint8 | np.uint16], NDArray[np.uint8]]],
+    classes: Classes | None = None,
 ) -> Evaluation:
     """Segment each image (H, W) and compare with its label map (H, W), at original resolution.
 
     Samples are read one at a time, so a generator that loads files needs the memory of one image.
+
+    Args:
+        segmenter: what is measured.
+        samples: images with their truth.
+        classes: the truth's classes where they are not the segmenter's own; its masks are then translated by
+            name, and a label that the truth has no class for counts as background.
     """
-    per_image: list[float] = []
-    per_label: dict[str, list[float]] = {}
+    classes = classes or Classes.of(segmenter.labels)
+    images: list[dict[str, float]] = []
     for image, truth in samples:
-        prediction = segmenter.segment([image])[0].final
-        found = dice_per_label(prediction, truth, len(segmenter.labels))
-        per_image.append(_mean(found.values(), empty=1.0))
-        for index, value in found.items():
-            per_label.setdefault(segmenter.labels[index - 1], []).append(value)
-    return Evaluation(
-        dsc=_mean(per_image, empty=0.0),
-        per_image=per_image,
-        per_label={name: _mean(per_label[name], empty=0.0) for name in segmenter.labels if name in per_label},
-    )
+        prediction = classes.translate(segmenter.segment([image])[0].final, segmenter.labels)
+        found = dice_per_label(prediction, truth, len(classes.labels))
+        images.append({classes.labels[index - 1]: value for index, value in found.items()})
+    return Evaluation(classes.labels, images)
 
 
 def _mean(values: Iterable[float], *, empty: float) -> float:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ml_backend.store.models import Project, Version
 
 
+LEAST_AGREED = 5
+"""Tasks of which `dsal status` tells that their annotators agree least."""
+
+
 def connect(
     url: Annotated[
         str | None,
@@ -99,7 +103,8 @@ def status() -> None:
     """Show what is going on: projects with their versions, running and waiting work, and what went wrong.
 
     The ten latest versions of each project with their state, labels, validation DSC and seconds; the changes
-    that the next training will take in; images that could not be read; waiting and failed jobs.
+    that the next training will take in; how far annotators of the same task agree; images that could not be
+    read; waiting and failed jobs.
 
     Example: `dsal status`
     """
@@ -152,8 +157,21 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         yield f"last training {run.state.value}: {run.message}"
     if listed and listed[0].message:
         yield f"{listed[0].name}: {listed[0].message}"
+    yield from _agreement(session, project.id)
     for version in listed:
         if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
             for score in scores.of_version(session, version.id):
                 if score.error:
                     yield f"task {score.task_id} is not scored: {score.error}"
+
+
+def _agreement(session: Session, project_id: int) -> Iterator[str]:
+    """How far annotators of the same tasks agree, and on which tasks they agree least."""
+    from ml_backend.store import agreements
+
+    summary = agreements.summaries(session).get(project_id)
+    if summary is not None:
+        worst = agreements.lowest(session, project_id, LEAST_AGREED).items()
+        listed = ", ".join(f"task {task} {one.dsc:.3f} ({one.annotators})" for task, one in worst)
+        yield f"agreement between annotators: mean DSC {summary.dsc:.3f} over {summary.tasks} tasks"
+        yield f"lowest agreement (annotators): {listed}"

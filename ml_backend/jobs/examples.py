@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from ml_backend.images import IMAGE_FAULTS
 from ml_backend.jobs.context import Context
 from ml_backend.jobs.labels import LabelledTask, new_sides
+from ml_backend.jobs.truth import MaskError, Truth, read_truth
 from ml_backend.label_studio.images import ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.store import labels, projects
+from ml_backend.store.agreements import Agreement
+from ml_backend.store.labels import Fingerprint
 from ml_backend.store.models import Part
 from model.dataset import Example, make_example
 from model.preprocessing import PreprocessingSettings
@@ -25,45 +28,34 @@ logger = logging.getLogger(__name__)
 MOST_VALIDATION = 20
 """The paper validates on 20 images; more would only make every round slower."""
 
-
-class MaskError(ValueError):
-    """An annotation without a readable mask; one sentence that says what to do."""
+Pair = tuple[NDArray[Any], NDArray[np.uint8]]
+"""An image (H, W) in grey values and a label map (H, W) that is true of it."""
 
 
 class ImagesAwayError(RuntimeError):
     """Most images cannot be had for now: a training without them would throw labels away."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A labelled task as pixels.
-
-    Attributes:
-        image: grey values (H, W).
-        mask: label map (H, W).
-        problem: which regions the mask lacks, in one sentence; empty if none.
-    """
-
-    image: NDArray[Any]
-    mask: NDArray[np.uint8]
-    problem: str = ""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Data:
     """What a training learns from and is judged by.
 
     Attributes:
         training, validation: examples on the network's canvas.
-        tasks: the labelled tasks that could be read, by id.
-        validation_ids: the tasks behind `validation`.
+        validated: the tasks behind `validation`.
+        used: number of labelled tasks that could be read.
+        seen: the annotations that the training knows of, those that cannot be read included; what may be
+            readable later is left out, so that it counts as new then.
+        agreements: how far the annotators of a task agree, by task.
         problems: one sentence for each task or region that could not be read.
     """
 
     training: list[Example] = field(default_factory=list)
     validation: list[Example] = field(default_factory=list)
-    tasks: dict[int, LabelledTask] = field(default_factory=dict)
-    validation_ids: list[int] = field(default_factory=list)
+    validated: list[LabelledTask] = field(default_factory=list)
+    used: int = 0
+    seen: dict[int, Fingerprint] = field(default_factory=dict)
+    agreements: dict[int, Agreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -80,52 +72,89 @@ def read_examples(
         ImagesAwayError: more than half of the images may be had later, as when their server restarts.
         LabelStudioError: there is no token to fetch images with.
     """
+    reading = _Reading(context, project_id, config, preprocessing, _sides(context, project_id, tasks))
+    for task in tasks:
+        reading.take(task)
+    if 2 * len(reading.away) > len(tasks):
+        raise ImagesAwayError(
+            f"{len(reading.away)} of {len(tasks)} labelled images cannot be had now: {reading.away[0]}"
+        )
+    return reading.finish()
+
+
+def read_pairs(context: Context, project_id: int, task: LabelledTask, config: LabelConfig) -> Iterator[Pair]:
+    """The image of a labelled task with each of its label maps.
+
+    Raises:
+        MaskError: no annotation that counts can be read.
+        ImageUnavailable, ImageError, LabelStudioError: the image cannot be had.
+    """
+    image = context.images.read(project_id, task.task_id, task.data, config)
+    for mask in read_truth(task, config, (image.shape[0], image.shape[1])).masks.values():
+        yield image, mask
+
+
+def _sides(context: Context, project_id: int, tasks: Sequence[LabelledTask]) -> dict[int, Part]:
     with context.database.write() as session:
         settled = labels.split(session, project_id)
         seed = projects.ensure(session, project_id, seed=context.settings.seed).seed
         fresh = new_sides(tasks, settled, context.settings.validation_fraction, MOST_VALIDATION, seed)
-        sides = labels.extend_split(session, project_id, fresh)
-    data = Data()
-    away: list[ImageUnavailable] = []
-    for task in tasks:
+        return labels.extend_split(session, project_id, fresh)
+
+
+@dataclass
+class _Reading:
+    """The data of a training in the making."""
+
+    context: Context
+    project_id: int
+    config: LabelConfig
+    preprocessing: PreprocessingSettings
+    sides: dict[int, Part]
+    data: Data = field(default_factory=Data)
+    away: list[ImageUnavailable] = field(default_factory=list)
+    silent: list[int] = field(default_factory=list)
+
+    def take(self, task: LabelledTask) -> None:
+        """Read one task; a fault of its image or its masks is noted."""
         try:
-            pair = read_pair(context, project_id, task, config)
+            image = self.context.images.read(self.project_id, task.task_id, task.data, self.config)
+            truth = read_truth(task, self.config, (image.shape[0], image.shape[1]))
         except (*IMAGE_FAULTS, MaskError) as error:
-            _report(data, str(error))
+            self._report(str(error))
             if isinstance(error, ImageUnavailable) and error.transient:
-                away.append(error)
-            continue
-        if pair.problem:
-            _report(data, pair.problem)
-        example = make_example(task.key, pair.image, pair.mask, preprocessing)
-        data.tasks[task.task_id] = task
-        if sides[task.task_id] is Part.VALIDATION:
-            data.validation.append(example)
-            data.validation_ids.append(task.task_id)
+                self.away.append(error)
+            else:
+                self.data.seen.update(task.fingerprints)
+            return
+        self.data.seen.update(task.fingerprints)
+        if truth.problem:
+            self._report(truth.problem)
+        if truth.agreement is not None:
+            self.data.agreements[task.task_id] = Agreement(truth.annotators, truth.agreement)
+        if truth.masks:
+            self._learn(task, image, truth)
         else:
-            data.training.append(example)
-    if 2 * len(away) > len(tasks):
-        raise ImagesAwayError(f"{len(away)} of {len(tasks)} labelled images cannot be had now: {away[0]}")
-    return data
+            self.silent.append(task.task_id)
 
+    def finish(self) -> Data:
+        """The data, all problems told."""
+        if self.silent:
+            self._report(
+                f"{len(self.silent)} tasks, such as task {self.silent[0]}, are left out: all that is drawn "
+                "there bears labels that the labeling config no longer has."
+            )
+        return self.data
 
-def read_pair(context: Context, project_id: int, task: LabelledTask, config: LabelConfig) -> Pair:
-    """The image and the label map of a labelled task.
+    def _learn(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
+        examples = [make_example(key, image, mask, self.preprocessing) for key, mask in truth.masks.items()]
+        self.data.used += 1
+        if self.sides[task.task_id] is Part.VALIDATION:
+            self.data.validation.extend(examples)
+            self.data.validated.append(task)
+        else:
+            self.data.training.extend(examples)
 
-    Raises:
-        MaskError: no region of the annotation can be read as a mask.
-        ImageUnavailable, ImageError, LabelStudioError: the image cannot be had.
-    """
-    image = context.images.read(project_id, task.task_id, task.data, config)
-    reading = task.read(config, (image.shape[0], image.shape[1]))
-    why = " ".join(reading.unreadable)
-    if reading.label_map is None:
-        raise MaskError(f"No mask of task {task.task_id} can be read, draw it again: {why}")
-    count = sum(reading.unreadable.values())
-    problem = f"Task {task.task_id} is learned without {count} of its regions: {why}" if count else ""
-    return Pair(image, reading.label_map, problem)
-
-
-def _report(data: Data, sentence: str) -> None:
-    data.problems.append(sentence)
-    logger.warning("%s", sentence)
+    def _report(self, sentence: str) -> None:
+        self.data.problems.append(sentence)
+        logger.warning("%s", sentence)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ml_backend.jobs.context import Context
-from ml_backend.jobs.examples import Data, read_pair
+from ml_backend.jobs.examples import Data, read_pairs
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.prediction import load_segmenter
 from ml_backend.store.models import Version
+from model.classes import Classes
 from model.comparison import clearly_worse
-from model.metrics import evaluate
+from model.metrics import Evaluation, evaluate
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,9 @@ def judge(
     """Evaluate the challenger in `directory`, and the champion if there is one, at original resolution.
 
     The challenger is turned down only if it is clearly worse: mean DSC lower by more than PUBLISH_MARGIN on
-    the same images. Without validation images there is no evidence against it.
+    the same images. Where the two do not know the same labels, only those count that both know and that the
+    labeling config still has: neither is blamed for what it could not learn, nor praised for what nobody
+    wants any more. Without validation images, or without such a label, there is no evidence against it.
     """
     metrics: dict[str, Any] = {
         "training_images": len(data.training),
@@ -53,21 +53,26 @@ def judge(
     if not data.validation:
         return Judgement(metrics)
 
-    def pairs() -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
-        for key in data.validation_ids:
-            pair = read_pair(context, project_id, data.tasks[key], config)
-            yield pair.image, pair.mask
+    def measure(directory: Path) -> Evaluation:
+        pairs = (pair for task in data.validated for pair in read_pairs(context, project_id, task, config))
+        return evaluate(load_segmenter(context.settings, directory), pairs, classes)
 
-    own = evaluate(load_segmenter(context.settings, directory), pairs())
+    classes = Classes(config.labels, config.indices)
+    own = measure(directory)
     metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
     if champion is None or champion.weights_hash is None:
         return Judgement(metrics)
-    serving = context.weights.get(champion.weights_hash)
-    theirs = evaluate(load_segmenter(context.settings, serving), pairs())
-    metrics["champion_validation_dsc"] = theirs.dsc
-    if not clearly_worse(theirs.per_image, own.per_image, context.settings.publish_margin):
+    both = classes.shared(champion.labels)
+    if both != config.labels:
+        metrics["compared_labels"] = list(both)
+    if not both:
         return Judgement(metrics)
+    before, after = measure(context.weights.get(champion.weights_hash)).over(both), own.over(both)
+    theirs, ours = mean(before), mean(after)
+    metrics["champion_validation_dsc"] = theirs
+    if not clearly_worse(before, after, context.settings.publish_margin):
+        return Judgement(metrics)
+    what = "" if both == config.labels else f" over {', '.join(both)}"
     return Judgement(
-        metrics,
-        f"Not published: validation DSC {own.dsc:.3f} against {theirs.dsc:.3f} of {champion.name}.",
+        metrics, f"Not published: validation DSC{what} {ours:.3f} against {theirs:.3f} of {champion.name}."
     )

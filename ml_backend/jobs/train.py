@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from ml_backend.events import after_training
 from ml_backend.jobs.context import FINAL, Context, job, open_context
 from ml_backend.jobs.examples import Data, ImagesAwayError, read_examples
 from ml_backend.jobs.judgement import judge
-from ml_backend.jobs.labels import choose
+from ml_backend.jobs.labels import LabelledTask, choose, fingerprints
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.lease import Lease, hold
 from ml_backend.owners import Owner
-from ml_backend.store import labels, projects, runs, versions
+from ml_backend.store import agreements, events, labels, projects, runs, versions
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.names import version_name
+from model.classes import Classes
 from model.engines import prepare_version
+from model.inheritance import carried_over
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
@@ -36,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 3.0
 """From one note of how far the training is to the next."""
+
+UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
+"""Said of a run that made no version."""
 
 OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
 """Errors whose text is a sentence that needs no name before it."""
@@ -91,8 +97,12 @@ class Training:
         """
         context = self.context
         config = context.read_config(self.project_id)
-        tasks = choose(context.label_studio.labelled_tasks(self.project_id))
-        champion = self._champion(config)
+        rule = context.settings.annotations
+        tasks = choose(context.label_studio.labelled_tasks(self.project_id), rule)
+        if self._is_needless(tasks, config):
+            self._end_needless(len(tasks))
+            return None
+        champion = self._champion()
         preprocessing = PreprocessingSettings(size=context.settings.image_size)
         data = read_examples(context, self.project_id, tasks, config, preprocessing)
         if not data.training:
@@ -100,7 +110,7 @@ class Training:
                 self._end(session, data, None)
             return None
         shape = NetworkSettings(classes=len(config.labels) + 1, width=context.settings.network_width)
-        start = self._start(champion, shape)
+        start = self._start(champion, config, shape)
         result = train(
             data.training,
             data.validation,
@@ -145,19 +155,36 @@ class Training:
             loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final),
         )
 
-    def _champion(self, config: LabelConfig) -> Version | None:
-        """The published version, if it has weights for these labels."""
+    def _is_needless(self, tasks: Sequence[LabelledTask], config: LabelConfig) -> bool:
+        """Whether nobody asked for the training and nothing differs from what the last version was made of.
+
+        An event says that an annotation was touched; a changed remark on a region, or a change of an
+        annotation that does not count, teaches nothing.
+        """
+        with self.context.database.read() as session:
+            latest = next(iter(versions.of_project(session, self.project_id)), None)
+            if latest is None or latest.weights_hash is None or tuple(latest.labels) != config.labels:
+                return False
+            if events.was_asked_for(session, self.run_id):
+                return False
+            return not labels.difference(session, self.project_id, fingerprints(tasks))
+
+    def _champion(self) -> Version | None:
+        """The published version, if it has weights."""
         with self.context.database.read() as session:
             champion = versions.published(session, self.project_id)
-        fits = champion is not None and champion.weights_hash and tuple(champion.labels) == config.labels
-        return champion if fits else None
+        return champion if champion is not None and champion.weights_hash else None
 
-    def _start(self, champion: Version | None, shape: NetworkSettings) -> DeeplySupervisedUNet | None:
-        """The champion's network to fine-tune, or None to start from scratch."""
+    def _start(
+        self, champion: Version | None, config: LabelConfig, shape: NetworkSettings
+    ) -> DeeplySupervisedUNet | None:
+        """The champion's network, with the config's labels as classes; None to start from scratch."""
         settings = self.context.settings
         if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
             return None
-        network, _ = load_version(self.context.weights.get(champion.weights_hash))
+        network, card = load_version(self.context.weights.get(champion.weights_hash))
+        if card.labels != config.labels:
+            network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
         return network if network.settings == shape else None
 
     def _tell(self, progress: Progress, lease: Lease) -> None:
@@ -220,7 +247,7 @@ class Training:
                 labels=config.labels,
                 parent_id=None if parent is None else parent.id,
                 weights_hash=weights_hash,
-                labels_used=len(data.tasks),
+                labels_used=data.used,
                 metrics=figures,
                 seconds_training=figures["training_seconds"],
             )
@@ -229,14 +256,19 @@ class Training:
         return version
 
     def _end(self, session: Session, data: Data, version: Version | None) -> None:
-        seen = {task.annotation_id: task.fingerprint for task in data.tasks.values()}
-        labels.replace(session, self.project_id, seen)
+        labels.replace(session, self.project_id, data.seen)
+        agreements.replace(session, self.project_id, data.agreements)
         nothing = "" if version is not None else "There are no labels to learn from."
         runs.finish(
             session,
             session.get_one(TrainingRun, self.run_id),
             RunState.FINISHED,
             message="; ".join(data.problems) or nothing,
-            labels=len(data.tasks),
+            labels=data.used,
             version_id=None if version is None else version.id,
         )
+
+    def _end_needless(self, tasks: int) -> None:
+        with self.context.database.write() as session:
+            run = session.get_one(TrainingRun, self.run_id)
+            runs.finish(session, run, RunState.FINISHED, message=UNCHANGED, labels=tasks)

@@ -22,6 +22,9 @@ THRESHOLD = 128
 """Least alpha that counts as drawn: the editor's strokes have soft edges."""
 
 
+FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
+
+
 class _Skipped(Exception):  # noqa: N818 (not an error: it carries the reason from a reader to the count)
     """A region that is left out."""
 
@@ -31,7 +34,8 @@ class Reading:
     """What the regions of one annotation or prediction say."""
 
     label_map: NDArray[np.uint8] | None
-    """(H, W) class indices; None where no size is known, or every mask of the annotation was unreadable."""
+    """(H, W) class indices; None where no size is known, or where masks were drawn of which none can be used.
+    If nothing is `unreadable` then, all of them bear labels that the config does not have."""
     regions: int
     """Regions that were drawn into the label map."""
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -67,6 +71,9 @@ def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = N
             continue
         try:
             index = _label_index(region, config)
+            if index is None:
+                ignored[FOREIGN_LABEL] += 1
+                continue
             stated = _stated_size(region, None if canvas is None else canvas.shape)
             runs = READERS[region["type"]](region["value"], stated)
         except (_Skipped, rle.RleError) as fault:
@@ -76,7 +83,7 @@ def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = N
             canvas = np.zeros(stated, dtype=np.uint8)
         _paint(canvas, runs, index)
         drawn += 1
-    if unreadable and not drawn:
+    if (unreadable or ignored[FOREIGN_LABEL]) and not drawn:
         canvas = None
     return Reading(canvas, drawn, MappingProxyType(ignored), MappingProxyType(unreadable))
 
@@ -138,12 +145,12 @@ def _why_ignored(region: Any, config: LabelConfig) -> str:
     return ""
 
 
-def _label_index(region: Mapping[str, Any], config: LabelConfig) -> int:
+def _label_index(region: Mapping[str, Any], config: LabelConfig) -> int | None:
     names = region["value"].get(region["type"])
-    for name in names if isinstance(names, list) else []:
-        if isinstance(name, str) and name in config.indices:
-            return config.indices[name]
-    raise _Skipped(f"The labeling config has no label {str(names)[:80]}.")
+    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    if not known:
+        raise _Skipped("The region bears no label.")
+    return next((config.indices[name] for name in known if name in config.indices), None)
 
 
 def _stated_size(region: Mapping[str, Any], expected: Size | None) -> Size:

@@ -37,13 +37,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One submitted annotation; a skip has `was_cancelled`. `updated_at` is Label Studio's ISO time stamp."""
+    """One submitted annotation; a skip has `was_cancelled`. `updated_at` is Label Studio's ISO time stamp.
+
+    `annotator` is the id of the user who made it; None where Label Studio names nobody, as after an import or
+    when the user was deleted.
+    """
 
     id: int
     result: list[dict[str, Any]]
     updated_at: str
     was_cancelled: bool
     ground_truth: bool
+    annotator: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,7 @@ def _labelled_task(item: Mapping[str, Any]) -> LabelledTask:
             updated_at=each["updated_at"],
             was_cancelled=each["was_cancelled"],
             ground_truth=each["ground_truth"],
+            annotator=each.get("completed_by"),
         )
         for each in item["annotations"]
     )

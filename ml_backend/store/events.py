@@ -59,6 +59,12 @@ def pending(session: Session, project_id: int) -> Pending:
     )
 
 
+def was_asked_for(session: Session, run_id: int) -> bool:
+    """Whether a person pressed "Start training" among the events that the run took in."""
+    asked = select(Event.id).where(Event.consumed_by_run == run_id, Event.action == START_TRAINING)
+    return session.scalars(asked.limit(1)).first() is not None
+
+
 def consume(session: Session, project_id: int, run_id: int) -> None:
     """Mark all pending events of the project, those of failed runs included, as taken in by the run."""
     session.execute(

@@ -203,6 +203,17 @@ class LabelSeen(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
 
 
+class Agreement(Base):
+    """How far the annotators of a task agreed at the last training, for tasks that several have annotated."""
+
+    __tablename__ = "agreements"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    annotators: Mapped[int]
+    dsc: Mapped[float]
+
+
 class Score(Base):
     """The consistency of one task under one version, equation (3), and how far it got into Label Studio."""
 

@@ -13,7 +13,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.label_config import LabelConfig, default_config, parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.masks import FOREIGN_LABEL, label_map, results
 
 LABELS = ("Tibia", "Femur", "Patella")
 XML = default_config(LABELS)
@@ -186,7 +186,6 @@ def value(**changes: Any) -> dict[str, Any]:
 
 
 UNREADABLE = {
-    "an unknown label": region(square(0, 0), "Ulna"),
     "no labels": region(square(0, 0)),
     "labels that are no list": region(square(0, 0), "Tibia", value=value(brushlabels="Tibia")),
     "labels that are no texts": region(square(0, 0), "Tibia", value=value(brushlabels=[["Tibia"], 1])),
@@ -211,7 +210,17 @@ def test_a_mask_that_cannot_be_read_is_told_and_left_out(broken: Any) -> None:
 
 
 def test_where_every_mask_is_unreadable_there_is_no_map_rather_than_an_empty_one() -> None:
-    assert read(region(square(0, 0), "Ulna")).label_map is None
+    assert read(region(square(0, 0), "Tibia", value=value(rle=[]))).label_map is None
+
+
+def test_masks_of_labels_that_the_config_no_longer_has_are_passed_over_without_noise() -> None:
+    gone = region(square(0, 0), "Ulna")
+    reading = read(gone, region(square(2, 2), "Femur"))
+    np.testing.assert_array_equal(reading.label_map, square(2, 2) // 255 * 2)
+    assert (reading.regions, dict(reading.ignored), dict(reading.unreadable)) == (1, {FOREIGN_LABEL: 1}, {})
+    alone = read(gone)
+    assert alone.label_map is None, "who drew nothing but that says nothing about the labels there are"
+    assert not alone.unreadable
 
 
 def test_a_region_without_a_size_is_read_over_the_image() -> None:
