@@ -97,7 +97,7 @@ class Training:
         """
         context = self.context
         config = context.read_config(self.project_id)
-        rule = context.settings.annotations
+        rule = config.knobs.annotations or context.settings.annotations
         tasks = choose(context.label_studio.labelled_tasks(self.project_id), rule)
         if self._is_needless(tasks, config):
             self._end_needless(len(tasks))

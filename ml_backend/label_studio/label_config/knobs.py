@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 PREFIX = "model_"
@@ -31,7 +31,7 @@ class Knobs:
 
     threshold: float | None = None
     tolerance: float = 1.0
-    annotations: str | None = None
+    annotations: Literal["latest", "majority", "all"] | None = None
 
 
 def read_knobs(controls: Iterable[ElementTree.Element]) -> tuple[Knobs, tuple[str, ...]]:
