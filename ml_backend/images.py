@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.downloads import Downloader
+from ml_backend.label_studio.hosts import ImageHosts
 from ml_backend.label_studio.images import ImageCache, ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.settings import Settings
@@ -36,7 +37,10 @@ class ImageReader:
     def from_settings(cls, settings: Settings, label_studio: LabelStudio) -> ImageReader:
         """A reader with the settings' bounds on bytes, pixels, seconds and cache size."""
         download = Downloader(
-            label_studio.authorization, seconds=settings.http_timeout, max_bytes=settings.max_image_bytes
+            label_studio.credentials,
+            hosts=ImageHosts.parse(settings.image_hosts),
+            seconds=settings.http_timeout,
+            max_bytes=settings.max_image_bytes,
         )
         return cls(
             download,

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml_backend.label_studio.hosts import ImageHosts
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
@@ -93,6 +95,9 @@ class Settings(BaseSettings):
         5, description="Weights kept for each project besides the published ones."
     )
 
+    image_hosts: str = Field(
+        "", description="Hosts and networks that images may come from, with commas; empty means any host."
+    )
     max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched.")
     max_image_pixels: Positive = Field(100_000_000, description="Largest image that is decoded.")
     cache_bytes: Positive = Field(4 * 2**30, description="Size of the image cache.")
@@ -101,6 +106,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        ImageHosts.parse(value)
+        return value
 
     @field_validator("database_url")
     @classmethod

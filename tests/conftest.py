@@ -38,8 +38,14 @@ def templates() -> Path:
 def server(
     label_studio: Path, templates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LabelStudioServer]:
-    """The running Label Studio with a user and a token."""
-    server = LabelStudioServer(label_studio, tmp_path_factory.mktemp("label-studio"), templates=templates)
+    """The running Label Studio with a user and a token; it serves local files from below "documents"."""
+    folder = tmp_path_factory.mktemp("label-studio")
+    (folder / "documents").mkdir()
+    local_files = {
+        "LOCAL_FILES_SERVING_ENABLED": "true",
+        "LOCAL_FILES_DOCUMENT_ROOT": str(folder / "documents"),
+    }
+    server = LabelStudioServer(label_studio, folder, templates=templates, extra_env=local_files)
     server.start()
     try:
         yield server

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .predictions import Predictions
 from .projects import Projects
 from .tasks import Annotation, LabelledTask, Task, Tasks
+from .tokens import Credentials
 from .transport import Transport
 
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
@@ -28,9 +29,14 @@ class LabelStudio(Projects, Tasks, Predictions):
         """The address, without a slash at its end."""
         return self._http.base_url
 
+    @property
+    def credentials(self) -> Credentials:
+        """What authorises requests to this Label Studio that do not go through this client."""
+        return self._http.credentials
+
     def authorization(self) -> str:
         """Return the Authorization header that requests to this Label Studio carry now."""
-        return self._http.authorization()
+        return self._http.credentials.header()
 
     def version(self) -> str:
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""

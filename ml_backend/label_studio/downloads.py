@@ -1,19 +1,42 @@
-"""Fetching one address over HTTP, bounded in bytes and time, with a token that never leaves Label Studio."""
+"""Fetching one image, bounded in bytes and time, with a token that never leaves Label Studio."""
 
+from __future__ import annotations
+
+import base64
+import binascii
+import re
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import requests
 import urllib3
 
+from .guard import GuardedAdapter
+from .hosts import HostRefusedError, ImageHosts
+from .sources import Kind, Source, is_trusted, shown
+from .tokens import Credentials
+
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0
 _CHUNK = 1 << 16
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SCHEMES = ("http", "https")
 _NO_IMAGES = ("text/html", "application/json", "application/xhtml+xml")
+
+_HINTS = {
+    (Kind.UPLOAD, 404): "the file is gone from Label Studio; import it again",
+    (Kind.LOCAL_FILE, 403): "Label Studio serves local files only with LOCAL_FILES_SERVING_ENABLED=true",
+    (Kind.LOCAL_FILE, 404): "there is no such file, or no Local Files storage of a project covers its folder",
+    (Kind.STORAGE, 403): "the token's owner may not see the project",
+    (
+        Kind.STORAGE,
+        404,
+    ): "no import storage of the project has its bucket; add one under Settings, Cloud Storage",
+    (Kind.STORAGE, 424): "Label Studio cannot read it; check that it exists, and the storage's credentials",
+}
+"""What lies behind Label Studio's own answers, which are mostly empty."""
 
 
 class DownloadError(Exception):
@@ -25,135 +48,165 @@ class DownloadError(Exception):
         """Whether trying again later may help."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where an image lies."""
-
-    url: str
-    """Absolute http or https address."""
-    trusted: str | None = None
-    """Address of the Label Studio whose token goes with the request; None for a request without any."""
-
-
 class Downloader:
     """Fetches sources; may be shared by threads and used again after a fork."""
 
     def __init__(
-        self, authorization: Callable[[], str], *, seconds: float = 30.0, max_bytes: int = 1 << 28
+        self,
+        credentials: Credentials,
+        *,
+        hosts: ImageHosts | None = None,
+        seconds: float = 30.0,
+        max_bytes: int = 1 << 28,
     ) -> None:
         """Bound each download.
 
         Args:
-            authorization: gives the current value of the Authorization header for trusted addresses.
+            credentials: give the Authorization header for trusted addresses.
+            hosts: which others may be asked; all but those of cloud metadata without it.
             seconds: for the whole download, redirects included; a server that stalls within its answer is
                 given up after at most this much again.
             max_bytes: for the body, after any decompression.
         """
-        self._authorization = authorization
+        self._credentials = credentials
+        self._hosts = hosts or ImageHosts()
         self._seconds = seconds
         self._max_bytes = max_bytes
 
     def __call__(self, source: Source) -> Generator[bytes, None, None]:
         """Yield the body in pieces; it was whole only if this ends without an error.
 
-        The token is sent while every address of the redirect chain lies under ``source.trusted``, and never
+        The token is sent while every address of the redirect chain is one of ``source.trusted``, and never
         again after the chain has left it.
 
         Raises:
-            DownloadError: the server cannot be reached, answers anything but 200, sends a web page, or
-                exceeds a bound. Whatever ``authorization`` raises passes through.
+            DownloadError: the server cannot be reached, may not be asked, answers anything but 200, sends a
+                web page, or exceeds a bound. Whatever the credentials raise passes through.
         """
+        if source.kind is Kind.INLINE:
+            yield self._unpacked(source)
+            return
         deadline = time.monotonic() + self._seconds
         with requests.Session() as session:
+            # Cookies know hosts but no ports: Label Studio's would reach a storage on the same machine.
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             try:
                 with self._open(session, source, deadline) as response:
-                    yield from self._read(response, deadline)
+                    yield from self._read(source, response, deadline)
+            except HostRefusedError as error:
+                raise DownloadError(f"{source.shown} may not be fetched: {error}") from error
             except (requests.Timeout, urllib3.exceptions.TimeoutError):
-                raise self._late(source.url) from None
+                raise self._late(source) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-                reason = f"{shown(source.url)} cannot be read ({type(error).__name__})"
+                reason = f"{source.shown} cannot be read ({type(error).__name__})"
                 raise DownloadError(reason, transient=not isinstance(error, ValueError)) from error
 
     def _open(self, session: requests.Session, source: Source, deadline: float) -> requests.Response:
-        url, trusted = source.url, source.trusted
+        url, trusted, vouched = source.url, source.trusted, False
         for _ in range(MAX_REDIRECTS + 1):
-            if urlsplit(url).scheme not in _DEFAULT_PORTS:
-                raise DownloadError(f"{shown(source.url)} leads to {shown(url)}, which is no http(s) address")
-            if trusted is not None and not covers(trusted, url):
-                trusted = None
+            if urlsplit(url).scheme not in _SCHEMES:
+                raise DownloadError(f"{source.shown} leads to {shown(url)}, which is no http(s) address")
+            if trusted is not None and not is_trusted(trusted, url):
+                trusted, vouched = None, True
             if time.monotonic() > deadline:
-                raise self._late(source.url)
-            response = session.get(
-                url,
-                auth=_Authorization(None if trusted is None else self._authorization()),
-                timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
-                allow_redirects=False,
-                stream=True,
-            )
+                raise self._late(source)
+            if trusted is not None:
+                response = self._ask_label_studio(session, url)
+            else:
+                self._guard(session, vouched)
+                vouched = False
+                response = self._get(session, url, None)
             if not response.is_redirect:
                 return response
             url = urljoin(url, response.headers["Location"])
             response.close()
-        raise DownloadError(f"{shown(source.url)} redirects more than {MAX_REDIRECTS} times")
+        raise DownloadError(f"{source.shown} redirects more than {MAX_REDIRECTS} times")
 
-    def _read(self, response: requests.Response, deadline: float) -> Generator[bytes, None, None]:
-        address = shown(response.url)
+    def _guard(self, session: requests.Session, vouched: bool) -> None:
+        """Let the session's next connections go to allowed hosts only."""
+        for scheme in _SCHEMES:
+            session.mount(f"{scheme}://", GuardedAdapter(self._hosts, vouched=vouched))
+
+    def _ask_label_studio(self, session: requests.Session, url: str) -> requests.Response:
+        """GET with the token; once more with a fresh one where that was refused."""
+        header = self._credentials.header()
+        response = self._get(session, url, header)
+        if response.status_code == 401 and self._credentials.renew(header):
+            response.close()
+            response = self._get(session, url, self._credentials.header())
+        return response
+
+    def _get(self, session: requests.Session, url: str, authorization: str | None) -> requests.Response:
+        return session.get(
+            url,
+            auth=_Authorization(authorization),
+            timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _read(
+        self, source: Source, response: requests.Response, deadline: float
+    ) -> Generator[bytes, None, None]:
         status = response.status_code
         if status != 200:
             raise DownloadError(
-                f"{address} answers HTTP {status}", transient=status >= 500 or status in (408, 429)
+                _refusal(source, response), transient=status in (408, 424, 429) or status >= 500
             )
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in _NO_IMAGES:
-            raise DownloadError(f"{address} answers with {kind} instead of an image")
-        too_large = DownloadError(f"{address} holds more than the {self._max_bytes} bytes allowed")
+            raise DownloadError(f"{source.shown} answers with {kind} instead of an image")
         claimed = response.headers.get("Content-Length", "")
         if claimed.isdigit() and int(claimed) > self._max_bytes:
-            raise too_large
+            raise self._too_large(source)
         received = 0
         # read1 returns what has arrived; read and iter_content would wait for a whole chunk, however slow.
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
             received += len(chunk)
             if received > self._max_bytes:
-                raise too_large
+                raise self._too_large(source)
             if time.monotonic() > deadline:
-                raise self._late(address)
+                raise self._late(source)
             yield chunk
         if not received:
-            raise DownloadError(f"{address} is empty")
+            raise DownloadError(f"{source.shown} is empty")
 
-    def _late(self, address: str) -> DownloadError:
+    def _unpacked(self, source: Source) -> bytes:
+        """The bytes of a data URI, read as leniently as browsers do (RFC 2397)."""
+        header, comma, body = source.url.partition(",")
+        if not comma:
+            raise DownloadError("the data URI has no comma in front of its data")
+        if len(body) // 4 * 3 > self._max_bytes:
+            raise self._too_large(source)
+        content = unquote_to_bytes(body)
+        if header.lower().replace(" ", "").endswith(";base64"):
+            try:
+                packed = re.sub(rb"\s+", b"", content)
+                content = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+            except binascii.Error as error:
+                raise DownloadError(f"the data URI is no base64 ({error})") from error
+        if not content:
+            raise DownloadError("the data URI is empty")
+        return content
+
+    def _too_large(self, source: Source) -> DownloadError:
+        return DownloadError(f"{source.shown} holds more than the {self._max_bytes} bytes allowed")
+
+    def _late(self, source: Source) -> DownloadError:
         return DownloadError(
-            f"{shown(address)} was not delivered within {self._seconds:g} seconds", transient=True
+            f"{source.shown} was not delivered within {self._seconds:g} seconds", transient=True
         )
 
 
-def covers(root: str, url: str) -> bool:
-    """Whether ``url`` has the scheme, host and port of ``root`` and lies under its path.
-
-    What two parsers might read differently is never covered: backslashes, control characters, user
-    names, and steps up the path.
-    """
-    if "\\" in url or not url.isprintable():
-        return False
-    try:
-        one, other = urlsplit(root), urlsplit(url)
-        same = _origin(one) == _origin(other)
-    except ValueError:
-        return False
-    steps_up = ".." in unquote(unquote(other.path)).replace("\\", "/").split("/")
-    inside = other.path.startswith(one.path.rstrip("/") + "/")
-    return same and inside and not steps_up and "@" not in other.netloc
-
-
-def shown(url: str) -> str:
-    """The address without user name, query and fragment, which may hold secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200]
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+def _refusal(source: Source, response: requests.Response) -> str:
+    """What an answer other than 200 means, be it Label Studio's or the storage's behind it."""
+    said = f"{source.shown} answers HTTP {response.status_code}"
+    if source.trusted is None:
+        return said
+    if not is_trusted(source.trusted, response.url):
+        return f"{said}, at {shown(response.url)}, where Label Studio redirects to"
+    hint = _HINTS.get((source.kind, response.status_code))
+    return said if hint is None else f"{said}: {hint}"
 
 
 class _Authorization(requests.auth.AuthBase):

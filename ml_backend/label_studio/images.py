@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, urlsplit
 
 from filelock import FileLock, Timeout
 
-from .downloads import DownloadError, Source, covers
+from .downloads import DownloadError
 from .label_config import LabelConfig
+from .sources import AddressError, Kind, Source, resolve
 
 Download = Callable[[Source], Generator[bytes, None, None]]
 
@@ -31,39 +31,6 @@ class ImageUnavailable(Exception):  # noqa: N818 (a condition of the task, as it
         self.task_id = task_id
         self.transient = transient
         """Whether trying again later may help."""
-
-
-def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url: str) -> Source:
-    """Say where the image of a task lies, and whether Label Studio's token goes with the request for it.
-
-    Read are files uploaded to Label Studio (``/data/upload/…``, with the token) and other http(s) addresses.
-    Of those, only what lies under ``/data/`` of ``base_url`` itself gets the token.
-
-    Raises:
-        ImageUnavailable: the task's data has no such address.
-    """
-    value = data.get(config.data_key)
-    if not isinstance(value, str) or not value.strip():
-        raise ImageUnavailable(task_id, f'its data has no address under "{config.data_key}"')
-    value, root = value.strip(), base_url.rstrip("/")
-    parts = _split(task_id, value)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return Source(value, root if covers(f"{root}/data/", value) else None)
-    subpath = urlsplit(root).path
-    path = value.removeprefix(subpath) if subpath and value.startswith(f"{subpath}/") else value
-    uploaded = f"{root}{path}"
-    if path.startswith("/data/upload/") and covers(f"{root}/data/upload/", uploaded):
-        return Source(uploaded, root)
-    raise ImageUnavailable(
-        task_id, f'"{value[:80]}" is neither a file uploaded to Label Studio nor an http(s) address'
-    )
-
-
-def _split(task_id: int, value: str) -> SplitResult:
-    try:
-        return urlsplit(value)
-    except ValueError:
-        raise ImageUnavailable(task_id, f'"{value[:80]}" is no valid address') from None
 
 
 class _Entry(NamedTuple):
@@ -105,9 +72,24 @@ class ImageCache:
         """Return the encoded image of a task.
 
         Raises:
-            ImageUnavailable: see :func:`resolve`, or the address cannot be fetched. Failures are not kept.
+            ImageUnavailable: see :func:`sources.resolve`, or the address cannot be fetched. Failures are not
+                kept.
         """
-        source = resolve(task_id, data, config, self._base_url)
+        try:
+            source = resolve(task_id, data, config, self._base_url)
+            return self._content(source)
+        except AddressError as error:
+            raise ImageUnavailable(task_id, str(error)) from error
+        except DownloadError as error:
+            raise ImageUnavailable(task_id, str(error), transient=error.transient) from error
+
+    def forget(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> None:
+        """Drop the image of a task, for instance because it cannot be decoded."""
+        self._path(resolve(task_id, data, config, self._base_url)).unlink(missing_ok=True)
+
+    def _content(self, source: Source) -> bytes:
+        if source.kind is Kind.INLINE:
+            return b"".join(self._download(source))
         path = self._path(source)
         content = _read(path)
         if content is not None:
@@ -116,19 +98,12 @@ class ImageCache:
             content = _read(path)
             if content is not None:
                 return content
-            try:
-                content = self._store(source, path)
-            except DownloadError as error:
-                raise ImageUnavailable(task_id, str(error), transient=error.transient) from error
+            content = self._store(source, path)
         self._account(len(content))
         return content
 
-    def forget(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> None:
-        """Drop the image of a task, for instance because it cannot be decoded."""
-        self._path(resolve(task_id, data, config, self._base_url)).unlink(missing_ok=True)
-
     def _path(self, source: Source) -> Path:
-        digest = hashlib.sha256(f"{self._project}\n{source.url}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
         return self._root / digest[:2] / digest
 
     @contextmanager

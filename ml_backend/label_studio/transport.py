@@ -45,11 +45,7 @@ class Transport:
         self.base_url = url.rstrip("/")
         self.timeout = timeout
         self._local = threading.local()
-        self._credentials: Credentials = credentials(token, self._refresh)
-
-    def authorization(self) -> str:
-        """Return the value of the Authorization header for this Label Studio."""
-        return self._credentials.header()
+        self.credentials: Credentials = credentials(token, self._refresh)
 
     def call(
         self,
@@ -87,11 +83,11 @@ class Transport:
 
     def _authorised(self, method: str, path: str, **options: Any) -> requests.Response:
         address = path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
-        header = self._credentials.header()
+        header = self.credentials.header()
         response = self._send(method, address, header, **options)
-        if response.status_code == 401 and self._credentials.renew(header):
+        if response.status_code == 401 and self.credentials.renew(header):
             response.close()
-            response = self._send(method, address, self._credentials.header(), **options)
+            response = self._send(method, address, self.credentials.header(), **options)
         if response.status_code >= 400:
             shown = address.removeprefix(self.base_url)
             detail = _detail(response)

@@ -42,7 +42,7 @@ class SubpathProxy:
                 headers = {name: self.headers[name] for name in kept if self.headers.get(name)}
                 address = proxy.target + self.path.removeprefix("/studio")
                 answer = requests.request(self.command, address, data=body, headers=headers, timeout=30)
-                return self.reply(answer.status_code, answer.content, answer.headers["Content-Type"])
+                return self.reply(answer.status_code, answer.content, answer.headers.get("Content-Type", ""))
 
             do_GET = do_POST = do_PATCH = do_DELETE = forward  # noqa: N815
 

@@ -12,9 +12,9 @@ from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.data_manager import BY_SCORE, TO_LABEL
 from ml_backend.label_studio.downloads import Downloader
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
-from ml_backend.label_studio.images import resolve
 from ml_backend.label_studio.label_config import default_config, parse
 from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.label_studio.sources import resolve
 
 from .subpath_proxy import SubpathProxy
 from .tiny_backend import TinyBackend
@@ -67,7 +67,7 @@ def test_a_subpath_works_for_calls_and_downloads(
     task = below.upload(project, {"hand.png": PNG})["hand.png"]
     path = next(each.data["image"] for each in below.tasks(project) if each.id == task)
     config = parse(default_config(["Bone"]))
-    download = Downloader(below.authorization)
+    download = Downloader(below.credentials)
     for address in (path, f"/studio{path}", f"{proxy.url}{path}"):
         source = resolve(task, {"image": address}, config, below.url)
         assert b"".join(download(source)) == PNG
@@ -76,7 +76,7 @@ def test_a_subpath_works_for_calls_and_downloads(
 def test_a_refused_access_token_is_renewed_once(proxy: SubpathProxy, server: LabelStudioServer) -> None:
     client = LabelStudio(proxy.url, server.token)
     client.version()
-    proxy.refused.add(client._http._credentials.header())
+    proxy.refused.add(client.credentials.header())
     client.version()
     assert proxy.seen["POST", "/api/token/refresh/"] == 2
 
@@ -132,7 +132,7 @@ def test_wrong_addresses_and_tokens_are_said_in_a_sentence(url: str, token: str,
 
 
 def test_an_access_token_is_refused_at_once(server: LabelStudioServer, client: LabelStudio) -> None:
-    access = client._http._credentials.header().removeprefix("Bearer ")
+    access = client.credentials.header().removeprefix("Bearer ")
     with pytest.raises(LabelStudioError, match="expires within minutes"):
         LabelStudio(server.url, access)
 

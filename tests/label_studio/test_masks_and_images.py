@@ -11,6 +11,7 @@ from ml_backend.label_studio.downloads import Downloader
 from ml_backend.label_studio.images import ImageCache, ImageUnavailable
 from ml_backend.label_studio.label_config import default_config, parse
 from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.tokens import LegacyToken
 
 LABELS = ("Tibia & co", "Femur")
 
@@ -47,13 +48,11 @@ def test_an_uploaded_image_is_fetched_with_the_token_and_not_without(
     [task] = client.tasks(project)
     config = parse(client.project(project)["label_config"])
 
-    cache = ImageCache(
-        tmp_path / "one", Downloader(client.authorization), base_url=client.url, project=project
-    )
+    cache = ImageCache(tmp_path / "one", Downloader(client.credentials), base_url=client.url, project=project)
     assert cache.fetch(task.id, task.data, config) == image
 
     anonymous = ImageCache(
-        tmp_path / "two", Downloader(lambda: "Bearer no"), base_url=client.url, project=project
+        tmp_path / "two", Downloader(LegacyToken("no")), base_url=client.url, project=project
     )
     with pytest.raises(ImageUnavailable, match="answers HTTP 401"):
         anonymous.fetch(task.id, task.data, config)

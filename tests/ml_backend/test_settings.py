@@ -41,6 +41,7 @@ def test_secrets_do_not_show() -> None:
         ({"train_steps": None, "train_seconds": None}, "TRAIN_STEPS"),
         ({"retrain_every": 0}, "retrain_every"),
         ({"engine": "abacus"}, "engine"),
+        ({"image_hosts": "http://pacs:80"}, "image_hosts"),
         ({"validation_fraction": 1.5}, "validation_fraction"),
     ],
 )

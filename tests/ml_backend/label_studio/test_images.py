@@ -1,5 +1,6 @@
 """Images over real HTTP: bounds, redirects, what happens to the token, and the cache under concurrency."""
 
+import base64
 import gzip
 import multiprocessing
 import os
@@ -11,15 +12,18 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from ml_backend.label_studio.downloads import Downloader, Source, covers, shown
-from ml_backend.label_studio.images import ImageCache, ImageUnavailable, resolve
+from ml_backend.label_studio.downloads import Downloader
+from ml_backend.label_studio.hosts import ImageHosts
+from ml_backend.label_studio.images import ImageCache, ImageUnavailable
 from ml_backend.label_studio.label_config import default_config, parse
+from ml_backend.label_studio.tokens import LegacyToken, PersonalAccessToken
 
 CONFIG = parse(default_config(["Bone"]))
-TOKEN = "Bearer secret"
+TOKEN = "Token secret"
 IMAGE = bytes(range(256)) * 40
 
 Route = Callable[[BaseHTTPRequestHandler], None]
@@ -95,7 +99,7 @@ def elsewhere(servers: list[Server]) -> Server:
 
 
 def downloader(seconds: float = 5.0, max_bytes: int = 1 << 20) -> Downloader:
-    return Downloader(lambda: TOKEN, seconds=seconds, max_bytes=max_bytes)
+    return Downloader(LegacyToken("secret"), seconds=seconds, max_bytes=max_bytes)
 
 
 @pytest.fixture
@@ -111,73 +115,7 @@ def files(cache: ImageCache) -> list[Path]:
     return list(cache._root.glob("[0-9a-f][0-9a-f]/*"))
 
 
-# Where an image lies, and whether the token goes with the request
-
-
-@pytest.mark.parametrize("base", ["http://studio:8080", "http://studio:8080/", "https://studio/sub/path/"])
-def test_uploads_lie_at_label_studio_and_get_the_token(base: str) -> None:
-    root = base.rstrip("/")
-    expected = Source(f"{root}/data/upload/1/a b.png", root)
-    subpath = root.partition("://")[2].partition("/")[2]
-    for value in (
-        "/data/upload/1/a b.png",
-        f"{root}/data/upload/1/a b.png",
-        f"/{subpath}/data/upload/1/a b.png" if subpath else "/data/upload/1/a b.png",
-    ):
-        assert resolve(1, {"image": value}, CONFIG, base) == expected
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://studio:8080/other/a.png",
-        "http://studio:8080/data/../api/token",
-        "http://studio:8080/data/%2e%2e/api/token",
-        "http://studio:8080/data/%252e%252e/api/token",
-        "http://studio/data/upload/1/a.png",
-        "https://studio:8080/data/upload/1/a.png",
-        "http://studio:8080@evil.example/data/upload/1/a.png",
-        "http://evil.example\\@studio:8080/data/upload/1/a.png",
-        "http://evil.example/data/upload/1/a.png",
-        "http://studio:8080.evil.example/data/upload/a.png",
-        "http://studio:8080/data/upload\t/../../api",
-    ],
-)
-def test_any_other_address_is_fetched_without_the_token(address: str) -> None:
-    assert resolve(1, {"image": address}, CONFIG, "http://studio:8080") == Source(address, None)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        "",
-        5,
-        ["/data/upload/1/a.png"],
-        "s3://bucket/a.png",
-        "data:image/png;base64,AAAA",
-        "file:///etc/passwd",
-        "/etc/passwd",
-        "/api/current-user/token",
-        "/data/local-files/?d=a.png",
-        "/data/upload/../../api/current-user/token",
-        "//evil.example/data/upload/1/a.png",
-        "http://",
-        "http://[::1",
-        "a.png",
-    ],
-)
-def test_anything_else_is_unavailable_in_one_sentence(value: Any) -> None:
-    with pytest.raises(ImageUnavailable) as refused:
-        resolve(12, {"image": value}, CONFIG, "http://studio:8080")
-    assert str(refused.value).startswith("The image of task 12 cannot be had: ")
-    assert str(refused.value).endswith(".")
-    assert not refused.value.transient
-
-
-def test_data_without_the_key_names_the_key() -> None:
-    with pytest.raises(ImageUnavailable, match='under "image"'):
-        resolve(12, {"picture": "/data/upload/1/a.png"}, CONFIG, "http://studio:8080")
+# The token
 
 
 def test_the_token_reaches_label_studio_and_nobody_else(
@@ -226,22 +164,97 @@ def test_the_token_follows_a_redirect_within_label_studio(cache: ImageCache, stu
     assert studio.tokens("/data/upload/1/a.png") == [TOKEN]
 
 
+def test_a_refused_token_is_renewed_once(tmp_path: Path, studio: Server) -> None:
+    bought = iter(["stale", "fresh", "never asked for"])
+    credentials = PersonalAccessToken("pat", lambda _: next(bought))
+    cache = ImageCache(tmp_path, Downloader(credentials), base_url=studio.url, project=1)
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        answer(*((IMAGE, 200) if handler.headers["Authorization"] == "Bearer fresh" else (b"", 401)))(handler)
+
+    studio.routes["/data/upload/1/a.png"] = route
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    assert studio.tokens("/data/upload/1/a.png") == ["Bearer stale", "Bearer fresh"]
+    studio.routes["/data/upload/1/b.png"] = answer(b"", 401)
+    with pytest.raises(ImageUnavailable, match="answers HTTP 401"):
+        fetch(cache, "/data/upload/1/b.png")
+    assert len(studio.tokens("/data/upload/1/b.png")) == 2
+
+
+def test_cookies_stay_where_they_are_even_on_another_port(
+    cache: ImageCache, studio: Server, elsewhere: Server
+) -> None:
+    moved = answer(b"", 302, Location=f"{elsewhere.url}/a.png", Set_Cookie="sessionid=secret; Path=/")
+    studio.routes["/data/upload/1/moved.png"] = moved
+    seen: list[str | None] = []
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["Cookie"])
+        answer()(handler)
+
+    elsewhere.routes["/a.png"] = route
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    assert seen == [None]
+
+
+# Which hosts are asked
+
+
+def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
+    tmp_path: Path, studio: Server, elsewhere: Server
+) -> None:
+    listed = Downloader(LegacyToken("secret"), hosts=ImageHosts.parse("images.example.org"))
+    cache = ImageCache(tmp_path, listed, base_url=studio.url, project=1)
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    studio.routes["/data/upload/1/moved.png"] = redirect(f"{elsewhere.url}/a.png")
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    elsewhere.routes["/on.png"] = redirect(f"{elsewhere.url}/a.png")
+    studio.routes["/data/upload/1/twice.png"] = redirect(f"{elsewhere.url}/on.png")
+    for address in ("/data/upload/1/twice.png", f"{elsewhere.url}/a.png"):
+        with pytest.raises(ImageUnavailable, match="IMAGE_HOSTS lists neither 127"):
+            fetch(cache, address)
+
+
+def test_no_redirect_leads_to_cloud_metadata(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
+    for server, path in ((studio, "/data/upload/1/m.png"), (elsewhere, "/m.png")):
+        server.routes[path] = redirect("http://169.254.169.254/latest/meta-data/")
+        with pytest.raises(ImageUnavailable, match="an address for cloud metadata"):
+            fetch(cache, f"{server.url}{path}")
+
+
+# Data URIs
+
+
 @pytest.mark.parametrize(
-    ("root", "url", "covered"),
+    "address",
     [
-        ("http://a", "http://A:80/x", True),
-        ("https://a:443/s", "https://a/s/x", True),
-        ("https://a/s", "https://a/sx", False),
-        ("https://a", "http://a/x", False),
-        ("https://a", "https://a:x/x", False),
+        f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}",
+        f"data:;BASE64,{base64.b64encode(IMAGE).decode().rstrip('=')}",
+        f"DATA:image/png;x=y;base64,{base64.encodebytes(IMAGE).decode()}",
+        f"data:image/png;base64,{quote(base64.b64encode(IMAGE).decode())}",
+        f"data:image/png,{quote(IMAGE)}",
     ],
 )
-def test_covering_compares_scheme_host_port_and_path(root: str, url: str, covered: bool) -> None:
-    assert covers(root, url) is covered
+def test_data_uris_are_unpacked_and_not_kept(cache: ImageCache, studio: Server, address: str) -> None:
+    assert fetch(cache, address) == IMAGE
+    assert files(cache) == []
+    cache.forget(7, {"image": address}, CONFIG)
+    assert studio.requests == []
 
 
-def test_secrets_of_an_address_are_not_shown() -> None:
-    assert shown("https://me:password@host:1/a.png?signature=s#f") == "https://host:1/a.png"
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("data:image/png;base64", "has no comma"),
+        ("data:image/png;base64,", "is empty"),
+        ("data:image/png;base64,#", "no base64"),
+        (f"data:image/png;base64,{'A' * (1 << 21)}", "more than the 1048576 bytes"),
+    ],
+)
+def test_data_uris_that_hold_no_image_are_told(cache: ImageCache, address: str, told: str) -> None:
+    with pytest.raises(ImageUnavailable, match=told) as refused:
+        fetch(cache, address)
+    assert len(str(refused.value)) < 200
 
 
 # What servers may do
