@@ -93,7 +93,7 @@ def segment(
         image = images.read(project_id, task_id, data, config)
     except IMAGE_FAULTS as error:
         return Scored(task_id, 0.0, error=str(error))
-    found = segmenter.segment([image])[0]
+    found = segmenter.segment([image], threshold=config.knobs.threshold)[0]
     return _scored(task_id, found, segmenter.labels, config)
 
 

@@ -77,6 +77,8 @@ def evaluate(
     segmenter: Segmenter,
     samples: Iterable[tuple[NDArray[np.uint8 | np.uint16], NDArray[np.uint8]]],
     classes: Classes | None = None,
+    *,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Segment each image (H, W) and compare with its label map (H, W), at original resolution.
 
@@ -87,11 +89,14 @@ def evaluate(
         samples: images with their truth.
         classes: the truth's classes where they are not the segmenter's own; its masks are then translated by
             name, and a label that the truth has no class for counts as background.
+        threshold: as for `Segmenter.segment`, which makes the masks.
     """
     classes = classes or Classes.of(segmenter.labels)
     images: list[dict[str, float]] = []
     for image, truth in samples:
-        prediction = classes.translate(segmenter.segment([image])[0].final, segmenter.labels)
+        prediction = classes.translate(
+            segmenter.segment([image], threshold=threshold)[0].final, segmenter.labels
+        )
         found = dice_per_label(prediction, truth, len(classes.labels))
         images.append({classes.labels[index - 1]: value for index, value in found.items()})
     return Evaluation(classes.labels, images)

@@ -89,11 +89,18 @@ class Segmenter:
         """Foreground labels, in the order of the class indices."""
         return self.card.labels
 
-    def segment(self, images: Sequence[NDArray[np.uint8 | np.uint16]]) -> list[Segmentation]:
-        """Segment grey images (H, W), each of its own size; results in the same order."""
-        return list(self.stream(images))
+    def segment(
+        self, images: Sequence[NDArray[np.uint8 | np.uint16]], *, threshold: float | None = None
+    ) -> list[Segmentation]:
+        """Segment grey images (H, W), each of its own size; results in the same order.
 
-    def stream(self, images: Iterable[NDArray[np.uint8 | np.uint16]]) -> Iterator[Segmentation]:
+        `threshold` holds for all three masks, see `hard_mask`.
+        """
+        return list(self.stream(images, threshold=threshold))
+
+    def stream(
+        self, images: Iterable[NDArray[np.uint8 | np.uint16]], *, threshold: float | None = None
+    ) -> Iterator[Segmentation]:
         """The same one by one, so that hundreds of results need not fit into memory at once.
 
         The next image is already at work while the caller uses the last result.
@@ -101,7 +108,7 @@ class Segmenter:
         ahead: deque[Future[Segmentation]] = deque()
         try:
             for image in images:
-                ahead.append(self._pool.submit(self._segment, image))
+                ahead.append(self._pool.submit(self._segment, image, threshold))
                 if len(ahead) > self._workers:
                     yield ahead.popleft().result()
             while ahead:
@@ -110,34 +117,45 @@ class Segmenter:
             for waiting in ahead:
                 waiting.cancel()
 
-    def _segment(self, image: NDArray[np.uint8 | np.uint16]) -> Segmentation:
+    def _segment(self, image: NDArray[np.uint8 | np.uint16], threshold: float | None) -> Segmentation:
         canvas, frame = preprocess(image, self.card.preprocessing)
-        return self.interpret(self.engine.probabilities(to_network(canvas)), frame)
+        return self.interpret(self.engine.probabilities(to_network(canvas)), frame, threshold)
 
-    def interpret(self, probabilities: NDArray[np.float32], frame: Frame) -> Segmentation:
+    def interpret(
+        self, probabilities: NDArray[np.float32], frame: Frame, threshold: float | None = None
+    ) -> Segmentation:
         """What an engine's probabilities (3, C, h, w) on a canvas say about the image it was made of."""
-        lower, middle, final = (hard_mask(head, frame) for head in probabilities)
+        lower, middle, final = (hard_mask(head, frame, threshold) for head in probabilities)
         agreement = consistency(lower, middle, final, len(self.labels))
         return Segmentation(lower, middle, final, agreement, probabilities[2], frame)
 
 
-def hard_mask(probabilities: NDArray[np.float32], frame: Frame) -> NDArray[np.uint8]:
+def hard_mask(
+    probabilities: NDArray[np.float32], frame: Frame, threshold: float | None = None
+) -> NDArray[np.uint8]:
     """The most probable class of every pixel of the original image; equal probabilities: the lower index.
 
     Args:
         probabilities: (C, h, w) on the canvas.
         frame: the canvas's place on the image.
+        threshold: above 0 and below 1; if given, a pixel gets its most probable label where the probability
+            that it is no background reaches this, however probable the background.
 
     Returns:
-        A label map (H, W), equal to `frame.back(probabilities).argmax(0)` up to rounding, but without C
-        planes of float32 at the size of the image in memory at once.
+        A label map (H, W), equal to `frame.back(probabilities).argmax(0)` up to rounding if there is no
+        threshold, but without C planes of float32 at the size of the image in memory at once.
     """
     if len(probabilities) == 2:
-        return np.greater(frame.back_channel(probabilities[1]), 0.5).view(np.uint8)
-    best = frame.back_channel(probabilities[0], outside=1.0)
+        foreground = frame.back_channel(probabilities[1])
+        drawn = foreground > 0.5 if threshold is None else foreground >= threshold
+        return drawn.view(np.uint8)
+    background = frame.back_channel(probabilities[0], outside=1.0)
+    best = background if threshold is None else np.zeros_like(background)
     labels = np.zeros(frame.original, np.uint8)
     for index, channel in enumerate(probabilities[1:], start=1):
         plane = frame.back_channel(channel)
         labels[plane > best] = index
         np.maximum(best, plane, out=best)
+    if threshold is not None:
+        labels[background > 1 - threshold] = 0
     return labels

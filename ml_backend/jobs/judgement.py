@@ -55,7 +55,9 @@ def judge(
 
     def measure(directory: Path) -> Evaluation:
         pairs = (pair for task in data.validated for pair in read_pairs(context, project_id, task, config))
-        return evaluate(load_segmenter(context.settings, directory), pairs, classes)
+        return evaluate(
+            load_segmenter(context.settings, directory), pairs, classes, threshold=config.knobs.threshold
+        )
 
     classes = Classes(config.labels, config.indices)
     own = measure(directory)

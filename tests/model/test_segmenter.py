@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.consistency import dice
+from model.consistency import consistency, dice
 from model.preprocessing import Frame, PreprocessingError
 from model.segmenter import Segmentation, Segmenter, hard_mask
 from model.weights import WeightsError
@@ -150,3 +150,35 @@ def test_hard_masks_equal_the_argmax_of_the_carried_probabilities(classes: int) 
     assert not mask[:20].any()
     assert not mask[:, :11].any()
     assert len(np.unique(mask)) == classes
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.95])
+def test_a_threshold_draws_the_most_probable_label_where_the_background_leaves_room(
+    classes: int, threshold: float
+) -> None:
+    frame = Frame.fit((90, 120), (5, 0, 80, 100), 64)
+    probabilities = np.random.default_rng(classes).dirichlet([0.4] * classes, frame.canvas)
+    probabilities = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0), dtype=np.float32)
+    carried = frame.back(probabilities)
+    found = hard_mask(probabilities, frame, threshold)
+    sure = np.abs(1 - carried[0] - threshold) > 1e-5
+    expected = np.where(1 - carried[0] >= threshold, 1 + carried[1:].argmax(axis=0), 0)
+    assert np.array_equal(found[sure], expected[sure])
+    assert not found[:5].any()
+
+
+@pytest.mark.parametrize("which", ["segmenter", "segmenter_of_two"])
+def test_the_threshold_holds_for_all_three_masks(
+    draw: Drawing, which: str, request: pytest.FixtureRequest
+) -> None:
+    segmenter = request.getfixturevalue(which)
+    image = draw(4, 431, 317)[0]
+    areas = []
+    for threshold in (0.02, 0.5, 0.98):
+        (found,) = segmenter.segment([image], threshold=threshold)
+        masks = (found.lower, found.middle, found.final)
+        areas.append([np.count_nonzero(mask) for mask in masks])
+        assert found.consistency == consistency(*masks, len(segmenter.labels))
+    for sparse, middle, rich in zip(*reversed(areas), strict=True):
+        assert sparse < middle < rich
