@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.client import LabelledTask as Exported
-from ml_backend.label_studio.masks import READERS
+from ml_backend.label_studio.masks import KINDS
 from ml_backend.settings import Rule
 from ml_backend.store.labels import Fingerprint
 from ml_backend.store.models import Part
@@ -86,7 +86,7 @@ def digest(result: Sequence[Any]) -> str:
     masks = [
         {name: region[name] for name in MASK_FIELDS if name in region} if isinstance(region, dict) else region
         for region in result
-        if not isinstance(region, dict) or region.get("type") in READERS
+        if not isinstance(region, dict) or region.get("type") in KINDS
     ]
     text = json.dumps(masks, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -13,6 +13,10 @@ MAX_LABELS = 254
 """A label map is uint8 with 0 for background and 255 for "not known", which leaves this many labels."""
 
 
+READ_ONLY = "magicwand"
+"""The kind whose predictions Label Studio 1.23.2 drops: its masks are read, and written with a brush."""
+
+
 class LabelConfigError(ValueError):
     """A labeling config that cannot be served; the message is one sentence that says what to add."""
 
@@ -82,7 +86,7 @@ class LabelConfig:
         object.__setattr__(self, "indices", MappingProxyType(indices))
 
     def control_of(self, label: str) -> Control:
-        """The control that writes a label: of those that have it the one whose form comes first in `Form`."""
+        """The control that writes a label: of those that can the one whose form comes first in `Form`."""
         forms = list(Form)
-        able = [control for control in self.controls if label in control.labels]
+        able = [control for control in self.controls if label in control.labels and control.kind != READ_ONLY]
         return min(able, key=lambda control: forms.index(control.form))

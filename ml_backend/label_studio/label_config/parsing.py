@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NoReturn
 from xml.etree import ElementTree
 
-from .config import MAX_LABELS, Control, Form, LabelConfig, LabelConfigError
+from .config import MAX_LABELS, READ_ONLY, Control, Form, LabelConfig, LabelConfigError
 from .knobs import is_skipped, read_knobs
 from .xml import EXAMPLE, attribute, parse_xml, tags
 
@@ -17,6 +17,8 @@ _WITHOUT_LABELS: Mapping[str, Form] = MappingProxyType(
     {form.value: form for form in Form} | {"magicwand": Form.BRUSH}
 )
 """Tags that draw, and take the names from a <Labels> tag beside them."""
+
+_EXAMPLE_BRUSH = '<Brush name="brush" toName="image"/>'
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ def _read_tag(
     for drawing in partners or (tag,):
         if drawing.tag.lower().startswith("vector") and attribute(drawing, "closable").lower() != "true":
             _refuse(f'{_named(drawing)} draws open lines only: add closable="true" to it')
+    if partners and all(each.tag.lower() == READ_ONLY for each in partners):
+        _refuse(
+            f"Label Studio takes no predictions for {_named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"
+        )
     _data_key(images[targets[0]])
     labels = _read_labels(tag)
     if partners:

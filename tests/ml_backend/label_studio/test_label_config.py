@@ -260,6 +260,10 @@ UNUSABLE = {
     "a bare dollar": (view(IMAGE.replace("$image", "$"), BRUSH), 'value="\\$image"'),
     "a list of images": (view(IMAGE.replace("value=", "valueList="), BRUSH), "a list of images"),
     "an image without value": (view('<Image name="image"/>', BRUSH), 'value="\\$image"'),
+    "a magic wand alone": (
+        view(IMAGE, tag("Labels", "kind", "Bone"), '<MagicWand name="wand" toName="image"/>'),
+        'no predictions for <MagicWand name="wand">: add <Brush',
+    ),
     "no XML": ("<View>", "no well-formed XML"),
     "an empty text": ("", "no well-formed XML"),
 }

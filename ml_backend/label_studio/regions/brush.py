@@ -1,0 +1,45 @@
+"""Brush regions: alphas of the whole image as Label Studio's run-length code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ml_backend.label_studio import rle
+
+from .shape import RegionError, Shape, Size
+
+THRESHOLD = 128
+"""Least alpha that counts as drawn: the editor's strokes have soft edges."""
+
+
+def read(value: Mapping[str, Any], size: Size) -> Shape:
+    """The pixels whose alpha reaches the threshold, in the rows that the mask spans.
+
+    Raises:
+        RegionError: there is no mask, as in a draft, which holds strokes.
+        RleError: the mask is not of this size, or its stream is broken.
+    """
+    if value.get("format", "rle") != "rle" or not value.get("rle"):
+        raise RegionError("The brush region holds no mask.")
+    height, width = size
+    runs = rle.decode_runs(value["rle"], height, width)
+    drawn = runs.alphas >= THRESHOLD
+    inside = np.flatnonzero(drawn)
+    if not inside.size:
+        return Shape(0, 0, np.zeros((0, 0), np.bool_))
+    span = slice(int(inside[0]), int(inside[-1]) + 1)
+    start = int(runs.lengths[: span.start].sum())
+    stop = start + int(runs.lengths[span].sum())
+    top, bottom = start // width, -(-stop // width)
+    mask = np.zeros((bottom - top) * width, np.bool_)
+    mask[start - top * width : stop - top * width] = np.repeat(drawn[span], runs.lengths[span])
+    return Shape(top, 0, mask.reshape(-1, width))
+
+
+def write(runs: rle.Runs, index: int) -> dict[str, Any]:
+    """The mask of one class index, of the runs of a label map, with alphas 0 and 255."""
+    alphas = np.where(runs.alphas == index, np.uint8(255), np.uint8(0))
+    return {"format": "rle", "rle": rle.encode_runs(rle.Runs(alphas, runs.lengths))}

@@ -1,0 +1,68 @@
+"""Ellipse regions: centre and radii in percent, turned clockwise about the centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .approximation import parts
+from .outlines import Component
+from .shape import RegionError, Shape, Size, number
+
+WIDEST = 50.0
+"""Largest radius in percent that Label Studio takes; it drops a prediction with a larger one."""
+
+
+def read(value: Mapping[str, Any], size: Size) -> Shape:
+    """The pixels inside the ellipse. It is turned after scaling, so it stays one on an oblong image.
+
+    Raises:
+        RegionError: a number is missing or none, or a radius is negative.
+    """
+    height, width = size
+    x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
+    across, along = number(value, "radiusX") * width / 100, number(value, "radiusY") * height / 100
+    if across < 0 or along < 0:
+        raise RegionError("The ellipse has a radius of less than nothing.")
+    turn = np.radians(number(value, "rotation", 0.0))
+    reach = max(across, along)
+    left, right = np.clip([np.floor(x - reach), np.ceil(x + reach)], 0, width).astype(int)
+    top, bottom = np.clip([np.floor(y - reach), np.ceil(y + reach)], 0, height).astype(int)
+    if 0 in (across, along) or left >= right or top >= bottom:
+        return Shape(0, 0, np.zeros((0, 0), np.bool_))
+    dx = np.arange(left, right, dtype=np.float32)[None] + np.float32(0.5 - x)
+    dy = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - y)
+    cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    inside = ((dx * cosine + dy * sine) / np.float32(across)) ** 2
+    inside += ((dy * cosine - dx * sine) / np.float32(along)) ** 2
+    return Shape(int(top), int(left), inside <= 1)
+
+
+def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """An ellipse for each part of a mask (H, W): an approximation, which training would take for the mask."""
+    return [_fitted(component, mask.shape) for component in parts(mask)]
+
+
+def _fitted(component: Component, size: tuple[int, ...]) -> dict[str, Any]:
+    """The ellipse with the area's centre and second moments, holes filled."""
+    height, width = size
+    moments = cv2.moments(component.outer[:, None])
+    area = moments["m00"]
+    shared = moments["mu11"] / area
+    spread = np.array([[moments["mu20"] / area, shared], [shared, moments["mu02"] / area]])
+    strengths, axes = np.linalg.eigh(spread)
+    # The first radius belongs to the axis nearer to the horizontal, or it might exceed what is taken.
+    first = int(abs(axes[0, 1]) >= abs(axes[0, 0]))
+    radii = 2 * np.sqrt(np.maximum(strengths, 0))
+    direction = axes[:, first] * (1 if axes[0, first] >= 0 else -1)
+    return {
+        "x": float(moments["m10"] / area * 100 / width),
+        "y": float(moments["m01"] / area * 100 / height),
+        "radiusX": float(min(radii[first] * 100 / width, WIDEST)),
+        "radiusY": float(min(radii[1 - first] * 100 / height, WIDEST)),
+        "rotation": float(np.degrees(np.arctan2(direction[1], direction[0])) % 360),
+    }

@@ -1,0 +1,167 @@
+"""From pixels to outlines: components along their pixels' edges, holes cut in, simplified if wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .raster import fill
+
+MOST_COMPONENTS = 200
+"""Regions that one label is written as at most: more of them nobody could correct."""
+LEFT_OUT = 0.003
+"""Share of a label's pixels that its smallest components, together, may hold to be left out."""
+FILLED = 0.002
+"""Share of a component's pixels that its smallest holes, together, may have to be filled."""
+LEAST_DSC = 0.995
+"""Dice that a component's simplified outline keeps with its pixels. With LEFT_OUT and FILLED that is 0.99 for
+the label as a whole."""
+FINEST = 0.25
+"""Tolerance in pixels below which an outline is not simplified at all."""
+
+Ring = NDArray[np.int32]
+"""(N, 2) corners (x, y) of pixels, without repeating the first at the end."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Pixels that touch, corners included.
+
+    Attributes:
+        outer: its outline.
+        holes: outlines of its holes, largest first, wound the other way round.
+        area: pixels.
+    """
+
+    outer: Ring
+    holes: tuple[Ring, ...]
+    area: int
+
+
+def components(mask: NDArray[np.bool_]) -> list[Component]:
+    """The components of an (H, W) mask, largest first, with exact outlines."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return []
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # With every pixel doubled the contour runs through quarters of pixels, each beside one pixel corner.
+    doubled = part.view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    chains, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    origin = np.array([columns[0], rows[0]], np.int32)
+    rings = [_corners((chain[:, 0].astype(np.int32) + 1) // 2) + origin for chain in chains]
+    holes: dict[int, list[Ring]] = {}
+    for ring, (*_, parent) in zip(rings, hierarchy[0], strict=True):
+        if parent >= 0:
+            holes.setdefault(int(parent), []).append(ring)
+    found = []
+    for index, ring in enumerate(rings):
+        if hierarchy[0][index][3] < 0:
+            inside = sorted(holes.get(index, []), key=lambda hole: -_area(hole))
+            area = _area(ring) - sum(map(_area, inside))
+            found.append(Component(ring, tuple(inside), area))
+    return sorted(found, key=lambda component: -component.area)
+
+
+def worth_drawing(found: list[Component]) -> list[Component]:
+    """All but the smallest components that together hold at most LEFT_OUT of the pixels; at most 200."""
+    kept = len(found) - _droppable([component.area for component in found], LEFT_OUT)
+    return found[: min(kept, MOST_COMPONENTS)]
+
+
+def simplified(component: Component, tolerance: float) -> NDArray[np.float64]:
+    """One outline (N, 2) in pixels with the holes cut in, as coarse as `tolerance` and LEAST_DSC allow.
+
+    A hole is joined to the outline by a cut of no width, walked in both directions: filled by the non-zero
+    rule as by the even-odd one, the outline then leaves the hole free. The tolerance is how far the outline
+    may leave the pixels' edges, in pixels; it is halved until the filled outline has a Dice of LEAST_DSC with
+    the component.
+    """
+    kept = len(component.holes) - _droppable(
+        [_area(hole) for hole in component.holes], FILLED, component.area
+    )
+    rings = (component.outer, *component.holes[: min(kept, MOST_COMPONENTS)])
+    exact = _joined(rings)
+    while tolerance >= FINEST:
+        coarse = _joined([_coarser(ring, tolerance) for ring in rings])
+        if _dice(coarse, exact) >= LEAST_DSC:
+            return coarse
+        tolerance /= 2
+    return exact
+
+
+def percent(points: NDArray[np.float64], size: tuple[int, ...]) -> list[list[float]]:
+    """Corners (N, 2) in pixels as [x, y] in percent of the image, as Label Studio stores them."""
+    height, width = size
+    pairs: list[list[float]] = np.round(points * 100 / np.array([width, height]), 6).tolist()
+    return pairs
+
+
+def _corners(chain: Ring) -> Ring:
+    """A ring without repeated corners and without corners on straight edges."""
+    ring = chain[np.any(chain != np.roll(chain, 1, axis=0), axis=1)]
+    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    kept: Ring = ring[turns]
+    return kept
+
+
+def _area(ring: NDArray[np.int32]) -> int:
+    """Pixels inside a ring along pixel edges."""
+    return abs(_doubled_area(ring)) // 2
+
+
+def _doubled_area(ring: NDArray[np.int32]) -> int:
+    x, y = ring.astype(np.int64).T
+    return int(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+
+
+def _droppable(areas: list[int], share: float, whole: int | None = None) -> int:
+    """How many at the end of `areas`, in descending order, together have at most `share` of the whole."""
+    budget = share * (sum(areas) if whole is None else whole)
+    return int(np.searchsorted(np.cumsum(areas[::-1]), budget, side="right"))
+
+
+def _coarser(ring: Ring, tolerance: float) -> Ring:
+    found = cv2.approxPolyDP(ring[:, None], tolerance, closed=True)[:, 0].astype(np.int32)
+    return found if len(found) >= 3 else ring
+
+
+def _joined(rings: list[Ring] | tuple[Ring, ...]) -> NDArray[np.float64]:
+    """One ring of an outline and its holes: each hole is cut in where a corner of it is nearest."""
+    outline = rings[0]
+    clockwise = _doubled_area(outline) > 0
+    for ring in rings[1:]:
+        hole = ring[::-1] if (_doubled_area(ring) > 0) == clockwise else ring
+        here, there = _nearest(outline, hole)
+        outline = np.concatenate(
+            [outline[: here + 1], hole[there:], hole[: there + 1], outline[here:]], dtype=np.int32
+        )
+    return outline.astype(np.float64)
+
+
+def _nearest(outline: Ring, hole: Ring) -> tuple[int, int]:
+    """Indices of the corners of the two that are nearest to each other."""
+    step = 1 + len(outline) * len(hole) // 4_000_000
+    some = hole[::step].astype(np.int64)
+    distances = ((outline[:, None].astype(np.int64) - some[None]) ** 2).sum(axis=2)
+    here, there = divmod(int(distances.argmin()), len(some))
+    return here, there * step
+
+
+def _dice(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Dice of what two outlines fill."""
+    corner = np.floor(np.minimum(first.min(axis=0), second.min(axis=0)))
+    width, height = np.ceil(np.maximum(first.max(axis=0), second.max(axis=0)) - corner).astype(int)
+    one, other = (_filled(points - corner, (int(height), int(width))) for points in (first, second))
+    both = int(np.count_nonzero(one & other))
+    return 2 * both / max(int(np.count_nonzero(one)) + int(np.count_nonzero(other)), 1)
+
+
+def _filled(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    canvas = np.zeros(size, np.bool_)
+    top, left, mask = fill(points, size)
+    canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    return canvas

@@ -1,0 +1,53 @@
+"""Polygon regions: corners in percent of the image.
+
+Label Studio's polygons have no holes of their own: a hole is cut in, see `outlines.simplified`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import outlines
+from .raster import fill
+from .shape import RegionError, Shape, Size, checked
+
+MOST_POINTS = 100_000
+
+
+def read(value: Mapping[str, Any], size: Size) -> Shape:
+    """The pixels inside the polygon, which may cross itself: what it winds around is inside.
+
+    Raises:
+        RegionError: it was never closed, has less than three corners or too many, or corners that are no
+            places on an image.
+    """
+    points = value.get("points")
+    if value.get("closed", True) is not True:
+        raise RegionError("The polygon is not closed.")
+    if not isinstance(points, list) or not 3 <= len(points) <= MOST_POINTS:
+        raise RegionError(f"A polygon must have 3 to {MOST_POINTS} corners.")
+    return fill(in_pixels([_corner(point) for point in points], size), size)
+
+
+def write(mask: NDArray[np.bool_], tolerance: float) -> list[dict[str, Any]]:
+    """One polygon for each component of a mask (H, W), simplified within `tolerance` pixels."""
+    return [
+        {"points": outlines.percent(outlines.simplified(component, tolerance), mask.shape), "closed": True}
+        for component in outlines.worth_drawing(outlines.components(mask))
+    ]
+
+
+def in_pixels(points: list[tuple[float, float]], size: Size) -> NDArray[np.float64]:
+    """Points (x, y) in percent of the image as (N, 2) pixels."""
+    height, width = size
+    return np.array(points, np.float64) * (width / 100, height / 100)
+
+
+def _corner(point: Any) -> tuple[float, float]:
+    if not isinstance(point, list | tuple) or len(point) != 2:
+        raise RegionError("A corner of the polygon is not a pair of numbers.")
+    return checked(point[0], "corner"), checked(point[1], "corner")

@@ -1,0 +1,49 @@
+"""Rectangle regions: the top left corner and the sides in percent, turned clockwise about that corner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .approximation import parts
+from .raster import fill
+from .shape import RegionError, Shape, Size, number
+
+
+def read(value: Mapping[str, Any], size: Size) -> Shape:
+    """The pixels inside the rectangle. It is turned after scaling, so it stays one on an oblong image.
+
+    Raises:
+        RegionError: a number is missing or none, or a side is negative.
+    """
+    height, width = size
+    x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
+    right, down = number(value, "width") * width / 100, number(value, "height") * height / 100
+    if right < 0 or down < 0:
+        raise RegionError("The rectangle has a side of less than nothing.")
+    turn = np.radians(number(value, "rotation", 0.0))
+    across = np.array([np.cos(turn), np.sin(turn)]) * right
+    along = np.array([-np.sin(turn), np.cos(turn)]) * down
+    corner = np.array([x, y])
+    return fill(np.array([corner, corner + across, corner + across + along, corner + along]), size)
+
+
+def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """The box around each part of a mask (H, W): an approximation, which training would take for the mask."""
+    height, width = mask.shape
+    boxes = []
+    for component in parts(mask):
+        (left, top), (right, bottom) = component.outer.min(axis=0), component.outer.max(axis=0)
+        boxes.append(
+            {
+                "x": float(left * 100 / width),
+                "y": float(top * 100 / height),
+                "width": float((right - left) * 100 / width),
+                "height": float((bottom - top) * 100 / height),
+                "rotation": 0.0,
+            }
+        )
+    return boxes

@@ -1,0 +1,105 @@
+"""Every form of masks through a real Label Studio: as predictions, as annotations, and read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import LabelConfig, parse
+from ml_backend.label_studio.masks import label_map, results
+from model.consistency import dice
+
+SIZE = (120, 160)
+IMAGE = '<Image name="image" value="$image"/>'
+LABELS = '<Label value="Bone"/><Label value="Nail" alias="N"/>'
+
+FORMS = {
+    "brush": (f'<BrushLabels name="mask" toName="image">{LABELS}</BrushLabels>', 1.0),
+    "bitmask": (f'<BitmaskLabels name="mask" toName="image">{LABELS}</BitmaskLabels>', 1.0),
+    "polygon": (f'<PolygonLabels name="mask" toName="image">{LABELS}</PolygonLabels>', 0.99),
+    "vector": (f'<VectorLabels name="mask" toName="image" closable="true">{LABELS}</VectorLabels>', 0.99),
+    "ellipse": (f'<EllipseLabels name="mask" toName="image">{LABELS}</EllipseLabels>', 0.7),
+    "rectangle": (f'<RectangleLabels name="mask" toName="image">{LABELS}</RectangleLabels>', 0.5),
+    "labels and brush": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><Brush name="draw" toName="image"/>',
+        1.0,
+    ),
+    "labels and bitmask": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><Bitmask name="draw" toName="image"/>',
+        1.0,
+    ),
+    "labels and polygon": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><Polygon name="draw" toName="image"/>',
+        0.99,
+    ),
+    "labels and vector": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels>'
+        '<Vector name="draw" toName="image" closable="true"/>',
+        0.99,
+    ),
+    "labels and ellipse": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><Ellipse name="draw" toName="image"/>',
+        0.7,
+    ),
+    "labels and rectangle": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><Rectangle name="draw" toName="image"/>',
+        0.5,
+    ),
+    "labels and magic wand": (
+        f'<Labels name="kind" toName="image">{LABELS}</Labels><MagicWand name="wand" toName="image"/>'
+        '<Brush name="draw" toName="image"/>',
+        1.0,
+    ),
+    "a form for each label": (
+        '<BitmaskLabels name="a" toName="image"><Label value="Bone"/></BitmaskLabels>'
+        '<PolygonLabels name="b" toName="image"><Label value="Bone"/><Label value="N"/></PolygonLabels>',
+        0.99,
+    ),
+}
+
+
+def drawing() -> NDArray[np.uint8]:
+    """Two bones, one of them with a hole, and a nail that touches one."""
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    cv2.ellipse(labels, (40, 60), (16, 45), 25, 0, 360, 1, -1)
+    cv2.ellipse(labels, (110, 60), (22, 40), -20, 0, 360, 1, -1)
+    cv2.circle(labels, (110, 60), 7, 0, -1)
+    cv2.ellipse(labels, (120, 25), (14, 9), 10, 0, 360, 2, -1)
+    return labels
+
+
+def read(regions: list[dict[str, Any]], config: LabelConfig) -> NDArray[np.uint8]:
+    reading = label_map(regions, config, SIZE)
+    assert not reading.unreadable
+    assert reading.label_map is not None
+    return reading.label_map
+
+
+@pytest.mark.parametrize(("controls", "least"), FORMS.values(), ids=FORMS.keys())
+def test_predictions_and_annotations_in_every_form_survive_label_studio(
+    client: LabelStudio, project: int, controls: str, least: float
+) -> None:
+    client.patch_project(project, label_config=f"<View>{IMAGE}{controls}</View>")
+    config = parse(client.project(project)["label_config"])
+    assert config.labels == ("Bone", "N")
+    assert not config.faults
+    truth = drawing()
+    written = results(truth, config, scores={1: 0.5})
+    [task] = client.create_tasks(project, [{"image": "http://localhost:1/a.png"}])
+    sent = [{"task": task, "result": written, "score": 0.5, "model_version": "v1"}]
+    assert client.import_predictions(project, sent).created == 1
+    [prediction] = client.predictions(task)
+    assert prediction["result"] == written
+
+    client.submit_annotation(task, prediction["result"])
+    [labelled] = client.labelled_tasks(project)
+    for regions in (prediction["result"], labelled.accepted[0].result):
+        found = read(regions, config)
+        for index in (1, 2):
+            assert dice(found == index, truth == index) >= least
+        np.testing.assert_array_equal(found, read(written, config))
