@@ -99,7 +99,10 @@ class Settings(BaseSettings):
         "", description="Hosts and networks that images may come from, with commas; empty means any host."
     )
     max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched.")
-    max_image_pixels: Positive = Field(100_000_000, description="Largest image that is decoded.")
+    # Pillow itself refuses more.
+    max_image_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = Field(
+        100_000_000, description="Largest image that is decoded, in pixels."
+    )
     cache_bytes: Positive = Field(4 * 2**30, description="Size of the image cache.")
 
     @field_validator("model_dir")

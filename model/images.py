@@ -19,7 +19,9 @@ MAX_PIXELS = 100_000_000
 
 _DEEP_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
 _TRANSPOSED = {5, 6, 7, 8}
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CONVERT = "convert it to 8 or 16 bits, unsigned"
 
 # What Pillow and its codecs are seen to raise on hostile files, beyond the documented OSError.
 _DAMAGED = (
@@ -50,10 +52,13 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Grey:
     `image_size` says, so (H, W) is the natural size that a browser reports.
 
     Raises:
-        ImageError: no image, damaged or cut short, of a format not in `FORMATS`, of 32-bit pixels, or of
-            more than `max_pixels` pixels (read from the header, before any pixel is decoded).
+        ImageError: no image, damaged or cut short, of a format not in `FORMATS`, of pixels that are signed,
+            fractional or of 32 bits (their range is nobody's guess), or of more than `max_pixels` pixels
+            (read from the header, before any pixel is decoded).
     """
     with _opened(data, max_pixels) as image:
+        if _is_signed(image):
+            raise ImageError(f"The image has signed pixels: {_CONVERT}.")
         orientation = _orientation(image)
         deep_colour = _is_deep_colour(image, data)
         if image.format == "JPEG" and image.mode == "RGB":
@@ -94,6 +99,8 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
+        if data.startswith(_TIFF_STARTS):
+            raise ImageError(f"The TIFF is damaged or has an unusual kind of pixels: {_CONVERT}.") from error
         raise ImageError(f"The file is not an image of a known format ({', '.join(FORMATS)}).") from error
     except Image.DecompressionBombError as error:
         raise ImageError("The image has far more pixels than allowed: upload a smaller one.") from error
@@ -113,6 +120,11 @@ def _orientation(image: Image.Image) -> int:
     exif.load(image.info["exif"])
     value = exif.get(ExifTags.Base.Orientation)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF stores two's complement, whose negative values Pillow would read as bright ones."""
+    return image.format == "TIFF" and 2 in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ())
 
 
 def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
@@ -143,7 +155,7 @@ def _grey(image: Image.Image) -> Grey:
         white_is_zero = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
         return ~deep if white_is_zero else deep
     if image.mode in {"I", "F"}:
-        raise ImageError("The image has 32-bit or signed pixels: convert it to 8 or 16 bits.")
+        raise ImageError(f"The image has 32-bit or fractional pixels: {_CONVERT}.")
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
