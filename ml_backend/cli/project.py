@@ -147,6 +147,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.label_studio.label_config import LabelConfigError, parse
     from ml_backend.store import runs, scores
     from ml_backend.store.models import RunState, VersionState
+    from ml_backend.summary import summed_up
 
     try:
         yield from parse(project.label_config).faults
@@ -160,9 +161,11 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     yield from _agreement(session, project.id)
     for version in listed:
         if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
-            for score in scores.of_version(session, version.id):
-                if score.error:
-                    yield f"task {score.task_id} is not scored: {score.error}"
+            yield from summed_up(
+                f"task {score.task_id} is not scored: {score.error}"
+                for score in scores.of_version(session, version.id)
+                if score.error
+            )
 
 
 def _agreement(session: Session, project_id: int) -> Iterator[str]:

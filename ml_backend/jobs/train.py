@@ -25,6 +25,7 @@ from ml_backend.owners import Owner
 from ml_backend.store import agreements, events, labels, projects, runs, versions
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.names import version_name
+from ml_backend.summary import summed_up
 from model.classes import Classes
 from model.engines import prepare_version
 from model.inheritance import carried_over
@@ -263,7 +264,7 @@ class Training:
             session,
             session.get_one(TrainingRun, self.run_id),
             RunState.FINISHED,
-            message="; ".join(data.problems) or nothing,
+            message="; ".join(summed_up(data.problems)) or nothing,
             labels=data.used,
             version_id=None if version is None else version.id,
         )

@@ -27,6 +27,10 @@ _NO_IMAGES = ("text/html", "application/json", "application/xhtml+xml")
 
 _HINTS = {
     (Kind.UPLOAD, 404): "the file is gone from Label Studio; import it again",
+    (
+        Kind.UPLOAD,
+        500,
+    ): "Label Studio does so for files that it does not know; import it again, or see its log",
     (Kind.LOCAL_FILE, 403): "Label Studio serves local files only with LOCAL_FILES_SERVING_ENABLED=true",
     (Kind.LOCAL_FILE, 404): "there is no such file, or no Local Files storage of a project covers its folder",
     (Kind.STORAGE, 403): "the token's owner may not see the project",

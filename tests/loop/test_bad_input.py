@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,9 +28,19 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     board = make_board(phantoms[:6])
     client = service.label_studio
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
-    addresses = ("/data/upload/999999/gone.png", "http://127.0.0.1:1/away.png", "s3://bucket/scan.png")
-    missing = client.create_tasks(board.id, [{"image": address} for address in addresses])
-    bad = {fake, *missing}
+    told = {
+        "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does so",
+        "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be read",
+        "s3://bucket/scan.png": "s3://bucket/scan.png answers HTTP 404: no import storage of the project",
+        "azure-blob://box/scan.png": "azure-blob://box/scan.png answers HTTP 404: no import storage",
+        "/data/local-files/?d=none/x.png": 'the local file "none/x.png" answers HTTP 404: there is no',
+        "data:image/png;base64,AAAA": "not an image of a known format",
+        "http://169.254.169.254/x.png": "an address for cloud metadata",
+    }
+    missing = client.create_tasks(board.id, [{"image": address} for address in told])
+    # A whole folder that is away is told once, not image by image.
+    many = client.create_tasks(board.id, [{"image": f"http://127.0.0.1:1/{n}/x.png"} for n in range(6)])
+    bad = {fake, *missing, *many}
     good = set(board.truth)
 
     # One annotation with a region that cannot be read, one with nothing but such a region, two sound ones.
@@ -58,8 +69,13 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     assert all(one["result"] == [] for task in bad for one in board.predictions(task))
 
     shown = " ".join(service.command("status").stdout.split())
-    for task in bad:
-        assert f"task {task} is not scored: " in shown
+    for task, sentence in zip((fake, *missing), ("known format", *told.values()), strict=True):
+        reason = shown.partition(f"task {task} is not scored: ")[2][:300]
+        assert sentence in reason
+    [unreachable] = re.findall(
+        r"cannot be read \(ConnectionError\)\. The same holds for 6 others: [^.]*\.", shown
+    )
+    assert all(str(task) in unreachable for task in many)
     assert f"Task {one} is learned without 1 of its regions" in shown
 
 
