@@ -73,6 +73,12 @@ class EmbeddedRedis:
             yield
 
 
+def running_socket(directory: Path) -> Path | None:
+    """Socket of the server in `directory` if one answers there; starts and makes nothing."""
+    socket = _socket_path(directory)
+    return socket if socket.exists() and _answers(socket) else None
+
+
 def _only_user(users: TextIO) -> bool:
     fcntl.flock(users, fcntl.LOCK_UN)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import redis
@@ -62,16 +63,27 @@ def connect_redis(settings: Settings) -> redis.Redis:
     embedded server does not start.
     """
     server = None if settings.redis_url else EmbeddedRedis(settings.redis_dir)
-    client = redis.Redis.from_url(
-        settings.redis_url if server is None else f"unix://{quote(str(server.socket))}",
-        # An unreachable server must not hold up a web answer; RQ's worker sets a longer time for itself.
-        socket_timeout=SOCKET_SECONDS,
-        retry=RedisRetry(ConstantBackoff(0.1), 1),
-    )
+    client = client_of(settings.redis_url if server is None else socket_url(server.socket))
     client.ping()
     if server is not None:
         weakref.finalize(client, server.leave)
     return client
+
+
+def client_of(url: str) -> redis.Redis:
+    """A client of the Redis at `url`; it does not connect before it is used."""
+    return redis.Redis.from_url(
+        url,
+        # An unreachable server must not hold up a web answer; RQ's worker sets a longer time for itself.
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=RedisRetry(ConstantBackoff(0.1), 1),
+    )
+
+
+def socket_url(socket: Path) -> str:
+    """The address of a server that listens on a Unix socket."""
+    return f"unix://{quote(str(socket))}"
 
 
 class JobQueues:

@@ -122,15 +122,20 @@ def owner_of(name: str) -> str:
 def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
     if owner_of(worker_name) == owner_of(asking):
         return worker_name != asking
+    return not is_living(client, worker_name)
+
+
+def is_living(client: redis.Redis, worker_name: str) -> bool:
+    """Whether a worker lives, as far as can be known: of another host by its signs of life."""
     alive = owners.alive(owner_of(worker_name))
     if alive is not None:
-        return not alive
+        return alive
     key = Worker.redis_worker_namespace_prefix + worker_name
     death, heartbeat = client.hmget(key, "death", "last_heartbeat")
     if heartbeat is None or death is not None:
-        return True
+        return False
     seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
-    return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) > SILENCE
+    return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) <= SILENCE
 
 
 def _queued_jobs(client: redis.Redis) -> list[Job]:

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         100_000_000, description="Largest image that is decoded, in pixels."
     )
     cache_bytes: Positive = Field(4 * 2**30, description="Size of the image cache.")
+    min_free_bytes: Positive = Field(
+        2**30, description="Free space on the disk of MODEL_DIR below which dsal doctor finds a fault."
+    )
 
     @field_validator("model_dir")
     @classmethod

@@ -1,14 +1,18 @@
-"""What several folders of tests need: the Label Studio command, and one real Label Studio a session."""
+"""What several folders of tests need: the command, one Label Studio and one service a session."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_backend.label_studio.server import LabelStudioServer
+
+if TYPE_CHECKING:
+    from tests.loop.service import Service
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +55,16 @@ def server(
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def service(server: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The running service; every test has a project of its own in it."""
+    from tests.loop.service import Service
+
+    service = Service(server, tmp_path_factory.mktemp("service"))
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()

@@ -8,6 +8,7 @@ import typer
 
 from ml_backend.cli import folder, project, service
 from ml_backend.cli.console import failure
+from ml_backend.cli.doctor import doctor
 
 app = typer.Typer(
     name="dsal",
@@ -21,7 +22,8 @@ app = typer.Typer(
         "the images from which it would learn most at the top of Label Studio's list.\n\n"
         "**See it work:** `dsal demo` plays the whole loop in a real Label Studio on this machine.\n\n"
         "**Use it:** set `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, keep `dsal serve` and `dsal worker` "
-        "running, and connect each project once with `dsal connect --project ID`.\n\n"
+        "running, and connect each project once with `dsal connect --project ID`. When something does "
+        "not work, `dsal doctor` says what, and what to do.\n\n"
         "**Without Label Studio:** `dsal train` and `dsal score` work on folders of images.\n\n"
         "Settings come from the environment; the README lists them. The exit status is 0 when all went well, "
         "1 when something failed, 2 for a wrong option or setting, and 128 + N after signal N (Ctrl-C: 130)."
@@ -31,6 +33,7 @@ app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(project.connect)
 app.command(rich_help_panel="A Label Studio project")(project.status)
+app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
 app.command(rich_help_panel="Trying it out")(folder.phantom)

@@ -25,7 +25,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         case WrongUseError():
             return str(error), WRONG_USE
         case ValidationError(title="Settings"):
-            return "; ".join(_setting(fault) for fault in error.errors()) + ".", WRONG_USE
+            return "; ".join(setting_fault(fault) for fault in error.errors()) + ".", WRONG_USE
         case RedisError():
             return f"Redis cannot be used; is REDIS_URL right? It says: {_line(error)}.", FAILED
         case OperationalError():
@@ -51,7 +51,7 @@ def _line(said: object) -> str:
     return " ".join(str(said).split()).rstrip(".")
 
 
-def _setting(fault: Any) -> str:
+def setting_fault(fault: Any) -> str:
     """One wrong setting: the name of its variable, what is wrong, and what it is now."""
     said = fault["msg"].removeprefix("Value error, ").rstrip(".")
     if not fault["loc"]:

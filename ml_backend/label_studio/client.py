@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .predictions import Predictions
 from .projects import Projects
 from .tasks import Annotation, LabelledTask, Task, Tasks
@@ -38,7 +40,11 @@ class LabelStudio(Projects, Tasks, Predictions):
         """Return the Authorization header that requests to this Label Studio carry now."""
         return self._http.credentials.header()
 
+    def user(self) -> dict[str, Any]:
+        """Return the token's owner: `id`, `email`, …."""
+        return self._dict("GET", "/api/current-user/whoami")
+
     def version(self) -> str:
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
-        self._http.call("GET", "/api/current-user/whoami")
+        self.user()
         return str(self._dict("GET", "/api/version")["release"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .errors import LabelStudioError
 from .resource import Resource
 
 CONNECT_SECONDS = 60.0
@@ -62,6 +63,33 @@ class Projects(Resource):
     def delete_ml_backend(self, backend: int) -> None:
         """Disconnect an ML backend; its webhook stays."""
         self._http.call("DELETE", f"/api/ml/{backend}", timeout=CONNECT_SECONDS)
+
+    def ml_backend_refusal(self, project: int, url: str) -> LabelStudioError | None:
+        """Return what Label Studio has against calling an ML backend at `url`, None if nothing.
+
+        It neither calls nor makes one: it is asked with a body that it must refuse after it has looked at the
+        address. Status 403 is its protection of private addresses, 500 a host name that it cannot resolve.
+        """
+        body = {"project": project, "url": url, "timeout": "not a number"}
+        error = self._refusal("/api/ml/", body)
+        return None if error is None or "'timeout'" in error.detail else error
+
+    def webhook_refusal(self, project: int, url: str) -> LabelStudioError | None:
+        """Return what Label Studio has against a webhook to `url`, None if nothing; none is made.
+
+        Status 400 is an address in whose host it misses a dot, 403 its protection of private addresses.
+        """
+        error = self._refusal(
+            "/api/webhooks/", {"project": project, "url": url, "actions": ["NO_SUCH_EVENT"]}
+        )
+        return None if error is None or (error.status == 400 and "'url'" not in error.detail) else error
+
+    def _refusal(self, path: str, body: dict[str, Any]) -> LabelStudioError | None:
+        try:
+            self._http.call("POST", path, json=body)
+        except LabelStudioError as error:
+            return error
+        return None
 
     def start_training(self, backend: int) -> None:
         """Press "Start training": Label Studio posts START_TRAINING to the backend's /webhook."""

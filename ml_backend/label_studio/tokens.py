@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 import jwt
 
@@ -17,6 +18,9 @@ from .errors import LabelStudioError
 
 LEEWAY_SECONDS = 60.0
 """An access token is renewed this long before it expires, so that no slow request outlives it."""
+
+
+Kind = Literal["empty", "personal", "access", "legacy"]
 
 
 class Credentials(Protocol):
@@ -88,12 +92,26 @@ def credentials(token: str, refresh: Callable[[str], str]) -> Credentials:
     token = token.strip()
     if not token:
         raise LabelStudioError("The Label Studio token is empty: set LABEL_STUDIO_API_KEY or pass --token.")
-    kind = _claims(token).get("token_type")
+    kind = kind_of(token)
     if kind == "access":
         raise LabelStudioError(
             "This is an access token, which expires within minutes: use the personal access token instead."
         )
-    return PersonalAccessToken(token, refresh) if kind == "refresh" else LegacyToken(token)
+    return PersonalAccessToken(token, refresh) if kind == "personal" else LegacyToken(token)
+
+
+def kind_of(token: str) -> Kind:
+    """Return what kind of token this is by its looks; what is no JWT can only be a legacy one."""
+    if not token.strip():
+        return "empty"
+    kinds: dict[object, Kind] = {"refresh": "personal", "access": "access"}
+    return kinds.get(_claims(token.strip()).get("token_type"), "legacy")
+
+
+def expiry_of(token: str) -> datetime | None:
+    """Return the moment at which a personal access token expires; None where it names none."""
+    expires = _claims(token.strip()).get("exp")
+    return datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None
 
 
 def _claims(token: str) -> dict[str, object]:

@@ -109,7 +109,7 @@ class Transport:
                 )
             except requests.RequestException as error:
                 if attempt == attempts or not isinstance(error, requests.ConnectionError):
-                    raise LabelStudioError(_unreachable(address, seconds, error)) from error
+                    raise LabelStudioError(unreachable(address, seconds, error)) from error
             else:
                 if response.status_code < 500 or attempt == attempts:
                     return response
@@ -135,7 +135,8 @@ class Transport:
         return session
 
 
-def _unreachable(address: str, seconds: float, error: requests.RequestException) -> str:
+def unreachable(address: str, seconds: float, error: requests.RequestException) -> str:
+    """Return one sentence on why a request got no answer within `seconds`."""
     parts = urlsplit(address)
     where = f"{parts.scheme}://{parts.netloc}"
     if isinstance(error, requests.ReadTimeout):

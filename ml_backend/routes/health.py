@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
+SERVICE = "dsal"
+"""By this `dsal doctor` tells this service from another one on the same port."""
+
 
 def blueprint() -> Blueprint:
     """The route."""
@@ -11,6 +14,6 @@ def blueprint() -> Blueprint:
 
     @routes.get("/health")
     def health() -> Response:
-        return jsonify(status="UP")
+        return jsonify(status="UP", service=SERVICE)
 
     return routes

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from ml_backend.queue import JobQueues
 from ml_backend.routes.payloads import SetupCall, read
 from ml_backend.settings import Settings
+from ml_backend.sightings import Sightings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
@@ -20,11 +21,13 @@ logger = logging.getLogger(__name__)
 def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
     """The route."""
     routes = Blueprint("setup", __name__)
+    sightings = Sightings(database)
 
     @routes.post("/setup")
     def setup() -> Response:
         call = read(SetupCall)
         project = _note(settings, database, call)
+        sightings.note(project.id)
         # Asked for again while there is none, should the job that was to make it have failed.
         if project.state is ProjectState.NEW and project.label_config:
             _ask_for_first_ordering(queues, project)

@@ -29,8 +29,10 @@ class Database:
     beginning, as a transaction that starts by reading and then finds another writer cannot wait but fails.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migrate: bool = True) -> None:
         """Open `url` and bring its schema up to date; several processes may do so at once.
+
+        Without `migrate` nothing is made or changed: for those who only look.
 
         Raises `DatabaseError` for a URL that names no usable database.
         """
@@ -41,7 +43,15 @@ class Database:
             raise DatabaseError(f"DATABASE_URL is not a database address: {error}.") from error
         self._writer = self.engine.execution_options(dsal_write=True)
         self._turn = self._new_turn()
-        upgrade(self.engine)
+        if migrate:
+            if self.file is not None:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            upgrade(self.engine)
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None for a server's database."""
+        return Path(str(self.url.database)) if self.url.drivername == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -77,7 +87,6 @@ def _sqlite_engine(url: str) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise DatabaseError("DATABASE_URL must name a file, as several processes share the database.")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, pool_size=16, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -27,12 +27,18 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def upgrade(engine: Engine) -> None:
     """Run the migrations that the database lacks; waits while another process does."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == head:
-            return
+    present, head = revisions(engine)
+    if present == head:
+        return
     with _lock(engine), engine.begin() as connection:
         command.upgrade(alembic_config(connection), "head")
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """The schema's revision, None for a database without tables, and the one that this code wants."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision(), head
 
 
 @contextmanager

@@ -109,6 +109,8 @@ class Project(Base):
     seed: Mapped[int]
     # No foreign key: versions refer to projects already, and SQLite cannot add one to close the circle.
     published_version_id: Mapped[int | None]
+    # When Label Studio last asked this service which version serves the project.
+    called_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 

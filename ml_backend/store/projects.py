@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Iterable
+
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Project, ProjectState
+from ml_backend.store.models import Project, ProjectState, now
 
 
 def get(session: Session, project_id: int) -> Project | None:
@@ -58,3 +60,13 @@ def set_label_config(session: Session, project: Project, label_config: str) -> b
     project.label_config, project.state = stripped, ProjectState.NEW
     session.flush()
     return True
+
+
+def note_calls(session: Session, project_ids: Iterable[int]) -> None:
+    """Write down that Label Studio has just called about these projects."""
+    session.execute(
+        update(Project)
+        .where(Project.id.in_(list(project_ids)))
+        .values(called_at=now(), updated_at=Project.updated_at)
+        .execution_options(synchronize_session=False)
+    )

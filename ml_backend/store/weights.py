@@ -76,6 +76,10 @@ class WeightStore:
             shutil.rmtree(partial, ignore_errors=True)
         return target
 
+    def contains(self, key: str) -> bool:
+        """Whether files are stored under `key`."""
+        return bool(self._fs.exists(self._path(key, MANIFEST)))
+
     def delete(self, key: str) -> None:
         """Remove the files stored under `key`, if any, here and in the store."""
         folder = f"{self._root}/{_checked(key)}"

@@ -1,4 +1,4 @@
-"""The service, a worker and Label Studio as real processes, and small phantoms to fill projects with."""
+"""Connected projects in the running service, and small phantoms to fill them with."""
 
 from __future__ import annotations
 
@@ -6,23 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from ml_backend.label_studio.server import LabelStudioServer
 from model.phantom import Phantom, draw_phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
 
 IMAGES = 14
-
-
-@pytest.fixture(scope="session")
-def service(server: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The running service; every test has a project of its own in it."""
-    service = Service(server, tmp_path_factory.mktemp("service"))
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def waiting(services: Services) -> set[str]:
 
 def test_health_is_json(client: FlaskClient) -> None:
     answer = client.get("/health")
-    assert (answer.status_code, answer.json) == (200, {"status": "UP"})
+    assert (answer.status_code, answer.json) == (200, {"status": "UP", "service": "dsal"})
 
 
 def test_setup_makes_a_new_project_and_asks_for_its_first_ordering(

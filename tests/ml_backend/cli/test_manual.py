@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("serve", "worker", "connect", "status", "train", "score", "phantom", "demo")
+COMMANDS = ("serve", "worker", "connect", "status", "doctor", "train", "score", "phantom", "demo")
 
 
 def dsal(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

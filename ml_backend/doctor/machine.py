@@ -1,0 +1,69 @@
+"""The machine this runs on: device, engine, disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_backend.doctor.finding import Verdict, fault, ok
+from ml_backend.doctor.patient import Patient
+
+
+def look_at_device(patient: Patient) -> Iterator[Verdict]:
+    """Whether the device of the settings is here and computes."""
+    import torch
+
+    from model.training_device import TrainingDevice
+    from model.training_settings import TrainingError
+
+    settings = patient.settings
+    try:
+        found = TrainingDevice.find(settings.device, settings.precision).device
+        torch.ones(2, device=found).sum().item()
+    except (TrainingError, RuntimeError) as error:
+        yield fault(
+            f"DEVICE={settings.device} cannot be used: {str(error).splitlines()[0]}",
+            "Set DEVICE=auto; or see to the driver, and in a container to the GPU (docs/operations.md).",
+        )
+        return
+    name = torch.cuda.get_device_name(found) if found.type == "cuda" else f"{torch.get_num_threads()} threads"
+    yield ok(f"DEVICE={settings.device}: {found.type}, {name}.")
+
+
+def look_at_engine(patient: Patient) -> Iterator[Verdict]:
+    """Whether the engine of the settings is installed and runs on the device."""
+    from model.engines import openvino_installed
+
+    engine, device = patient.settings.engine, patient.settings.device
+    if engine != "openvino":
+        chosen = "OpenVINO or torch" if engine == "auto" and openvino_installed() else "torch"
+        yield ok(f"ENGINE={engine}: {chosen}.")
+    elif not openvino_installed():
+        yield fault(
+            "ENGINE=openvino, and OpenVINO is not installed.",
+            "Install requirements-openvino.txt, or set ENGINE=auto.",
+        )
+    elif device not in ("auto", "cpu"):
+        yield fault(f"ENGINE=openvino does not run on DEVICE={device}.", "Set ENGINE=torch, or DEVICE=cpu.")
+    else:
+        yield ok("ENGINE=openvino is installed.")
+
+
+def look_at_disk(patient: Patient) -> Iterator[Verdict]:
+    """Whether MODEL_DIR has room."""
+    settings = patient.settings
+    usage = shutil.disk_usage(_existing(settings.model_dir))
+    free = f"{usage.free / 2**30:.1f} GB are free where MODEL_DIR {settings.model_dir} is"
+    if usage.free < settings.min_free_bytes:
+        yield fault(
+            f"Only {free}.",
+            "Make room there; a smaller CACHE_BYTES or KEEP_VERSIONS needs less.",
+        )
+    else:
+        yield ok(f"{free}.")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.parents) if each.exists())

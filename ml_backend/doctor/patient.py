@@ -1,0 +1,94 @@
+"""What is examined: a set-up of the service, and each project that is connected to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import redis
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.settings import Settings
+from ml_backend.store.database import Database
+
+PATIENCE_SECONDS = 15.0
+
+
+@dataclass
+class Patient:
+    """A set-up as seen from one machine; the checks add what they had to open.
+
+    Attributes:
+        settings: the settings, wrong ones replaced by their defaults.
+        wrong_settings: a sentence for each wrong setting.
+        backend_url: this service's address as Label Studio reaches it; None where it was not given.
+        chosen: the only project to look at, None for all that the database knows.
+        release: Label Studio's release, once it answered.
+        database: the database, once it was opened; nothing is made or migrated in it.
+        redis: a client of Redis, once that answered.
+    """
+
+    settings: Settings
+    wrong_settings: tuple[str, ...] = ()
+    backend_url: str | None = None
+    chosen: int | None = None
+    database: Database | None = None
+    redis: redis.Redis | None = None
+
+    @property
+    def token(self) -> str:
+        """The token for Label Studio."""
+        return self.settings.label_studio_api_key.get_secret_value()
+
+    @cached_property
+    def label_studio(self) -> LabelStudio:
+        """A client, which an examination gives less time than a job; raises LabelStudioError for no token."""
+        seconds = min(self.settings.http_timeout, PATIENCE_SECONDS)
+        return LabelStudio(self.settings.label_studio_url, self.token, timeout=seconds)
+
+    @property
+    def own_url(self) -> str:
+        """This service's address, as far as it is known without Label Studio."""
+        return (self.backend_url or f"http://localhost:{self.settings.port}").rstrip("/")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self.database is not None:
+            self.database.close()
+        if self.redis is not None:
+            self.redis.close()
+
+
+@dataclass
+class ConnectedProject:
+    """One project of a patient.
+
+    Attributes:
+        patient: the set-up it belongs to.
+        number: Label Studio's id of it.
+        fields: the project as Label Studio describes it, once it was read.
+        backend: this service as Label Studio lists it there, once it was found.
+        arrived: whether Label Studio's last call about it came here; None where nobody can know.
+    """
+
+    patient: Patient
+    number: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    backend: dict[str, Any] = field(default_factory=dict)
+    arrived: bool | None = None
+
+    @property
+    def client(self) -> LabelStudio:
+        """The client of Label Studio."""
+        return self.patient.label_studio
+
+    @property
+    def url(self) -> str:
+        """This service's address as Label Studio has it, or should have it."""
+        return str(self.backend.get("url") or self.patient.own_url).rstrip("/")
+
+    @property
+    def connect(self) -> str:
+        """The command that connects the project."""
+        return f"dsal connect --project {self.number} --backend {self.url}"

@@ -1,0 +1,70 @@
+"""How checks are run: what stands on a fault is skipped, nothing takes for ever or ends in a traceback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from ml_backend.doctor import State
+from ml_backend.doctor.examination import Check, Examination
+from ml_backend.doctor.finding import Verdict, fault, ok, warning
+
+
+def well(_: list[str]) -> Iterator[Verdict]:
+    yield ok("Well.")
+
+
+def odd(_: list[str]) -> Iterator[Verdict]:
+    yield warning("Odd.")
+
+
+def broken(_: list[str]) -> Iterator[Verdict]:
+    yield fault("Broken.", "Mend it.")
+
+
+def failing(_: list[str]) -> Iterator[Verdict]:
+    raise ValueError("of no\nuse")
+
+
+def test_what_stands_on_a_fault_is_skipped_and_says_so() -> None:
+    checks = (
+        Check("a", broken),
+        Check("b", well, needs=("a",)),
+        Check("c", well, needs=("b",)),
+        Check("d", odd),
+        Check("e", well, needs=("d",)),
+    )
+    found = list(Examination([], checks).findings())
+    assert [one.state for one in found] == ["fault", "skipped", "skipped", "warning", "ok"]
+    assert found[1].sentence.endswith("fault: a.")
+
+
+def test_a_check_that_a_former_one_needs_is_run_once_and_reported_in_its_place() -> None:
+    runs: list[str] = []
+
+    def counted(subject: list[str]) -> Iterator[Verdict]:
+        subject.append("run")
+        yield ok("Run.")
+
+    checks = (Check("first", well, needs=("last",)), Check("last", counted))
+    assert [one.name for one in Examination(runs, checks).findings()] == ["first", "last"]
+    assert runs == ["run"]
+
+
+def test_a_check_that_never_ends_is_given_up() -> None:
+    never = threading.Event()
+
+    def hanging(_: list[str]) -> Iterator[Verdict]:
+        never.wait()
+        yield ok("Ended.")
+
+    (found,) = Examination([], (Check("hanging", hanging, seconds=0.05),)).findings()
+    never.set()
+    assert found.state is State.FAULT
+    assert "no answer within" in found.sentence
+
+
+def test_an_error_in_a_check_is_a_finding() -> None:
+    (found,) = Examination([], (Check("failing", failing),)).findings()
+    assert found.state is State.FAULT
+    assert "ValueError: of no use" in found.sentence

@@ -1,0 +1,101 @@
+"""Faults of a project: its webhook, labeling config, view, sampling and version."""
+
+from __future__ import annotations
+
+from ml_backend.doctor import State
+from ml_backend.label_studio.blueprint import EVENTS
+from ml_backend.label_studio.connection import connect, webhook_headers
+from ml_backend.label_studio.label_config import default_config
+from tests.doctor.conftest import Case
+from tests.loop.service import AUTH
+
+
+def test_a_webhook_that_was_deleted(spoilt: Case) -> None:
+    spoilt.client.delete_webhook(spoilt.webhook)
+    cure = spoilt.examine().fault("webhook", "There is none").cure
+    assert f"dsal connect --project {spoilt.project}" in cure
+
+
+def test_a_webhook_to_another_address(spoilt: Case) -> None:
+    spoilt.client.patch_webhook(spoilt.webhook, "http://localhost:1/webhook", list(EVENTS))
+    spoilt.examine().fault("webhook", "only to http://localhost:1/webhook")
+
+
+def test_a_webhook_with_every_fault_it_can_have(spoilt: Case) -> None:
+    url = f"{spoilt.service.url}/webhook"
+    spoiling = {"headers": {}, "is_active": False, "send_payload": False}
+    spoilt.client.patch_webhook(spoilt.webhook, url, ["ANNOTATION_CREATED"], **spoiling)
+    found = spoilt.examine()
+    found.fault("webhook", "switched off")
+    found.fault("webhook", "lacks its Authorization header")
+    found.fault("webhook", "no payload")
+    found.fault("webhook", "ANNOTATIONS_DELETED")
+    # The cure cures.
+    connect(spoilt.client, backend_url=spoilt.service.url, project=spoilt.project, basic_auth=AUTH)
+    assert spoilt.examine().state("webhook") is State.OK
+
+
+def test_a_webhook_twice(spoilt: Case) -> None:
+    url = f"{spoilt.service.url}/webhook"
+    spoilt.client.create_webhook(
+        spoilt.project, url, actions=list(EVENTS), headers=webhook_headers(AUTH), send_for_all_actions=False
+    )
+    assert spoilt.examine().warned("webhook", "There are 2")
+
+
+def test_a_config_without_labels(spoilt: Case) -> None:
+    config = """<View><Image name="image" value="$image"/><Text name="t" value="$text"/>
+      <Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
+    spoilt.client.patch_project(spoilt.project, label_config=config)
+    assert "Labeling Interface" in spoilt.examine().fault("labeling config", "BrushLabels").cure
+
+
+def test_a_wrong_knob_in_the_config(spoilt: Case) -> None:
+    config = default_config(["Bone"]).replace("<BrushLabels ", '<BrushLabels model_threshold="much" ')
+    spoilt.client.patch_project(spoilt.project, label_config=config)
+    found = spoilt.examine()
+    assert found.warned("labeling config", 'model_threshold="much"')
+    assert found.healthy
+
+
+def test_a_view_that_was_deleted(spoilt: Case) -> None:
+    spoilt.client.delete_view(spoilt.view)
+    spoilt.examine().fault("view", "There is no view")
+
+
+def test_a_view_that_was_reordered(spoilt: Case) -> None:
+    (data,) = [view["data"] for view in spoilt.client.views(spoilt.project) if view["id"] == spoilt.view]
+    spoilt.client.patch_view(spoilt.view, spoilt.project, {**data, "ordering": ["tasks:id"]})
+    spoilt.examine().fault("view", "was changed")
+
+
+def test_a_sampling_that_serves_the_least_informative_first(spoilt: Case) -> None:
+    changed = {"sampling": "Uncertainty sampling", "show_collab_predictions": False}
+    spoilt.client.patch_project(spoilt.project, min_annotations_to_start_training=3, **changed)
+    found = spoilt.examine()
+    found.fault("sampling", "Uncertainty sampling")
+    assert found.warned("sampling", "not shown the predictions")
+    assert found.warned("sampling", "on submission")
+
+
+def test_a_version_that_was_reset_by_adding_the_backend_again(spoilt: Case) -> None:
+    client, number = spoilt.client, spoilt.project
+    # What people do in the browser: no version, delete the model, add it again.
+    client.patch_project(number, model_version="")
+    client.delete_ml_backend(spoilt.backend)
+    connect(client, backend_url=spoilt.service.url, project=number, basic_auth=AUTH)
+    assert client.project(number)["model_version"] == "dsal"
+    fault = spoilt.examine().fault("model version", "ordered by nothing")
+    # The cure, as it is written.
+    command = fault.cure.removeprefix("Run dsal ").rstrip(".").split()
+    assert spoilt.service.command(*command).returncode == 0
+    spoilt.service.wait(spoilt.in_order, "the version to be back")
+    assert spoilt.examine().healthy
+
+
+def test_another_version_that_orders(spoilt: Case) -> None:
+    (task, *_) = spoilt.client.tasks(spoilt.project)
+    other = {"task": task.id, "result": [], "score": 0.5, "model_version": "theirs"}
+    spoilt.client.import_predictions(spoilt.project, [other])
+    spoilt.client.patch_project(spoilt.project, model_version="theirs")
+    spoilt.examine().fault("model version", "by the scores of theirs")
