@@ -1,0 +1,122 @@
+"""Labels are added, removed and renamed after a training: what was learned stays, and nothing breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import requests
+
+from ml_backend.label_studio.label_config import default_config
+from ml_backend.label_studio.masks import results
+from ml_backend.store.models import Version
+from model.phantom import Phantom
+from model.weights import load_version
+from tests.loop.board import Board
+from tests.loop.service import Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+
+
+def validate(board: Board, config: str) -> requests.Response:
+    """What the page "Labeling Interface" asks before it saves."""
+    return requests.post(
+        f"{board.service.label_studio.url}/api/projects/{board.id}/validate/",
+        headers={"Authorization": board.service.label_studio.authorization()},
+        json={"label_config": config},
+        timeout=30,
+    )
+
+
+def relabel(board: Board, *names: str) -> None:
+    """Give the project these labels, by the API."""
+    board.service.label_studio.patch_project(board.id, label_config=default_config(names))
+    board.config = Board.read_config(board.service, board.id)
+
+
+def draw(board: Board, task: int, upper: str, lower: str) -> list[dict[str, Any]]:
+    """What is true of a task, its upper and lower half under different labels."""
+    mask = (board.truth[task].mask > 0).astype(np.uint8)
+    indices = board.config.indices
+    half = len(mask) // 2
+    mask[:half] *= indices[upper]
+    mask[half:] *= indices[lower]
+    return results(mask, board.config)
+
+
+def names_drawn(answers: Sequence[Sequence[dict[str, Any]]]) -> set[str]:
+    """The labels of all regions of all predictions of some tasks."""
+    regions = (region for answer in answers for one in answer for region in one["result"])
+    return {name for region in regions for name in region["value"]["brushlabels"]}
+
+
+def train(board: Board, number: int) -> Version:
+    """Press "Start training", and wait for the round."""
+    board.service.label_studio.start_training(board.backend)
+    return board.await_round(number)
+
+
+def train_in_vain(board: Board) -> str:
+    """Press "Start training" where there is nothing to learn from; what the run says at its end."""
+    before = len(board.runs())
+    board.service.label_studio.start_training(board.backend)
+
+    def ended() -> str | None:
+        runs = board.runs()
+        return runs[0].message if len(runs) > before and runs[0].finished_at else None
+
+    return board.service.wait(ended, "the end of the run")
+
+
+def test_labels_change_after_the_training(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:7])
+    client = service.label_studio
+    tasks = sorted(board.truth)
+    relabel(board, "Skin", "Bone")
+    service.work(PUBLISH_MARGIN="1.0")  # however little so small a net learns
+    for task in tasks[:3]:
+        client.submit_annotation(task, draw(board, task, "Skin", "Bone"))
+    first = board.await_round(1)
+    assert first.labels == ["Skin", "Bone"]
+
+    # One label is removed, one added at the front. Label Studio's page refuses the first, its API does not.
+    refusal = validate(board, default_config(["Nail", "Bone"]))
+    assert refusal.status_code == 400
+    assert (
+        "These labels still exist in annotations or drafts:\nSkin"
+        in refusal.json()["validation_errors"]["non_field_errors"][0]
+    )
+    assert validate(board, default_config(["Nail", "Bone", "Skin"])).status_code == 200
+    relabel(board, "Nail", "Bone")
+
+    # Until the next training the version in use serves what is left of its labels.
+    asked = [{"id": task, "data": client.task_data(board.id, [task])[task]} for task in tasks[3:]]
+    shown = board.predict(asked)
+    assert names_drawn(shown) <= {"Bone"}
+    client.submit_annotation(tasks[3], draw(board, tasks[3], "Nail", "Bone"))
+    client.submit_annotation(tasks[4], draw(board, tasks[4], "Bone", "Nail"))
+    second = train(board, 2)
+    assert second.labels == ["Nail", "Bone"]
+    assert (second.labels_used, second.parent_id) == (5, first.id), "fine-tuned, not begun anew"
+    assert second.metrics["compared_labels"] == ["Bone"]
+    assert board.runs()[0].message == "", "three annotations with Skin are no reason to complain"
+    stored = [one for task in tasks[5:] for one in board.predictions(task)]
+    drawn = names_drawn([[one for one in stored if one["model_version"] == second.name]])
+    assert drawn <= {"Nail", "Bone"}
+
+    # Other labels altogether: the version in use knows none, and the next one is compared with nobody.
+    relabel(board, "Ring", "Claw")
+    assert train_in_vain(board).startswith("5 tasks, such as task ")
+    assert names_drawn(board.predict(asked)) == set()
+    client.submit_annotation(tasks[5], draw(board, tasks[5], "Ring", "Claw"))
+    client.submit_annotation(tasks[6], draw(board, tasks[6], "Claw", "Ring"))
+    third = train(board, 3)
+    assert (third.state, third.labels) == ("published", ["Ring", "Claw"])
+    assert (third.labels_used, third.parent_id) == (2, second.id)
+    assert third.metrics.get("compared_labels", []) == []
+    assert third.weights_hash is not None
+    network, card = load_version(service.weights.get(third.weights_hash))
+    assert (card.labels, network.settings.classes, card.parent) == (("Ring", "Claw"), 3, second.name)

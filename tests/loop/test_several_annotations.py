@@ -1,0 +1,161 @@
+"""Several people annotate the same tasks: what counts, how far they agree, and what is no change at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_backend.jobs.train import UNCHANGED
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.masks import results
+from ml_backend.store import agreements, labels
+from ml_backend.store.models import LabelSeen, Part, Version
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+from tests.people import invite
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+
+
+@pytest.fixture(scope="session")
+def people(service: Service) -> tuple[LabelStudio, LabelStudio]:
+    """Two further users of the same Label Studio."""
+    return invite(service.label_studio, "ada"), invite(service.label_studio, "bob")
+
+
+def counted(board: Board) -> set[int]:
+    """The annotations that the last training learned from."""
+    with board.service.database.read() as session:
+        return {row.annotation_id for row in session.query(LabelSeen).filter_by(project_id=board.id)}
+
+
+def agreed(board: Board) -> dict[int, float]:
+    """The agreement of annotators by task."""
+    with board.service.database.read() as session:
+        return {task: one.dsc for task, one in agreements.lowest(session, board.id, 100).items()}
+
+
+def validating(board: Board) -> set[int]:
+    """The tasks on the validation side."""
+    with board.service.database.read() as session:
+        return {task for task, part in labels.split(session, board.id).items() if part is Part.VALIDATION}
+
+
+def set_rule(board: Board, rule: str) -> None:
+    """Say in the labeling config which annotations count."""
+    config = board.service.label_studio.project(board.id)["label_config"]
+    head, _, rest = config.partition("<BrushLabels ")
+    rest = (
+        rest.partition('model_annotations="')[2].partition('" ')[2] if "model_annotations" in rest else rest
+    )
+    changed = f'{head}<BrushLabels model_annotations="{rule}" {rest}'
+    board.service.label_studio.patch_project(board.id, label_config=changed)
+
+
+def examples(version: Version) -> tuple[int, int]:
+    """How many examples trained and validated."""
+    return version.metrics["training_images"], version.metrics["validation_images"]
+
+
+def save_draft(service: Service, person: LabelStudio, task: int, regions: list[dict[str, Any]]) -> int:
+    """Save a draft as the editor does while somebody draws; returns its id."""
+    answer = service.ask_label_studio(
+        "POST", f"/api/tasks/{task}/drafts", by=person, json={"result": regions}
+    )
+    return int(answer["id"])
+
+
+def submit_draft(
+    service: Service, person: LabelStudio, task: int, regions: list[dict[str, Any]], draft: int
+) -> int:
+    """Submit what was a draft; returns the annotation's id."""
+    body = {"result": regions, "draft_id": draft}
+    answer = service.ask_label_studio("POST", f"/api/tasks/{task}/annotations/", by=person, json=body)
+    return int(answer["id"])
+
+
+def test_several_annotators(
+    service: Service,
+    make_board: MakeBoard,
+    phantoms: list[Phantom],
+    people: tuple[LabelStudio, LabelStudio],
+) -> None:
+    ada, bob = people
+    board = make_board(phantoms[:6])
+    service.rest()
+    one, two, three, four = sorted(board.truth)[:4]
+
+    def narrow(task: int) -> list[dict[str, Any]]:
+        """The upper half of what is true."""
+        mask = (board.truth[task].mask > 0).astype(np.uint8)
+        mask[len(mask) // 2 :] = 0
+        return results(mask, board.config)
+
+    def submit(person: LabelStudio, task: int, regions: list[dict[str, Any]], **more: Any) -> int:
+        return int(person.submit_annotation(task, regions, **more)["id"])
+
+    # Two who differ, two who agree of whom the first is ground truth, one beside a skip, and a draft.
+    first, second = submit(ada, one, narrow(one)), submit(bob, one, board.regions(one))
+    truth, other = submit(ada, two, board.regions(two)), submit(bob, two, board.regions(two))
+    service.ask_label_studio("PATCH", f"/api/annotations/{truth}/", json={"ground_truth": True})
+    alone = submit(ada, three, board.regions(three))
+    submit(bob, three, [], skip=True)
+    draft = save_draft(service, bob, four, board.regions(four))
+    service.wait(lambda: board.changes() == 5, "five annotations, neither skip nor draft")
+    service.work()
+
+    # By default the latest counts, and of ground truth only that.
+    version = board.await_round(1)
+    assert version.labels_used == 3
+    assert counted(board) == {second, truth, alone}
+    bone = board.truth[one].mask > 0
+    upper = np.count_nonzero(bone[: len(bone) // 2])
+    half = 2 * upper / (upper + np.count_nonzero(bone))
+    assert agreed(board) == pytest.approx({one: half, two: 1.0})
+    shown = service.command("status").stdout
+    assert f"mean DSC {(half + 1) / 2:.3f} over 2 tasks" in shown
+    assert f"task {one} {half:.3f} (2), task {two} 1.000 (2)" in shown
+    page = service.call("GET", "/metrics").text
+    assert f'dsal_annotator_agreement{{project="{board.id}"}} {(half + 1) / 2:.3f}'[:-1] in page
+
+    # All count, each as an example, all of a task on one side; the draft counts once it is submitted.
+    set_rule(board, "all")
+    late = submit_draft(service, bob, four, board.regions(four), draft)
+    service.wait(lambda: board.changes() == 1, "the submitted draft")
+    service.label_studio.start_training(board.backend)
+    version = board.await_round(2)
+    assert counted(board) == {first, second, truth, alone, late}
+    of_task = {one: 2, two: 1, three: 1, four: 1}
+    apart = sum(of_task[task] for task in validating(board))
+    assert examples(version) == (5 - apart, apart)
+    assert version.labels_used == 4
+
+    # The majority is one example a task. One of two annotations is deleted, one is no ground truth any more.
+    set_rule(board, "majority")
+    service.ask_label_studio("PATCH", f"/api/annotations/{truth}/", json={"ground_truth": False})
+    service.label_studio.delete_annotation(second)
+    service.wait(lambda: board.changes() == 2, "one change, one deletion")
+    service.label_studio.start_training(board.backend)
+    version = board.await_round(3)
+    assert counted(board) == {first, truth, other, alone, late}
+    assert sum(examples(version)) == 4
+    assert agreed(board) == {two: 1.0}
+
+    # What is said about a region is nothing to learn from.
+    remark = {
+        "type": "textarea",
+        "from_name": "note",
+        "to_name": "image",
+        "id": "x",
+        "value": {"text": ["blurred"]},
+    }
+    service.label_studio.patch_annotation(alone, [*board.regions(three), remark])
+    service.wait(lambda: len(board.runs()) == 4 and board.runs()[0].finished_at, "the end of the fourth run")
+    assert (board.runs()[0].state, board.runs()[0].message) == ("finished", UNCHANGED)
+    assert board.changes() == 0
+    assert len(board.versions()) == 4
+    assert board.shown_version() == version.name
