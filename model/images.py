@@ -24,7 +24,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CONVERT = "convert it to 8 or 16 bits, unsigned"
 
 # What Pillow and its codecs are seen to raise on hostile files, beyond the documented OSError.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -104,7 +104,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise ImageError(f"The file is not an image of a known format ({', '.join(FORMATS)}).") from error
     except Image.DecompressionBombError as error:
         raise ImageError("The image has far more pixels than allowed: upload a smaller one.") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ImageError(f"The image file is damaged or cut short ({error}): upload it again.") from error
 
 

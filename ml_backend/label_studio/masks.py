@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import rle
 from .label_config import READ_ONLY, Control, Form, LabelConfig
 from .regions import bitmask, brush, ellipse, polygon, rectangle, vector
+from .regions.outlines import FINEST
 from .regions.shape import RegionError, Shape, Size
 
 LEAST_DSC = 0.99
@@ -127,7 +128,7 @@ def results(
         written = list(_written(labels, config, scores or {}, tolerance))
         if not tolerance or _keeps(labels, config, written):
             return written
-        tolerance = tolerance / 2 if tolerance > 0.25 else 0.0
+        tolerance = tolerance / 2 if tolerance > FINEST else 0.0
 
 
 def _written(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from model.images import DAMAGED
 
 from .shape import RegionError, Shape, Size
 
@@ -18,6 +20,9 @@ PREFIX = "data:image/png;base64,"
 THRESHOLD = 128
 """Least alpha that counts as drawn: round strokes have soft edges."""
 MOST_BYTES = 64 * 1024 * 1024
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = 16
+"""Byte of a PNG at which its width and height lie."""
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
@@ -30,17 +35,19 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     """
     uri = value.get("imageDataURL")
     if not isinstance(uri, str) or not uri.startswith(PREFIX):
-        raise RegionError(f"The bitmask holds no PNG: its imageDataURL must begin with {PREFIX}")
+        raise RegionError(f'The bitmask holds no PNG: its imageDataURL must begin with "{PREFIX}".')
     if len(uri) > MOST_BYTES:
         raise RegionError(f"The bitmask's PNG is over the limit of {MOST_BYTES >> 20} MB.")
     try:
         data = base64.b64decode(uri[len(PREFIX) :], validate=True)
+        _check_size(data, size)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            _check(image, size)
+            if not image.has_transparency_data:
+                raise RegionError("The bitmask's PNG has no transparency, where the editor keeps the mask.")
             alphas = np.asarray(image.convert("RGBA").getchannel("A"))
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, RegionError):
-            raise
+    except RegionError:
+        raise
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise RegionError("The bitmask's PNG is broken.") from error
     return Shape(0, 0, alphas >= THRESHOLD)
 
@@ -52,10 +59,12 @@ def write(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {"imageDataURL": PREFIX + base64.b64encode(target.getvalue()).decode()}
 
 
-def _check(image: Image.Image, size: Size) -> None:
-    if image.size != size[::-1]:
+def _check_size(data: bytes, size: Size) -> None:
+    """Compare the size that the header states, before Pillow, which objects to large images, sees it."""
+    if not data.startswith(_SIGNATURE):
+        raise RegionError("The bitmask's PNG is broken.")
+    width, height = struct.unpack_from(">II", data, _HEADER)
+    if (height, width) != size:
         raise RegionError(
-            f"The bitmask has {image.width} × {image.height} pixels, but the image has {size[1]} × {size[0]}."
+            f"The bitmask has {width} × {height} pixels, but the image has {size[1]} × {size[0]}."
         )
-    if not image.has_transparency_data:
-        raise RegionError("The bitmask's PNG has no transparency, which is where the editor keeps the mask.")

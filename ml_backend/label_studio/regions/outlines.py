@@ -16,14 +16,18 @@ LEFT_OUT = 0.003
 """Share of a label's pixels that its smallest components, together, may hold to be left out."""
 FILLED = 0.002
 """Share of a component's pixels that its smallest holes, together, may have to be filled."""
-LEAST_DSC = 0.995
+LEAST_DSC = 0.993
 """Dice that a component's simplified outline keeps with its pixels. With LEFT_OUT and FILLED that is 0.99 for
 the label as a whole."""
 FINEST = 0.25
 """Tolerance in pixels below which an outline is not simplified at all."""
+FINER = 0.75
+"""What a tolerance is multiplied by where it costs too much."""
 
 Ring = NDArray[np.int32]
 """(N, 2) corners (x, y) of pixels, without repeating the first at the end."""
+Points = NDArray[np.float64]
+"""(N, 2) points (x, y) in pixels of a closed outline, without repeating the first at the end."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +75,32 @@ def worth_drawing(found: list[Component]) -> list[Component]:
     return found[: min(kept, MOST_COMPONENTS)]
 
 
-def simplified(component: Component, tolerance: float) -> NDArray[np.float64]:
-    """One outline (N, 2) in pixels with the holes cut in, as coarse as `tolerance` and LEAST_DSC allow.
+def simplified(component: Component, tolerance: float) -> Points:
+    """One outline in pixels with the holes cut in, as coarse as `tolerance` and LEAST_DSC allow.
 
     A hole is joined to the outline by a cut of no width, walked in both directions: filled by the non-zero
     rule as by the even-odd one, the outline then leaves the hole free. The tolerance is how far the outline
-    may leave the pixels' edges, in pixels; it is halved until the filled outline has a Dice of LEAST_DSC with
-    the component.
+    may leave the pixels' edges, in pixels; it is lowered until the filled outline has a Dice of LEAST_DSC
+    with the component.
     """
     kept = len(component.holes) - _droppable(
         [_area(hole) for hole in component.holes], FILLED, component.area
     )
     rings = (component.outer, *component.holes[: min(kept, MOST_COMPONENTS)])
-    exact = _joined(rings)
+    exact = _joined([ring.astype(np.float64) for ring in rings])
     while tolerance >= FINEST:
-        coarse = _joined([_coarser(ring, tolerance) for ring in rings])
-        if _dice(coarse, exact) >= LEAST_DSC:
-            return coarse
-        tolerance /= 2
+        # Square things are told best by their corners, round ones by the middles of their pixels' edges.
+        coarse = [
+            _joined([_coarser(ring, tolerance) for ring in way]) for way in (rings, map(_middles, rings))
+        ]
+        good = [points for points in coarse if _dice(points, exact) >= LEAST_DSC]
+        if good:
+            return min(good, key=len)
+        tolerance *= FINER
     return exact
 
 
-def percent(points: NDArray[np.float64], size: tuple[int, ...]) -> list[list[float]]:
+def percent(points: Points, size: tuple[int, ...]) -> list[list[float]]:
     """Corners (N, 2) in pixels as [x, y] in percent of the image, as Label Studio stores them."""
     height, width = size
     pairs: list[list[float]] = np.round(points * 100 / np.array([width, height]), 6).tolist()
@@ -108,14 +116,14 @@ def _corners(chain: Ring) -> Ring:
     return kept
 
 
-def _area(ring: NDArray[np.int32]) -> int:
+def _area(ring: Ring) -> int:
     """Pixels inside a ring along pixel edges."""
-    return abs(_doubled_area(ring)) // 2
+    return round(abs(_doubled_area(ring)) / 2)
 
 
-def _doubled_area(ring: NDArray[np.int32]) -> int:
-    x, y = ring.astype(np.int64).T
-    return int(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+def _doubled_area(ring: Ring | Points) -> float:
+    x, y = ring.astype(np.float64).T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
 
 
 def _droppable(areas: list[int], share: float, whole: int | None = None) -> int:
@@ -124,34 +132,44 @@ def _droppable(areas: list[int], share: float, whole: int | None = None) -> int:
     return int(np.searchsorted(np.cumsum(areas[::-1]), budget, side="right"))
 
 
-def _coarser(ring: Ring, tolerance: float) -> Ring:
-    found = cv2.approxPolyDP(ring[:, None], tolerance, closed=True)[:, 0].astype(np.int32)
-    return found if len(found) >= 3 else ring
+def _middles(ring: Ring) -> Points:
+    """The middle of every pixel's edge along a ring."""
+    ways = np.roll(ring, -1, axis=0) - ring
+    lengths = np.abs(ways).sum(axis=1)
+    step = np.repeat(np.sign(ways), lengths, axis=0)
+    within = np.arange(len(step)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    middles: Points = np.repeat(ring, lengths, axis=0) + step * (within[:, None] + 0.5)
+    return middles
 
 
-def _joined(rings: list[Ring] | tuple[Ring, ...]) -> NDArray[np.float64]:
-    """One ring of an outline and its holes: each hole is cut in where a corner of it is nearest."""
+def _coarser(ring: Ring | Points, tolerance: float) -> Points:
+    """A ring simplified by at most `tolerance`; as it is where nothing would be left of it."""
+    doubled = np.round(ring * 2).astype(np.int32)
+    found = cv2.approxPolyDP(doubled[:, None], 2 * tolerance, closed=True)[:, 0] / 2
+    return found if len(found) >= 3 else ring.astype(np.float64)
+
+
+def _joined(rings: list[Points]) -> Points:
+    """One ring of an outline and its holes: each hole is cut in where a point of it is nearest."""
     outline = rings[0]
     clockwise = _doubled_area(outline) > 0
     for ring in rings[1:]:
         hole = ring[::-1] if (_doubled_area(ring) > 0) == clockwise else ring
         here, there = _nearest(outline, hole)
-        outline = np.concatenate(
-            [outline[: here + 1], hole[there:], hole[: there + 1], outline[here:]], dtype=np.int32
-        )
-    return outline.astype(np.float64)
+        outline = np.concatenate([outline[: here + 1], hole[there:], hole[: there + 1], outline[here:]])
+    return outline
 
 
-def _nearest(outline: Ring, hole: Ring) -> tuple[int, int]:
-    """Indices of the corners of the two that are nearest to each other."""
+def _nearest(outline: Points, hole: Points) -> tuple[int, int]:
+    """Indices of the points of the two that are nearest to each other."""
     step = 1 + len(outline) * len(hole) // 4_000_000
-    some = hole[::step].astype(np.int64)
-    distances = ((outline[:, None].astype(np.int64) - some[None]) ** 2).sum(axis=2)
+    some = hole[::step]
+    distances = ((outline[:, None] - some[None]) ** 2).sum(axis=2)
     here, there = divmod(int(distances.argmin()), len(some))
     return here, there * step
 
 
-def _dice(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+def _dice(first: Points, second: Points) -> float:
     """Dice of what two outlines fill."""
     corner = np.floor(np.minimum(first.min(axis=0), second.min(axis=0)))
     width, height = np.ceil(np.maximum(first.max(axis=0), second.max(axis=0)) - corner).astype(int)
@@ -160,7 +178,7 @@ def _dice(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return 2 * both / max(int(np.count_nonzero(one)) + int(np.count_nonzero(other)), 1)
 
 
-def _filled(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _filled(points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
     canvas = np.zeros(size, np.bool_)
     top, left, mask = fill(points, size)
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
