@@ -1,0 +1,172 @@
+"""Every form of masks on Label Studio's own canvas: it draws what we write and read, and submits the same."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import COLOURS, LabelConfig, parse
+from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.server import LabelStudioServer
+from model.consistency import dice
+
+SIZE = (360, 480)
+FORMS = ("Brush", "Bitmask", "Polygon", "Vector", "Ellipse", "Rectangle")
+GREY = 12
+"""How far the three channels of a grey pixel may lie apart on the screen."""
+
+
+def labeling_config() -> str:
+    controls = "".join(
+        f'<{form}Labels name="{form.lower()}" toName="image" closable="true">'
+        f'<Label value="{form}" background="{colour}"/></{form}Labels>'
+        for form, colour in zip(FORMS, COLOURS, strict=False)
+    )
+    return f'<View><Image name="image" value="$image"/>{controls}</View>'
+
+
+def bones() -> NDArray[np.uint8]:
+    """A label map with one shape for each form, four of them with a hole, in the upper two thirds."""
+    labels = np.zeros(SIZE, np.uint8)
+    for index in range(len(FORMS)):
+        centre = (80 + 160 * (index % 3), 60 + 120 * (index // 3))
+        cv2.ellipse(labels, centre, (25, 50), 25 * (index - 2), 0, 360, index + 1, -1)
+        if index < 4:
+            cv2.circle(labels, centre, 9, 0, -1)
+    return labels
+
+
+def by_hand() -> list[dict[str, Any]]:
+    """Turned, curved and self-crossing shapes in the lowest third, as people draw them."""
+    angles = np.radians(np.arange(5) * 144 - 90)
+    star = np.column_stack([np.cos(angles) * 45 / 480, np.sin(angles) * 45 / 360]) * 100 + [12, 84]
+    curve = [(30.0, 84.0), (37.0, 74.0), (44.0, 84.0), (37.0, 94.0)]
+    vertices = [
+        {"id": f"v{n}", "prevPointId": f"v{(n - 1) % 4}", "x": x, "y": y, "isBezier": False}
+        for n, (x, y) in enumerate(curve)
+    ]
+    vertices[1] |= {
+        "isBezier": True,
+        "controlPoint1": {"x": 30.0, "y": 72.0},
+        "controlPoint2": {"x": 44.0, "y": 72.0},
+    }
+    values: dict[str, dict[str, Any]] = {
+        "polygon": {"points": star.tolist(), "closed": True},
+        "vector": {"vertices": vertices, "closed": True},
+        "ellipse": {"x": 62, "y": 84, "radiusX": 11, "radiusY": 6, "rotation": 35},
+        "rectangle": {"x": 82, "y": 74, "width": 14, "height": 9, "rotation": 40},
+    }
+    return [
+        {
+            "id": f"hand-{form}",
+            "from_name": form,
+            "to_name": "image",
+            "type": f"{form}labels",
+            "original_width": SIZE[1],
+            "original_height": SIZE[0],
+            "image_rotation": 0,
+            "value": {**value, f"{form}labels": [form.title()]},
+        }
+        for form, value in values.items()
+    ]
+
+
+@pytest.fixture
+def labelling(browser: Browser, server: LabelStudioServer) -> Iterator[BrowserContext]:
+    """A browser logged in to the session's Label Studio."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(server.url)
+    page.fill("input[name=email]", server.email)
+    page.fill("input[name=password]", server.password)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def client(server: LabelStudioServer) -> LabelStudio:
+    return LabelStudio(server.url, server.token)
+
+
+@pytest.fixture
+def project(client: LabelStudio) -> Iterator[int]:
+    number = client.create_project("Forms", labeling_config())["id"]
+    yield number
+    client.delete_project(number)
+
+
+def shown(page: Page) -> NDArray[np.uint8]:
+    """The label map that a person sees: where there is colour, the label whose hue is nearest."""
+    box = page.locator('img[alt="image"]').bounding_box()
+    assert box is not None
+    screen = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB"))
+    hue = np.asarray(cv2.cvtColor(screen, cv2.COLOR_RGB2HSV)[..., 0], float) * 2
+    wanted = [
+        colorsys.rgb_to_hsv(*(int(colour[start : start + 2], 16) for start in (1, 3, 5)))[0] * 360
+        for colour in COLOURS[: len(FORMS)]
+    ]
+    away = np.abs((hue[..., None] - wanted + 180) % 360 - 180)
+    coloured = screen.max(axis=2).astype(int) - screen.min(axis=2) > GREY
+    return np.where(coloured, away.argmin(axis=2) + 1, 0).astype(np.uint8)
+
+
+def read(regions: list[dict[str, Any]], config: LabelConfig) -> NDArray[np.uint8]:
+    reading = label_map(regions, config, SIZE)
+    assert not reading.unreadable
+    assert reading.label_map is not None
+    return reading.label_map
+
+
+def test_the_editor_draws_and_submits_every_form_as_we_read_it(
+    client: LabelStudio,
+    project: int,
+    labelling: BrowserContext,
+    pictures: Path | None,
+) -> None:
+    config = parse(client.project(project)["label_config"])
+    written = [*results(bones(), config), *by_hand()]
+    grey = cv2.imencode(".png", np.full(SIZE, 90, np.uint8))[1].tobytes()
+    task = client.upload(project, {"grey.png": grey})["grey.png"]
+    sent = [{"task": task, "result": written, "score": 0.5, "model_version": "v1"}]
+    assert client.import_predictions(project, sent).created == 1
+    client.patch_project(project, show_collab_predictions=True, model_version="v1")
+
+    page = labelling.new_page()
+    page.goto(f"{client.url}/projects/{project}/data?labeling=1")
+    page.locator(".lsf-outliner-item").nth(len(written) - 1).wait_for()
+    page.keyboard.press("v")
+    expected = read(written, config)
+    page.wait_for_timeout(1500)
+    drawn = shown(page)
+    if pictures is not None:
+        page.screenshot(path=pictures / "forms.png")
+    height, width = drawn.shape
+    scaled = cv2.resize(expected, (width, height), interpolation=cv2.INTER_NEAREST)
+    found = {form: dice(drawn == n, scaled == n) for n, form in enumerate(FORMS, start=1)}
+    assert min(found.values()) > 0.93, found
+
+    with page.expect_response(
+        lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
+    ):
+        page.get_by_role("button", name="Submit current annotation").click()
+    (labelled,) = client.labelled_tasks(project)
+    submitted = labelled.accepted[0].result
+    assert {region["type"] for region in submitted} == {f"{form.lower()}labels" for form in FORMS}
+    again = read(submitted, config)
+    for n in range(1, len(FORMS) + 1):
+        assert dice(again == n, expected == n) > 0.999
