@@ -154,6 +154,7 @@ def _label_config(work: _Work, project: Mapping[str, Any], labels: Sequence[str]
     except LabelConfigError as error:
         raise CannotConnectError(str(error)) from error
     work.done("labeling config", state, ", ".join(config.labels))
+    work.notes.extend(config.faults)
     return config.labels
 
 

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import yaml
 from compose_spec import PyOptions
 
 from ml_backend.cli.app import app
-from ml_backend.label_studio.label_config import parse
+from ml_backend.label_studio.label_config import Form, Knobs, parse
 from ml_backend.settings import Settings
 from scripts.settings_table import README, filled
 from tests.packaging import compose_file
@@ -138,9 +139,17 @@ def test_environment_lines_are_those_of_the_compose_file() -> None:
     assert named <= given | set(compose_file.variables())
 
 
-def test_the_labeling_config_is_one_that_works() -> None:
+def test_the_labeling_configs_are_ones_that_work() -> None:
     shown = [parse(block) for _, block in blocks("xml")]
-    assert [config.labels for config in shown] == [("Bone",)]
+    assert {config.labels for config in shown} == {("Bone",)}
+    assert not any(config.faults for config in shown)
+
+
+def test_the_guide_lists_every_knob_and_every_form() -> None:
+    guide = (ROOT / "docs" / "label-studio-setup.md").read_text(encoding="utf-8")
+    knobs = set(re.findall(r"^\| `(model_\w+)`", guide, flags=re.MULTILINE))
+    assert knobs == {f"model_{knob.name}" for knob in fields(Knobs)} | {"model_skip"}
+    assert all(f"| `{form.value.title()}Labels" in guide for form in Form)
 
 
 def test_the_additions_to_the_compose_file_are_valid() -> None:
