@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from gcp_storage_emulator.server import create_server
 
+from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.server import LabelStudioServer
+from tests.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from tests.loop.service import Service
@@ -39,17 +42,28 @@ def templates() -> Path:
 
 
 @pytest.fixture(scope="session")
+def google_storage() -> Iterator[str]:
+    """Where Label Studio looks for Google Cloud Storage: an emulator in this process."""
+    port = free_port()
+    with create_server("localhost", port, in_memory=True):
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="session")
 def server(
-    label_studio: Path, templates: Path, tmp_path_factory: pytest.TempPathFactory
+    label_studio: Path, templates: Path, google_storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LabelStudioServer]:
     """The running Label Studio with a user and a token; it serves local files from below "documents"."""
+    download = "/download/storage/v1/b/{bucket_name}/o/{blob_name}?alt=media"
     folder = tmp_path_factory.mktemp("label-studio")
     (folder / "documents").mkdir()
-    local_files = {
+    sources = {
         "LOCAL_FILES_SERVING_ENABLED": "true",
         "LOCAL_FILES_DOCUMENT_ROOT": str(folder / "documents"),
+        "STORAGE_EMULATOR_HOST": google_storage,
+        "RESOLVER_PROXY_GCS_DOWNLOAD_URL": google_storage + download,
     }
-    server = LabelStudioServer(label_studio, folder, templates=templates, extra_env=local_files)
+    server = LabelStudioServer(label_studio, folder, templates=templates, extra_env=sources)
     server.start()
     try:
         yield server
@@ -68,3 +82,10 @@ def service(server: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory)
         yield service
     finally:
         service.stop()
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A running S3 server."""
+    with ObjectStore(tmp_path_factory.mktemp("s3")) as store:
+        yield store

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -102,8 +102,7 @@ class Downloader:
             except (requests.Timeout, urllib3.exceptions.TimeoutError):
                 raise self._late(source) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-                reason = f"{source.shown} cannot be read ({type(error).__name__})"
-                raise DownloadError(reason, transient=not isinstance(error, ValueError)) from error
+                raise _unreadable(source, error) from error
 
     def _open(self, session: requests.Session, source: Source, deadline: float) -> requests.Response:
         url, trusted, vouched = source.url, source.trusted, False
@@ -200,6 +199,16 @@ class Downloader:
         return DownloadError(
             f"{source.shown} was not delivered within {self._seconds:g} seconds", transient=True
         )
+
+
+def _unreadable(source: Source, error: Exception) -> DownloadError:
+    """What went wrong, and where, if that is not where the image was said to be."""
+    request = getattr(error, "request", None)
+    place = unquote(shown(request.url)) if request is not None and request.url else ""
+    where = f" at {place}" if place and place != unquote(source.shown) else ""
+    verb = "reached" if isinstance(error, requests.ConnectionError) else "read"
+    reason = f"{source.shown} cannot be {verb}{where} ({type(error).__name__})"
+    return DownloadError(reason, transient=not isinstance(error, ValueError))
 
 
 def _refusal(source: Source, response: requests.Response) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jwt
 import numpy as np
 import pytest
+import requests
 from numpy.typing import NDArray
 
 from ml_backend.images import IMAGE_FAULTS, ImageReader
@@ -20,7 +21,8 @@ from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.settings import Settings
 from tests.file_server import serve_folder
 from tests.loop.board import png
-from tests.object_store import ACCESS_KEY, SECRET_KEY, ObjectStore
+from tests.object_store import ACCESS_KEY, ObjectStore
+from tests.storages import add_bucket, add_local_files, add_storage
 
 from .subpath_proxy import SubpathProxy
 
@@ -30,13 +32,6 @@ PNG = png(GREY)
 NAME = "left one (ü).png"
 
 Read = Callable[..., NDArray[Any]]
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A running S3 server."""
-    with ObjectStore(tmp_path_factory.mktemp("s3")) as store:
-        yield store
 
 
 @pytest.fixture
@@ -56,30 +51,8 @@ def read(client: LabelStudio, project: int, tmp_path: Path) -> Read:
 @pytest.fixture
 def local_file(server: LabelStudioServer, client: LabelStudio, project: int) -> str:
     """A file below Label Studio's document root, in a folder that a storage of the project covers."""
-    folder = server.data_dir / "documents" / f"project {project}"
-    folder.mkdir()
-    (folder / NAME).write_bytes(PNG)
-    storage = {"project": project, "title": "Files", "path": str(folder), "use_blob_urls": True}
-    number = client._http.call("POST", "/api/storages/localfiles", json=storage)["id"]
-    client._http.call("POST", f"/api/storages/localfiles/{number}/sync")
+    add_local_files(server, client, project, {NAME: PNG})
     return f"/data/local-files/?d=project%20{project}/{NAME}"
-
-
-def add_bucket(client: LabelStudio, project: int, store: ObjectStore, **fields: Any) -> None:
-    """Give the project an import storage of the S3 server, and have it make its tasks."""
-    storage = {
-        "project": project,
-        "title": "Bucket",
-        "s3_endpoint": store.url,
-        "aws_access_key_id": ACCESS_KEY,
-        "aws_secret_access_key": SECRET_KEY,
-        "region_name": "us-east-1",
-        "use_blob_urls": True,
-        "recursive_scan": True,
-        **fields,
-    }
-    number = client._http.call("POST", "/api/storages/s3", json=storage)["id"]
-    client._http.call("POST", f"/api/storages/s3/{number}/sync")
 
 
 def reason(read: Read, task: int, data: dict[str, Any], **names: Any) -> str:
@@ -100,7 +73,7 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
     client: LabelStudio, project: int, store: ObjectStore, read: Read, presign: bool
 ) -> None:
     key = store.put(f"hands-{project}", f"deep/{NAME}", PNG)
-    add_bucket(client, project, store, bucket=f"hands-{project}", presign=presign)
+    add_bucket(client, project, store, f"hands-{project}", presign=presign)
     [task] = client.tasks(project)
     assert task.data["image"].startswith(f"/tasks/{task.id}/resolve/?fileuri=")
     np.testing.assert_array_equal(read(task.id, task.data), GREY)
@@ -120,11 +93,33 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
         assert "424: Label Studio cannot read it; check that it exists" in said
 
 
+def test_tasks_of_a_google_bucket_are_read_as_listed_and_as_exported(
+    client: LabelStudio, project: int, google_storage: str, read: Read
+) -> None:
+    """Passed on by Label Studio; to pre-sign it would need a service account's key."""
+    bucket = f"google-{project}"
+    requests.post(f"{google_storage}/storage/v1/b", json={"name": bucket}, timeout=30).raise_for_status()
+    objects = f"{google_storage}/upload/storage/v1/b/{bucket}/o"
+    params = {"uploadType": "media", "name": f"deep/{NAME}"}
+    requests.post(objects, params=params, data=PNG, timeout=30).raise_for_status()
+    fields = {"bucket": bucket, "presign": False, "recursive_scan": True, "google_project_id": "hospital"}
+    add_storage(client, project, "gcs", fields)
+    [task] = client.tasks(project)
+    key = f"gs://{bucket}/deep/{NAME}"
+    for data in (task.data, {"image": key}):
+        np.testing.assert_array_equal(read(task.id, data), GREY)
+    client.submit_annotation(task.id, [])
+    [labelled] = client.labelled_tasks(project)
+    assert labelled.data == {"image": key}
+    said = reason(read, task.id, {"image": f"gs://{bucket}/away.png"})
+    assert "away.png answers HTTP 424: Label Studio cannot read it" in said
+
+
 def test_a_bucket_is_read_through_a_subpath_and_under_another_name_of_label_studio(
     server: LabelStudioServer, client: LabelStudio, project: int, store: ObjectStore, read: Read
 ) -> None:
     store.put(f"renamed-{project}", NAME, PNG)
-    add_bucket(client, project, store, bucket=f"renamed-{project}", presign=False)
+    add_bucket(client, project, store, f"renamed-{project}", presign=False)
     [task] = client.tasks(project)
     address = task.data["image"]
     with SubpathProxy(server.url) as proxy:
@@ -192,7 +187,7 @@ def test_the_list_of_hosts_never_stands_between_us_and_label_studio_or_its_stora
     client: LabelStudio, project: int, store: ObjectStore, read: Read
 ) -> None:
     store.put(f"listed-{project}", NAME, PNG)
-    add_bucket(client, project, store, bucket=f"listed-{project}", presign=True)
+    add_bucket(client, project, store, f"listed-{project}", presign=True)
     [task] = client.tasks(project)
     np.testing.assert_array_equal(read(task.id, task.data, image_hosts="pacs.example.org"), GREY)
 
@@ -215,7 +210,7 @@ def test_a_storage_whose_credentials_were_revoked_is_told(
     client: LabelStudio, project: int, store: ObjectStore, read: Read
 ) -> None:
     store.put(f"shut-{project}", NAME, PNG)
-    add_bucket(client, project, store, bucket=f"shut-{project}", presign=True)
+    add_bucket(client, project, store, f"shut-{project}", presign=True)
     [task] = client.tasks(project)
     [storage] = client._http.call("GET", f"/api/storages/s3?project={project}")
     # A key that the server knows no more: its signatures are refused.

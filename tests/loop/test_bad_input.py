@@ -30,7 +30,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
     told = {
         "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does so",
-        "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be read",
+        "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be reached",
         "s3://bucket/scan.png": "s3://bucket/scan.png answers HTTP 404: no import storage of the project",
         "azure-blob://box/scan.png": "azure-blob://box/scan.png answers HTTP 404: no import storage",
         "/data/local-files/?d=none/x.png": 'the local file "none/x.png" answers HTTP 404: there is no',
@@ -73,7 +73,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
         reason = shown.partition(f"task {task} is not scored: ")[2][:300]
         assert sentence in reason
     [unreachable] = re.findall(
-        r"cannot be read \(ConnectionError\)\. The same holds for 6 others: [^.]*\.", shown
+        r"cannot be reached \(ConnectionError\)\. The same holds for 6 others: [^.]*\.", shown
     )
     assert all(str(task) in unreachable for task in many)
     assert f"Task {one} is learned without 1 of its regions" in shown

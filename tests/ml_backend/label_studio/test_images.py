@@ -377,9 +377,17 @@ def test_what_is_no_image_is_told_by_task_and_reason(
 
 
 def test_a_host_that_is_not_there_is_worth_another_try(cache: ImageCache) -> None:
-    with pytest.raises(ImageUnavailable, match="cannot be read") as refused:
-        fetch(cache, "http://127.0.0.1:1/a.png")
+    with pytest.raises(ImageUnavailable, match=r"a b\.png cannot be reached \(Conn") as refused:
+        fetch(cache, "http://127.0.0.1:1/a b.png")
     assert refused.value.transient
+
+
+def test_a_storage_that_is_not_there_is_named(cache: ImageCache, studio: Server) -> None:
+    studio.routes["/tasks/7/resolve/"] = redirect("http://127.0.0.1:1/bucket/a.png?signature=secret")
+    with pytest.raises(ImageUnavailable) as refused:
+        fetch(cache, "s3://bucket/a.png")
+    told = "s3://bucket/a.png cannot be reached at http://127.0.0.1:1/bucket/a.png (ConnectionError)"
+    assert told in str(refused.value)
 
 
 # The cache
