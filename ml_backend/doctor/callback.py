@@ -16,7 +16,7 @@ from ml_backend.label_studio.blueprint import BACKEND_TITLE
 from ml_backend.routes.health import SERVICE
 from ml_backend.store import projects
 
-ARRIVAL_SECONDS = 5.0
+ARRIVAL_SECONDS = 3.0
 LOOK_SECONDS = 3.0
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 PROTECTION = (
@@ -32,8 +32,8 @@ def look_at_backend(project: ConnectedProject) -> Iterator[Verdict]:
     ours = _ours(project, listed)
     if ours is None:
         others = ", ".join(str(each["url"]) for each in listed)
-        found = f"Label Studio lists {others} only" if others else "No ML backend is connected"
-        yield fault(f"{found}, not this one.", f"Run {project.connect}.")
+        only = f"Label Studio lists {others} only, and not {project.url}."
+        yield fault(only if others else "No ML backend is connected.", f"Run {project.connect}.")
         return
     project.backend = ours
     project.arrived = _has_arrived(project, before) if ours["readable_state"] == "Connected" else None
@@ -71,8 +71,7 @@ def look_at_call(project: ConnectedProject) -> Iterator[Verdict]:
 
 def look_at_protection(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether Label Studio's protection of private addresses (SSRF) lets it call this service."""
-    backend = project.client.ml_backend_refusal(project.number, project.url)
-    webhook = project.client.webhook_refusal(project.number, f"{project.url}/webhook")
+    backend, webhook = project.backend_refusal, project.webhook_refusal
     if backend is not None and backend.status == 403:
         yield fault(f"Label Studio refuses {project.url}, as its address is private.", PROTECTION)
     elif webhook is not None and webhook.status == 403:
@@ -87,8 +86,7 @@ def look_at_protection(project: ConnectedProject) -> Iterator[Verdict]:
 def look_at_host(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether the host's name is one that Label Studio knows, and takes for webhooks."""
     host = urlsplit(project.url).hostname or ""
-    backend = project.client.ml_backend_refusal(project.number, project.url)
-    webhook = project.client.webhook_refusal(project.number, f"{project.url}/webhook")
+    backend, webhook = project.backend_refusal, project.webhook_refusal
     if webhook is not None and webhook.status == 400:
         yield fault(
             f'Label Studio makes no webhook to "{host}", a host name without a dot.',
@@ -142,26 +140,25 @@ def _refused(project: ConnectedProject, said: str) -> Verdict:
         )
     return fault(
         f"What answers at {project.url} does not answer as this service does: {said}.",
-        f"Look into the log of dsal serve; if another service has that port, {_reconnect(project)}.",
+        f"Look into the log of dsal serve; if another service has that port, run {_reconnect(project)}.",
     )
 
 
 def _unreachable(project: ConnectedProject) -> Verdict:
     """Label Studio got no answer, and gives no reason: look from here as well."""
     url = project.url
-    refusal = project.client.ml_backend_refusal(project.number, url)
-    if refusal is not None and refusal.status == 403:
+    if project.backend_refusal is not None and project.backend_refusal.status == 403:
         return fault(f"Label Studio does not call {url}, as its address is private.", PROTECTION)
     answer = _health(url)
     if answer is None:
         return fault(
             f"Nothing answers Label Studio at {url}, nor a call from here.",
-            f"Start dsal serve; if it runs under another address, {_reconnect(project)}.",
+            f"Start dsal serve; if it runs under another address, run {_reconnect(project)}.",
         )
     if answer.get("service") != SERVICE:
         return fault(
             f"Another service answers at {url}.",
-            f"Move one of the two to another port (PORT), then {_reconnect(project)}.",
+            f"Move one of the two to another port (PORT), then run {_reconnect(project)}.",
         )
     if urlsplit(url).hostname in LOCAL_HOSTS:
         return fault(

@@ -59,5 +59,5 @@ def fault(sentence: str, cure: str) -> Verdict:
 
 
 def one_line(said: object) -> str:
-    """Anything printed, as one line without a full stop, to be quoted in a sentence."""
-    return " ".join(str(said).split()).rstrip(".")
+    """Anything printed, as one line without the mark at its end, to be quoted in a sentence."""
+    return " ".join(str(said).split()).rstrip(".?!")

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 
@@ -24,7 +25,6 @@ class Patient:
         wrong_settings: a sentence for each wrong setting.
         backend_url: this service's address as Label Studio reaches it; None where it was not given.
         chosen: the only project to look at, None for all that the database knows.
-        release: Label Studio's release, once it answered.
         database: the database, once it was opened; nothing is made or migrated in it.
         redis: a client of Redis, once that answered.
     """
@@ -87,6 +87,16 @@ class ConnectedProject:
     def url(self) -> str:
         """This service's address as Label Studio has it, or should have it."""
         return str(self.backend.get("url") or self.patient.own_url).rstrip("/")
+
+    @cached_property
+    def backend_refusal(self) -> LabelStudioError | None:
+        """What Label Studio has against calling this service's address; ask once its address is settled."""
+        return self.client.ml_backend_refusal(self.number, self.url)
+
+    @cached_property
+    def webhook_refusal(self) -> LabelStudioError | None:
+        """What Label Studio has against a webhook to this service."""
+        return self.client.webhook_refusal(self.number, f"{self.url}/webhook")
 
     @property
     def connect(self) -> str:

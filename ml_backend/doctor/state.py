@@ -124,8 +124,11 @@ def look_at_database(patient: Patient) -> Iterator[Verdict]:
     url = patient.settings.effective_database_url
     try:
         database = Database(url, migrate=False)
-    except (DatabaseError, ImportError) as error:
-        yield fault(f"DATABASE_URL cannot be used: {one_line(error)}.", "Mend DATABASE_URL.")
+    except DatabaseError as error:
+        yield fault(str(error), "Mend DATABASE_URL.")
+        return
+    except ImportError as error:
+        yield fault(f"DATABASE_URL needs a package: {one_line(error)}.", "Install it, or mend DATABASE_URL.")
         return
     shown = database.url.render_as_string(hide_password=True)
     if database.file is not None and not database.file.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from .errors import LabelStudioError
-from .transport import CONNECT_SECONDS, unreachable
+from .transport import CONNECT_SECONDS, check_address, unreachable
 
 TESTED = "1.23.2"
 """The release of Label Studio that this service is developed and tested with."""
@@ -16,6 +16,7 @@ def release(url: str, *, timeout: float = 10.0) -> str:
 
     Raises LabelStudioError when nothing answers there, or something that is not Label Studio.
     """
+    check_address(url)
     address = f"{url.rstrip('/')}/api/version"
     try:
         response = requests.get(address, timeout=(CONNECT_SECONDS, timeout))

@@ -39,9 +39,7 @@ class Transport:
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
         """Take the address (a subpath is fine), a PAT or legacy token, and the seconds an answer may take."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise LabelStudioError(f'"{url}" is no address of Label Studio: write it as http://host:8080.')
+        check_address(url)
         self.base_url = url.rstrip("/")
         self.timeout = timeout
         self._local = threading.local()
@@ -133,6 +131,13 @@ class Transport:
         if session is None:
             session = self._local.session = requests.Session()
         return session
+
+
+def check_address(url: str) -> None:
+    """Raise LabelStudioError for what cannot be an address of Label Studio."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise LabelStudioError(f'"{url}" is no address of Label Studio: write it as http://host:8080.')
 
 
 def unreachable(address: str, seconds: float, error: requests.RequestException) -> str:

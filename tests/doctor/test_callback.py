@@ -104,7 +104,7 @@ def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
 
 def test_a_host_without_a_dot_before_anything_is_connected(case: Case) -> None:
     found = case.examine(backend="http://backend:9090")
-    found.fault("ML backend", "not this one")
+    found.fault("ML backend", "and not http://backend:9090")
     assert "backend.internal" in found.fault("host name", "without a dot").cure
 
 

@@ -31,7 +31,7 @@ def test_an_address_of_something_else(case: Case) -> None:
 
 
 def test_an_address_that_is_none(case: Case) -> None:
-    case.examine(label_studio_url="label-studio:8080").fault("Label Studio", "LABEL_STUDIO_URL")
+    case.examine(label_studio_url="label-studio:8080").fault("Label Studio", "write it as http://")
 
 
 class OtherRelease(http.server.BaseHTTPRequestHandler):

@@ -21,8 +21,8 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import create_engine
 
 from ml_backend.demo.processes import free_port
-from ml_backend.doctor import State
-from ml_backend.doctor.state import OVERDUE
+from ml_backend.doctor import Patient, State
+from ml_backend.doctor.state import OVERDUE, look_at_database
 from ml_backend.embedded_redis import EmbeddedRedis
 from ml_backend.owners import Owner
 from ml_backend.queue import QUICK, SCORE, TRAIN, JobQueues, client_of, socket_url
@@ -162,8 +162,10 @@ def test_a_database_that_cannot_be_written(case: Case) -> None:
     folder.chmod(0o555)
     try:
         with as_nobody():
-            found = case.examine(database_url=url)
-        assert "right to write" in found.fault("database", "readonly").cure
+            (verdict,) = look_at_database(Patient(case.settings(database_url=url)))
+        assert verdict.state is State.FAULT
+        assert "readonly" in verdict.sentence
+        assert "right to write" in verdict.cure
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
