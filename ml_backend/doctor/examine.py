@@ -83,7 +83,7 @@ def _find_projects(patient: Patient) -> Iterator[Verdict]:
         )
     else:
         shown = [number] if number is not None else known
-        yield ok(f"Looking at {', '.join(map(str, shown))}.")
+        yield ok(f"Connected: {', '.join(map(str, shown))}.")
 
 
 def _known(patient: Patient) -> list[int]:

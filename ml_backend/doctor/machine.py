@@ -27,8 +27,8 @@ def look_at_device(patient: Patient) -> Iterator[Verdict]:
             "Set DEVICE=auto; or see to the driver, and in a container to the GPU (docs/operations.md).",
         )
         return
-    name = torch.cuda.get_device_name(found) if found.type == "cuda" else f"{torch.get_num_threads()} threads"
-    yield ok(f"DEVICE={settings.device}: {found.type}, {name}.")
+    name = torch.cuda.get_device_name(found) if found.type == "cuda" else "the processor"
+    yield ok(f"DEVICE={settings.device} is {name}.")
 
 
 def look_at_engine(patient: Patient) -> Iterator[Verdict]:
@@ -37,8 +37,8 @@ def look_at_engine(patient: Patient) -> Iterator[Verdict]:
 
     engine, device = patient.settings.engine, patient.settings.device
     if engine != "openvino":
-        chosen = "OpenVINO or torch" if engine == "auto" and openvino_installed() else "torch"
-        yield ok(f"ENGINE={engine}: {chosen}.")
+        installed = "installed" if openvino_installed() else "not installed"
+        yield ok(f"ENGINE={engine}; OpenVINO is {installed}.")
     elif not openvino_installed():
         yield fault(
             "ENGINE=openvino, and OpenVINO is not installed.",
@@ -47,7 +47,7 @@ def look_at_engine(patient: Patient) -> Iterator[Verdict]:
     elif device not in ("auto", "cpu"):
         yield fault(f"ENGINE=openvino does not run on DEVICE={device}.", "Set ENGINE=torch, or DEVICE=cpu.")
     else:
-        yield ok("ENGINE=openvino is installed.")
+        yield ok("ENGINE=openvino; it is installed.")
 
 
 def look_at_disk(patient: Patient) -> Iterator[Verdict]:

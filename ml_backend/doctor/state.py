@@ -78,7 +78,7 @@ def look_at_workers(patient: Patient) -> Iterator[Verdict]:
     elif idle:
         yield fault(f"No worker serves {', '.join(idle)}.", "Start dsal worker.")
     else:
-        yield ok(f"{len(living)} {'runs' if len(living) == 1 else 'run'}.")
+        yield ok("One runs." if len(living) == 1 else f"{len(living)} run.")
 
 
 def look_at_queues(patient: Patient) -> Iterator[Verdict]:
@@ -210,8 +210,10 @@ def look_at_weights(patient: Patient) -> Iterator[Verdict]:
             f"The weights of {', '.join(missing)} are not in {shown}.",
             "Set STORE_URL to the place that all machines share; if the weights are lost, train again.",
         )
+    elif published:
+        yield ok(f"Those of {', '.join(one.name for one in published)} are there.")
     else:
-        yield ok(f"Those of {len(published)} published versions are there.")
+        yield ok("None are published yet.")
 
 
 def _without_password(url: str) -> str:
