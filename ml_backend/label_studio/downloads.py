@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Generator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 
 import requests
@@ -18,9 +17,9 @@ from .guard import GuardedAdapter
 from .hosts import HostRefusedError, ImageHosts
 from .sources import Kind, Source, is_trusted, shown
 from .tokens import Credentials
+from .transport import CONNECT_SECONDS, Authorization
 
 MAX_REDIRECTS = 5
-CONNECT_SECONDS = 5.0
 _CHUNK = 1 << 16
 _SCHEMES = ("http", "https")
 _NO_IMAGES = ("text/html", "application/json", "application/xhtml+xml")
@@ -142,7 +141,7 @@ class Downloader:
     def _get(self, session: requests.Session, url: str, authorization: str | None) -> requests.Response:
         return session.get(
             url,
-            auth=_Authorization(authorization),
+            auth=Authorization(authorization),
             timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
             allow_redirects=False,
             stream=True,
@@ -220,15 +219,3 @@ def _refusal(source: Source, response: requests.Response) -> str:
         return f"{said}, at {shown(response.url)}, where Label Studio redirects to"
     hint = _HINTS.get((source.kind, response.status_code))
     return said if hint is None else f"{said}: {hint}"
-
-
-class _Authorization(requests.auth.AuthBase):
-    """Sets the header, or sees to it that there is none: without it requests would look into a .netrc."""
-
-    def __init__(self, value: str | None) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest, *_: Any) -> requests.PreparedRequest:
-        if self._value is not None:
-            request.headers["Authorization"] = self._value
-        return request

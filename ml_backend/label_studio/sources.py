@@ -103,7 +103,7 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
     if own is not None:
         return own
     if parts.scheme in _DEFAULT_PORTS and parts.hostname:
-        return Source(value, root if is_trusted(root, value) else None)
+        return Source(value, root if covers(f"{root}/data/", value) else None)
     known = ", ".join(f"{scheme}://" for scheme in STORAGE_SCHEMES)
     raise AddressError(
         f'"{value[:80]}" is no address that can be read: not a file of Label Studio, an http(s) address, '

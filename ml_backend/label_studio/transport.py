@@ -18,13 +18,14 @@ RETRIES = 3
 BACKOFF_SECONDS = 0.5
 
 
-class _Authorization(requests.auth.AuthBase):
-    """Sets the header through `auth=`, because requests lets a .netrc overrule a plain header."""
+class Authorization(requests.auth.AuthBase):
+    """Sets the header, or sees to it that there is none: without it requests would look into a .netrc."""
 
     def __init__(self, value: str | None) -> None:
         self._value = value
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the header into the request, if there is one."""
         if self._value is not None:
             request.headers["Authorization"] = self._value
         return request
@@ -101,7 +102,7 @@ class Transport:
                 response = self._session().request(
                     method,
                     address,
-                    auth=_Authorization(header),
+                    auth=Authorization(header),
                     timeout=(CONNECT_SECONDS, seconds),
                     **options,
                 )

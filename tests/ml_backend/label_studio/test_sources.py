@@ -78,6 +78,8 @@ def test_percent_encoded_storage_addresses_of_older_versions_are_read() -> None:
         f"{STUDIO}/data/../api/token",
         f"{STUDIO}/data/%2e%2e/api/token",
         f"{STUDIO}/data/%252e%252e/api/token",
+        f"{STUDIO}/projects/1/settings",
+        f"{STUDIO}/tasks/7/resolve/",
         f"{STUDIO}/user/login?next=/data/upload/1/a.png",
         "http://studio/data/upload/1/a.png",
         "https://studio:8080/data/upload/1/a.png",
