@@ -14,6 +14,7 @@ from ml_backend.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ml_backend.label_studio.label_config import LabelConfig
     from ml_backend.store.models import Project, Version
 
 
@@ -150,7 +151,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.summary import summed_up
 
     try:
-        yield from parse(project.label_config).faults
+        config = parse(project.label_config)
+        yield from config.faults
+        yield from _changed_labels(config, listed)
     except LabelConfigError as error:
         yield str(error)
     run = runs.last(session, project.id)
@@ -166,6 +169,22 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
                 for score in scores.of_version(session, version.id)
                 if score.error
             )
+
+
+def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[str]:
+    """Labels that were added or removed since the version in use was trained."""
+    from ml_backend.store.models import VersionState
+    from model.classes import Classes
+
+    for version in listed:
+        if version.state is VersionState.PUBLISHED and version.weights_hash:
+            known = Classes(config.labels, config.indices).shared(version.labels)
+            new = [label for label in config.labels if label not in known]
+            gone = [label for label in version.labels if label not in config.indices]
+            if new:
+                yield f"labels that {version.name} does not know before the next training: {', '.join(new)}"
+            if gone:
+                yield f"labels of {version.name} that the labeling config no longer has: {', '.join(gone)}"
 
 
 def _agreement(session: Session, project_id: int) -> Iterator[str]:

@@ -97,6 +97,9 @@ def test_labels_change_after_the_training(
     shown = board.predict(asked)
     assert names_drawn(shown) <= {"Bone"}
     client.submit_annotation(tasks[3], draw(board, tasks[3], "Nail", "Bone"))
+    told = service.command("status").stdout
+    assert f"labels that {first.name} does not know before the next training: Nail" in told
+    assert f"labels of {first.name} that the labeling config no longer has: Skin" in told
     client.submit_annotation(tasks[4], draw(board, tasks[4], "Bone", "Nail"))
     second = train(board, 2)
     assert second.labels == ["Nail", "Bone"]

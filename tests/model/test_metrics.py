@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.classes import Classes
 from model.loss import LossWeights
 from model.metrics import evaluate, mean_dice
 from model.network import DeeplySupervisedUNet, NetworkSettings
@@ -70,3 +71,14 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     assert found.dsc == pytest.approx(np.mean(found.per_image))
     assert found.per_label == pytest.approx({"femur": (1 + 2 / 3) / 2, "tibia": 0.0})
     assert evaluate(segmenter, []).dsc == 0.0
+
+    # The same truth under other labels: "tibia" comes first, "femur" is gone, "hip" is new.
+    truth = np.select([half == 1, half == 2], [3, 1], 0).astype(np.uint8)
+    other = evaluate(segmenter, [(image, truth)], Classes.of(("tibia", "skin", "hip")))
+    assert other.images == [{"tibia": 0.0, "hip": 0.0}]
+    assert other.over(["skin"]) == [1.0], "what neither holds is right"
+    renamed = evaluate(
+        segmenter, [(image, truth)], Classes(("tibia", "hip", "thigh"), {"femur": 3, "tibia": 1})
+    )
+    assert renamed.images == [pytest.approx({"tibia": 0.0, "thigh": 2 / 3})]
+    assert (renamed.over(["thigh"]), renamed.over(["hip"])) == ([pytest.approx(2 / 3)], [1.0])
