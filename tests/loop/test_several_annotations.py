@@ -131,8 +131,8 @@ def test_several_annotators(
     ]
     assert float(gauge.split()[-1]) == pytest.approx((half + 1) / 2)
 
-    # The majority is one example a task. An annotation is a draft again, of which Label Studio tells nobody; a
-    # draft is submitted, a ground truth is none any more, one of two is deleted: three changes, one training.
+    # The majority is one example a task. One annotation is a draft again, of which Label Studio tells nobody;
+    # a draft is submitted, a ground truth is none any more, one of two is deleted: three changes.
     set_rule(board, "majority")
     service.ask_label_studio("POST", f"/api/annotations/{alone}/convert-to-draft", json={})
     late = submit_draft(service, bob, four, board.regions(four), draft)
