@@ -73,7 +73,8 @@ def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
     Orientation is taken where Chromium 156 takes it, measured: EXIF of JPEG, and eXIf of PNG in front of
     the pixels; not from WebP, XMP or an eXIf behind the pixels. A TIFF, which browsers do not show, is
-    turned by its tag.
+    turned by its tag. Not followed is the rare file whose EXIF names both a density and the very pixel
+    size that follows from it: Chromium reports that size instead of the stored one.
 
     Raises:
         ImageError: as `decode_image`, except for damage behind the header.
