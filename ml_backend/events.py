@@ -12,28 +12,32 @@ from datetime import timedelta
 
 from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import events, runs
+from ml_backend.store import events, projects, runs
 from ml_backend.store.database import Database
 from ml_backend.store.models import now
 
 EVENTS_KEPT = timedelta(days=30)
 
 
-def consider(database: Database, queues: JobQueues, settings: Settings, project_id: int) -> None:
-    """Ask for a training if the project's pending events want one; cheap, and harmless when repeated."""
+def consider(database: Database, queues: JobQueues, settings: Settings, project_id: int) -> bool:
+    """Ask for a training if the project's pending events want one; cheap, and harmless when repeated.
+
+    True if this makes a new job. For an archived project nothing is asked.
+    """
     if queues.training_waits(project_id):
-        return
+        return False
     with database.read() as session:
         run = runs.running(session, project_id)
-        if run is not None and not runs.is_abandoned(run):
-            return
+        if not projects.is_active(session, project_id) or (run is not None and not runs.is_abandoned(run)):
+            return False
         waiting = events.pending(session, project_id)
     enough = waiting.asked or waiting.changes >= settings.retrain_every
     if run is not None or (waiting.fresh and enough):
-        queues.request_training(project_id)
-    elif waiting.fresh and waiting.last_at is not None:
+        return queues.request_training(project_id)
+    if waiting.fresh and waiting.last_at is not None:
         quiet_for = (now() - waiting.last_at).total_seconds()
-        queues.request_training(project_id, delay=max(0.0, settings.quiet_seconds - quiet_for))
+        return queues.request_training(project_id, delay=max(0.0, settings.quiet_seconds - quiet_for))
+    return False
 
 
 def after_training(database: Database, queues: JobQueues, settings: Settings, project_id: int) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_backend.images import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.images import ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.masks import results
+from ml_backend.segmenters import NoRoomError, Segmenters
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOADED = 2
-"""Segmenters held in memory by one process; each takes some hundred megabytes."""
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -44,6 +43,7 @@ class Scored:
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
         blank: nothing was found in the image.
         error: why the image could not be had or read, in one sentence.
+        transient: whether that reason may pass.
     """
 
     task_id: int
@@ -53,6 +53,7 @@ class Scored:
     m_dsc: float | None = None
     blank: bool = False
     error: str | None = None
+    transient: bool = False
 
 
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
@@ -92,7 +93,8 @@ def segment(
     try:
         image = images.read(project_id, task_id, data, config)
     except IMAGE_FAULTS as error:
-        return Scored(task_id, 0.0, error=str(error))
+        passing = isinstance(error, ImageUnavailable) and error.transient
+        return Scored(task_id, 0.0, error=str(error), transient=passing)
     found = segmenter.segment([image], threshold=config.knobs.threshold)[0]
     return _scored(task_id, found, segmenter.labels, config)
 
@@ -117,17 +119,15 @@ def _scored(task_id: int, found: Segmentation, labels: Sequence[str], config: La
 
 
 class Predictor:
-    """Answers `/predict` from the published version; threads share it.
-
-    Loaded segmenters are kept, the least recently used one is dropped when there are more than `LOADED`.
-    """
+    """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters."""
 
     def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
         self._settings = settings
         self._database = database
-        self._weights = weights
         self._images: ImageReader | None = None
-        self._segmenters: OrderedDict[str, Segmenter] = OrderedDict()
+        self._segmenters = Segmenters(
+            settings.loaded_versions, lambda weights_hash: load_segmenter(settings, weights.get(weights_hash))
+        )
         self._lock = threading.Lock()
 
     def predict(
@@ -143,37 +143,29 @@ class Predictor:
         with self._database.read() as session:
             project = projects.get(session, project_id)
             version = versions.published(session, project_id)
-        if project is None or version is None:
+        if project is None or version is None or project.archived_at is not None:
             return [[] for _ in tasks]
         try:
             config = parse(project.label_config)
         except LabelConfigError as error:
             logger.warning("Project %s cannot be predicted: %s", project_id, error)
             return [[] for _ in tasks]
-        answers: list[list[dict[str, Any]]] = []
-        longest = 0.0
-        for task in tasks:
-            began = time.monotonic()
-            if began + longest > deadline:
-                answers.append([])
-                continue
-            answers.append(self._one(task, project_id, version, project.seed, config))
-            longest = max(longest, time.monotonic() - began)
-        return answers
+        try:
+            with self._scorer(version, project.seed, config, deadline) as score:
+                return _in_time(score, tasks, version.name, deadline)
+        except NoRoomError as error:
+            logger.warning("Project %s is left to the workers: %s", project_id, error)
+            return [[] for _ in tasks]
 
-    def _one(
-        self, task: Mapping[str, Any], project_id: int, version: Version, seed: int, config: LabelConfig
-    ) -> list[dict[str, Any]]:
-        task_id = int(task["id"])
+    @contextmanager
+    def _scorer(self, version: Version, seed: int, config: LabelConfig, deadline: float) -> Iterator[Scorer]:
+        """What scores a task, with the version's segmenter borrowed for the time of the block."""
         if version.weights_hash is None:
-            scored = Scored(task_id, placement(f"task {task_id}", seed))
-        else:
-            segmenter = self._segmenter(version.weights_hash)
-            scored = segment(segmenter, self._reader(), project_id, config, task_id, task["data"])
-        if scored.error is not None:
-            logger.warning("Task %s is not predicted: %s", task_id, scored.error)
-            return []
-        return [{"result": scored.result, "score": scored.score, "model_version": version.name}]
+            yield lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+            return
+        with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
+            images = self._reader()
+            yield lambda task_id, data: segment(segmenter, images, version.project_id, config, task_id, data)
 
     def _reader(self) -> ImageReader:
         """Made on first use: a server without a token can still answer everything but images."""
@@ -187,13 +179,25 @@ class Predictor:
                 self._images = ImageReader.from_settings(self._settings, label_studio)
             return self._images
 
-    def _segmenter(self, weights_hash: str) -> Segmenter:
-        with self._lock:
-            if weights_hash not in self._segmenters:
-                self._segmenters[weights_hash] = load_segmenter(
-                    self._settings, self._weights.get(weights_hash)
-                )
-            self._segmenters.move_to_end(weights_hash)
-            while len(self._segmenters) > LOADED:
-                self._segmenters.popitem(last=False)
-            return self._segmenters[weights_hash]
+
+def _in_time(
+    score: Scorer, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
+) -> list[list[dict[str, Any]]]:
+    """One answer a task; [] for those that would take longer than is left, as the longest so far shows."""
+    answers: list[list[dict[str, Any]]] = []
+    longest = 0.0
+    for task in tasks:
+        began = time.monotonic()
+        if began + longest > deadline:
+            answers.append([])
+            continue
+        answers.append(_answer(score(int(task["id"]), task["data"]), version))
+        longest = max(longest, time.monotonic() - began)
+    return answers
+
+
+def _answer(scored: Scored, version: str) -> list[dict[str, Any]]:
+    if scored.error is not None:
+        logger.warning("Task %s is not predicted: %s", scored.task_id, scored.error)
+        return []
+    return [{"result": scored.result, "score": scored.score, "model_version": version}]

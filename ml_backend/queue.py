@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry as RedisRetry
-from rq import Queue, Retry
+from rq import Queue, Retry, Worker
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
@@ -30,6 +30,8 @@ QUEUES = (QUICK, SCORE, TRAIN)
 
 SOCKET_SECONDS = 5
 RETRY_SECONDS = (10, 60, 300)
+FEWEST_CHUNKS = 2
+"""Chunks of one version that wait or are scored at once, where there are no more workers than that."""
 FAILED_SECONDS = 7 * 24 * 3600
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
 
@@ -53,6 +55,8 @@ SCORE_NEW = JobKind("ml_backend.jobs.score.run_score_new", QUICK, 4 * 3600, repe
 SCORE_VERSION = JobKind("ml_backend.jobs.score.run_score_version", QUICK, 4 * 3600, repeats=False)
 PUBLISH = JobKind("ml_backend.jobs.publish.run_publish", QUICK, 3600, repeats=False)
 SCORE_CHUNK = JobKind("ml_backend.jobs.score.run_score_chunk", SCORE, 2 * 3600, repeats=False)
+SCORE_AGAIN = JobKind("ml_backend.jobs.again.run_score_again", SCORE, 2 * 3600, repeats=False)
+RECONCILE = JobKind("ml_backend.jobs.reconcile.run_reconcile", QUICK, 2 * 3600, repeats=False)
 TRAINING = JobKind("ml_backend.jobs.train.run_training", TRAIN, 24 * 3600, repeats=True)
 
 
@@ -130,6 +134,36 @@ class JobQueues:
         arguments = {"version_id": version_id, "chunk": chunk}
         return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
 
+    def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
+        """Ask for the first of a version's unfinished chunks, as many as the workers can use at once.
+
+        The others are asked for as these end. A project with ten thousand tasks thus stands in line with a
+        few chunks at a time, behind those of other projects. Chunks that failed for good are asked for only
+        `again`. Returns the number of new jobs.
+        """
+        states = {chunk: self._status(f"score-v{version_id}-c{chunk}") for chunk in chunks}
+        busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
+        free = max(FEWEST_CHUNKS, Worker.count(queue=self._queues[SCORE])) - busy
+        idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
+        return sum(self.request_score_chunk(version_id, chunk) for chunk in idle[: max(free, 0)])
+
+    def request_score_again(self, version_id: int) -> bool:
+        """Ask to try the images again that failed for a while; True if this makes a new job."""
+        return self._request(SCORE_AGAIN, f"score-again-v{version_id}", {"version_id": version_id})
+
+    def request_reconcile(self, *, delay: float | None = None) -> bool:
+        """Ask for a comparison with Label Studio, `delay` seconds from now; True if this makes a new job."""
+        return self._request(RECONCILE, "reconcile", {}, delay)
+
+    def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
+        """Drop all jobs of a project that wait, those that wait for their time included."""
+        mine = {("project_id", project_id), *(("version_id", version_id) for version_id in version_ids)}
+        for queue in self._queues.values():
+            waiting = [*queue.get_job_ids(), *ScheduledJobRegistry(queue=queue).get_job_ids()]
+            for job in Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer):
+                if job is not None and mine & set(job.kwargs.items()):
+                    job.delete()
+
     def request_publish(self, version_id: int) -> bool:
         """Ask to publish a version; True if this makes a new job."""
         return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
@@ -169,7 +203,9 @@ class JobQueues:
                 slot += 1
             else:
                 # Other jobs that wait for their time wait to be tried again, and are not hurried.
-                if status is JobStatus.SCHEDULED and kind is TRAINING:
+                if status is JobStatus.SCHEDULED and (
+                    kind is TRAINING or (kind is RECONCILE and delay is None)
+                ):
                     self._change_time(queue, job_id, delay)
                 return False
 

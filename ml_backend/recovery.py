@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 import redis
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SILENCE = timedelta(seconds=60)
 """A worker of another host that gave no sign for so long is dead."""
+
+MOMENT_SECONDS = 1.0
 
 
 def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
@@ -60,14 +63,17 @@ def requeue(queue: Queue, job: Job, execution: Execution) -> None:
     logger.warning("Job %s was cut off and will run again.", job.id)
 
 
-def requeue_lost(queues: JobQueues) -> int:
+def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
     """Put back jobs that a dying worker had taken from a queue and not begun; returns how many.
 
-    A job that another worker takes in this very moment may run twice, which every job bears.
+    `beside_others` looks twice, a moment apart, as a living worker may be taking a job just now.
     """
+    lost = _lost(queues)
+    if lost and beside_others:
+        time.sleep(MOMENT_SECONDS)
+        still = {job.id for job in _lost(queues)}
+        lost = [job for job in lost if job.id in still]
     by_name = {queue.name: queue for queue in queues.all()}
-    waiting = {job_id for queue in by_name.values() for job_id in queue.get_job_ids()}
-    lost = [job for job in _queued_jobs(queues.redis) if job.id not in waiting and job.origin in by_name]
     for job in lost:
         queue = by_name[job.origin]
         queue.intermediate_queue.remove(job.id)
@@ -87,31 +93,37 @@ def forget_dead_workers(queues: JobQueues) -> None:
             queues.redis.delete(key)
 
 
-def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> None:
-    """Ask for the trainings that events or abandoned runs call for."""
+def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
+    """Ask for the trainings that events or abandoned runs call for; returns the number of new jobs."""
     with database.read() as session:
-        known = [project.id for project in projects.all_projects(session)]
-    for project_id in known:
-        consider(database, queues, settings, project_id)
+        known = [project.id for project in projects.active(session)]
+    return sum(consider(database, queues, settings, project_id) for project_id in known)
 
 
-def resume_orderings(database: Database, queues: JobQueues) -> None:
-    """Ask for every first ordering, scoring and publication that the database says is unfinished."""
+def resume_orderings(database: Database, queues: JobQueues) -> int:
+    """Ask for every first ordering, scoring and publication that the database says is unfinished.
+
+    Returns the number of new jobs.
+    """
     with database.read() as session:
-        new = [one.id for one in projects.all_projects(session) if one.state is ProjectState.NEW]
+        active = {one.id: one for one in projects.active(session)}
         scoring = {
             version.id: (scores.count(session, version.id), scores.unfinished_chunks(session, version.id))
             for version in versions.in_state(session, VersionState.SCORING)
+            if version.project_id in active
         }
-    for project_id in new:
-        queues.request_start(project_id)
+    asked = 0
+    for project in active.values():
+        if project.state is ProjectState.NEW:
+            asked += queues.request_start(project.id)
     for version_id, (counted, chunks) in scoring.items():
         if not sum(counted.values()):
-            queues.request_score_version(version_id)
+            asked += queues.request_score_version(version_id)
         elif not chunks:
-            queues.request_publish(version_id)
-        for chunk in chunks:
-            queues.request_score_chunk(version_id, chunk)
+            asked += queues.request_publish(version_id)
+        else:
+            asked += queues.request_chunks(version_id, chunks, again=True)
+    return asked
 
 
 def owner_of(name: str) -> str:
@@ -136,6 +148,12 @@ def is_living(client: redis.Redis, worker_name: str) -> bool:
         return False
     seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
     return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) <= SILENCE
+
+
+def _lost(queues: JobQueues) -> list[Job]:
+    names = {queue.name for queue in queues.all()}
+    waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
+    return [job for job in _queued_jobs(queues.redis) if job.id not in waiting and job.origin in names]
 
 
 def _queued_jobs(client: redis.Redis) -> list[Job]:

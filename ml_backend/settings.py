@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Precision of training and inference."
     )
+    loaded_versions: Positive = Field(
+        2, description="Versions that one server process holds in memory to answer /predict."
+    )
     seed: int = Field(0, description="Seed of the first ordering, of the split, and of training.")
     network_width: Positive = Field(32, description="Channels of the network's first level.")
     image_size: Positive = Field(
@@ -98,6 +101,10 @@ class Settings(BaseSettings):
     image_hosts: str = Field(
         "", description="Hosts and networks that images may come from, with commas; empty means any host."
     )
+    reconcile_seconds: Annotated[float, Field(ge=0.0)] = Field(
+        300.0, description="Seconds from one comparison with Label Studio to the next; 0 makes none."
+    )
+
     max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched.")
     # Pillow itself refuses more.
     max_image_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = Field(

@@ -22,10 +22,10 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from ml_backend import recovery
+from ml_backend import recovery, turns
 from ml_backend.logs import configure_logs
 from ml_backend.owners import Owner
-from ml_backend.queue import QUEUES, JobQueues, connect_redis
+from ml_backend.queue import QUEUES, QUICK, JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 
@@ -42,6 +42,8 @@ JOB_MODULES = (
     "ml_backend.jobs.score",
     "ml_backend.jobs.publish",
     "ml_backend.jobs.start",
+    "ml_backend.jobs.again",
+    "ml_backend.jobs.reconcile",
 )
 PR_SET_PDEATHSIG = 1
 
@@ -77,6 +79,11 @@ class JobWorker(Worker):
         """Whether a signal has asked this worker to end."""
         return self._shutdown_requested_date is not None
 
+    def reorder_queues(self, reference_queue: Queue) -> None:
+        """Let scoring and training take turns; quick jobs leave the turn as it is."""
+        if reference_queue.name != QUICK:
+            self._ordered_queues = turns.order(self._ordered_queues, reference_queue.name, self._database)
+
     def recover(self) -> None:
         """Take up at once all that dead workers left, and all that the database says is unfinished."""
         recovery.forget_dead_workers(self._job_queues)
@@ -84,6 +91,9 @@ class JobWorker(Worker):
         recovery.requeue_lost(self._job_queues)
         recovery.resume_orderings(self._database, self._job_queues)
         recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        if self._settings.reconcile_seconds:
+            # Whatever happened while nobody worked is looked for at once.
+            self._job_queues.request_reconcile()
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Fork the child that runs a job, in a session of its own."""
@@ -135,6 +145,9 @@ class JobWorker(Worker):
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        if self._settings.reconcile_seconds:
+            # The job is named: however many workers ask, one waits, and the next is asked for after its end.
+            self._job_queues.request_reconcile(delay=self._settings.reconcile_seconds)
         super().run_maintenance_tasks()
 
     def _start_scheduler(

@@ -17,7 +17,7 @@ from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store import projects
 from ml_backend.store.database import Database
-from ml_backend.store.weights import WeightStore
+from ml_backend.store.weights import WeightStore, WeightStoreError
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class JobError(RuntimeError):
     """A job that cannot do its work, however often it is tried; one sentence that says why."""
 
 
-FINAL = (JobError, LabelConfigError)
+FINAL = (JobError, LabelConfigError, WeightStoreError)
 """What only a person can mend: trying the job again would fail again."""
 
 GONE = 404
@@ -62,6 +62,11 @@ class Context:
     weights: WeightStore
     queues: JobQueues
     images: ImageReader
+
+    def is_active(self, project_id: int) -> bool:
+        """Whether anything is to be done for the project: it is known here and not archived."""
+        with self.database.read() as session:
+            return projects.is_active(session, project_id)
 
     def read_config(self, project_id: int) -> LabelConfig:
         """The project's labeling config as Label Studio has it now; the database is brought up to date.

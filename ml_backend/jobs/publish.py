@@ -7,7 +7,7 @@ import math
 import time
 
 from ml_backend.jobs.context import Context, job, open_context
-from ml_backend.store import scores, versions
+from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,12 @@ def run_publish(version_id: int) -> None:
     with open_context() as context:
         with context.database.read() as session:
             version = versions.get(session, version_id)
-        if version is None or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+            active = version is not None and projects.is_active(session, version.project_id)
+        if (
+            version is None
+            or not active
+            or version.state not in (VersionState.SCORING, VersionState.PUBLISHED)
+        ):
             return
         if is_overtaken(context, version) or not _complete(context, version):
             return
@@ -85,8 +90,7 @@ def _complete(context: Context, version: Version) -> bool:
         scores.remove_tasks(session, version.id, planned - there - existing)
         scores.set_state(session, version.id, existing, ScoreState.PENDING)
         unfinished = scores.unfinished_chunks(session, version.id)
-    for chunk in unfinished:
-        context.queues.request_score_chunk(version.id, chunk)
+    context.queues.request_chunks(version.id, unfinished, again=True)
     return not unfinished
 
 

@@ -33,6 +33,8 @@ def run_score_version(version_id: int) -> None:
 def run_score_new(project_id: int) -> None:
     """Have the published version score the unlabelled tasks that it has not scored yet."""
     with open_context() as context:
+        if not context.is_active(project_id):
+            return
         with context.database.read() as session:
             version = versions.published(session, project_id)
         if version is not None:
@@ -49,22 +51,33 @@ def run_score_chunk(version_id: int, chunk: int) -> None:
         version = _version(context, version_id)
         if version is None or is_overtaken(context, version):
             return
-        with context.database.read() as session:
-            waiting = [
-                score
-                for score in scores.of_chunk(session, version_id, chunk)
-                if score.state is not ScoreState.WRITTEN
-            ]
-        waiting = _without_written(context, version, waiting)
-        if waiting:
-            _score(context, version, waiting)
+        try:
+            _score_chunk(context, version, chunk)
+        finally:
+            # However this one ended, the version goes on with its next chunk.
+            with context.database.read() as session:
+                left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
+            context.queues.request_chunks(version_id, left)
         _finish(context, version)
+
+
+def _score_chunk(context: Context, version: Version, chunk: int) -> None:
+    with context.database.read() as session:
+        waiting = [
+            score
+            for score in scores.of_chunk(session, version.id, chunk)
+            if score.state is not ScoreState.WRITTEN
+        ]
+    waiting = _without_written(context, version, waiting)
+    if waiting:
+        _score(context, version, waiting)
 
 
 def _version(context: Context, version_id: int) -> Version | None:
     with context.database.read() as session:
         version = versions.get(session, version_id)
-    if version is None or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+        active = version is not None and projects.is_active(session, version.project_id)
+    if version is None or not active or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
         logger.info("Version %s is no longer to be scored.", version_id)
         return None
     return version
@@ -79,8 +92,7 @@ def _request_chunks(context: Context, version: Version) -> None:
         size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
         scores.plan(session, version.id, unlabelled, chunk_size=size)
         chunks = scores.unfinished_chunks(session, version.id)
-    for chunk in chunks:
-        context.queues.request_score_chunk(version.id, chunk)
+    context.queues.request_chunks(version.id, chunks, again=True)
     if not chunks:
         _finish(context, version)
 
@@ -128,9 +140,9 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     assert project is not None  # read_config made sure of it
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
-    _note(context, version, found)
+    note(context, version, found)
     there = context.label_studio.predictions_of(project_id, list(data), version.name)
-    sent = [_prediction(one, version.name) for one in found if one.task_id not in there]
+    sent = [prediction(one, version.name) for one in found if one.task_id not in there]
     imported = context.label_studio.import_predictions(project_id, sent)
     gone = {row.task_id for row in rows} - data.keys() | set(imported.missing)
     with context.database.write() as session:
@@ -138,16 +150,21 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
         scores.set_state(session, version.id, data.keys() - gone, ScoreState.WRITTEN)
 
 
-def _note(context: Context, version: Version, found: Sequence[Scored]) -> None:
+def note(context: Context, version: Version, found: Sequence[Scored]) -> None:
     """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us."""
     with context.database.write() as session:
         for one in found:
             row = session.get_one(Score, (version.id, one.task_id))
             row.l_dsc, row.m_dsc, row.score = one.l_dsc, one.m_dsc, one.score
             row.blank, row.error, row.state = one.blank, one.error, ScoreState.WRITING
+            if one.transient:
+                scores.postpone(row)
+            else:
+                row.retry_at, row.tries = None, 0
 
 
-def _prediction(one: Scored, version: str) -> dict[str, Any]:
+def prediction(one: Scored, version: str) -> dict[str, Any]:
+    """What Label Studio is sent for a scored task."""
     return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
 
 

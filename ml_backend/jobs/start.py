@@ -14,6 +14,8 @@ def run_start(project_id: int) -> None:
     Nothing is drawn before the first training: the random version has no weights.
     """
     with open_context() as context:
+        if not context.is_active(project_id):
+            return
         config = context.read_config(project_id)
         with context.database.write() as session:
             project = projects.ensure(session, project_id, seed=context.settings.seed)

@@ -58,8 +58,8 @@ def run_training(project_id: int) -> None:
     with open_context() as context:
         owner = Owner.current()
         with context.database.write() as session:
-            projects.ensure(session, project_id, seed=context.settings.seed)
-            run = runs.begin(session, project_id, owner)
+            active = projects.is_active(session, project_id)
+            run = runs.begin(session, project_id, owner) if active else None
         if run is None:
             return
         training = Training(context, project_id, run.id, owner)
@@ -171,10 +171,12 @@ class Training:
             return not labels.difference(session, self.project_id, fingerprints(tasks))
 
     def _champion(self) -> Version | None:
-        """The published version, if it has weights."""
+        """The published version, if it has weights and they are still to be had."""
         with self.context.database.read() as session:
             champion = versions.published(session, self.project_id)
-        return champion if champion is not None and champion.weights_hash else None
+        if champion is None or champion.weights_hash is None:
+            return None
+        return champion if self.context.weights.can_give(champion.weights_hash) else None
 
     def _start(
         self, champion: Version | None, config: LabelConfig, shape: NetworkSettings

@@ -23,9 +23,14 @@ EVENTS = (
 START_TRAINING is no webhook event: Label Studio posts it to the backend itself, with basic auth.
 """
 
-PROJECT_FIELDS: Mapping[str, Any] = {
+ORDER_FIELDS: Mapping[str, Any] = {
     # Uncertainty sampling, the tempting choice, serves the lowest score first.
     "sampling": "Sequential sampling",
+}
+"""Settings of the project without which the order is lost."""
+
+PROJECT_FIELDS: Mapping[str, Any] = {
+    **ORDER_FIELDS,
     # Annotators see the predictions of the project's `model_version`, drawn when they open a task.
     "show_collab_predictions": True,
     # Otherwise each page of the Data Manager would call /predict for all its tasks without a prediction.

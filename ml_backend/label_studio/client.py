@@ -6,6 +6,7 @@ from typing import Any
 
 from .predictions import Predictions
 from .projects import Projects
+from .survey import Survey
 from .tasks import Annotation, LabelledTask, Task, Tasks
 from .tokens import Credentials
 from .transport import Transport
@@ -13,10 +14,11 @@ from .transport import Transport
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
 
 
-class LabelStudio(Projects, Tasks, Predictions):
+class LabelStudio(Projects, Tasks, Predictions, Survey):
     """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
 
-    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions` and `DataManager`.
+    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Survey` and
+    `DataManager`.
     """
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:

@@ -13,6 +13,7 @@ BY_SCORE = ["-tasks:predictions_score"]
 """Highest prediction score first, tasks without a score last."""
 
 PAGE = 500
+COLUMN_CHARACTERS = 500
 MINUTES = 300.0
 
 
@@ -87,15 +88,8 @@ class DataManager(Resource):
 
     def predictions_of(self, project: int, tasks: Sequence[int], version: str) -> set[int]:
         """Return those of `tasks` that have a prediction of exactly this version; no masks travel."""
-        has_version = {
-            "filter": "filter:tasks:predictions_model_versions",
-            "operator": "contains",
-            "type": "String",
-            # A bare string would be taken letter by letter; the match is by part of the name either way.
-            "value": [version],
-        }
-        rows = self._chosen(project, tasks, "id,predictions_model_versions", has_version)
-        return {row["id"] for row in rows if version in _versions(row["predictions_model_versions"])}
+        rows = self._chosen(project, tasks, "id,predictions_model_versions", has_version(version))
+        return {row["id"] for row in rows if names_version(row["predictions_model_versions"], version)}
 
     def _chosen(
         self, project: int, tasks: Sequence[int], fields: str, condition: Mapping[str, Any] | None
@@ -119,7 +113,27 @@ class DataManager(Resource):
                 return
 
 
-def _versions(value: Any) -> set[str]:
-    """Return the set of versions in a column that SQLite gives as text and PostgreSQL as a list."""
+def has_version(version: str) -> dict[str, Any]:
+    """Return a filter on tasks with a prediction of a version, or of one whose name contains its name."""
+    return {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "String",
+        # A bare string would be taken letter by letter; the match is by part of the name either way.
+        "value": [version],
+    }
+
+
+def version_names(value: Any) -> set[str]:
+    """Return the names in a column that Label Studio gives as text, the last one perhaps cut off."""
     names = value.split(",") if isinstance(value, str) else value or []
-    return {str(name) for name in names}
+    return {str(name).strip() for name in names}
+
+
+def names_version(value: Any, version: str) -> bool:
+    """Whether a row that passed `has_version` has exactly this version.
+
+    Label Studio cuts the column at 500 characters: what may be beyond them is taken for being there, as a
+    prediction that is missed would be written a second time.
+    """
+    return version in version_names(value) or (isinstance(value, str) and len(value) >= COLUMN_CHARACTERS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -102,9 +103,14 @@ class ImageCache:
         self._account(len(content))
         return content
 
+    @staticmethod
+    def purge(root: Path, project: int) -> None:
+        """Drop all images of a project."""
+        shutil.rmtree(root / str(project), ignore_errors=True)
+
     def _path(self, source: Source) -> Path:
         digest = hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
-        return self._root / digest[:2] / digest
+        return self._root / str(self._project) / digest[:2] / digest
 
     @contextmanager
     def _turn(self, path: Path) -> Iterator[None]:
@@ -155,7 +161,7 @@ class ImageCache:
 
     def _entries(self) -> Iterator[_Entry]:
         """Every finished file; files that a killed process left half written are removed on the way."""
-        for path in self._root.glob("[0-9a-f][0-9a-f]/*"):
+        for path in self._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
                 if not path.name.startswith(_PARTIAL):

@@ -100,6 +100,10 @@ class Predictions(DataManager):
             str(k): int(v) for k, v in self._dict("GET", f"/api/projects/{project}/model-versions/").items()
         }
 
+    def delete_prediction(self, prediction: int) -> None:
+        """Delete one prediction."""
+        self._http.call("DELETE", f"/api/predictions/{prediction}/")
+
     def delete_model_version(self, project: int, version: str) -> None:
         """Delete all predictions of a version (about 12 ms each); a version without any is fine."""
         path = f"/api/projects/{project}/model-versions/"

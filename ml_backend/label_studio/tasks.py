@@ -99,7 +99,7 @@ class Tasks(Resource):
             response.raw.decode_content = True
             try:
                 for item in ijson.items(response.raw, "item", use_float=True):
-                    yield _labelled_task(item)
+                    yield labelled_task(item)
             except (ijson.JSONError, requests.RequestException, OSError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} broke off: try again ({error})."
@@ -191,7 +191,8 @@ def _task(row: Mapping[str, Any]) -> Task:
     )
 
 
-def _labelled_task(item: Mapping[str, Any]) -> LabelledTask:
+def labelled_task(item: Mapping[str, Any]) -> LabelledTask:
+    """Return a task with its annotations from what Label Studio sends of it."""
     annotations = tuple(
         Annotation(
             id=each["id"],

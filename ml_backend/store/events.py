@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session
 from ml_backend.store.models import Event, RunState, TrainingRun, now
 
 START_TRAINING = "START_TRAINING"
+MISSED = "MISSED"
+"""Changes that reconciling found and no webhook told of."""
+WEIGHTS_LOST = "WEIGHTS_LOST"
+"""The published version's weights are gone: a reason to train."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,22 @@ def pending(session: Session, project_id: int) -> Pending:
 
 
 def was_asked_for(session: Session, run_id: int) -> bool:
-    """Whether a person pressed "Start training" among the events that the run took in."""
-    asked = select(Event.id).where(Event.consumed_by_run == run_id, Event.action == START_TRAINING)
+    """Whether a training was wanted with the labels as they are: by "Start training", or for lost weights."""
+    wishes = Event.action.in_((START_TRAINING, WEIGHTS_LOST))
+    asked = select(Event.id).where(Event.consumed_by_run == run_id, wishes)
     return session.scalars(asked.limit(1)).first() is not None
+
+
+def pending_changes(session: Session, project_id: int) -> set[str]:
+    """Names of all changes that no finished training of the project has taken in yet."""
+    rows = session.scalars(select(Event.changes).where(_waiting(project_id)))
+    return {change for changes in rows for change in changes}
+
+
+def has_happened(session: Session, project_id: int, action: str, change: str) -> bool:
+    """Whether an event of this action and change was ever noted, taken in or not."""
+    noted = select(Event.changes).where(Event.project_id == project_id, Event.action == action)
+    return any(change in changes for changes in session.scalars(noted))
 
 
 def consume(session: Session, project_id: int, run_id: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -31,10 +31,16 @@ class Difference:
         return len(self.new) + len(self.changed) + len(self.deleted)
 
 
-def difference(session: Session, project_id: int, labels: Mapping[int, Fingerprint]) -> Difference:
-    """Compare `labels`, by annotation id, with those that the last training saw."""
+def difference(
+    session: Session, project_id: int, labels: Mapping[int, Fingerprint], tasks: Collection[int] | None = None
+) -> Difference:
+    """Compare `labels`, by annotation id, with those that the last training saw, of `tasks` only if given."""
     rows = session.scalars(select(LabelSeen).where(LabelSeen.project_id == project_id))
-    seen = {row.annotation_id: Fingerprint(row.task_id, row.fingerprint) for row in rows}
+    seen = {
+        row.annotation_id: Fingerprint(row.task_id, row.fingerprint)
+        for row in rows
+        if tasks is None or row.task_id in tasks
+    }
     return Difference(
         new=frozenset(labels.keys() - seen.keys()),
         changed=frozenset(key for key in labels.keys() & seen.keys() if labels[key] != seen[key]),

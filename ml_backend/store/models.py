@@ -98,7 +98,15 @@ class Base(DeclarativeBase):
 
 
 class Project(Base):
-    """A Label Studio project; `id` is Label Studio's."""
+    """A Label Studio project; `id` is Label Studio's.
+
+    Attributes:
+        archived_at: since when nothing is done for it, as Label Studio no longer has it or a person asked;
+            its rows and weights stay.
+        archived_by_hand: a person asked; otherwise it comes back as soon as Label Studio shows it again.
+        extent: its size and latest change at the last look, so that the next can tell that nothing happened.
+        has_view: whether the last look found the view that shows the order.
+    """
 
     __tablename__ = "projects"
 
@@ -111,6 +119,10 @@ class Project(Base):
     published_version_id: Mapped[int | None]
     # When Label Studio last asked this service which version serves the project.
     called_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
+    archived_by_hand: Mapped[bool] = mapped_column(default=False)
+    extent: Mapped[dict[str, Any] | None]
+    has_view: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -217,7 +229,12 @@ class Agreement(Base):
 
 
 class Score(Base):
-    """The consistency of one task under one version, equation (3), and how far it got into Label Studio."""
+    """The consistency of one task under one version, equation (3), and how far it got into Label Studio.
+
+    Attributes:
+        retry_at: when to try the image again; None unless it failed with a reason that may pass.
+        tries: how often it has failed so.
+    """
 
     __tablename__ = "scores"
 
@@ -230,3 +247,5 @@ class Score(Base):
     blank: Mapped[bool] = mapped_column(default=False)
     state: Mapped[ScoreState] = mapped_column(default=ScoreState.PENDING)
     error: Mapped[str | None] = mapped_column(Text)
+    retry_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Project, ProjectState, now
+from ml_backend.store.models import Project, ProjectState, TrainingRun, Version, now
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a purged project leaves behind: hashes of weights that no other project uses, ids of its parts."""
+
+    weights: list[str]
+    versions: list[int]
+    runs: list[int]
 
 
 def get(session: Session, project_id: int) -> Project | None:
@@ -18,6 +28,42 @@ def get(session: Session, project_id: int) -> Project | None:
 def all_projects(session: Session) -> list[Project]:
     """All projects, by id."""
     return list(session.scalars(select(Project).order_by(Project.id)))
+
+
+def active(session: Session) -> list[Project]:
+    """The projects that something is done for, by id: all that are not archived."""
+    return list(session.scalars(select(Project).where(Project.archived_at.is_(None)).order_by(Project.id)))
+
+
+def is_active(session: Session, project_id: int) -> bool:
+    """Whether the project is known and not archived."""
+    project = session.get(Project, project_id)
+    return project is not None and project.archived_at is None
+
+
+def archive(session: Session, project: Project, *, by_hand: bool) -> None:
+    """Do nothing for the project any more; all its rows and weights stay."""
+    project.archived_at = project.archived_at or now()
+    project.archived_by_hand = by_hand
+    session.flush()
+
+
+def restore(session: Session, project: Project) -> None:
+    """Serve an archived project again; the next look at it compares everything anew."""
+    project.archived_at, project.archived_by_hand, project.extent = None, False, None
+    session.flush()
+
+
+def purge(session: Session, project_id: int) -> Purged:
+    """Delete the project with all its rows; returns what then lies about without an owner."""
+    held = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
+    own = set(session.scalars(held.where(Version.project_id == project_id)))
+    others = set(session.scalars(held.where(Version.project_id != project_id)))
+    versions = list(session.scalars(select(Version.id).where(Version.project_id == project_id)))
+    runs = list(session.scalars(select(TrainingRun.id).where(TrainingRun.project_id == project_id)))
+    session.execute(delete(Project).where(Project.id == project_id))
+    session.expire_all()
+    return Purged(sorted(key for key in own - others if key is not None), versions, runs)
 
 
 def ensure(session: Session, project_id: int, *, seed: int) -> Project:

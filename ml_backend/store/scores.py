@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Score, ScoreState
+from ml_backend.store.models import Score, ScoreState, now
+
+FIRST_WAIT = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(days=1)
 
 
 def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
@@ -64,3 +68,31 @@ def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> 
     ):
         session.delete(score)
     session.flush()
+
+
+def adopt(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
+    """Note predictions that Label Studio holds without our having sent them, as those it got by /predict."""
+    for task_id in task_ids:
+        if session.get(Score, (version_id, task_id)) is None:
+            session.add(Score(version_id=version_id, task_id=task_id, chunk=-1, state=ScoreState.WRITTEN))
+    session.flush()
+
+
+def to_retry(session: Session, version_id: int, moment: datetime) -> list[Score]:
+    """Scores of images that failed for a while and are due to be tried again, the longest due first."""
+    query = select(Score).where(Score.version_id == version_id, Score.retry_at <= moment)
+    return list(session.scalars(query.order_by(Score.retry_at, Score.task_id)))
+
+
+def postpone(score: Score) -> None:
+    """Note one more failure that may pass: the first is tried again at the next look, then ever later."""
+    wait = min(FIRST_WAIT * 2 ** min(score.tries - 1, 16), LONGEST_WAIT) if score.tries else timedelta(0)
+    score.retry_at, score.tries = now() + wait, score.tries + 1
+
+
+def retry_now(session: Session, version_id: int, moment: datetime) -> int:
+    """Have all images that failed tried again, for whatever reason they did; returns how many."""
+    failed = (Score.version_id == version_id, Score.error.is_not(None))
+    task_ids = list(session.scalars(select(Score.task_id).where(*failed)))
+    session.execute(update(Score).where(*failed).values(retry_at=moment))
+    return len(task_ids)

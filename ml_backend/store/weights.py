@@ -77,8 +77,26 @@ class WeightStore:
         return target
 
     def contains(self, key: str) -> bool:
-        """Whether files are stored under `key`."""
-        return bool(self._fs.exists(self._path(key, MANIFEST)))
+        """Whether the store holds all files of `key`; their content is not read."""
+        try:
+            manifest: bytes = self._fs.cat_file(self._path(key, MANIFEST))
+        except FileNotFoundError:
+            return False
+        return all(self._fs.exists(self._path(key, name)) for name in json.loads(manifest))
+
+    def can_give(self, key: str) -> bool:
+        """Whether `get` would find the files, in this machine's cache or in the store."""
+        return (self._cache / _checked(key)).is_dir() or self.contains(key)
+
+    def put_back(self, key: str) -> bool:
+        """Store again what this machine's cache holds under `key`; True if the store has it now."""
+        cached = self._cache / _checked(key)
+        if not cached.is_dir():
+            return False
+        if self._fs.exists(self._path(key, MANIFEST)):
+            # Otherwise `put` would take the damaged folder for a whole one.
+            self._fs.rm_file(self._path(key, MANIFEST))
+        return self.put(cached) == key
 
     def delete(self, key: str) -> None:
         """Remove the files stored under `key`, if any, here and in the store."""

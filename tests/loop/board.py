@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.label_config import LabelConfig, default_config, parse
 from ml_backend.label_studio.masks import label_map, results
+from ml_backend.reconcile import reconcile
 from ml_backend.store import events, runs, scores, versions
 from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState
 from model.phantom import Phantom
@@ -36,14 +37,26 @@ class Board:
     @classmethod
     def make(cls, service: Service, phantoms: Sequence[Phantom], title: str = "Loop") -> Board:
         """A new project with one task for each phantom, connected and in its seeded random order."""
+        board = cls.connected(service, phantoms, title)
+        service.work()
+        service.wait(board.published, "the first order")
+        return board
+
+    @classmethod
+    def connected(
+        cls,
+        service: Service,
+        phantoms: Sequence[Phantom],
+        title: str = "Loop",
+        labels: Sequence[str] = ("Bone",),
+    ) -> Board:
+        """A new project with one task for each phantom, connected; a worker need not be there."""
         client = service.label_studio
-        number = int(client.create_project(title, default_config(["Bone"]))["id"])
+        number = int(client.create_project(title, default_config(list(labels)))["id"])
         board = cls(service, number, 0, 0, cls.read_config(service, number))
         board.add(phantoms)
         connection = connect(client, backend_url=service.url, project=number, basic_auth=AUTH)
         board.view, board.backend = connection.view, connection.backend
-        service.work()
-        service.wait(board.published, "the first order")
         return board
 
     @classmethod
@@ -133,6 +146,11 @@ class Board:
         """The label map (H, W) that a prediction of Label Studio draws."""
         height, width = shape
         return label_map(prediction["result"], self.config, (height, width)).label_map
+
+    def reconcile(self, *, thorough: bool = False) -> list[str]:
+        """Look at this project as the periodic job does; what was found, each as one sentence."""
+        with self.service.context() as context:
+            return [str(one) for one in reconcile(context, self.id, thorough=thorough)]
 
     def published(self) -> Version | None:
         """The version that serves."""

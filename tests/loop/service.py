@@ -15,10 +15,14 @@ from typing import Any, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 import requests
+from rq.job import JobStatus
 
 from ml_backend.demo.processes import Processes, free_port
+from ml_backend.images import ImageReader
+from ml_backend.jobs.context import Context
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
@@ -52,6 +56,8 @@ class Service:
             "QUIET_SECONDS": "6",
             "SCORE_CHUNK": "4",
             "PREDICT_SECONDS": "0.5",
+            # Tests look when they want to.
+            "RECONCILE_SECONDS": "0",
             "OMP_NUM_THREADS": "1",
         }
         names = {name.lower(): value for name, value in self.environment.items() if value}
@@ -90,6 +96,39 @@ class Service:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Have the web service stopped during the block: Label Studio's calls get no answer."""
+        self._server.stop()
+        try:
+            yield
+        finally:
+            self._server.start("serve", ["serve"])
+            self._server.wait_until_healthy(f"{self.url}/health")
+
+    @contextmanager
+    def context(self) -> Iterator[Context]:
+        """What a job works with."""
+        client = connect_redis(self.settings)
+        queues, images = JobQueues(client), ImageReader.from_settings(self.settings, self.label_studio)
+        try:
+            yield Context(self.settings, self.label_studio, self.database, self.weights, queues, images)
+        finally:
+            client.close()
+
+    def settle(self) -> None:
+        """Wait until no job waits or runs, those that wait for their time left out."""
+        busy = {JobStatus.QUEUED, JobStatus.STARTED}
+        with self.context() as context:
+            redis = context.queues.redis
+
+            def settled() -> bool:
+                # Between queue and registry a job is in neither; its own record always tells.
+                states = [redis.hget(key, "status") for key in redis.scan_iter("rq:job:*", _type="HASH")]
+                return not any(JobStatus(state.decode()) in busy for state in states if state)
+
+            self.wait(settled, "the end of all jobs")
 
     def kill_worker(self) -> list[psutil.Process]:
         """kill -9 of the worker's parent process; returns the children it had."""

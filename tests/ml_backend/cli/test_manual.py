@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("serve", "worker", "connect", "status", "doctor", "train", "score", "phantom", "demo")
+COMMANDS = (
+    "serve",
+    "worker",
+    "connect",
+    "status",
+    "doctor",
+    "train",
+    "score",
+    "reconcile",
+    "projects",
+    "phantom",
+    "demo",
+)
 
 
 def dsal(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,85 @@
+"""What makes Label Studio hand out the tasks in our order: model version, sampling, view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_backend.jobs.context import Context
+from ml_backend.label_studio.blueprint import ORDER_FIELDS, VIEW_COLUMNS, VIEW_RULES, VIEW_TITLE
+from ml_backend.reconcile.finding import Finding
+from ml_backend.store import versions
+from ml_backend.store.models import Project, Version, VersionState
+
+
+def mend(
+    context: Context,
+    project: Project,
+    version: Version,
+    fields: Mapping[str, Any],
+    stored: Mapping[str, int],
+) -> Iterator[Finding]:
+    """Have Label Studio order by the published version again.
+
+    `fields` are Label Studio's of the project, `stored` its predictions by version. Sampling and view are
+    mended only in projects that were connected, as the view shows: whoever uses the backend for drawing alone
+    keeps a Label Studio that nobody else arranges.
+    """
+    yield from _model_version(context, version, fields, stored)
+    views = context.label_studio.views(project.id)
+    yield from _view(context, project, views)
+    if project.has_view or any(_is_ours(view) for view in views):
+        yield from _sampling(context, project, fields)
+
+
+def _model_version(
+    context: Context, version: Version, fields: Mapping[str, Any], stored: Mapping[str, int]
+) -> Iterator[Finding]:
+    shown = fields["model_version"]
+    # Without predictions Label Studio refuses the version; the first scored task brings it up.
+    if shown == version.name or not stored.get(version.name):
+        return
+    with context.database.read() as session:
+        under_way = versions.by_name(session, shown) if shown else None
+    if under_way is not None and under_way.state is VersionState.SCORING:
+        # It is being published this moment.
+        return
+    context.label_studio.patch_project(version.project_id, model_version=version.name)
+    yield Finding(
+        version.project_id,
+        f'Label Studio ordered by the model version "{shown or ""}": set back to {version.name}.',
+    )
+
+
+def _sampling(context: Context, project: Project, fields: Mapping[str, Any]) -> Iterator[Finding]:
+    wrong = {name: value for name, value in ORDER_FIELDS.items() if fields.get(name) != value}
+    if wrong:
+        context.label_studio.patch_project(project.id, **wrong)
+        was = ", ".join(f'{name} was "{fields.get(name)}"' for name in wrong)
+        yield Finding(project.id, f"{was}: set back, as it loses the order.")
+
+
+def _view(context: Context, project: Project, views: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Give the view its order back, or make it anew; one that a person renamed is left to that person."""
+    ours = next((view for view in views if _is_ours(view)), None)
+    if ours is None:
+        if not project.has_view or any(_orders(view["data"]) for view in views):
+            return
+        data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **VIEW_RULES}
+        context.label_studio.create_view(project.id, data)
+        yield Finding(project.id, f'The view "{VIEW_TITLE}" was gone: made anew.')
+        return
+    if not _orders(ours["data"]):
+        context.label_studio.patch_view(ours["id"], project.id, {**ours["data"], **VIEW_RULES})
+        yield Finding(project.id, f'The view "{VIEW_TITLE}" had another order or filter: set back.')
+    if not project.has_view:
+        with context.database.write() as session:
+            session.get_one(Project, project.id).has_view = True
+
+
+def _is_ours(view: Mapping[str, Any]) -> bool:
+    return bool(view["data"].get("title") == VIEW_TITLE)
+
+
+def _orders(data: Mapping[str, Any]) -> bool:
+    return all(data.get(name) == value for name, value in VIEW_RULES.items())

@@ -1,0 +1,341 @@
+"""What people and accidents do to a project, and that a look at it puts the order back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_backend.demo.processes import free_port
+from ml_backend.label_studio.blueprint import BACKEND_TITLE, VIEW_TITLE
+from ml_backend.label_studio.transport import Transport
+from ml_backend.owners import Owner
+from ml_backend.reconcile import reconcile
+from ml_backend.reconcile.looking import LOCK
+from model.phantom import Phantom
+from tests.file_server import serve_folder
+from tests.loop.board import Board, png
+from tests.loop.service import AUTH, Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+
+
+@pytest.fixture
+def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
+    """A function that makes a connected project for which nothing is left to be done."""
+
+    def make(phantoms: Sequence[Phantom]) -> Board:
+        board = make_board(phantoms)
+        service.settle()
+        return board
+
+    return make
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every request that this process sends to Label Studio, as it is sent."""
+    sent: list[str] = []
+    call = Transport.call
+
+    def record(self: Transport, method: str, path: str, **options: Any) -> Any:
+        sent.append(f"{method} {path}")
+        return call(self, method, path, **options)
+
+    monkeypatch.setattr(Transport, "call", record)
+    return iter([sent]).__next__()
+
+
+def test_a_quiet_project_costs_five_requests(
+    make_quiet: MakeBoard, phantoms: list[Phantom], calls: list[str]
+) -> None:
+    board = make_quiet(phantoms[:4])
+    assert board.reconcile() == []
+    calls.clear()
+    assert board.reconcile() == []
+    assert len(calls) == 5
+    assert all(call.startswith("GET") for call in calls)
+    assert board.reconcile(thorough=True) == []
+
+
+def test_the_order_survives_what_people_do(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_quiet(phantoms[:6])
+    client = service.label_studio
+    version = board.published()
+    assert version is not None
+    order = board.order()
+    assert board.reconcile() == []
+
+    def mended(found: list[str], said: str) -> None:
+        assert any(said in sentence for sentence in found), found
+        assert board.order() == order
+        assert board.next_task() == order[0][0]
+        assert board.reconcile() == []
+
+    # The model version is emptied; then the backend is deleted and added again, which puts its title there.
+    client.patch_project(board.id, model_version="")
+    client.delete_ml_backend(board.backend)
+    user, password = AUTH
+    access = {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
+    board.backend = client.create_ml_backend(board.id, service.url, BACKEND_TITLE, **access)["id"]
+    assert board.shown_version() == BACKEND_TITLE
+    assert [score for _, score in board.order()] == [None] * 6
+    mended(board.reconcile(), f'model version "{BACKEND_TITLE}": set back to {version.name}')
+
+    # The backend is renamed: nothing is lost, nothing to do.
+    client.patch_ml_backend(board.backend, board.id, service.url, title="Bones!", **access)
+    assert board.order() == order
+    assert board.reconcile() == []
+
+    # Somebody imports predictions of another model and has Label Studio order by them.
+    foreign = [{"task": task, "result": [], "score": 0.5, "model_version": "mine"} for task, _ in order]
+    client.import_predictions(board.id, foreign)
+    client.patch_project(board.id, model_version="mine")
+    mended(board.reconcile(), 'model version "mine": set back')
+    assert board.stored() == {version.name: 6, "mine": 6}
+
+    # The sampling is set to the tempting choice; hiding the masks is for people to choose.
+    client.patch_project(board.id, sampling="Uncertainty sampling", show_collab_predictions=False)
+    mended(board.reconcile(), 'sampling was "Uncertainty sampling"')
+    fields = client.project(board.id)
+    assert (fields["sampling"], fields["show_collab_predictions"]) == ("Sequential sampling", False)
+
+    # The view is turned round, and then deleted.
+    (view,) = client.views(board.id)
+    client.patch_view(board.view, board.id, {**view["data"], "ordering": ["tasks:id"], "filters": {}})
+    mended(board.reconcile(), "had another order or filter")
+    client.delete_view(board.view)
+    found = board.reconcile()
+    (made,) = client.views(board.id)
+    assert made["data"]["title"] == VIEW_TITLE
+    board.view = made["id"]
+    mended(found, f'The view "{VIEW_TITLE}" was gone')
+
+    # A person's own name for it is left to the person.
+    client.patch_view(board.view, board.id, {**made["data"], "title": "Today"})
+    assert board.reconcile() == []
+    assert [one["data"]["title"] for one in client.views(board.id)] == ["Today"]
+
+
+def test_scores_that_label_studio_lost_or_has_twice(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_quiet(phantoms[:5])
+    client = service.label_studio
+    version = board.published()
+    assert version is not None
+    order = board.order()
+    tasks = [task for task, _ in order]
+    foreign = [{"task": tasks[0], "result": [], "score": 0.5, "model_version": "mine"}] * 2
+    client.import_predictions(board.id, foreign)
+    assert board.reconcile(thorough=True) == []
+
+    # Doubles enter the average, which turns the order round; the known score stays.
+    doubles = [{"task": tasks[-1], "result": [], "score": 1.0, "model_version": version.name}] * 2
+    client.import_predictions(board.id, doubles)
+    assert board.order() != order
+    (found,) = board.reconcile()
+    assert f"2 predictions of {version.name} were doubles" in found
+    assert board.order() == order
+    assert board.stored() == {version.name: 5, "mine": 2}
+
+    # "Delete predictions" in the Data Manager, for some tasks.
+    service.ask_label_studio(
+        "POST",
+        "/api/dm/actions",
+        params={"id": "delete_tasks_predictions", "project": board.id},
+        json={"selectedItems": {"all": False, "included": tasks[1:3]}},
+    )
+    (found,) = board.reconcile()
+    assert f"2 tasks had no score of {version.name}" in found
+    service.wait(lambda: board.order() == order, "the scores")
+
+    # The version is deleted in the settings, which also empties the project's model version.
+    client.delete_model_version(board.id, version.name)
+    assert client.project(board.id)["model_version"] is None
+    (found,) = board.reconcile()
+    assert f"5 tasks had no score of {version.name}" in found
+    service.wait(lambda: board.order() == order, "the scores")
+    assert board.shown_version() == version.name
+    service.settle()
+    assert board.reconcile(thorough=True) == []
+    assert board.stored() == {version.name: 5, "mine": 2}
+
+
+def test_what_the_webhook_did_not_tell(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_quiet(phantoms[:8])
+    client = service.label_studio
+    first, second = board.annotate(2)
+    client.start_training(board.backend)
+    assert board.await_round(1).labels_used == 2
+    service.settle()
+    assert board.reconcile() == []
+
+    with service.away():
+        drawn = board.regions(board.next_task() or 0)
+        client.patch_annotation(first, drawn)
+        client.delete_annotation(second)
+        board.annotate(1)
+        imported = {"data": {"image": _image(board)}, "annotations": [{"result": drawn}]}
+        service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])
+        (late,) = board.add(phantoms[8:9])
+    assert board.changes() == 0
+    found = board.reconcile()
+    assert [sentence for sentence in found if "changes of labels" in sentence] == [
+        f"project {board.id}: 4 changes of labels had not been told of: noted for training."
+    ]
+    assert any("had no score" in sentence for sentence in found)
+    assert board.await_round(2).labels_used == 3
+    assert late in dict(board.order())
+    assert all(score is not None for _, score in board.order())
+    service.settle()
+    assert board.reconcile() == []
+    assert (board.changes(), len(board.runs())) == (0, 2)
+
+    # Tasks deleted with their labels, likewise.
+    with service.away():
+        client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
+    (found,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
+    assert "1 changes of labels" in found
+    assert board.changes() == 1
+
+
+def _image(board: Board) -> str:
+    task = next(iter(board.truth))
+    return str(board.service.label_studio.task_data(board.id, [task])[task]["image"])
+
+
+def test_images_that_failed_are_tried_again(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
+) -> None:
+    board = make_quiet(phantoms[:4])
+    client = service.label_studio
+    back, missing = tmp_path / "back", tmp_path / "missing"
+    for folder in (back, missing):
+        folder.mkdir()
+    port = free_port()
+    with serve_folder(missing) as there:
+        addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
+        away = client.create_tasks(board.id, [{"image": address} for address in addresses])
+        (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
+        for task in list(board.truth)[:3]:
+            board.submit(task)
+        version = board.await_round(1)
+        rows = board.scores(version)
+        assert {task for task, row in rows.items() if row.error} == {*away, lacking}
+        assert {task for task, row in rows.items() if row.retry_at} == set(away)
+        stored = {version.name: 4}
+        service.wait(lambda: board.stored() == stored, "pruning of the first order")
+
+        # Still away: no prediction is touched, and the next try comes later. What was missing is left alone.
+        assert board.reconcile() == [f"project {board.id}: 2 images could not be had: tried again."]
+        service.wait(lambda: all(board.scores(version)[task].tries == 2 for task in away), "the second try")
+        service.settle()
+        assert board.stored() == stored
+        assert board.reconcile() == []
+
+        # All are there again, and a person has them all tried.
+        for folder, name in ((back, "a"), (back, "b"), (missing, "c")):
+            (folder / f"{name}.png").write_bytes(png(phantoms[5].image))
+        with serve_folder(back, port):
+            again = service.command("reconcile", "--project", str(board.id), "--failed-images")
+            assert again.returncode == 0, again.stderr
+            assert "3 images could not be had" in again.stdout
+            service.wait(lambda: not any(row.error for row in board.scores(version).values()), "the images")
+            service.settle()
+    rows, order = board.scores(version), dict(board.order())
+    for task in (*away, lacking):
+        assert rows[task].l_dsc is not None
+        assert order[task] == pytest.approx(rows[task].score, abs=1e-6)
+    assert board.stored() == stored
+    assert board.duplicates(version.name) == []
+    assert board.reconcile(thorough=True) == []
+
+
+def test_lost_weights(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
+    board = make_quiet(phantoms[:6])
+    board.annotate(3)
+    version = board.await_round(1)
+    key = version.weights_hash
+    assert key is not None
+    service.settle()
+    order = board.order()
+    folder = service.settings.model_dir / "store" / key
+
+    # This machine still has a copy.
+    shutil.rmtree(folder)
+    (found,) = board.reconcile()
+    assert "put back from this machine's cache" in found
+    assert service.weights.contains(key)
+    assert board.reconcile() == []
+
+    # Nobody has a copy: the order stands, and a training starts from nothing.
+    service.weights.delete(key)
+    (found,) = board.reconcile()
+    assert f"The weights of {version.name} are gone from the store" in found
+    assert board.order() == order
+    assert "weights of this version are gone" in " ".join(service.command("status").stdout.split())
+    second = board.await_round(2)
+    assert (second.state, second.parent_id, second.labels_used) == ("published", None, 3)
+    assert board.shown_version() == second.name
+    service.settle()
+    assert board.reconcile() == []
+
+
+def test_a_lost_queue_is_filled_again(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_quiet(phantoms[:5])
+    service.rest()
+    board.annotate(3)
+    added = board.add(phantoms[5:7])
+    service.wait(lambda: board.changes() == 3, "the events")
+    with service.context() as context:
+        service.wait(lambda: context.queues.training_waits(board.id), "the training")
+        context.queues.redis.flushall()
+        assert sum(context.queues.depths().values()) == 0
+        found = board.reconcile()
+        assert "queue: 1 jobs were missing" in found[0]
+        assert "2 tasks had no score" in found[1]
+        assert context.queues.training_waits(board.id)
+    service.work()
+    board.await_round(1)
+    assert set(added) <= dict(board.order()).keys()
+    assert all(score is not None for _, score in board.order())
+
+
+def test_only_one_looks_at_a_time(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
+    board = make_quiet(phantoms[:3])
+    service.label_studio.patch_project(board.id, model_version="")
+    with service.context() as context:
+        looking = reconcile(context, board.id)
+        assert "set back" in str(next(looking))
+        second = service.command("reconcile")
+        assert second.returncode == 1
+        assert "Another process is comparing" in second.stderr
+        assert list(looking) == []
+
+        # One that was killed holds nobody up.
+        me = Owner.current()
+        context.queues.redis.set(LOCK, str(Owner(me.host, me.namespace, me.pid, me.started + 1)))
+        assert board.reconcile() == []
+        assert context.queues.redis.get(LOCK) is None
+
+
+def test_a_worker_looks_by_itself(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
+    board = make_quiet(phantoms[:3])
+    order = board.order()
+    service.rest()
+    service.label_studio.patch_project(board.id, model_version="")
+    assert board.order() != order
+    service.work(RECONCILE_SECONDS="3600")
+    service.wait(lambda: board.order() == order, "the order")
+    service.wait(lambda: f"project {board.id}: Label Studio ordered by" in service.log("worker"), "the line")
+    service.work()
