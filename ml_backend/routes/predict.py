@@ -29,7 +29,7 @@ Answers = list[list[dict[str, Any]]]
 def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics: Metrics) -> Blueprint:
     """The route."""
     routes = Blueprint("predict", __name__)
-    lazy = LazyPredictor(settings, database)
+    answering = Answering(settings, database, queues)
 
     @routes.post("/predict")
     def predict() -> Response:
@@ -38,9 +38,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
         project_id = _project_of(call)
         answers: Answers = [[] for _ in call.tasks]
         if call.tasks and project_id is not None:
-            answers = _predict(lazy, call.tasks, project_id, deadline)
-            if not all(answers):
-                _leave_to_job(queues, project_id)
+            answers = answering.answer(call.tasks, project_id, deadline, request_id=g.request_id)
         answered = sum(bool(answer) for answer in answers)
         metrics.predictions.labels("given").inc(answered)
         metrics.predictions.labels("left").inc(len(answers) - answered)
@@ -49,17 +47,48 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
     return routes
 
 
-class LazyPredictor:
-    """Makes the predictor when first asked for it, so that a service that only listens never loads torch."""
+class Answering:
+    """Answers with the one predictor of this process.
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    It is made when first asked for, so that a service that only listens never loads torch.
+    """
+
+    def __init__(self, settings: Settings, database: Database, queues: JobQueues) -> None:
         self._settings = settings
         self._database = database
+        self._queues = queues
         self._lock = threading.Lock()
         self._predictor: Predictor | None = None
 
-    def get(self) -> Predictor:
-        """The one predictor of this process."""
+    def answer(
+        self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, *, request_id: str = ""
+    ) -> Answers:
+        """One answer a task, in their order; what gets none in time is left to a job.
+
+        `[]` makes Label Studio skip a task, and is the answer to all if prediction fails: Label Studio drops
+        every answer of a call that fails, and shows nobody why. The log names the cause by `request_id`.
+        """
+        answers = self._predict(tasks, project_id, deadline, request_id)
+        if not all(answers):
+            _leave_to_job(self._queues, project_id)
+        return answers
+
+    def _predict(
+        self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, request_id: str
+    ) -> Answers:
+        try:
+            answers = self._get().predict(list(tasks), project_id, deadline)
+        except Exception:
+            logger.exception("Prediction failed for project %d [%s]", project_id, request_id)
+            return [[] for _ in tasks]
+        if len(answers) != len(tasks):
+            logger.error(
+                "The predictor gave %d answers to %d tasks [%s]", len(answers), len(tasks), request_id
+            )
+            return [[] for _ in tasks]
+        return answers
+
+    def _get(self) -> Predictor:
         with self._lock:
             if self._predictor is None:
                 from ml_backend.prediction import Predictor
@@ -74,24 +103,6 @@ def _project_of(call: PredictCall) -> int | None:
         return call.project
     named = call.tasks[0].get("project") if call.tasks else None
     return named if isinstance(named, int) else None
-
-
-def _predict(
-    lazy: LazyPredictor, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float
-) -> Answers:
-    """One answer a task; `[]`, which makes Label Studio skip the task, for all if prediction fails.
-
-    Label Studio drops every answer of a call that fails, and shows nobody why.
-    """
-    try:
-        answers = lazy.get().predict(list(tasks), project_id, deadline)
-    except Exception:
-        logger.exception("Prediction failed for project %d [%s]", project_id, g.request_id)
-        return [[] for _ in tasks]
-    if len(answers) != len(tasks):
-        logger.error("The predictor gave %d answers to %d tasks [%s]", len(answers), len(tasks), g.request_id)
-        return [[] for _ in tasks]
-    return answers
 
 
 def _leave_to_job(queues: JobQueues, project_id: int) -> None:

@@ -26,26 +26,34 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     @routes.post("/setup")
     def setup() -> Response:
         call = read(SetupCall)
-        project = _note(settings, database, call)
-        sightings.note(project.id)
-        # Asked for again while there is none, should the job that was to make it have failed.
-        if project.state is ProjectState.NEW and project.label_config:
-            _ask_for_first_ordering(queues, project)
-        with database.read() as session:
-            return jsonify(model_version=versions.current_name(session, project))
+        version = serving_version(settings, database, queues, call.project, call.label_config)
+        sightings.note(call.project)
+        return jsonify(model_version=version)
 
     return routes
 
 
-def _note(settings: Settings, database: Database, call: SetupCall) -> Project:
-    """The project as the call describes it; written only if it is new or has changed."""
+def serving_version(
+    settings: Settings, database: Database, queues: JobQueues, project_id: int, label_config: str
+) -> str:
+    """Name of the version that serves a project, which is noted; a new one's first ordering is asked for."""
+    project = _note(settings, database, project_id, label_config)
+    # Asked for again while there is none, should the job that was to make it have failed.
+    if project.state is ProjectState.NEW and project.label_config:
+        _ask_for_first_ordering(queues, project)
     with database.read() as session:
-        project = projects.get(session, call.project)
-    if project is not None and projects.matches(project, call.label_config, None):
+        return versions.current_name(session, project)
+
+
+def _note(settings: Settings, database: Database, project_id: int, label_config: str) -> Project:
+    """The project as Label Studio describes it; written only if it is new or has changed."""
+    with database.read() as session:
+        project = projects.get(session, project_id)
+    if project is not None and projects.matches(project, label_config, None):
         return project
     with database.write() as session:
-        projects.note(session, call.project, call.label_config, seed=settings.seed)
-        return projects.ensure(session, call.project, seed=settings.seed)
+        projects.note(session, project_id, label_config, seed=settings.seed)
+        return projects.ensure(session, project_id, seed=settings.seed)
 
 
 def _ask_for_first_ordering(queues: JobQueues, project: Project) -> None:

@@ -35,7 +35,7 @@ def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
         metrics.events.labels(OTHER if event is None else event.action).inc()
         if event is None:
             return jsonify(status="ignored")
-        inbox.take(_arrival(event))
+        inbox.take(arrival_of(event))
         return jsonify(status="accepted")
 
     return routes
@@ -52,7 +52,8 @@ def _read() -> Event | None:
     return event if event.action in KNOWN_ACTIONS else None
 
 
-def _arrival(event: Event) -> Arrival:
+def arrival_of(event: Event) -> Arrival:
+    """What the inbox takes in of an event, and which jobs it may call for."""
     return Arrival(
         project_id=event.project.id,
         action=event.action,
