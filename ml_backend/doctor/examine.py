@@ -71,7 +71,11 @@ def _find_projects(patient: Patient) -> Iterator[Verdict]:
     """Which projects are to be looked at."""
     number = patient.chosen
     known = _known(patient)
-    if number is not None and number not in known:
+    if number is not None and number in _archived(patient):
+        yield fault(
+            f"Project {number} is archived: nothing is done for it.", f"Run dsal projects restore {number}."
+        )
+    elif number is not None and number not in known:
         yield fault(
             f"This service's database knows no project {number}: it was never connected.",
             f"Run dsal connect --project {number} --backend {patient.own_url}.",
@@ -89,7 +93,13 @@ def _find_projects(patient: Patient) -> Iterator[Verdict]:
 def _known(patient: Patient) -> list[int]:
     assert patient.database is not None
     with patient.database.read() as session:
-        return [each.id for each in projects.all_projects(session)]
+        return [each.id for each in projects.active(session)]
+
+
+def _archived(patient: Patient) -> list[int]:
+    assert patient.database is not None
+    with patient.database.read() as session:
+        return [each.id for each in projects.all_projects(session) if each.archived_at is not None]
 
 
 def _numbers(patient: Patient) -> list[int]:

@@ -10,6 +10,7 @@ from ml_backend.doctor.patient import ConnectedProject
 from ml_backend.label_studio.blueprint import (
     BACKEND_TITLE,
     EVENTS,
+    ORDER_FIELDS,
     PROJECT_FIELDS,
     VIEW_RULES,
     VIEW_TITLE,
@@ -18,6 +19,7 @@ from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfigError, parse
 from ml_backend.store import versions
+from ml_backend.store.models import VersionState
 
 FIELDS: Mapping[str, str] = {
     "sampling": "Sampling is {found!r}, which does not serve the most informative tasks first.",
@@ -100,7 +102,7 @@ def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
     for name in wrong:
         found = project.fields.get(name)
         sentence = FIELDS.get(name, "The field {name} is {found!r}.").format(name=name, found=found)
-        verdict = fault if name == "sampling" else warning
+        verdict = fault if name in ORDER_FIELDS else warning
         yield verdict(sentence, f"Run {project.connect}.")
     if project.fields.get("min_annotations_to_start_training"):
         yield warning(
@@ -112,28 +114,27 @@ def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
 
 
 def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether the view that serves the most informative tasks first is there and does so."""
-    named = [
-        each["data"]
-        for each in project.client.views(project.number)
-        if each["data"].get("title") == VIEW_TITLE
-    ]
+    """Whether a view that serves the most informative tasks first is there; a renamed one does as well."""
+    listed = [each["data"] for each in project.client.views(project.number)]
+    named = [data for data in listed if data.get("title") == VIEW_TITLE]
+    ordered = [data for data in named or listed if VIEW_RULES.items() <= data.items()]
     cure = f"Run {project.connect}."
-    if not named:
-        yield fault(f"There is no view “{VIEW_TITLE}”.", cure)
-    elif any(named[0].get(key) != value for key, value in VIEW_RULES.items()):
+    if ordered:
+        yield ok(f"“{ordered[0].get('title')}” orders by score.")
+    elif named:
         yield fault(f"The order or the filter of “{VIEW_TITLE}” was changed.", cure)
     else:
-        yield ok(f"“{VIEW_TITLE}” orders by score.")
+        yield fault(f"There is no view “{VIEW_TITLE}”.", cure)
 
 
 def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether Label Studio orders by the scores of the version that is published."""
     database = project.patient.database
     assert database is not None
+    shown = project.fields["model_version"] or ""
     with database.read() as session:
         published = versions.published(session, project.number)
-    shown = project.fields["model_version"] or ""
+        coming = versions.by_name(session, shown) if shown else None
     if published is None:
         yield warning(
             "No version is published yet: the tasks have no scores.",
@@ -141,6 +142,8 @@ def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
         )
     elif shown == published.name:
         yield ok(f"The tasks are ordered by {shown}.")
+    elif coming is not None and coming.state is VersionState.SCORING:
+        yield ok(f"{shown} is being published this moment.")
     elif published.name not in project.client.model_versions(project.number):
         yield ok(f"{published.name} is published; no task is left that it could order.")
     else:
@@ -151,5 +154,5 @@ def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
         )
         yield fault(
             f"The tasks are ordered {by}, while {published.name} is published.",
-            f"Run dsal score --project {project.number}.",
+            f"Run dsal reconcile --project {project.number}; a worker does so every RECONCILE_SECONDS.",
         )

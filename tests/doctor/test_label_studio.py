@@ -15,6 +15,7 @@ from ml_backend.doctor import State
 from ml_backend.label_studio.account import Account
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.store import projects
 from tests.doctor.conftest import Case
 
 
@@ -119,6 +120,17 @@ def test_a_project_that_was_never_connected(case: Case) -> None:
     found.fault("ML backend", "No ML backend is connected")
     found.fault("labeling config", "Labeling Interface")
     case.client.delete_project(number)
+
+
+def test_a_project_that_was_archived(spoilt: Case) -> None:
+    number = spoilt.project
+    with spoilt.service.database.write() as session:
+        projects.archive(session, projects.ensure(session, number, seed=0), by_hand=True)
+    try:
+        assert f"dsal projects restore {number}" in spoilt.examine().fault("projects", "is archived").cure
+    finally:
+        with spoilt.service.database.write() as session:
+            projects.restore(session, projects.ensure(session, number, seed=0))
 
 
 def test_a_project_that_does_not_exist(case: Case) -> None:
