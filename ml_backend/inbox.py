@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ml_backend.events import consider
 from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import events, labels, projects
+from ml_backend.store import events, hands, labels, projects
 from ml_backend.store.database import Database
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Job(Enum):
     START = auto()
     SCORE_NEW = auto()
     TRAINING = auto()
+    DEAL = auto()
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,19 @@ class Inbox:
                     self.queues.request_start(project_id)
                 elif job is Job.SCORE_NEW:
                     self.queues.request_score_new(project_id)
+                elif job is Job.DEAL:
+                    self._deal(project_id)
                 else:
                     consider(self.database, self.queues, self.settings, project_id)
         except (RedisError, SQLAlchemyError):
             # The events are kept: the next one, or a worker, asks for what they call for.
             logger.warning("The jobs that events call for wait, as they cannot be asked for.", exc_info=True)
+
+    def _deal(self, project_id: int) -> None:
+        with self.database.read() as session:
+            dealt = hands.is_dealt(session, project_id)
+        if dealt:
+            self.queues.request_deal(project_id)
 
 
 def _drain(items: deque[Item]) -> list[Item]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry as RedisRetry
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry, Worker, get_current_job
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
@@ -57,6 +57,7 @@ PUBLISH = JobKind("ml_backend.jobs.publish.run_publish", QUICK, 3600, repeats=Fa
 SCORE_CHUNK = JobKind("ml_backend.jobs.score.run_score_chunk", SCORE, 2 * 3600, repeats=False)
 SCORE_AGAIN = JobKind("ml_backend.jobs.again.run_score_again", SCORE, 2 * 3600, repeats=False)
 RECONCILE = JobKind("ml_backend.jobs.reconcile.run_reconcile", QUICK, 2 * 3600, repeats=False)
+DEAL = JobKind("ml_backend.jobs.deal.run_deal", QUICK, 3600, repeats=True)
 TRAINING = JobKind("ml_backend.jobs.train.run_training", TRAIN, 24 * 3600, repeats=True)
 
 
@@ -164,6 +165,32 @@ class JobQueues:
                 if job is not None and mine & set(job.kwargs.items()):
                     job.delete()
 
+    def request_deal(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Ask to fill annotators' hands, at once or `delay` seconds from now; True if this makes a new job.
+
+        A wish without a delay brings on one that waits for its time.
+        """
+        return self._request(DEAL, f"deal-{project_id}", {"project_id": project_id}, delay)
+
+    @contextmanager
+    def alone(self, name: str, seconds: int) -> Iterator[bool]:
+        """Tell whether no other job is inside a block of this name, or has been for less than `seconds`.
+
+        A job that was killed inside and runs again is let in.
+        """
+        key, job = f"dsal-alone-{name}", get_current_job()
+        token = "" if job is None else job.id
+        free = bool(self.redis.set(key, token, nx=True, ex=seconds)) or self._holds(key, token)
+        try:
+            yield free
+        finally:
+            if free and self._holds(key, token):
+                self.redis.delete(key)
+
+    def _holds(self, key: str, token: str) -> bool:
+        value = self.redis.get(key)
+        return value is not None and as_text(value) == token
+
     def request_publish(self, version_id: int) -> bool:
         """Ask to publish a version; True if this makes a new job."""
         return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
@@ -204,7 +231,7 @@ class JobQueues:
             else:
                 # Other jobs that wait for their time wait to be tried again, and are not hurried.
                 if status is JobStatus.SCHEDULED and (
-                    kind is TRAINING or (kind is RECONCILE and delay is None)
+                    kind in (TRAINING, DEAL) or (kind is RECONCILE and delay is None)
                 ):
                     self._change_time(queue, job_id, delay)
                 return False

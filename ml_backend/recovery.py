@@ -20,7 +20,7 @@ from ml_backend import owners
 from ml_backend.events import consider
 from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import projects, scores, versions
+from ml_backend.store import hands, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import ProjectState, VersionState
 
@@ -124,6 +124,14 @@ def resume_orderings(database: Database, queues: JobQueues) -> int:
         else:
             asked += queues.request_chunks(version_id, chunks, again=True)
     return asked
+
+
+def resume_deals(database: Database, queues: JobQueues) -> None:
+    """Ask to fill the hands of several annotators, which others have emptied while no worker ran."""
+    with database.read() as session:
+        dealt = [number for number in hands.dealt_projects(session) if projects.is_active(session, number)]
+    for project_id in dealt:
+        queues.request_deal(project_id)
 
 
 def owner_of(name: str) -> str:

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     publish_margin: Fraction = Field(
         0.02, description="Validation Dice a new version may lose and still be published."
     )
+    hand_size: Positive = Field(
+        10, description="Tasks kept ready for each of several annotators who share a project."
+    )
     score_chunk: Positive = Field(20, description="Tasks scored by one job.")
     keep_versions: Positive = Field(
         5, description="Weights kept for each project besides the published ones."

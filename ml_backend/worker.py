@@ -44,6 +44,7 @@ JOB_MODULES = (
     "ml_backend.jobs.start",
     "ml_backend.jobs.again",
     "ml_backend.jobs.reconcile",
+    "ml_backend.jobs.deal",
 )
 PR_SET_PDEATHSIG = 1
 
@@ -90,6 +91,7 @@ class JobWorker(Worker):
         recovery.requeue_abandoned(self._job_queues, self.name)
         recovery.requeue_lost(self._job_queues)
         recovery.resume_orderings(self._database, self._job_queues)
+        recovery.resume_deals(self._database, self._job_queues)
         recovery.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # Whatever happened while nobody worked is looked for at once.

@@ -57,18 +57,29 @@ def connect(
             help="Label names, with commas, for a project without labeling config.",
         ),
     ] = "Bone",
+    annotators: Annotated[
+        str | None,
+        typer.Option(
+            "--annotators",
+            metavar="EMAILS",
+            help="Several annotators, with commas: each gets a view with tasks that nobody else gets.",
+        ),
+    ] = None,
 ) -> None:
     """Connect a Label Studio project once: make everything there that it needs.
 
     That is the labeling config if there is none, the ML backend with its password, the webhook with its
     header, the sampling, pre-annotations shown to annotators, and the view "Most informative first". Run
     again, it repairs what is missing and changes nothing else. `dsal serve` must be running: Label Studio
-    calls it. Takes the password from BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does.
+    calls it. Takes the password from BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does. One annotator
+    at a time needs no `--annotators`; `--annotators ""` takes the views of single people away again.
 
-    Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`
+    Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
+    `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
     """
     from ml_backend.label_studio.client import LabelStudio
     from ml_backend.label_studio.connection import connect as make_connection
+    from ml_backend.queue import JobQueues, connect_redis
 
     settings = Settings()
     client = LabelStudio(
@@ -83,7 +94,12 @@ def connect(
         create=create,
         labels=[label.strip() for label in labels.split(",")],
         basic_auth=settings.basic_auth,
+        annotators=None
+        if annotators is None
+        else [one.strip() for one in annotators.split(",") if one.strip()],
     )
+    if annotators is not None or connection.annotators:
+        JobQueues(connect_redis(settings)).request_deal(connection.project)
     console = answers()
     table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")
     for column in ("", "", ""):
@@ -94,10 +110,12 @@ def connect(
     console.print(table)
     for note in connection.notes:
         console.print(note)
-    console.print(
-        f"Annotate at {client.url}/projects/{connection.project}/data?tab={connection.view} "
-        'with "Label Tasks As Displayed", in the menu beside "Label All Tasks".'
-    )
+    for who, view in (connection.annotators or {"": connection.view}).items():
+        console.print(
+            f"{who + ': annotate' if who else 'Annotate'} at "
+            f"{client.url}/projects/{connection.project}/data?tab={view} "
+            'with "Label Tasks As Displayed", in the menu beside "Label All Tasks".'
+        )
 
 
 def status() -> None:

@@ -15,7 +15,7 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
 from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
-from ml_backend.store import projects
+from ml_backend.store import hands, projects
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore, WeightStoreError
 
@@ -67,6 +67,13 @@ class Context:
         """Whether anything is to be done for the project: it is known here and not archived."""
         with self.database.read() as session:
             return projects.is_active(session, project_id)
+
+    def request_deal(self, project_id: int) -> None:
+        """Ask to fill the hands of the project's annotators, if it has several."""
+        with self.database.read() as session:
+            dealt = hands.is_dealt(session, project_id)
+        if dealt:
+            self.queues.request_deal(project_id)
 
     def read_config(self, project_id: int) -> LabelConfig:
         """The project's labeling config as Label Studio has it now; the database is brought up to date.

@@ -43,6 +43,7 @@ def run_publish(version_id: int) -> None:
             versions.publish(session, current)
             current.seconds_publishing = time.monotonic() - began
         _prune(context, version)
+        context.request_deal(version.project_id)
         # Tasks that came while the version was being scored.
         context.queues.request_score_new(version.project_id)
 

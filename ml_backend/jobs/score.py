@@ -171,6 +171,7 @@ def prediction(one: Scored, version: str) -> dict[str, Any]:
 def _finish(context: Context, version: Version) -> None:
     if version.state is VersionState.PUBLISHED:
         make_current(context, version)
+        context.request_deal(version.project_id)
         return
     with context.database.write() as session:
         if scores.unfinished_chunks(session, version.id):

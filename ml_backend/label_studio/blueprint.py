@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from .data_manager import BY_SCORE, TO_LABEL
+from .data_manager import BY_SCORE, NOT_SKIPPED, TO_LABEL, UNLABELLED, has_mark
 
 BACKEND_TITLE = "dsal"
 """Title of the ML backend. Never the name of a version: Label Studio would ask us instead of its database."""
@@ -68,3 +69,34 @@ VIEW_COLUMNS: Mapping[str, Any] = {
     }
 }
 """Columns of a new view: image, id, annotations, score, version. Whoever changes them later keeps them."""
+
+ANNOTATOR_VIEW_TITLE = "{email}: most informative first"
+
+
+def mark(email: str) -> str:
+    """Return the name under which a task is reserved for one person.
+
+    It is the version of a prediction without regions. Label Studio looks for it as a part of longer names:
+    the words around it keep one address from being found in another.
+    """
+    return f"for {email} only"
+
+
+def annotator_rules(email: str) -> dict[str, Any]:
+    """Return what makes a view serve the tasks that are reserved for one person, the highest score first.
+
+    A browser sends the filters that it read when the page was opened. These never change: the tasks do.
+    """
+    return {
+        "ordering": BY_SCORE,
+        "filters": {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED, has_mark(mark(email))]},
+    }
+
+
+def annotator_of(view: Mapping[str, Any]) -> str | None:
+    """Return whose view a view is, by its filter or, should somebody have changed that, by its title."""
+    items = view["data"].get("filters", {}).get("items", [])
+    values = [value for item in items if isinstance(item["value"], list) for value in item["value"]]
+    found = [re.fullmatch(r"for (\S+) only", str(value)) for value in values]
+    found.append(re.fullmatch(r"(\S+): most informative first", str(view["data"].get("title"))))
+    return next((match[1] for match in found if match), None)

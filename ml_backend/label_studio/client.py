@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .predictions import Predictions
+from .hands import Hands
 from .projects import Projects
 from .survey import Survey
 from .tasks import Annotation, LabelledTask, Task, Tasks
@@ -14,10 +14,10 @@ from .transport import Transport
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
 
 
-class LabelStudio(Projects, Tasks, Predictions, Survey):
+class LabelStudio(Projects, Tasks, Hands, Survey):
     """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
 
-    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Survey` and
+    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Hands`, `Survey` and
     `DataManager`.
     """
 

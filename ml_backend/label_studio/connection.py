@@ -7,38 +7,30 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from .blueprint import BACKEND_TITLE, EVENTS, PROJECT_FIELDS, VIEW_COLUMNS, VIEW_RULES, VIEW_TITLE
+from . import order
+from .blueprint import BACKEND_TITLE, EVENTS
 from .client import LabelStudio
 from .errors import LabelStudioError
 from .label_config import LabelConfigError, default_config, parse
+from .parts import CannotConnectError, Item, State, Work, differs
+
+__all__ = ["BACKEND_TITLE", "CannotConnectError", "Connection", "Item", "connect", "webhook_headers"]
 
 _WRONG_PASSWORD = (
     "The backend at {url} asks for another user or password than given: they are its BASIC_AUTH_USER and "
     "BASIC_AUTH_PASS."
 )
 
-State = Literal["created", "changed", "unchanged"]
-
-
-class CannotConnectError(Exception):
-    """The project cannot be connected; one sentence says what to do."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing that Label Studio needs, and what was done about it."""
-
-    name: str
-    state: State
-    detail: str
-
 
 @dataclass(frozen=True)
 class Connection:
-    """What `connect` found and did: ids of the parts, one item each, and remarks for the reader."""
+    """What `connect` found and did: ids of the parts, one item each, and remarks for the reader.
+
+    `view` shows the order to all; `annotators` are the views of single people by their e-mail addresses.
+    """
 
     project: int
     title: str
@@ -48,25 +40,12 @@ class Connection:
     labels: tuple[str, ...]
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    annotators: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def unchanged(self) -> bool:
         """Whether everything was in place already."""
         return all(item.state == "unchanged" for item in self.items)
-
-
-@dataclass
-class _Work:
-    """A connection in the making."""
-
-    client: LabelStudio
-    backend_url: str
-    basic_auth: tuple[str, str] | None
-    items: list[Item] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def done(self, name: str, state: State, detail: str) -> None:
-        self.items.append(Item(name, state, detail))
 
 
 def connect(
@@ -77,28 +56,32 @@ def connect(
     create: str | None = None,
     labels: Sequence[str] = ("Bone",),
     basic_auth: tuple[str, str] | None = None,
+    annotators: Sequence[str] | None = None,
 ) -> Connection:
     """Make all that the project needs to work with the backend at `backend_url`; run again, change nothing.
 
     Give either the id of a `project`, or a title to `create` it under (a project of that title is taken as it
     is). `labels` are used only where the project has no labeling config yet; `basic_auth` is (user, password)
-    of the backend. The backend must be running: Label Studio calls it.
+    of the backend. The backend must be running: Label Studio calls it. `annotators` are the e-mail addresses
+    of all who shall have a view of their own, in place of those who have one now; None leaves them as they
+    are.
 
     Raises CannotConnectError when something must be done by hand first, LabelStudioError when
     Label Studio cannot be reached or refuses.
     """
     backend_url = backend_url.rstrip("/")
     _check_address(backend_url)
-    work = _Work(client, backend_url, basic_auth)
+    work = Work(client, backend_url, basic_auth)
     found = _project(work, project, create)
     number = int(found["id"])
     served = _label_config(work, found, labels)
     backend = _backend(work, number)
     webhook = _webhook(work, number)
-    _settings(work, number)
-    view = _view(work, number)
+    order.settings(work, number)
+    view = order.shared_view(work, number)
+    views = order.annotator_views(work, number, annotators)
     return Connection(
-        number, found["title"], backend, webhook, view, served, tuple(work.items), tuple(work.notes)
+        number, found["title"], backend, webhook, view, served, tuple(work.items), tuple(work.notes), views
     )
 
 
@@ -123,7 +106,7 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _project(work: _Work, project: int | None, create: str | None) -> dict[str, Any]:
+def _project(work: Work, project: int | None, create: str | None) -> dict[str, Any]:
     if (project is None) == (create is None):
         raise CannotConnectError("Name either the id of a project or the title of one to create.")
     if project is not None:
@@ -142,7 +125,7 @@ def _project(work: _Work, project: int | None, create: str | None) -> dict[str, 
     return found
 
 
-def _label_config(work: _Work, project: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
+def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
     """Keep a usable labeling config, write one where there is none, and return its labels."""
     xml = str(project["label_config"] or "")
     state: State = "unchanged"
@@ -163,7 +146,7 @@ def _is_empty(xml: str) -> bool:
     return re.fullmatch(r"\s*(<View[^<>]*/>|<View[^<>]*>\s*</View>)?\s*", xml) is not None
 
 
-def _backend(work: _Work, project: int) -> int:
+def _backend(work: Work, project: int) -> int:
     client, url = work.client, work.backend_url
     access = _access(work.basic_auth)
     listed = client.ml_backends(project)
@@ -204,7 +187,7 @@ def _stale(backend: Mapping[str, Any], access: Mapping[str, Any]) -> bool:
     return backend["readable_state"] != "Connected" or any(backend[key] != access[key] for key in seen)
 
 
-def _asked(work: _Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _asked(work: Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Make or change the backend; Label Studio's own complaints become sentences with a way out."""
     url = work.backend_url
     try:
@@ -235,7 +218,7 @@ def _is_about_password(said: str) -> bool:
     return "401 Client Error" in said or "authentication parameters" in said
 
 
-def _webhook(work: _Work, project: int) -> int:
+def _webhook(work: Work, project: int) -> int:
     """Give the webhook its header and events; Label Studio made it bare when the backend was connected."""
     client, url = work.client, f"{work.backend_url}/webhook"
     wanted = {
@@ -251,7 +234,7 @@ def _webhook(work: _Work, project: int) -> int:
     if not ours:
         client.create_webhook(project, url, actions=list(EVENTS), **wanted)
         state = "created"
-    elif len(ours) > 1 or set(ours[0]["actions"]) != set(EVENTS) or _differs(ours[0], wanted):
+    elif len(ours) > 1 or set(ours[0]["actions"]) != set(EVENTS) or differs(ours[0], wanted):
         client.patch_webhook(ours[0]["id"], url, list(EVENTS), **wanted)
         state = "changed"
     present = [each for each in client.webhooks(project) if each["url"] == url and each["is_active"]]
@@ -269,39 +252,3 @@ def webhook_headers(basic_auth: tuple[str, str] | None) -> dict[str, str]:
         return {}
     pair = base64.b64encode(":".join(basic_auth).encode()).decode()
     return {"Authorization": f"Basic {pair}"}
-
-
-def _settings(work: _Work, number: int) -> None:
-    project = work.client.project(number)
-    if _differs(project, PROJECT_FIELDS):
-        work.client.patch_project(number, **PROJECT_FIELDS)
-        work.done("settings", "changed", "sequential sampling, pre-annotations shown")
-    else:
-        work.done("settings", "unchanged", "sequential sampling, pre-annotations shown")
-    if project["model_version"] in ("", None, BACKEND_TITLE):
-        work.notes.append("No version is published yet: the score column stays empty until one is.")
-    if project["min_annotations_to_start_training"]:
-        work.notes.append(
-            'The project starts trainings on submission by itself: "Start model training on annotation '
-            'submission" can be switched off, as the webhook does it.'
-        )
-
-
-def _view(work: _Work, project: int) -> int:
-    client = work.client
-    ours = [each for each in client.views(project) if each["data"].get("title") == VIEW_TITLE]
-    if not ours:
-        data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **VIEW_RULES}
-        view = client.create_view(project, data)
-        work.done("view", "created", VIEW_TITLE)
-    elif _differs(ours[0]["data"], VIEW_RULES):
-        view = client.patch_view(ours[0]["id"], project, {**ours[0]["data"], **VIEW_RULES})
-        work.done("view", "changed", VIEW_TITLE)
-    else:
-        view = ours[0]
-        work.done("view", "unchanged", VIEW_TITLE)
-    return int(view["id"])
-
-
-def _differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return any(present.get(key) != value for key, value in wanted.items())

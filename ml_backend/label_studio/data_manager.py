@@ -28,6 +28,20 @@ TO_LABEL = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
 """Tasks that nobody has annotated or skipped."""
 
 
+def has_mark(name: str) -> dict[str, Any]:
+    """Return a filter on tasks with a prediction of a version, or of one whose name contains its name.
+
+    In the form that the browser keeps: it drops filters on columns it does not list, and other operators.
+    """
+    return {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "List",
+        # A bare string would be taken letter by letter.
+        "value": [name],
+    }
+
+
 class DataManager(Resource):
     """Calls about views and the order of tasks. All raise LabelStudioError."""
 
@@ -106,7 +120,13 @@ class DataManager(Resource):
         while seen < total:
             params = {"project": project, "include": fields, "page": page, "page_size": size}
             params["query"] = json.dumps(query)
-            answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+            try:
+                answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+            except LabelStudioError as error:
+                # The list may become shorter while it is read: its last page is then no more.
+                if error.status == 404 and page > 1:
+                    return
+                raise
             yield from answer["tasks"]
             page, seen, total = page + 1, seen + len(answer["tasks"]), answer["total"]
             if not answer["tasks"]:

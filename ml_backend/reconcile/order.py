@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_backend.jobs.context import Context
-from ml_backend.label_studio.blueprint import ORDER_FIELDS, VIEW_COLUMNS, VIEW_RULES, VIEW_TITLE
+from ml_backend.label_studio.blueprint import (
+    ORDER_FIELDS,
+    VIEW_COLUMNS,
+    VIEW_RULES,
+    VIEW_TITLE,
+    annotator_of,
+)
+from ml_backend.label_studio.order import restore_annotator_views
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import versions
 from ml_backend.store.models import Project, Version, VersionState
@@ -28,6 +35,7 @@ def mend(
     yield from _model_version(context, version, fields, stored)
     views = context.label_studio.views(project.id)
     yield from _view(context, project, views)
+    yield from _annotators(context, project, views)
     if project.has_view or any(_is_ours(view) for view in views):
         yield from _sampling(context, project, fields)
 
@@ -75,6 +83,16 @@ def _view(context: Context, project: Project, views: list[dict[str, Any]]) -> It
     if not project.has_view:
         with context.database.write() as session:
             session.get_one(Project, project.id).has_view = True
+
+
+def _annotators(context: Context, project: Project, views: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Give the views of several annotators their order and filters back, and have their hands filled."""
+    for email in restore_annotator_views(context.label_studio, project.id, views):
+        yield Finding(project.id, f"The view of {email} had another order or filter: set back.")
+    if any(annotator_of(view) for view in views):
+        context.queues.request_deal(project.id)
+    else:
+        context.request_deal(project.id)
 
 
 def _is_ours(view: Mapping[str, Any]) -> bool:

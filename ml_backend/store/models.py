@@ -249,3 +249,37 @@ class Score(Base):
     error: Mapped[str | None] = mapped_column(Text)
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
+
+
+class Annotator(Base):
+    """One of several annotators of a project, who has a view and a hand of their own.
+
+    `active_at` is when they were last seen to open or to label a task of their hand.
+    """
+
+    __tablename__ = "annotators"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), primary_key=True)
+    active_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Holding(Base):
+    """Who has a task. Label Studio holds the reservations themselves; here stands since when.
+
+    Attributes:
+        email: in whose hand it is; None for a task that was taken back, and rests, and for one that somebody
+            opened who does not hold it.
+        since: since when that is so.
+        opened_at: when it was first seen to be open in somebody's browser, None while it is not.
+        version_id: the version by whose order it was dealt.
+    """
+
+    __tablename__ = "holdings"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    email: Mapped[str | None] = mapped_column(String(254))
+    since: Mapped[datetime] = mapped_column(default=now)
+    opened_at: Mapped[datetime | None]
+    version_id: Mapped[int | None]

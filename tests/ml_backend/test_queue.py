@@ -7,7 +7,7 @@ from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
-from ml_backend.queue import SCORE, TRAIN, JobQueues, connect_redis
+from ml_backend.queue import QUICK, SCORE, TRAIN, JobQueues, connect_redis
 from ml_backend.settings import Settings
 
 
@@ -73,3 +73,24 @@ def test_an_unreachable_redis_is_reported_at_once(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
     with pytest.raises(redis.exceptions.ConnectionError):
         connect_redis(nowhere)
+
+
+def test_a_deal_of_later_is_brought_on_by_one_of_now(queues: JobQueues) -> None:
+    assert queues.request_deal(3, delay=100)
+    assert not queues.request_deal(3)
+    assert jobs(queues, QUICK) == ["deal-3"]
+
+
+def test_only_one_is_alone_at_a_time(queues: JobQueues) -> None:
+    with queues.alone("deal-3", 60) as first, queues.alone("deal-4", 60) as other:
+        assert first
+        assert other
+    with queues.alone("deal-3", 60) as again:
+        assert again
+
+
+def test_who_comes_second_is_not_alone_and_does_not_end_it(queues: JobQueues) -> None:
+    queues.redis.set("dsal-alone-deal-3", "deal-3-again-1", ex=60)
+    for _ in range(2):
+        with queues.alone("deal-3", 60) as second:
+            assert not second

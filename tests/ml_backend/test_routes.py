@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from ml_backend.app import Services, create_app
 from ml_backend.queue import QUICK, TRAIN
-from ml_backend.store import labels, projects, versions
+from ml_backend.store import hands, labels, projects, versions
 from ml_backend.store.labels import Fingerprint
 from ml_backend.store.models import Event, ProjectState, Version, VersionState
 from ml_backend.store.names import version_name
@@ -286,3 +286,13 @@ def test_health_webhook_and_setup_load_neither_torch_nor_label_studio(services: 
     nowhere = {**os.environ, "LABEL_STUDIO_URL": "http://127.0.0.1:1", "LABEL_STUDIO_API_KEY": "none"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=nowhere)
     assert done.stdout.strip() == "[]"
+
+
+def test_only_a_project_of_several_annotators_is_dealt_anew(client: FlaskClient, services: Services) -> None:
+    event = {"annotation": {"id": 1}, "task": {"id": 5}}
+    send(client, "ANNOTATION_CREATED", **event)
+    assert "deal-3" not in waiting(services)
+    with services.database.write() as session:
+        hands.set_annotators(session, 3, ["ann@example.com"])
+    send(client, "ANNOTATION_CREATED", **event)
+    assert "deal-3" in waiting(services)

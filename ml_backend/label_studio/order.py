@@ -1,0 +1,108 @@
+"""What keeps the order in which tasks are labelled: the project's sampling, and the views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .blueprint import (
+    ANNOTATOR_VIEW_TITLE,
+    BACKEND_TITLE,
+    PROJECT_FIELDS,
+    VIEW_COLUMNS,
+    VIEW_RULES,
+    VIEW_TITLE,
+    annotator_of,
+    annotator_rules,
+)
+from .client import LabelStudio
+from .parts import CannotConnectError, State, Work, differs
+
+
+def restore_annotator_views(
+    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Put right what people have changed of the rules of annotators' views; returns whose they were.
+
+    `views` are all views of the project. Deleted ones are left deleted: their owners have left. Raises
+    LabelStudioError.
+    """
+    work = Work(client, "", None)
+    found = {email: view for view in views if (email := annotator_of(view))}
+    for email, view in found.items():
+        _view(work, project, view, email, "", annotator_rules(email))
+    return [item.name for item in work.items if item.state == "changed"]
+
+
+def settings(work: Work, number: int) -> None:
+    """Set the project's sampling and what annotators see."""
+    project = work.client.project(number)
+    state: State = "unchanged"
+    if differs(project, PROJECT_FIELDS):
+        work.client.patch_project(number, **PROJECT_FIELDS)
+        state = "changed"
+    work.done("settings", state, "sequential sampling, pre-annotations shown")
+    if project["model_version"] in ("", None, BACKEND_TITLE):
+        work.notes.append("No version is published yet: the score column stays empty until one is.")
+    if project["min_annotations_to_start_training"]:
+        work.notes.append(
+            'The project starts trainings on submission by itself: "Start model training on annotation '
+            'submission" can be switched off, as the webhook does it.'
+        )
+
+
+def shared_view(work: Work, project: int) -> int:
+    """Have the view that shows the whole order; returns its id."""
+    ours = [each for each in work.client.views(project) if each["data"].get("title") == VIEW_TITLE]
+    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, VIEW_RULES)
+
+
+def annotator_views(work: Work, project: int, emails: Sequence[str] | None) -> dict[str, int]:
+    """Have one view for each of `emails` and none for others, or with None those that there are.
+
+    Returns the views' ids by address.
+
+    Raises:
+        CannotConnectError: Label Studio does not know one of the addresses.
+    """
+    present = {email: view for view in work.client.views(project) if (email := annotator_of(view))}
+    wanted = list(present) if emails is None else _known(work.client, emails)
+    for email in present.keys() - set(wanted):
+        work.client.delete_view(present[email]["id"])
+        work.done(f"view of {email}", "changed", "removed")
+    return {
+        email: _view(
+            work,
+            project,
+            present.get(email),
+            f"view of {email}",
+            ANNOTATOR_VIEW_TITLE.format(email=email),
+            annotator_rules(email),
+        )
+        for email in wanted
+    }
+
+
+def _view(
+    work: Work, project: int, view: Mapping[str, Any] | None, name: str, title: str, rules: Mapping[str, Any]
+) -> int:
+    state: State = "unchanged"
+    if view is None:
+        data = {"title": title, "type": "list", "target": "tasks", **VIEW_COLUMNS, **rules}
+        view, state = work.client.create_view(project, data), "created"
+    elif differs(view["data"], rules):
+        view, state = work.client.patch_view(view["id"], project, {**view["data"], **rules}), "changed"
+    work.done(name, state, title)
+    return int(view["id"])
+
+
+def _known(client: LabelStudio, emails: Sequence[str]) -> list[str]:
+    """Return the addresses as Label Studio spells them."""
+    users = {email.lower(): email for email in client.emails()}
+    unknown = [email for email in emails if email.lower() not in users]
+    if unknown:
+        raise CannotConnectError(
+            f"Label Studio has no user {unknown[0]}: have everybody sign up first, by the link under "
+            "Organization, Add Members."
+        )
+    return list(dict.fromkeys(users[email.lower()] for email in emails))

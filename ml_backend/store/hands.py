@@ -1,0 +1,49 @@
+"""Several annotators of a project, and since when who has which task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ml_backend.store.models import Annotator, Holding
+
+
+def annotators(session: Session, project_id: int) -> list[Annotator]:
+    """The project's annotators, by address; none where all share one view."""
+    query = select(Annotator).where(Annotator.project_id == project_id)
+    return list(session.scalars(query.order_by(Annotator.email)))
+
+
+def dealt_projects(session: Session) -> list[int]:
+    """The projects whose tasks are dealt to several annotators."""
+    return list(session.scalars(select(Annotator.project_id).distinct().order_by(Annotator.project_id)))
+
+
+def is_dealt(session: Session, project_id: int) -> bool:
+    """Whether the project's tasks are dealt to several annotators."""
+    query = select(Annotator.email).where(Annotator.project_id == project_id).limit(1)
+    return session.scalar(query) is not None
+
+
+def set_annotators(session: Session, project_id: int, emails: Iterable[str]) -> None:
+    """Have exactly these annotators; those who stay keep what is known of them."""
+    known = {one.email: one for one in annotators(session, project_id)}
+    wanted = set(emails)
+    for email in known.keys() - wanted:
+        session.delete(known[email])
+    session.add_all(Annotator(project_id=project_id, email=email) for email in sorted(wanted - known.keys()))
+    session.flush()
+
+
+def holdings(session: Session, project_id: int) -> dict[int, Holding]:
+    """What is known of tasks that somebody holds, that rest, or that somebody has open, by task."""
+    query = select(Holding).where(Holding.project_id == project_id)
+    return {holding.task_id: holding for holding in session.scalars(query)}
+
+
+def forget(session: Session, project_id: int, task_ids: Iterable[int]) -> None:
+    """Forget who has, or had, these tasks."""
+    chosen = Holding.task_id.in_(list(task_ids))
+    session.execute(delete(Holding).where(Holding.project_id == project_id, chosen))

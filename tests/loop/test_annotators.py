@@ -1,0 +1,180 @@
+"""Several annotators at once: nobody is handed what another has, and together they label the best ones."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.store import hands
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+from tests.people import sign_up
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+QUICK = {"TRAIN_STEPS": "5", "SCORE_CHUNK": "20"}
+NAMES = ("ann", "bob", "cho", "dee", "eli")
+
+
+@dataclass
+class Person:
+    """An annotator at the screen, with a token and a view of their own."""
+
+    email: str
+    studio: LabelStudio
+    board: Board
+    view: int = 0
+
+    def next_task(self) -> int | None:
+        """The task that "Label Tasks As Displayed" opens in this person's view."""
+        task = self.studio.next_task(self.board.id, self.view)
+        return None if task is None else int(task["id"])
+
+    def submit(self, task: int) -> int:
+        """Label a task; returns it."""
+        self.studio.submit_annotation(task, self.board.regions(task))
+        return task
+
+    def hand(self) -> frozenset[int]:
+        """What waits for this person."""
+        return self.studio.hand(self.board.id, self.email).waiting
+
+
+@pytest.fixture(scope="session")
+def people(server: LabelStudioServer) -> dict[str, LabelStudio]:
+    """Five users."""
+    return {email: sign_up(server, email) for email in (f"{name}@example.com" for name in NAMES)}
+
+
+@pytest.fixture(autouse=True)
+def usual_worker(service: Service) -> Iterator[None]:
+    yield
+    service.rest()
+
+
+def gather(service: Service, board: Board, people: dict[str, LabelStudio], count: int) -> list[Person]:
+    """Connect the project for the first `count` people; returns them once all hands are filled."""
+    emails = list(people)[:count]
+    done = service.command(
+        "connect",
+        *("--project", str(board.id), "--backend", service.url, "--annotators", ",".join(emails)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    views = service.label_studio.annotators(board.id)
+    assert list(views) == emails
+    found = [Person(email, people[email], board, views[email]) for email in emails]
+    service.wait(lambda: all(person.hand() for person in found), "a hand for everybody")
+    return found
+
+
+def settled(board: Board) -> bool:
+    """Whether the hands are dealt by the order that is published, and nothing rests."""
+    version = board.published()
+    assert version is not None
+    with board.service.database.read() as session:
+        holdings = hands.holdings(session, board.id).values()
+    return all(one.email is not None and one.version_id == version.id for one in holdings)
+
+
+def best(board: Board, count: int) -> list[float]:
+    """The best scores there are; equal ones have no order among each other."""
+    return [score for _, score in board.order()[:count] if score is not None]
+
+
+def by_score(tasks: Sequence[int], scores: Mapping[int, float | None]) -> list[float]:
+    """The scores of tasks, the best first."""
+    return sorted((score for task in tasks if (score := scores[task]) is not None), reverse=True)
+
+
+def all_label(people: Sequence[Person], count: int) -> list[int]:
+    """Everybody labels `count` tasks, all at once; returns the tasks."""
+    barrier = threading.Barrier(len(people))
+
+    def work(person: Person) -> list[int]:
+        barrier.wait()
+        return [person.submit(person.next_task() or 0) for _ in range(count)]
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        return [task for tasks in pool.map(work, people) for task in tasks]
+
+
+def annotations(board: Board) -> Counter[int]:
+    """Number of annotations of each labelled task."""
+    return Counter(
+        {task.id: len(task.annotations) for task in board.service.label_studio.labelled_tasks(board.id)}
+    )
+
+
+def test_four_at_once_label_the_top_of_the_ranking_round_by_round(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom], people: dict[str, LabelStudio]
+) -> None:
+    board = make_board([*phantoms, *phantoms])
+    service.work(**QUICK, HAND_SIZE="3")
+    four = gather(service, board, people, 4)
+    service.wait(lambda: settled(board), "the first deal")
+    label_the_best(service, board, four)
+    service.work(**QUICK, HAND_SIZE="3")
+    board.await_round(1)
+    service.wait(lambda: settled(board), "the second deal")
+    label_the_best(service, board, four)
+
+
+def label_the_best(service: Service, board: Board, four: Sequence[Person]) -> None:
+    """Four label two tasks each, at once: these are the eight best, and each is labelled by one."""
+    # No worker: nothing is dealt, and no new order comes, while they label.
+    service.rest()
+    scores = dict(board.order())
+    held = [task for person in four for task in person.hand()]
+    assert len(held) == len(set(held))
+    assert by_score(held, scores)[:12] == best(board, 12)
+    expected = best(board, 8)
+    labelled = all_label(four, 2)
+    assert len(set(labelled)) == 8
+    assert by_score(labelled, scores) == expected
+    assert set(annotations(board).values()) == {1}
+
+
+def test_nobody_runs_dry_and_nothing_is_left_over(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom], people: dict[str, LabelStudio]
+) -> None:
+    """Everybody labels on, while versions are trained and published, one comes late and one goes home."""
+    board = make_board([*phantoms, *phantoms[:6]])
+    service.work(**QUICK, HAND_SIZE="2")
+    home, *others = gather(service, board, people, 4)
+    left_open = home.next_task()
+    assert left_open is not None
+    all_label(others, 1)
+    home, *others = gather(service, board, people, 5)
+    stop = threading.Event()
+
+    def work(person: Person) -> int:
+        count = 0
+        while not stop.is_set():
+            task = person.next_task()
+            if task is None:
+                time.sleep(0.2)
+                continue
+            person.submit(task)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        working = [pool.submit(work, person) for person in others]
+        try:
+            service.wait(lambda: [task for task, _ in board.order()] == [left_open], "the end", 240)
+        finally:
+            stop.set()
+        counts = [each.result() for each in working]
+    assert home.next_task() == left_open
+    home.submit(left_open)
+    assert home.next_task() is None
+    assert annotations(board) == dict.fromkeys(board.all_tasks(), 1)
+    assert sum(counts) == len(board.all_tasks()) - 4
