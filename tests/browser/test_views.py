@@ -1,0 +1,79 @@
+"""The views of several annotators in Label Studio's own pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import cv2
+import pytest
+from playwright.sync_api import Page, expect
+
+from ml_backend.dealing import deal
+from ml_backend.label_studio import order
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.label_config import default_config
+from ml_backend.label_studio.parts import Work
+from model.phantom import draw_phantom
+from tests.demos import Demo
+
+VERSION = "dsal-p2-r002-3f2a91c0"
+SMALL = {"width": 1100, "height": 430}
+
+
+@pytest.fixture
+def studio(demo: Demo) -> LabelStudio:
+    login = json.loads((demo.folder / "demo" / "label-studio" / "login.json").read_text())
+    return LabelStudio(demo.url.split("/projects")[0], login["token"])
+
+
+@pytest.fixture
+def project(studio: LabelStudio) -> Iterator[int]:
+    number = int(studio.create_project("Finger bones", default_config(["Bone"]))["id"])
+    yield number
+    studio.delete_project(number)
+
+
+def test_an_open_page_is_served_what_is_dealt_later(
+    demo: Demo, studio: LabelStudio, project: int, page: Page, shoot: Callable[..., None]
+) -> None:
+    """The browser sends its filters as it read them once; they find what comes into the hand afterwards."""
+    work = Work(studio, "", None)
+    order.settings(work, project)
+    order.shared_view(work, project)
+    view = order.annotator_views(work, project, [demo.email])[demo.email]
+    files = {
+        f"hand-{n}.png": cv2.imencode(".png", draw_phantom(n + 3, seed=n, size=(128, 160)).image)[1].tobytes()
+        for n in range(6)
+    }
+    ranking = list(studio.upload(project, files).values())[::-1]
+    studio.import_predictions(
+        project,
+        [
+            {"task": task, "result": [], "score": 0.9 - 0.1 * place, "model_version": VERSION}
+            for place, task in enumerate(ranking)
+        ],
+    )
+    studio.patch_project(project, model_version=VERSION)
+    mine = [task for task, who in deal(ranking, {}, ["somebody", demo.email], 2).items() if who == demo.email]
+    assert mine == [ranking[1], ranking[3]]
+    studio.reserve(project, dict.fromkeys(mine, demo.email))
+    before = studio.views(project)
+
+    page.set_viewport_size(SMALL)  # type: ignore[arg-type]
+    page.goto(f"{studio.url}/projects/{project}/data?tab={view}")
+    expect(page.get_by_test_id("table-row")).to_have_count(2)
+    page.get_by_role("button", name="Label All Tasks").locator("xpath=following-sibling::button").click()
+    button = page.get_by_text("Label Tasks As Displayed")
+    button.hover()
+    page.wait_for_timeout(1000)
+    shoot("annotator-view")
+    button.click()
+    opened = page.locator(".lsf-current-task__task-id")
+    expect(opened).to_contain_text(f"{ranking[1]}")
+    studio.reserve(project, {ranking[2]: demo.email})
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.get_by_role("button", name="Submit current annotation").click()
+    expect(opened).to_contain_text(f"{ranking[2]}")
+    # Opening a view saves it; ours come out as they went in.
+    assert studio.views(project) == before
