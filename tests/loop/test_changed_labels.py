@@ -10,10 +10,12 @@ import requests
 
 from ml_backend.label_studio.label_config import default_config
 from ml_backend.label_studio.masks import results
+from ml_backend.prediction import load_segmenter
 from ml_backend.store.models import Version
+from model.images import decode_image
 from model.phantom import Phantom
 from model.weights import load_version
-from tests.loop.board import Board
+from tests.loop.board import Board, png
 from tests.loop.service import Service
 
 MakeBoard = Callable[[Sequence[Phantom]], Board]
@@ -93,9 +95,16 @@ def test_labels_change_after_the_training(
     relabel(board, "Nail", "Bone")
 
     # Until the next training the version in use serves what is left of its labels.
-    asked = [{"id": task, "data": client.task_data(board.id, [task])[task]} for task in tasks[3:]]
-    shown = board.predict(asked)
-    assert names_drawn(shown) <= {"Bone"}
+    (late,) = board.add([phantoms[7]])
+    service.wait(lambda: board.predictions(late), "the prediction of a new task")
+    (prediction,) = board.predictions(late)
+    assert first.weights_hash is not None
+    segmenter = load_segmenter(service.settings, service.weights.get(first.weights_hash))
+    found = segmenter.segment([decode_image(png(phantoms[7].image))])[0].final
+    drawn = board.mask_of(prediction, found.shape)
+    assert drawn is not None
+    assert prediction["model_version"] == first.name
+    assert np.array_equal(drawn, np.where(found == 2, 2, 0)), "Bone is still the second label, Skin is gone"
     client.submit_annotation(tasks[3], draw(board, tasks[3], "Nail", "Bone"))
     told = service.command("status").stdout
     assert f"labels that {first.name} does not know before the next training: Nail" in told
@@ -107,13 +116,14 @@ def test_labels_change_after_the_training(
     assert second.metrics["compared_labels"] == ["Bone"]
     assert board.runs()[0].message == "", "three annotations with Skin are no reason to complain"
     stored = [one for task in tasks[5:] for one in board.predictions(task)]
-    drawn = names_drawn([[one for one in stored if one["model_version"] == second.name]])
-    assert drawn <= {"Nail", "Bone"}
+    assert names_drawn([[one for one in stored if one["model_version"] == second.name]]) <= {"Nail", "Bone"}
 
     # Other labels altogether: the version in use knows none, and the next one is compared with nobody.
     relabel(board, "Ring", "Claw")
     assert train_in_vain(board).startswith("5 tasks, such as task ")
-    assert names_drawn(board.predict(asked)) == set()
+    asked = [{"id": task, "data": data} for task, data in client.task_data(board.id, tasks[5:]).items()]
+    answers = service.wait(lambda: [answer for answer in board.predict(asked) if answer], "an answer")
+    assert names_drawn(answers) == set(), "the version in use still answers, and draws nothing"
     client.submit_annotation(tasks[5], draw(board, tasks[5], "Ring", "Claw"))
     client.submit_annotation(tasks[6], draw(board, tasks[6], "Claw", "Ring"))
     third = train(board, 3)
