@@ -56,6 +56,28 @@ def test_a_run_takes_in_what_is_pending_and_nothing_that_comes_later(database: D
     assert (waiting.changes, waiting.fresh) == (1, True)
 
 
+def test_a_training_that_a_person_asked_for_is_told_from_others(database: Database) -> None:
+    def asked(run_id: int) -> bool:
+        with database.read() as session:
+            return events.was_asked_for(session, run_id)
+
+    change(database, "annotation:1")
+    first = begin(database)
+    assert first is not None
+    with database.write() as session:
+        events.add(session, 3, events.START_TRAINING)
+    assert not asked(first), "pressed after it had begun"
+    finish(database, first, RunState.FAILED)
+    second = begin(database)
+    assert second is not None
+    assert asked(second)
+    assert not asked(first)
+    finish(database, second, RunState.FAILED)
+    third = begin(database)
+    assert third is not None
+    assert asked(third), "what a failed run took in is still asked for"
+
+
 def test_one_training_at_a_time(database: Database) -> None:
     change(database, "annotation:1")
     first = begin(database, FAR)
