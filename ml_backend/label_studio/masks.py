@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from . import rle
 from .label_config import READ_ONLY, Control, Form, LabelConfig
 from .regions import bitmask, brush, ellipse, polygon, rectangle, vector
-from .regions.outlines import FINEST
+from .regions.outlines import MOST_COMPONENTS
 from .regions.shape import RegionError, Shape, Size
 
 LEAST_DSC = 0.99
@@ -123,12 +123,14 @@ def results(
         config: gives the names of tags and labels, and the tolerance.
         scores: class index → score in [0, 1] for the label's regions, such as its mean probability.
     """
-    tolerance = config.knobs.tolerance
-    while True:
-        written = list(_written(labels, config, scores or {}, tolerance))
-        if not tolerance or _keeps(labels, config, written):
-            return written
-        tolerance = tolerance / 2 if tolerance > FINEST else 0.0
+    # Each outline keeps its Dice by itself; where many meet, what one of them covers is another's.
+    tries = (config.knobs.tolerance, config.knobs.tolerance / 2, 0.0)
+    written = [list(_written(labels, config, scores or {}, tries[0]))]
+    while not _keeps(labels, config, written[-1]):
+        if len(written) == len(tries):
+            return written[0]
+        written.append(list(_written(labels, config, scores or {}, tries[len(written)])))
+    return written[-1]
 
 
 def _written(
@@ -187,11 +189,15 @@ def _labelled(region: dict[str, Any], control: Control, label: str) -> Iterator[
 
 
 def _keeps(labels: NDArray[np.uint8], config: LabelConfig, written: list[dict[str, Any]]) -> bool:
-    """Whether each label that is written in outlines keeps its Dice when the regions are read back."""
+    """Whether each label that is written in outlines keeps its Dice when the regions are read back.
+
+    A label that falls into more parts than are written cannot keep it, and is left as it is.
+    """
+    parts = Counter(name for region in written for name in region["value"].get(region["type"], ()))
     outlined = [
         index
         for index, label in enumerate(config.labels, start=1)
-        if config.control_of(label).form in OUTLINED
+        if 0 < parts[label] < MOST_COMPONENTS and config.control_of(label).form in OUTLINED
     ]
     if not outlined:
         return True

@@ -63,6 +63,24 @@ FORMS = {
 }
 
 
+EVERYTHING = """<View>
+  <Image name="back" value="$back"/>
+  <Image name="image" value="$image"/>
+  <PolygonLabels name="outline" toName="image" choice="multiple">
+    <Label value="Bone"/><Label value="Joint"/>
+  </PolygonLabels>
+  <BrushLabels name="mask" toName="image"><Label value="Bone"/><Label value="Old" alias="Nail"/></BrushLabels>
+  <RectangleLabels name="crop" toName="image" model_skip="true"><Label value="Crop"/></RectangleLabels>
+  <PolygonLabels name="behind" toName="back"><Label value="Shadow"/></PolygonLabels>
+  <KeyPointLabels name="tip" toName="image"><Label value="Tip"/></KeyPointLabels>
+  <Choices name="sure" toName="image" perRegion="true"><Choice value="yes"/></Choices>
+  <TextArea name="note" toName="image" perRegion="true"/>
+  <Choices name="side" toName="image"><Choice value="left"/></Choices>
+  <Rating name="stars" toName="image"/>
+  <Relations><Relation value="next to"/></Relations>
+</View>"""
+
+
 def drawing() -> NDArray[np.uint8]:
     """Two bones, one of them with a hole, and a nail that touches one."""
     labels = np.zeros(SIZE, dtype=np.uint8)
@@ -103,3 +121,85 @@ def test_predictions_and_annotations_in_every_form_survive_label_studio(
         for index in (1, 2):
             assert dice(found == index, truth == index) >= least
         np.testing.assert_array_equal(found, read(written, config))
+
+
+def test_a_project_with_everything_in_it_gives_the_masks_and_nothing_else(
+    client: LabelStudio, project: int
+) -> None:
+    """Two images, labels in several tags, regions with several labels, and all that may stand beside masks."""
+    client.patch_project(project, label_config=EVERYTHING)
+    config = parse(client.project(project)["label_config"])
+    assert config.labels == ("Bone", "Joint", "Nail")
+    assert config.faults == (
+        'Only <Image name="image"> is served: what is drawn on <Image name="back"> is ignored.',
+    )
+    size = {"original_width": SIZE[1], "original_height": SIZE[0], "image_rotation": 0}
+
+    def region(name: str, kind: str, value: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "id": name,
+            "from_name": name,
+            "to_name": "image",
+            "type": kind,
+            "value": value,
+            **size,
+            **more,
+        }
+
+    square = [[25, 25], [75, 25], [75, 75], [25, 75]]
+    both = {"points": square, "closed": True, "polygonlabels": ["Joint", "Bone"]}
+    corner = {"x": 0, "y": 0, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["Crop"]}
+    tip = {"x": 10, "y": 10, "width": 1, "keypointlabels": ["Tip"]}
+    shadow = {"points": square, "closed": True, "polygonlabels": ["Shadow"]}
+    answers: list[dict[str, Any]] = [
+        region("outline", "choices", {"points": square, "choices": ["yes"]}) | {"from_name": "sure"},
+        region("outline", "textarea", {"points": square, "text": ["old"]}) | {"from_name": "note"},
+        {
+            "id": "s",
+            "from_name": "side",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": ["left"]},
+        },
+        {"id": "t", "from_name": "stars", "to_name": "image", "type": "rating", "value": {"rating": 3}},
+        {
+            "type": "relation",
+            "from_id": "outline",
+            "to_id": "crop",
+            "direction": "right",
+            "labels": ["next to"],
+        },
+    ]
+    nail = np.zeros(SIZE, np.uint8)
+    nail[:12, :16] = config.labels.index("Nail") + 1
+    masks = [
+        region("outline", "polygonlabels", both),
+        region("crop", "rectanglelabels", corner),
+        region("tip", "keypointlabels", tip),
+        region("behind", "polygonlabels", shadow, to_name="back"),
+    ]
+    images = {"image": "http://localhost:1/a.png", "back": "http://localhost:1/b.png"}
+    task, skipped = client.create_tasks(project, [images, images])
+    client.submit_annotation(task, [*answers, *masks, *results(nail, config)])
+    client.submit_annotation(skipped, masks, skip=True)
+    exported = {one.id: one.accepted for one in client.labelled_tasks(project)}
+    assert not exported.get(skipped)
+    (annotation,) = exported[task]
+    assert len(annotation.result) == len(answers) + len(masks) + 1
+
+    reading = label_map(annotation.result, config, SIZE)
+    assert not reading.unreadable
+    assert reading.regions == 2
+    expected = nail.copy()
+    expected[30:90, 40:120] = config.labels.index("Joint") + 1
+    np.testing.assert_array_equal(reading.label_map, expected)
+
+    # And what we write for such a project is kept whole: Bone and Nail by brush, Joint by polygon.
+    labels = expected.copy()
+    labels[100:, 100:] = 1
+    written = results(labels, config)
+    assert {region["type"] for region in written} == {"brushlabels", "polygonlabels"}
+    sent = [{"task": skipped, "result": written, "score": 0.5, "model_version": "v1"}]
+    assert client.import_predictions(project, sent).created == 1
+    (prediction,) = client.predictions(skipped)
+    np.testing.assert_array_equal(read(prediction["result"], config), labels)

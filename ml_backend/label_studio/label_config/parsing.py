@@ -95,7 +95,7 @@ def _serve(image: str, data_key: str, served: list[_Usable], faults: list[str]) 
         controls,
         synonyms=tuple(dict.fromkeys((*aliases, *predicted))),
         knobs=knobs,
-        faults=(*faults, *wrong),
+        faults=tuple(dict.fromkeys((*faults, *wrong))),
     )
 
 

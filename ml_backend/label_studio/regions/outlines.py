@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +23,12 @@ LEAST_DSC = 0.993
 the label as a whole."""
 FINEST = 0.25
 """Tolerance in pixels below which an outline is not simplified at all."""
+MOST_CHAINS = 2_000
+"""Outlines of parts and holes that are looked at; of noise, the longest ones."""
 FINER = 0.75
 """What a tolerance is multiplied by where it costs too much."""
+MOST_CORNERS = 10_000
+"""Corners of an exact outline up to which Dice comes before simplicity."""
 
 Ring = NDArray[np.int32]
 """(N, 2) corners (x, y) of pixels, without repeating the first at the end."""
@@ -54,15 +60,16 @@ def components(mask: NDArray[np.bool_]) -> list[Component]:
     # With every pixel doubled the contour runs through quarters of pixels, each beside one pixel corner.
     doubled = part.view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     chains, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    chains, hierarchy = _longest([chain[:, 0].astype(np.int32) for chain in chains], hierarchy[0])
     origin = np.array([columns[0], rows[0]], np.int32)
-    rings = [_corners((chain[:, 0].astype(np.int32) + 1) // 2) + origin for chain in chains]
+    rings = [_corners((chain + 1) // 2) + origin for chain in chains]
     holes: dict[int, list[Ring]] = {}
-    for ring, (*_, parent) in zip(rings, hierarchy[0], strict=True):
+    for ring, (*_, parent) in zip(rings, hierarchy, strict=True):
         if parent >= 0:
             holes.setdefault(int(parent), []).append(ring)
     found = []
     for index, ring in enumerate(rings):
-        if hierarchy[0][index][3] < 0:
+        if hierarchy[index][3] < 0:
             inside = sorted(holes.get(index, []), key=lambda hole: -_area(hole))
             area = _area(ring) - sum(map(_area, inside))
             found.append(Component(ring, tuple(inside), area))
@@ -81,21 +88,23 @@ def simplified(component: Component, tolerance: float) -> Points:
     A hole is joined to the outline by a cut of no width, walked in both directions: filled by the non-zero
     rule as by the even-odd one, the outline then leaves the hole free. The tolerance is how far the outline
     may leave the pixels' edges, in pixels; it is lowered until the filled outline has a Dice of LEAST_DSC
-    with the component.
+    with the component, but not for an outline of more than MOST_CORNERS, such as that of noise.
     """
     kept = len(component.holes) - _droppable(
         [_area(hole) for hole in component.holes], FILLED, component.area
     )
     rings = (component.outer, *component.holes[: min(kept, MOST_COMPONENTS)])
+    if tolerance >= FINEST and sum(map(len, rings)) > MOST_CORNERS:
+        return _joined([_coarser(ring, tolerance) for ring in rings])
     exact = _joined([ring.astype(np.float64) for ring in rings])
+    if tolerance < FINEST:
+        return exact
+    origin = exact.min(axis=0)
+    wanted = _filled(exact - origin, exact.max(axis=0) - origin)
     while tolerance >= FINEST:
-        # Square things are told best by their corners, round ones by the middles of their pixels' edges.
-        coarse = [
-            _joined([_coarser(ring, tolerance) for ring in way]) for way in (rings, map(_middles, rings))
-        ]
-        good = [points for points in coarse if _dice(points, exact) >= LEAST_DSC]
-        if good:
-            return min(good, key=len)
+        for points in sorted(_coarse(rings, tolerance), key=len):
+            if _dice(_filled(points - origin, wanted.shape[::-1]), wanted) >= LEAST_DSC:
+                return points
         tolerance *= FINER
     return exact
 
@@ -105,6 +114,19 @@ def percent(points: Points, size: tuple[int, ...]) -> list[list[float]]:
     height, width = size
     pairs: list[list[float]] = np.round(points * 100 / np.array([width, height]), 6).tolist()
     return pairs
+
+
+def _longest(chains: list[Ring], hierarchy: NDArray[Any]) -> tuple[list[Ring], NDArray[Any]]:
+    """The longest chains and what OpenCV says of them, a parent by its place; no hole without its parent."""
+    if len(chains) <= MOST_CHAINS:
+        return chains, hierarchy
+    kept = np.zeros(len(chains), np.bool_)
+    kept[np.argsort([-len(chain) for chain in chains], kind="stable")[:MOST_CHAINS]] = True
+    parents = hierarchy[:, 3]
+    kept &= (parents < 0) | kept[parents]
+    left = hierarchy[kept].copy()
+    left[:, 3] = np.where(left[:, 3] < 0, -1, (np.cumsum(kept) - 1)[left[:, 3]])
+    return [chains[index] for index in np.flatnonzero(kept)], left
 
 
 def _corners(chain: Ring) -> Ring:
@@ -149,6 +171,11 @@ def _coarser(ring: Ring | Points, tolerance: float) -> Points:
     return found if len(found) >= 3 else ring.astype(np.float64)
 
 
+def _coarse(rings: tuple[Ring, ...], tolerance: float) -> list[Points]:
+    """Two ways to simplify: square things are told best by corners, round ones by the middles of edges."""
+    return [_joined([_coarser(ring, tolerance) for ring in way]) for way in (rings, map(_middles, rings))]
+
+
 def _joined(rings: list[Points]) -> Points:
     """One ring of an outline and its holes: each hole is cut in where a point of it is nearest."""
     outline = rings[0]
@@ -161,25 +188,23 @@ def _joined(rings: list[Points]) -> Points:
 
 
 def _nearest(outline: Points, hole: Points) -> tuple[int, int]:
-    """Indices of the points of the two that are nearest to each other."""
-    step = 1 + len(outline) * len(hole) // 4_000_000
+    """Indices of the points of the two that are nearest to each other, of some points of a large hole."""
+    step = 1 + len(outline) * len(hole) // 100_000
     some = hole[::step]
     distances = ((outline[:, None] - some[None]) ** 2).sum(axis=2)
     here, there = divmod(int(distances.argmin()), len(some))
     return here, there * step
 
 
-def _dice(first: Points, second: Points) -> float:
-    """Dice of what two outlines fill."""
-    corner = np.floor(np.minimum(first.min(axis=0), second.min(axis=0)))
-    width, height = np.ceil(np.maximum(first.max(axis=0), second.max(axis=0)) - corner).astype(int)
-    one, other = (_filled(points - corner, (int(height), int(width))) for points in (first, second))
-    both = int(np.count_nonzero(one & other))
-    return 2 * both / max(int(np.count_nonzero(one)) + int(np.count_nonzero(other)), 1)
-
-
-def _filled(points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
-    canvas = np.zeros(size, np.bool_)
-    top, left, mask = fill(points, size)
+def _filled(points: Points, size: Iterable[float]) -> NDArray[np.bool_]:
+    """What an outline fills on a canvas of this size (width, height)."""
+    width, height = (int(side) for side in size)
+    canvas = np.zeros((height, width), np.bool_)
+    top, left, mask = fill(points, (height, width))
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     return canvas
+
+
+def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    both, sizes = np.count_nonzero(one & other), np.count_nonzero(one) + np.count_nonzero(other)
+    return 2 * both / sizes

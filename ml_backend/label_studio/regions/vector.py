@@ -18,7 +18,6 @@ from . import polygon
 from .raster import fill
 from .shape import RegionError, Shape, Size, number
 
-MOST_VERTICES = 10_000
 PIECE = 2.0
 """Pixels of a curve that are drawn as one straight piece, about."""
 MOST_PIECES = 100
@@ -38,8 +37,8 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     vertices = value.get("vertices")
     if value.get("closed") is not True:
         raise RegionError("The vector is not closed.")
-    if not isinstance(vertices, list) or not 3 <= len(vertices) <= MOST_VERTICES:
-        raise RegionError(f"A closed vector must have 3 to {MOST_VERTICES} vertices.")
+    if not isinstance(vertices, list) or not 3 <= len(vertices) <= polygon.MOST_POINTS:
+        raise RegionError(f"A closed vector must have 3 to {polygon.MOST_POINTS} vertices.")
     if not all(isinstance(vertex, dict) for vertex in vertices):
         raise RegionError("A vertex of the vector is no object.")
     path = _in_order(vertices)

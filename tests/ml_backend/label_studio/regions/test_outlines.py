@@ -145,3 +145,16 @@ def test_the_smallest_components_are_left_out_while_they_hold_next_to_nothing() 
     scattered[::3, ::3] = True
     assert len(worth_drawing(components(scattered))) == MOST_COMPONENTS
     assert worth_drawing(components(np.zeros((4, 4), np.bool_))) == []
+
+
+def test_noise_is_drawn_roughly_instead_of_endlessly() -> None:
+    noise = np.random.default_rng(0).random((400, 400)) > 0.5
+    noise[100:300, 100:300] = True
+    found = worth_drawing(components(noise))
+    assert len(found) <= MOST_COMPONENTS
+    exact = np.zeros((400, 400), np.uint8)
+    cv2.drawContours(exact, [found[0].outer[:, None]], 0, 1, -1)
+    assert exact[150:250, 150:250].all()
+    outline = simplified(found[0], 2.0)
+    assert len(outline) < len(found[0].outer)
+    assert filled(outline, noise.shape)[150:250, 150:250].all()
