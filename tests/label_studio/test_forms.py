@@ -126,7 +126,7 @@ def test_predictions_and_annotations_in_every_form_survive_label_studio(
 def test_a_project_with_everything_in_it_gives_the_masks_and_nothing_else(
     client: LabelStudio, project: int
 ) -> None:
-    """Two images, labels in several tags, regions with several labels, and all that may stand beside masks."""
+    """Two images, labels in several tags, regions with several labels, and all that stands beside masks."""
     client.patch_project(project, label_config=EVERYTHING)
     config = parse(client.project(project)["label_config"])
     assert config.labels == ("Bone", "Joint", "Nail")
