@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from ml_backend.events import consider
 from ml_backend.jobs.context import Context
 from ml_backend.label_studio.images import ImageCache
 from ml_backend.store import projects, runs, scores, versions
@@ -36,7 +37,7 @@ def archive(database: Database, project_id: int) -> None:
 
 
 def restore(context: Context, project_id: int) -> None:
-    """Serve an archived project again, and have it compared with Label Studio at once.
+    """Serve an archived project again: what came meanwhile is considered, the rest compared at once.
 
     Raises:
         UpkeepError: it is unknown.
@@ -46,6 +47,7 @@ def restore(context: Context, project_id: int) -> None:
     context.label_studio.project(project_id)
     with context.database.write() as session:
         projects.restore(session, session.get_one(Project, project_id))
+    consider(context.database, context.queues, context.settings, project_id)
     context.queues.request_reconcile()
 
 

@@ -10,6 +10,7 @@ from redis.exceptions import LockError
 from rq.utils import as_text
 
 from ml_backend import owners, recovery
+from ml_backend.events import consider
 from ml_backend.jobs.context import GONE, Context
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.owners import Owner
@@ -77,6 +78,7 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
     if project.archived_at is not None:
         with context.database.write() as session:
             projects.restore(session, session.get_one(Project, project.id))
+        consider(context.database, context.queues, context.settings, project.id)
         yield Finding(project.id, "Label Studio shows it again: no longer archived.")
     with context.database.write() as session:
         changed = projects.note(

@@ -121,6 +121,13 @@ def test_the_order_survives_what_people_do(
     assert board.reconcile() == []
     assert [one["data"]["title"] for one in client.views(board.id)] == ["Today"]
 
+    # Disconnected, the project is still served: its webhook stays, and tells of annotations.
+    client.delete_ml_backend(board.backend)
+    assert board.reconcile() == []
+    assert board.order() == order
+    board.submit(order[0][0])
+    service.wait(lambda: board.changes() == 1, "the event")
+
 
 def test_scores_that_label_studio_lost_or_has_twice(
     service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]

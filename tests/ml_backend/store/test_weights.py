@@ -101,3 +101,28 @@ def test_an_empty_folder_is_no_version(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightStoreError, match="nothing"):
         WeightStore(f"file://{tmp_path}/store", tmp_path / "cache").put(tmp_path / "empty")
+
+
+def test_what_the_store_lost_is_put_back_from_a_cache(url: str, tmp_path: Path, version: Path) -> None:
+    store, other = WeightStore(url, tmp_path / "here"), WeightStore(url, tmp_path / "there")
+    key = store.put(version)
+    assert not store.put_back(key), "there is no copy here yet"
+    store.get(key)
+    other.delete(key)
+    assert not store.contains(key)
+    assert not other.can_give(key)
+    assert store.can_give(key)
+    assert not other.put_back(key)
+    assert store.put_back(key)
+    assert store.contains(key)
+    assert contents(other.get(key)) == contents(version)
+
+
+def test_a_store_that_lost_one_file_of_several_is_mended(tmp_path: Path, version: Path) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    key = store.put(version)
+    store.get(key)
+    (tmp_path / "store" / key / "weights.safetensors").unlink()
+    assert not store.contains(key)
+    assert store.put_back(key)
+    assert store.contains(key)

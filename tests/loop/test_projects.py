@@ -1,0 +1,195 @@
+"""Several projects in one service: apart from each other, served in turn, set aside, brought back, purged."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+
+from ml_backend.demo.processes import free_port
+from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.store import labels, projects
+from ml_backend.store.models import RunState
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+MakeConnected = Callable[..., Board]
+
+
+@pytest.fixture
+def make_connected(service: Service) -> Iterator[MakeConnected]:
+    """A function that makes a connected project, whether a worker is there or not."""
+    made: list[Board] = []
+
+    def make(phantoms: Sequence[Phantom], *labels: str) -> Board:
+        made.append(Board.connected(service, phantoms, "One of several", labels or ("Bone",)))
+        return made[-1]
+
+    yield make
+    for board in made:
+        service.label_studio.delete_project(board.id)
+
+
+def test_projects_of_different_kinds_learn_side_by_side(
+    service: Service, make_connected: MakeConnected, phantoms: list[Phantom]
+) -> None:
+    one, two, broken = (
+        make_connected(phantoms[:5]),
+        make_connected(phantoms[5:11], "Nail", "Bone"),
+        make_connected([]),
+    )
+    boards = (one, two, broken)
+    client = service.label_studio
+    dead = free_port()
+    addresses = [f"http://127.0.0.1:{dead}/{number}.png" for number in range(4)]
+    for number, task in enumerate(client.create_tasks(broken.id, [{"image": each} for each in addresses])):
+        broken.truth[task] = phantoms[number]
+    service.work()
+    for board in boards:
+        service.wait(board.published, "the first order")
+
+    for turn in range(3):
+        for board in (broken, one, two):
+            assert board.annotate(1), f"annotation {turn} of project {board.id}"
+    first, second = one.await_round(1), two.await_round(1)
+    service.wait(lambda: broken.runs() and broken.runs()[0].state is RunState.FAILED, "the failure")
+    assert "cannot be had now" in broken.runs()[0].message
+    assert broken.shown_version() == broken.versions()[0].name
+
+    # Versions, splits and labels are each project's own.
+    assert (first.labels, second.labels) == (["Bone"], ["Nail", "Bone"])
+    for board, version in ((one, first), (two, second)):
+        assert version.labels_used == 3
+        assert board.shown_version() == version.name
+        service.wait(lambda board=board, version=version: board.stored().keys() == {version.name}, "pruning")
+        tasks = set(board.truth)
+        assert board.scores(version).keys() <= tasks
+        with service.database.read() as session:
+            assert labels.split(session, board.id).keys() <= tasks
+            assert labels.labelled_tasks(session, board.id) <= tasks
+    assert first.weights_hash != second.weights_hash
+
+    # Asked for at the same time, each is answered by its own version.
+    def ask(board: Board) -> set[str]:
+        task = next(iter(board.truth))
+        body = {"id": task, "data": client.task_data(board.id, [task])[task], "project": board.id}
+        return {one["model_version"] for answer in board.predict([body]) for one in answer}
+
+    service.wait(lambda: ask(one) and ask(two), "torch in the service")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, [one, two, broken] * 4))
+    for number, names in enumerate(answers):
+        expected = (first.name, second.name, broken.versions()[0].name)[number % 3]
+        assert names <= {expected}
+
+
+def test_a_large_project_does_not_hold_up_a_small_one(
+    service: Service, make_connected: MakeConnected, phantoms: list[Phantom]
+) -> None:
+    service.rest()
+    large, small = make_connected(phantoms[:10]), make_connected(phantoms[:3])
+    image = next(iter(service.label_studio.task_data(large.id, list(large.truth)).values()))
+    service.label_studio.create_tasks(large.id, [image] * 40)
+    service.work()
+    service.wait(lambda: large.published() and small.published(), "both orders")
+    first, last = small.published(), large.published()
+    assert first is not None
+    assert last is not None
+    assert first.published_at is not None
+    assert last.published_at is not None
+    # Asked for first, the large one has thirteen chunks to the small one's one.
+    assert last.created_at < first.created_at
+    assert first.published_at < last.published_at
+    assert len(large.order()) == 50
+    assert all(score is not None for _, score in large.order())
+
+
+@contextmanager
+def hidden(server: LabelStudioServer, board: Board) -> Iterator[None]:
+    """Have the project belong to an organisation that the token's owner is no member of."""
+    path = server.data_dir / "label_studio.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as database:
+        query = "SELECT organization_id FROM project WHERE id = ?"
+        (own,) = database.execute(query, (board.id,)).fetchone()
+        move = "UPDATE project SET organization_id = ? WHERE id = ?"
+        database.execute(move, (own + 1000, board.id))
+        try:
+            yield
+        finally:
+            database.execute(move, (own, board.id))
+
+
+def test_a_project_that_disappears_is_kept_and_comes_back(
+    service: Service, server: LabelStudioServer, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:4])
+    service.settle()
+    order = board.order()
+    with hidden(server, board):
+        (found,) = board.reconcile()
+        assert "no longer shows it: archived" in found
+        assert board.reconcile() == []
+        listed = " ".join(service.command("projects").stdout.split())
+        assert "not in Label Studio" in listed
+        asked = [{"id": task, "data": {}} for task in board.truth]
+        assert board.predict(asked) == [[]] * 4
+        refused = service.command("projects", "restore", str(board.id))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"Project {board.id} does not exist" in refused.stderr
+    assert board.reconcile() == [f"project {board.id}: Label Studio shows it again: no longer archived."]
+    assert board.order() == order
+    assert board.reconcile() == []
+
+
+def test_archive_restore_and_purge(service: Service, phantoms: list[Phantom]) -> None:
+    board = Board.make(service, phantoms[:8])
+    number = str(board.id)
+    board.annotate(3)
+    version = board.await_round(1)
+    service.settle()
+    key = version.weights_hash
+    assert key is not None
+
+    served = service.command("projects", "purge", number, "--yes")
+    assert served.returncode == 1
+    assert f"Project {number} is served" in served.stderr
+
+    # Archived by hand: events are kept, and nothing else is done.
+    assert service.command("projects", "archive", number).returncode == 0
+    board.annotate(3)
+    service.wait(lambda: board.changes() == 3, "the events")
+    service.settle()
+    assert board.reconcile() == []
+    assert len(board.runs()) == 1
+    assert "by hand" in service.command("projects").stdout
+
+    # Brought back, it goes on with what came meanwhile.
+    restored = service.command("projects", "restore", number)
+    assert restored.returncode == 0, restored.stderr
+    second = board.await_round(2)
+    assert (second.labels_used, second.parent_id) == (6, version.id)
+    service.settle()
+
+    # Deleted in Label Studio, and then here.
+    service.label_studio.delete_project(board.id)
+    assert "archived" in board.reconcile()[0]
+    assert service.weights.contains(key)
+    cached = service.settings.image_cache_dir / number
+    assert cached.is_dir()
+    unsure = service.command("projects", "purge", number)
+    assert unsure.returncode == 130
+    assert board.versions()
+    purged = service.command("projects", "purge", number, "--yes")
+    assert purged.returncode == 0, purged.stderr
+    assert "with the weights of 2 versions" in purged.stdout
+    assert not service.weights.contains(key)
+    assert not cached.exists()
+    with service.database.read() as session:
+        assert projects.get(session, board.id) is None
+        assert labels.count(session, board.id) == 0
+    assert (board.versions(), board.runs()) == ([], [])

@@ -1,0 +1,75 @@
+"""Projects set aside and purged, and images that wait for another try."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+from ml_backend.store import events, projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Project, Score, VersionState, now
+
+ONE, OTHER, SHARED = "1" * 64, "2" * 64, "3" * 64
+
+
+def test_purging_takes_all_rows_and_only_the_weights_that_nobody_else_has(database: Database) -> None:
+    with database.write() as session:
+        for project_id, hashes in ((1, (ONE, SHARED)), (2, (OTHER, SHARED))):
+            project = projects.ensure(session, project_id, seed=0)
+            events.add(session, project_id, "ANNOTATION_CREATED", changes=["annotation:1"])
+            for number, key in enumerate(hashes):
+                version = versions.create(
+                    session, project, round=number, state=VersionState.SCORING, weights_hash=key
+                )
+                scores.plan(session, version.id, [1, 2], chunk_size=2)
+    with database.write() as session:
+        left = projects.purge(session, 1)
+    assert left.weights == [ONE]
+    assert len(left.versions) == 2
+    assert left.runs == []
+    with database.read() as session:
+        assert [project.id for project in projects.all_projects(session)] == [2]
+        assert len(versions.of_project(session)) == 2
+        assert not events.pending(session, 1)
+        assert sum(scores.count(session, left.versions[0]).values()) == 0
+
+
+def test_an_archived_project_comes_back_as_it_was(database: Database) -> None:
+    with database.write() as session:
+        project = projects.ensure(session, 1, seed=0)
+        project.extent = {"tasks": 1}
+        projects.archive(session, project, by_hand=False)
+    with database.write() as session:
+        assert projects.active(session) == []
+        assert not projects.is_active(session, 1)
+        assert not projects.is_active(session, 99)
+        project = session.get_one(Project, 1)
+        assert project.archived_at is not None
+        projects.restore(session, project)
+    with database.read() as session:
+        assert projects.is_active(session, 1)
+        assert session.get_one(Project, 1).extent is None
+
+
+def test_an_image_waits_longer_after_each_failure(database: Database) -> None:
+    with database.write() as session:
+        project = projects.ensure(session, 1, seed=0)
+        version = versions.create(session, project, round=0, state=VersionState.SCORING)
+        scores.plan(session, version.id, [1, 2], chunk_size=2)
+        row = session.get_one(Score, (version.id, 1))
+        waits = []
+        for _ in range(20):
+            scores.postpone(row)
+            assert row.retry_at is not None
+            waits.append(row.retry_at - now())
+    assert waits[0] <= timedelta(0)
+    assert all(earlier <= later + timedelta(seconds=5) for earlier, later in pairwise(waits))
+    assert timedelta(hours=23) < waits[-1] <= timedelta(days=1)
+
+    with database.write() as session:
+        row = session.get_one(Score, (version.id, 1))
+        assert scores.to_retry(session, version.id, now()) == []
+        row.error = "It is away."
+        assert scores.retry_now(session, version.id, now()) == 1
+    with database.read() as session:
+        assert [one.task_id for one in scores.to_retry(session, version.id, now())] == [1]
