@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_backend.cli.console import answers
+from ml_backend.cli.usage import WrongUseError
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,12 +47,16 @@ def doctor(
     Redis, the workers, the database and the weights, and at this machine. Run it where `dsal serve` runs, and
     where each worker does. It changes nothing; one small file is written into the store and deleted again.
 
-    The exit status is 0 if there is no fault, else 1.
+    The exit status is 0 if there is no fault, warnings allowed, else 1.
 
     Examples: `dsal doctor`, `dsal doctor --project 3 --backend http://dsal.backend:9090`
     """
     from ml_backend.doctor import Patient, examine, is_healthy
 
+    if backend is not None and not backend.startswith(("http://", "https://")):
+        raise WrongUseError(
+            f'--backend must be an address such as http://dsal.backend:9090, unlike "{backend}".'
+        )
     settings, wrong = _read_settings()
     patient = Patient(settings, tuple(wrong), backend, project)
     console = answers()

@@ -162,8 +162,10 @@ def _unreachable(project: ConnectedProject) -> Verdict:
         )
     if urlsplit(url).hostname in LOCAL_HOSTS:
         return fault(
-            f"{url} answers here, but on Label Studio's machine or in its container that name means itself.",
-            f"Connect with an address that leads here from there: {_reconnect(project)}.",
+            f"{url} answers here, but not to Label Studio: in its container, or on its machine, that name "
+            "means itself.",
+            f"Connect with an address that leads here from there, for a container host.docker.internal: "
+            f"{_reconnect(project)}.",
         )
     return fault(
         f"{url} answers here, but Label Studio does not get through to it within a second.",

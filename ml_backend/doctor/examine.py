@@ -11,7 +11,7 @@ from ml_backend.doctor.patient import ConnectedProject, Patient
 from ml_backend.store import projects
 
 BEFORE: tuple[Check[Patient], ...] = (
-    Check("settings", label_studio.look_at_settings),
+    Check("settings", machine.look_at_settings),
     Check("Label Studio", label_studio.look_at_address),
     Check("token", label_studio.look_at_token, needs=("Label Studio",)),
 )

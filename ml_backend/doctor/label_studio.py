@@ -15,14 +15,6 @@ ACCOUNT = "Make a personal access token (Account & Settings, Personal Access Tok
 KINDS = {"personal": "personal access token", "legacy": "legacy token"}
 
 
-def look_at_settings(patient: Patient) -> Iterator[Verdict]:
-    """Name each wrong setting; the rest of the examination takes its default."""
-    for sentence in patient.wrong_settings:
-        yield fault(sentence, "Mend it in the environment or in .env: no other command runs until then.")
-    if not patient.wrong_settings:
-        yield ok("All can be read.")
-
-
 def look_at_address(patient: Patient) -> Iterator[Verdict]:
     """Whether Label Studio answers under LABEL_STUDIO_URL, and whether it is a release we know."""
     url = patient.settings.label_studio_url

@@ -1,4 +1,4 @@
-"""The machine this runs on: device, engine, disk."""
+"""The machine this runs on: settings, device, engine, disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from pathlib import Path
 
 from ml_backend.doctor.finding import Verdict, fault, ok
 from ml_backend.doctor.patient import Patient
+
+
+def look_at_settings(patient: Patient) -> Iterator[Verdict]:
+    """Name each wrong setting; the rest of the examination takes its default."""
+    for sentence in patient.wrong_settings:
+        yield fault(sentence, "Mend it in the environment or in .env: no other command runs until then.")
+    if not patient.wrong_settings:
+        yield ok("All can be read.")
 
 
 def look_at_device(patient: Patient) -> Iterator[Verdict]:

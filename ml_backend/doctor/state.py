@@ -121,37 +121,52 @@ def _longest_wait(queue: Queue) -> timedelta | None:
 
 def look_at_database(patient: Patient) -> Iterator[Verdict]:
     """Whether the database answers, has the tables of this release, and can be written."""
-    url = patient.settings.effective_database_url
+    opened = _opened(patient.settings.effective_database_url)
+    if isinstance(opened, Verdict):
+        yield opened
+        return
+    patient.database = opened
+    try:
+        _write_nothing(opened)
+    except SQLAlchemyError as error:
+        said = f"It can be read at {_shown(opened)}, but not written: {_reason(error)}."
+        yield fault(said, DATABASE_CURE)
+        return
+    yield ok(f"{_shown(opened)} is up to date and can be written.")
+
+
+def _opened(url: str) -> Database | Verdict:
+    """The database if it can be read and is of this release, else what is wrong; nothing is migrated."""
     try:
         database = Database(url, migrate=False)
     except DatabaseError as error:
-        yield fault(str(error), "Mend DATABASE_URL.")
-        return
+        return fault(str(error), "Mend DATABASE_URL.")
     except ImportError as error:
-        yield fault(f"DATABASE_URL needs a package: {one_line(error)}.", "Install it, or mend DATABASE_URL.")
-        return
-    shown = database.url.render_as_string(hide_password=True)
+        return fault(f"DATABASE_URL needs a package: {one_line(error)}.", "Install it, or mend DATABASE_URL.")
+    wrong = _wrong_with(database)
+    if wrong is None:
+        return database
+    database.close()
+    return wrong
+
+
+def _wrong_with(database: Database) -> Verdict | None:
     if database.file is not None and not database.file.exists():
-        yield fault(f"There is none yet at {shown}.", "Start dsal serve, which makes it.")
-        return
+        return fault(f"There is none yet at {_shown(database)}.", "Start dsal serve, which makes it.")
     try:
         present, wanted = revisions(database.engine)
     except SQLAlchemyError as error:
-        yield fault(f"It cannot be used at {shown}: {_reason(error)}.", DATABASE_CURE)
-        return
-    if present != wanted:
-        yield fault(
-            f"Its tables are of revision {present or 'none'}, and this release wants {wanted}.",
-            "Restart dsal serve, which updates them; if they are the newer ones, update this machine's dsal.",
-        )
-        return
-    patient.database = database
-    try:
-        _write_nothing(database)
-    except SQLAlchemyError as error:
-        yield fault(f"It can be read at {shown}, but not written: {_reason(error)}.", DATABASE_CURE)
-        return
-    yield ok(f"{shown} is up to date and can be written.")
+        return fault(f"It cannot be used at {_shown(database)}: {_reason(error)}.", DATABASE_CURE)
+    if present == wanted:
+        return None
+    return fault(
+        f"Its tables are of revision {present or 'none'}, and this release wants {wanted}.",
+        "Restart dsal serve, which updates them; if they are the newer ones, update this machine's dsal.",
+    )
+
+
+def _shown(database: Database) -> str:
+    return database.url.render_as_string(hide_password=True)
 
 
 def _write_nothing(database: Database) -> None:
@@ -162,7 +177,7 @@ def _write_nothing(database: Database) -> None:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    return one_line(getattr(error, "orig", error)).partition("\n")[0]
+    return one_line(getattr(error, "orig", error))
 
 
 def look_at_store(patient: Patient) -> Iterator[Verdict]:

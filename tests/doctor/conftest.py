@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,17 @@ class Findings:
 
 
 @dataclass
+class Delay:
+    """How long a service takes before it answers."""
+
+    seconds: float = 0.0
+
+    def wait(self) -> None:
+        """Take the time."""
+        time.sleep(self.seconds)
+
+
+@dataclass
 class Case:
     """A project in Label Studio, connected to the session's service and ordered by it."""
 
@@ -77,9 +89,13 @@ class Case:
         return Settings.model_validate(names | changed)
 
     def examine(self, backend: str | None = None, project: int | None = None, **changed: Any) -> Findings:
-        """Call the doctor, who sees these settings."""
+        """Call the doctor to this project or another; the doctor sees these settings."""
         patient = Patient(self.settings(**changed), backend_url=backend, chosen=project or self.project)
         return Findings(list(examine(patient)))
+
+    def examine_all(self) -> Findings:
+        """Call the doctor to all projects."""
+        return Findings(list(examine(Patient(self.settings()))))
 
     def published(self) -> Version | None:
         """The version that the database says is published."""
@@ -156,9 +172,13 @@ def serve(case: Case) -> Callable[..., Any]:
     """A function that serves the same database at another port, with other settings."""
 
     @contextmanager
-    def serve(port: int = 0, host: str = "127.0.0.1", **changed: Any) -> Iterator[str]:
+    def serve(
+        port: int = 0, host: str = "127.0.0.1", delay: Delay | None = None, **changed: Any
+    ) -> Iterator[str]:
         services = Services.open(case.settings(**changed))
-        server = make_server(host, port, create_app(services), threaded=True)
+        app = create_app(services)
+        app.before_request((delay or Delay()).wait)
+        server = make_server(host, port, app, threaded=True)
         Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://{host}:{server.server_port}"

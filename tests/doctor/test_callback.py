@@ -15,12 +15,15 @@ from ml_backend.doctor import State
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.server import LabelStudioServer
-from tests.doctor.conftest import Case
+from tests.doctor.conftest import Case, Delay
 from tests.file_server import serve_folder
 from tests.label_studio.tiny_backend import TinyBackend
 from tests.loop.service import AUTH
 
 Serve = Callable[..., AbstractContextManager[str]]
+
+TOO_LONG = 1.5
+"""Seconds: Label Studio waits for one, the doctor for three."""
 
 
 def move(case: Case, url: str, basic_auth: tuple[str, str] | None = AUTH) -> None:
@@ -87,19 +90,33 @@ def test_a_backend_behind_another_one(spoilt: Case) -> None:
 
 
 def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
-    host = socket.gethostname().partition(".")[0]
+    host, delay = socket.gethostname().partition(".")[0], Delay()
     try:
         socket.gethostbyname(host)
     except OSError:
         pytest.skip("This machine does not find itself by a name without a dot.")
-    with serve(host=host) as url:
+    with serve(host=host, delay=delay) as url:
         spoilt.client.delete_ml_backend(spoilt.backend)
         access = {"auth_method": "BASIC_AUTH", "basic_auth_user": AUTH[0], "basic_auth_pass": AUTH[1]}
         spoilt.client.create_ml_backend(spoilt.project, url, "dsal", **access)
         found = spoilt.examine()
+        # What a firewall would do: only calls from here get an answer in Label Studio's time.
+        delay.seconds = TOO_LONG
+        spoilt.examine().fault("call back", "does not get through to it within a second")
+        delay.seconds = 0.0
     assert found.state("call back") is State.OK
     assert f"{host}.internal" in found.fault("host name", "without a dot").cure
     found.fault("webhook", "There is none")
+
+
+def test_an_address_that_means_another_machine_to_label_studio(spoilt: Case, serve: Serve) -> None:
+    delay = Delay()
+    with serve(delay=delay) as url:
+        move(spoilt, url)
+        delay.seconds = TOO_LONG
+        fault = spoilt.examine().fault("call back", "that name means itself")
+        delay.seconds = 0.0
+    assert "host.docker.internal" in fault.cure
 
 
 def test_a_host_without_a_dot_before_anything_is_connected(case: Case) -> None:

@@ -67,10 +67,9 @@ def test_an_examination_changes_nothing(case: Case) -> None:
 
 def test_all_known_projects_are_looked_at(case: Case, spoilt: Case) -> None:
     spoilt.client.delete_webhook(spoilt.webhook)
-    seen = json.loads(case.service.command("doctor", "--json").stdout)
-    hooks = {one["project"]: one["state"] for one in seen["findings"] if one["name"] == "webhook"}
-    assert hooks[case.project] == "ok"
-    assert hooks[spoilt.project] == "fault"
+    hooks = {finding.project: finding.state for finding in case.examine_all().named("webhook")}
+    assert hooks[case.project] is State.OK
+    assert hooks[spoilt.project] is State.FAULT
 
 
 def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(

@@ -68,6 +68,7 @@ def test_every_command_has_an_example_and_fits_100_columns(command: str) -> None
         (["train"], "--images"),
         (["train", "--images", "does-not-exist"], "does-not-exist"),
         (["score", "--version", "x"], "--out"),
+        (["doctor", "--backend", "backend:9090"], "--backend"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_status_2(arguments: list[str], named: str) -> None:
