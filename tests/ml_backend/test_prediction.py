@@ -156,6 +156,31 @@ def test_labels_are_matched_by_name(place: Place, address: str, image: NDArray[n
     assert answer["score"] == pytest.approx(consistency(lower, middle, final, 2).score)
 
 
+def test_the_labeling_config_decides_form_threshold_and_names(
+    place: Place, address: str, image: NDArray[np.uint8]
+) -> None:
+    """The version learned Bone as Tibia; the config asks for bitmasks of all that is likelier than 0.2."""
+    weights_hash = place.store(("Nail", "Tibia"))
+    place.publish(1, weights_hash, ("Nail", "Tibia"))
+    xml = (
+        '<View><Image name="image" value="$image"/><BitmaskLabels name="mask" toName="image" '
+        'model_threshold="0.2"><Label value="Bone" predicted_values="Tibia"/></BitmaskLabels></View>'
+    )
+    with place.database.write() as session:
+        projects.set_label_config(session, projects.ensure(session, PROJECT, seed=5), xml)
+    ((answer,),) = place.predict(tasks(f"{address}/x.png"))
+    segmenter = load_segmenter(place.settings, place.weights.get(weights_hash))
+    (found,) = segmenter.segment([image], threshold=0.2)
+    (usual,) = segmenter.segment([image])
+    assert not np.array_equal(found.final, usual.final)
+    bone = [(mask == 2).astype(np.uint8) for mask in (found.lower, found.middle, found.final)]
+    assert answer["score"] == pytest.approx(consistency(*bone, 1).score)
+    assert {region["type"] for region in answer["result"]} == {"bitmasklabels"}
+    drawn = label_map(answer["result"], parse(xml), (70, 90)).label_map
+    assert drawn is not None
+    assert np.array_equal(drawn, bone[2])
+
+
 def test_a_task_that_cannot_be_read_is_left_out_and_the_others_are_answered(
     place: Place, address: str
 ) -> None:
