@@ -112,7 +112,7 @@ def fetch(cache: ImageCache, address: Any, task: int = 7) -> bytes:
 
 
 def files(cache: ImageCache) -> list[Path]:
-    return list(cache._root.glob("[0-9a-f][0-9a-f]/*"))
+    return list(cache._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"))
 
 
 # The token
