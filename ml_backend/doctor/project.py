@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_backend.doctor.finding import Verdict, fault, ok, warning
@@ -14,6 +14,8 @@ from ml_backend.label_studio.blueprint import (
     PROJECT_FIELDS,
     VIEW_RULES,
     VIEW_TITLE,
+    annotator_of,
+    annotator_rules,
 )
 from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
@@ -115,7 +117,8 @@ def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
 
 def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether a view that serves the most informative tasks first is there; a renamed one does as well."""
-    listed = [each["data"] for each in project.client.views(project.number)]
+    views = project.client.views(project.number)
+    listed = [view["data"] for view in views]
     named = [data for data in listed if data.get("title") == VIEW_TITLE]
     ordered = [data for data in named or listed if VIEW_RULES.items() <= data.items()]
     cure = f"Run {project.connect}."
@@ -125,6 +128,20 @@ def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
         yield fault(f"The order or the filter of “{VIEW_TITLE}” was changed.", cure)
     else:
         yield fault(f"There is no view “{VIEW_TITLE}”.", cure)
+    yield from _personal_views(project, views)
+
+
+def _personal_views(project: ConnectedProject, views: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+    """Whether the views of several annotators, where there are any, show each the tasks reserved for them."""
+    owned = {email: view["data"] for view in views if (email := annotator_of(view)) is not None}
+    changed = [email for email, data in owned.items() if not annotator_rules(email).items() <= data.items()]
+    for email in changed:
+        yield fault(
+            f"The order or the filter of the view of {email} was changed.",
+            f"Run dsal reconcile --project {project.number}.",
+        )
+    if owned and not changed:
+        yield ok(f"Views of single annotators are as they should be: {', '.join(owned)}.")
 
 
 def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:

@@ -77,6 +77,21 @@ def test_a_view_that_was_reordered(spoilt: Case) -> None:
     spoilt.examine().fault("view", "was changed")
 
 
+def test_the_view_of_a_single_annotator(spoilt: Case) -> None:
+    url, number, email = spoilt.service.url, spoilt.project, spoilt.client.emails()[0]
+    made = connect(spoilt.client, backend_url=url, project=number, basic_auth=AUTH, annotators=[email])
+    try:
+        shared, own = spoilt.examine().named("view")
+        assert shared.state is own.state is State.OK
+        assert email in own.sentence
+        view = made.annotators[email]
+        (data,) = [each["data"] for each in spoilt.client.views(number) if each["id"] == view]
+        spoilt.client.patch_view(view, number, {**data, "ordering": ["tasks:id"]})
+        assert "dsal reconcile" in spoilt.examine().fault("view", f"the view of {email} was changed").cure
+    finally:
+        connect(spoilt.client, backend_url=url, project=number, basic_auth=AUTH, annotators=[])
+
+
 def test_a_sampling_that_serves_the_least_informative_first(spoilt: Case) -> None:
     changed = {"sampling": "Uncertainty sampling", "show_collab_predictions": False}
     spoilt.client.patch_project(spoilt.project, min_annotations_to_start_training=3, **changed)
