@@ -46,7 +46,7 @@ def run_deal(project_id: int) -> None:
 
 
 @dataclass
-class _Table:
+class Table:
     """Who has what at one moment, and what is left.
 
     Attributes:
@@ -113,16 +113,16 @@ def _deal(context: Context, project_id: int) -> bool:
         return False
     table = _look(context, project_id, version.id, sorted({*views, *former}))
     _clear(context, project_id, table)
-    _take_back(context, table, _outdated(table))
-    given = _plan(table)
+    _take_back(context, table, outdated(table))
+    given = plan(table)
     if given:
         _give(context, project_id, table, given)
     if not given and not table.resting:
-        _take_back(context, table, _surplus(table))
+        _take_back(context, table, surplus_of(table))
     return any(holding.opened_at is None for holding in table.known.values() if holding.email is None)
 
 
-def _look(context: Context, project_id: int, version: int, emails: list[str]) -> _Table:
+def _look(context: Context, project_id: int, version: int, emails: list[str]) -> Table:
     """Read who has what from Label Studio, and bring what the database knows of it up to date."""
     studio, at = context.label_studio, now()
     seen = {email: studio.hand(project_id, email) for email in emails}
@@ -131,7 +131,7 @@ def _look(context: Context, project_id: int, version: int, emails: list[str]) ->
         annotators = {one.email: one for one in hands.annotators(session, project_id)}
         known = hands.holdings(session, project_id)
         size = context.settings.hand_size
-        table = _Table(at, size, version, annotators, {}, {}, opened, [], known)
+        table = Table(at, size, version, annotators, {}, {}, opened, [], known)
         for email, hand in seen.items():
             table.held |= dict.fromkeys(hand.waiting, email)
             table.done |= dict.fromkeys(hand.done, email)
@@ -142,7 +142,7 @@ def _look(context: Context, project_id: int, version: int, emails: list[str]) ->
     return table
 
 
-def _note(table: _Table, project_id: int) -> None:
+def _note(table: Table, project_id: int) -> None:
     """Bring the holdings in line with what Label Studio shows: its reservations are the truth."""
     for task in table.held.keys() | table.opened | table.known.keys():
         holding = table.known.get(task)
@@ -162,7 +162,7 @@ def _note(table: _Table, project_id: int) -> None:
         table.annotators[email].active_at = table.at
 
 
-def _clear(context: Context, project_id: int, table: _Table) -> None:
+def _clear(context: Context, project_id: int, table: Table) -> None:
     """Forget tasks that are labelled, and those that have rested."""
     for task, email in table.done.items():
         context.label_studio.release(task, email)
@@ -175,7 +175,7 @@ def _clear(context: Context, project_id: int, table: _Table) -> None:
     _forget(context, project_id, table, rested | table.done.keys())
 
 
-def _forget(context: Context, project_id: int, table: _Table, tasks: Iterable[int]) -> None:
+def _forget(context: Context, project_id: int, table: Table, tasks: Iterable[int]) -> None:
     chosen = set(tasks)
     with context.database.write() as session:
         hands.forget(session, project_id, chosen)
@@ -183,17 +183,19 @@ def _forget(context: Context, project_id: int, table: _Table, tasks: Iterable[in
         del table.known[task]
 
 
-def _outdated(table: _Table) -> list[int]:
+def outdated(table: Table) -> list[int]:
     """Tasks to be taken back: not opened, and dealt by an older order, or to somebody who is not there."""
     found = []
     for email in dict.fromkeys(table.held.values()):
-        stays = RESERVE if email in table.annotators else 0
+        stays = RESERVE
         for task in table.hand(email):
             holding = table.known[task]
             if holding.opened_at is not None:
                 if holding.opened_at + LOCKED <= table.at:
                     found.append(task)
-            elif email not in table.active and holding.since + IDLE <= table.at:
+            elif email not in table.annotators or (
+                email not in table.active and holding.since + IDLE <= table.at
+            ):
                 found.append(task)
             elif holding.version_id != table.version:
                 if stays == 0:
@@ -202,7 +204,7 @@ def _outdated(table: _Table) -> list[int]:
     return found
 
 
-def _surplus(table: _Table) -> list[int]:
+def surplus_of(table: Table) -> list[int]:
     """What fuller hands give for those who work and hold nothing, once nothing is left to be dealt."""
     full = {email: table.hand(email) for email in table.annotators}
     if all(full[email] for email in table.active):
@@ -214,7 +216,7 @@ def _surplus(table: _Table) -> list[int]:
     return surplus(full, spare)[1]
 
 
-def _take_back(context: Context, table: _Table, tasks: list[int]) -> None:
+def _take_back(context: Context, table: Table, tasks: list[int]) -> None:
     """Take tasks out of their hands; they rest from the moment when no view shows them any more."""
     for task in tasks:
         context.label_studio.release(task, table.held.pop(task))
@@ -225,7 +227,7 @@ def _take_back(context: Context, table: _Table, tasks: list[int]) -> None:
             session.merge(holding)
 
 
-def _plan(table: _Table) -> dict[int, str]:
+def plan(table: Table) -> dict[int, str]:
     """Who gets what: those who work the best, the others what comes after.
 
     While tasks rest that have just been taken back, only those whose hands are empty get something: the
@@ -244,7 +246,7 @@ def _plan(table: _Table) -> dict[int, str]:
     return given | deal(far, table.held, away, table.size)
 
 
-def _give(context: Context, project_id: int, table: _Table, given: dict[int, str]) -> None:
+def _give(context: Context, project_id: int, table: Table, given: dict[int, str]) -> None:
     """Put tasks into hands, the database first: what only stands there is taken back the next time."""
     with context.database.write() as session:
         for task, email in given.items():

@@ -55,6 +55,7 @@ class Service:
             "RETRAIN_EVERY": "3",
             "QUIET_SECONDS": "6",
             "SCORE_CHUNK": "4",
+            "HAND_SIZE": "3",
             "PREDICT_SECONDS": "0.5",
             # Tests look when they want to.
             "RECONCILE_SECONDS": "0",
@@ -137,6 +138,23 @@ class Service:
         os.kill(self._worker_pid, signal.SIGKILL)
         self.rest()
         return children
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold the worker with its job for the block; it has no lock on the database meanwhile."""
+        worker = psutil.Process(self._worker_pid)
+        path = self.settings.model_dir / "dsal.sqlite3"
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            held = [worker, *worker.children(recursive=True)]
+            for process in held:
+                process.suspend()
+            connection.execute("ROLLBACK")
+        try:
+            yield
+        finally:
+            for process in held:
+                process.resume()
 
     def check(self) -> None:
         """Fail at once if a process that should run has ended."""

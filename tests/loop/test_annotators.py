@@ -19,8 +19,6 @@ from tests.loop.board import Board
 from tests.loop.service import Service
 from tests.people import sign_up
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
-QUICK = {"TRAIN_STEPS": "5", "SCORE_CHUNK": "20"}
 NAMES = ("ann", "bob", "cho", "dee", "eli")
 
 
@@ -54,10 +52,14 @@ def people(server: LabelStudioServer) -> dict[str, LabelStudio]:
     return {email: sign_up(server, email) for email in (f"{name}@example.com" for name in NAMES)}
 
 
-@pytest.fixture(autouse=True)
-def usual_worker(service: Service) -> Iterator[None]:
-    yield
-    service.rest()
+@pytest.fixture
+def board(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
+    """A connected project in its first order, whose trainings are short."""
+    board = Board.connected(service, [*phantoms, *phantoms[:10]])
+    service.work(TRAIN_STEPS="5", SCORE_CHUNK="30")
+    service.wait(board.published, "the first order")
+    yield board
+    service.label_studio.delete_project(board.id)
 
 
 def gather(service: Service, board: Board, people: dict[str, LabelStudio], count: int) -> list[Person]:
@@ -113,46 +115,22 @@ def annotations(board: Board) -> Counter[int]:
     )
 
 
-def test_four_at_once_label_the_top_of_the_ranking_round_by_round(
-    service: Service, make_board: MakeBoard, phantoms: list[Phantom], people: dict[str, LabelStudio]
-) -> None:
-    board = make_board([*phantoms, *phantoms])
-    service.work(**QUICK, HAND_SIZE="3")
-    four = gather(service, board, people, 4)
-    service.wait(lambda: settled(board), "the first deal")
-    label_the_best(service, board, four)
-    service.work(**QUICK, HAND_SIZE="3")
-    board.await_round(1)
-    service.wait(lambda: settled(board), "the second deal")
-    label_the_best(service, board, four)
-
-
-def label_the_best(service: Service, board: Board, four: Sequence[Person]) -> None:
+def label_the_best(board: Board, four: Sequence[Person]) -> None:
     """Four label two tasks each, at once: these are the eight best, and each is labelled by one."""
-    # No worker: nothing is dealt, and no new order comes, while they label.
-    service.rest()
-    scores = dict(board.order())
-    held = [task for person in four for task in person.hand()]
-    assert len(held) == len(set(held))
-    assert by_score(held, scores)[:12] == best(board, 12)
-    expected = best(board, 8)
-    labelled = all_label(four, 2)
-    assert len(set(labelled)) == 8
-    assert by_score(labelled, scores) == expected
-    assert set(annotations(board).values()) == {1}
+    # No new order comes while they label.
+    with board.service.paused():
+        scores = dict(board.order())
+        held = [task for person in four for task in person.hand()]
+        assert len(held) == len(set(held))
+        assert by_score(held, scores)[:12] == best(board, 12)
+        expected = best(board, 8)
+        labelled = all_label(four, 2)
+        assert len(set(labelled)) == 8
+        assert by_score(labelled, scores) == expected
 
 
-def test_nobody_runs_dry_and_nothing_is_left_over(
-    service: Service, make_board: MakeBoard, phantoms: list[Phantom], people: dict[str, LabelStudio]
-) -> None:
-    """Everybody labels on, while versions are trained and published, one comes late and one goes home."""
-    board = make_board([*phantoms, *phantoms[:6]])
-    service.work(**QUICK, HAND_SIZE="2")
-    home, *others = gather(service, board, people, 4)
-    left_open = home.next_task()
-    assert left_open is not None
-    all_label(others, 1)
-    home, *others = gather(service, board, people, 5)
+def label_on(people: Sequence[Person], finished: Callable[[], bool]) -> int:
+    """Everybody labels whatever their view opens until `finished`; returns the number of tasks."""
     stop = threading.Event()
 
     def work(person: Person) -> int:
@@ -160,21 +138,40 @@ def test_nobody_runs_dry_and_nothing_is_left_over(
         while not stop.is_set():
             task = person.next_task()
             if task is None:
-                time.sleep(0.2)
-                continue
-            person.submit(task)
-            count += 1
+                time.sleep(0.5)
+            else:
+                person.submit(task)
+                count += 1
         return count
 
-    with ThreadPoolExecutor(len(NAMES)) as pool:
-        working = [pool.submit(work, person) for person in others]
+    with ThreadPoolExecutor(len(people)) as pool:
+        working = [pool.submit(work, person) for person in people]
         try:
-            service.wait(lambda: [task for task, _ in board.order()] == [left_open], "the end", 240)
+            people[0].board.service.wait(finished, "the end", 240)
         finally:
             stop.set()
-        counts = [each.result() for each in working]
+        return sum(each.result() for each in working)
+
+
+def test_together_they_label_the_best_and_everything_once(
+    service: Service, board: Board, people: dict[str, LabelStudio]
+) -> None:
+    four = gather(service, board, people, 4)
+    for number in (0, 1):
+        # Round 0 is the seeded random order; the eight labels of it start the first training.
+        board.await_round(number)
+        service.wait(lambda: settled(board), "a deal by the published order")
+        label_the_best(board, four)
+    assert set(annotations(board).values()) == {1}
+
+    # Now one opens a task and goes home, a fifth comes, and versions are trained and published all the while.
+    home, *others = four
+    left_open = home.next_task()
+    assert left_open is not None
+    late = gather(service, board, people, 5)[-1]
+    count = label_on([*others, late], lambda: [task for task, _ in board.order()] == [left_open])
+    assert count == len(board.all_tasks()) - 16 - 1
     assert home.next_task() == left_open
     home.submit(left_open)
     assert home.next_task() is None
     assert annotations(board) == dict.fromkeys(board.all_tasks(), 1)
-    assert sum(counts) == len(board.all_tasks()) - 4
