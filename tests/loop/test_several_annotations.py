@@ -11,20 +11,21 @@ import pytest
 from ml_backend.jobs.train import UNCHANGED
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.masks import results
+from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.store import agreements, labels
 from ml_backend.store.models import LabelSeen, Part, Version
 from model.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import invite
+from tests.people import sign_up
 
 MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 @pytest.fixture(scope="session")
-def people(service: Service) -> tuple[LabelStudio, LabelStudio]:
+def people(server: LabelStudioServer) -> tuple[LabelStudio, LabelStudio]:
     """Two further users of the same Label Studio."""
-    return invite(service.label_studio, "ada"), invite(service.label_studio, "bob")
+    return sign_up(server, "ada@example.com"), sign_up(server, "bob@example.com")
 
 
 def counted(board: Board) -> set[int]:
