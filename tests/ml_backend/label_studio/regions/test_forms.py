@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -399,6 +401,31 @@ def test_polygons_are_one_for_each_part_and_cut_around_holes() -> None:
             read_back.top <= 30 < read_back.top + len(read_back.mask)
             and read_back.mask[35 - read_back.top, 50 - read_back.left]
         )
+
+
+DRAWN = json.loads((Path(__file__).parents[1] / "editor_regions.json").read_text())
+"""Drawn by mouse over 480 × 400 pixels in the editor of Label Studio 1.23.2, and submitted there."""
+
+EXTENTS = {
+    "bitmasklabels": (90, 30, 0.95),
+    "rectanglelabels": (80, 60, 1.0),
+    "ellipselabels": (120, 79, math.pi / 4),
+    "polygonlabels": (80, 80, 1.0),
+    "vectorlabels": (85, 80, 0.5),
+}
+"""Width, height, and share of them that is filled."""
+
+
+@pytest.mark.parametrize("region", DRAWN, ids=[region["type"] for region in DRAWN])
+def test_what_a_hand_drew_in_the_editor_is_read_as_drawn(region: dict[str, Any]) -> None:
+    reading = label_map([region], CONFIG, (400, 480))
+    assert reading.regions == 1
+    assert reading.label_map is not None
+    rows, columns = np.nonzero(reading.label_map == 1)
+    width, height, share = EXTENTS[region["type"]]
+    assert np.ptp(columns) + 1 == pytest.approx(width, abs=1.5)
+    assert np.ptp(rows) + 1 == pytest.approx(height, abs=1.5)
+    assert len(rows) / (width * height) == pytest.approx(share, abs=0.05)
 
 
 def test_what_is_rough_lies_below_what_is_exact() -> None:
