@@ -1,4 +1,4 @@
-"""Brush masks at 2000×1500: our codec against the SDK's, and a label map to regions and back.
+"""Masks at 2000×1500: our brush codec against the SDK's, and a label map to regions of each form and back.
 
 Usage: python benchmarks/rle.py [--pairs N]
 
@@ -8,6 +8,7 @@ bytes, which is asserted.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from statistics import median
@@ -19,14 +20,16 @@ from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from numpy.typing import NDArray
 
 from ml_backend.label_studio import masks, rle
-from ml_backend.label_studio.label_config import default_config, parse
+from ml_backend.label_studio.label_config import parse
+from model.consistency import dice
 
 HEIGHT, WIDTH = 2000, 1500
 BONES = 19
+FORMS = ("BrushLabels", "BitmaskLabels", "PolygonLabels", "VectorLabels", "EllipseLabels", "RectangleLabels")
 
 
 def main() -> None:
-    """Print one table of codecs and one of label maps."""
+    """Print one table of codecs and one of forms."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,14 +39,24 @@ def main() -> None:
     print(f"{'mask':<12}{'runs':>8}{'bytes':>9}  {'':<8}{'SDK ms':>9}{'ours ms':>9}{'ratio':>8}")
     for name, mask in (("bones", np.where(bones, 255, 0).astype(np.uint8)), ("rough edges", draw_noise())):
         compare(name, mask, pairs)
-    print(f"\n{'label map':<22}{'write ms':>9}{'read ms':>9}")
-    one = (bones > 0).astype(np.uint8)
-    for name, labels in (("one label", one), (f"{BONES} labels", bones)):
-        config = parse(default_config([f"Bone {index}" for index in range(1, int(labels.max()) + 1)]))
-        written = masks.results(labels, config)
-        write = [seconds(masks.results, labels, config) for _ in range(pairs)]
-        read = [seconds(masks.label_map, written, config, labels.shape) for _ in range(pairs)]
-        print(f"{name:<22}{median(write) * 1e3:>9.2f}{median(read) * 1e3:>9.2f}")
+    heads = f"{'regions':>7}{'kB JSON':>9}{'write ms':>10}{'read ms':>9}{'least DSC':>11}"
+    print(f"\n{BONES} labels as      {heads}")
+    for form in FORMS:
+        measure(form, bones, pairs)
+
+
+def measure(form: str, bones: NDArray[np.uint8], pairs: int) -> None:
+    """Print the row of one form: every bone is a label."""
+    labels = "".join(f'<Label value="Bone {index}"/>' for index in range(1, BONES + 1))
+    control = f'<{form} name="mask" toName="image" closable="true">{labels}</{form}>'
+    config = parse(f'<View><Image name="image" value="$image"/>{control}</View>')
+    written = masks.results(bones, config)
+    found = masks.label_map(written, config, bones.shape).label_map
+    least = min(dice(found == index, bones == index) for index in range(1, BONES + 1))
+    write = median(seconds(masks.results, bones, config) for _ in range(pairs))
+    read = median(seconds(masks.label_map, written, config, bones.shape) for _ in range(pairs))
+    size = len(json.dumps(written)) / 1000
+    print(f"{form:<18}{len(written):>7}{size:>9.0f}{write * 1e3:>10.1f}{read * 1e3:>9.1f}{least:>11.4f}")
 
 
 def compare(name: str, mask: NDArray[np.uint8], pairs: int) -> None:
