@@ -25,7 +25,7 @@ MakeBoard = Callable[[Sequence[Phantom]], Board]
 @pytest.fixture(scope="session")
 def people(server: LabelStudioServer) -> tuple[LabelStudio, LabelStudio]:
     """Two further users of the same Label Studio."""
-    return sign_up(server, "ada@example.com"), sign_up(server, "bob@example.com")
+    return sign_up(server, "ivy@example.com"), sign_up(server, "joe@example.com")
 
 
 def counted(board: Board) -> set[int]:
