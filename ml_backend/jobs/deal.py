@@ -78,18 +78,22 @@ class Table:
         return seen or list(self.annotators)
 
     @property
+    def elsewhere(self) -> set[int]:
+        """Tasks in no hand that somebody has open."""
+        return {task for task, one in self.known.items() if one.email is None and self.is_open(one)}
+
+    @property
     def resting(self) -> set[int]:
-        """Tasks that are in no hand and may be dealt only later."""
+        """Tasks that were taken back a moment ago."""
         return {
             task
-            for task, holding in self.known.items()
-            if holding.email is None
-            and (
-                holding.since + GRACE > self.at
-                if holding.opened_at is None
-                else holding.opened_at + LOCKED > self.at
-            )
+            for task, one in self.known.items()
+            if one.email is None and one.since + GRACE > self.at and not self.is_open(one)
         }
+
+    def is_open(self, holding: Holding) -> bool:
+        """Whether somebody has a task open, by a lock or a draft that is not too old to count."""
+        return holding.opened_at is not None and holding.opened_at + LOCKED > self.at
 
     def hand(self, email: str) -> list[int]:
         """What somebody holds, the best first."""
@@ -117,9 +121,9 @@ def _deal(context: Context, project_id: int) -> bool:
     given = plan(table)
     if given:
         _give(context, project_id, table, given)
-    if not given and not table.resting:
+    elif not table.resting:
         _take_back(context, table, surplus_of(table))
-    return any(holding.opened_at is None for holding in table.known.values() if holding.email is None)
+    return bool(table.resting)
 
 
 def _look(context: Context, project_id: int, version: int, emails: list[str]) -> Table:
@@ -166,12 +170,8 @@ def _clear(context: Context, project_id: int, table: Table) -> None:
     """Forget tasks that are labelled, and those that have rested."""
     for task, email in table.done.items():
         context.label_studio.release(task, email)
-    resting = table.resting
-    rested = {
-        task
-        for task, holding in table.known.items()
-        if holding.email is None and holding.opened_at is None and task not in resting
-    }
+    nobodys = {task for task, holding in table.known.items() if holding.email is None}
+    rested = nobodys - table.opened - table.resting
     _forget(context, project_id, table, rested | table.done.keys())
 
 
@@ -190,11 +190,12 @@ def outdated(table: Table) -> list[int]:
         stays = RESERVE
         for task in table.hand(email):
             holding = table.known[task]
-            if holding.opened_at is not None:
-                if holding.opened_at + LOCKED <= table.at:
-                    found.append(task)
-            elif email not in table.annotators or (
-                email not in table.active and holding.since + IDLE <= table.at
+            if table.is_open(holding):
+                continue
+            if (
+                holding.opened_at is not None
+                or email not in table.annotators
+                or (email not in table.active and holding.since + IDLE <= table.at)
             ):
                 found.append(task)
             elif holding.version_id != table.version:
@@ -223,7 +224,7 @@ def _take_back(context: Context, table: Table, tasks: list[int]) -> None:
     with context.database.write() as session:
         for task in tasks:
             holding = table.known[task]
-            holding.email, holding.since, holding.opened_at = None, now(), None
+            holding.email, holding.since = None, now()
             session.merge(holding)
 
 
@@ -233,9 +234,9 @@ def plan(table: Table) -> dict[int, str]:
     While tasks rest that have just been taken back, only those whose hands are empty get something: the
     others wait, so that the best ones are dealt together.
     """
-    active, resting = table.active, table.resting
-    free = [task for task in table.ranking if task not in resting]
-    if any(table.known[task].opened_at is None for task in resting):
+    active, resting, elsewhere = table.active, table.resting, table.elsewhere
+    free = [task for task in table.ranking if task not in resting and task not in elsewhere]
+    if resting:
         hungry = [email for email in active if not table.hand(email)]
         return deal([task for task in free if task not in table.held], {}, hungry, RESERVE)
     away = [email for email in table.annotators if email not in active]
@@ -249,12 +250,14 @@ def plan(table: Table) -> dict[int, str]:
 def _give(context: Context, project_id: int, table: Table, given: dict[int, str]) -> None:
     """Put tasks into hands, the database first: what only stands there is taken back the next time."""
     with context.database.write() as session:
+        # Should another job deal at the same time after all, each task is given by one of them.
+        others = {task for task, holding in hands.holdings(session, project_id).items() if holding.email}
+        given = {task: email for task, email in given.items() if task not in others}
         for task, email in given.items():
-            session.merge(
-                Holding(
-                    project_id=project_id, task_id=task, email=email, since=now(), version_id=table.version
-                )
-            )
+            holding = Holding(project_id=project_id, task_id=task, email=email, version_id=table.version)
+            # A lock that is too old to count becomes this one's.
+            holding.since, holding.opened_at = now(), None
+            session.merge(holding)
         for task, email in table.held.items():
             if email in table.annotators:
                 holding = table.known[task]

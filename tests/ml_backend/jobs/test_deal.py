@@ -66,6 +66,14 @@ def test_what_is_open_elsewhere_is_nobodys_for_a_day() -> None:
     assert plan(table({}, opened=opened)) == {2: "ann", 3: "bob", 4: "ann", 5: "bob"}
 
 
+def test_what_was_open_for_a_day_rests_before_it_is_dealt() -> None:
+    board = table({"ann": [3], "bob": [4]}, opened={1: LONG_AGO})
+    board.known[1].since = NOW - GRACE / 2
+    assert plan(board) == {}
+    board.known[1].since = NOW - GRACE
+    assert plan(board) == {1: "ann", 2: "bob"}
+
+
 def test_while_tasks_rest_only_empty_hands_get_something() -> None:
     board = table({"ann": [9]})
     rest(board, 1, NOW - GRACE / 2)
