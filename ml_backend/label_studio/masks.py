@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.consistency import dice
+
 from . import rle
 from .label_config import READ_ONLY, Control, Form, LabelConfig
 from .regions import bitmask, brush, ellipse, polygon, rectangle, vector
@@ -203,12 +205,7 @@ def _keeps(labels: NDArray[np.uint8], config: LabelConfig, written: list[dict[st
         return True
     found = label_map(written, config, (labels.shape[0], labels.shape[1])).label_map
     assert found is not None
-    for index in outlined:
-        mask, again = labels == index, found == index
-        both = np.count_nonzero(mask & again)
-        if 2 * both < LEAST_DSC * (np.count_nonzero(mask) + np.count_nonzero(again)):
-            return False
-    return True
+    return all(dice(labels == index, found == index) >= LEAST_DSC for index in outlined)
 
 
 def _named_apart(results: Sequence[Any], config: LabelConfig) -> dict[Any, Any]:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.consistency import dice
+
 from .raster import fill
 
 MOST_COMPONENTS = 200
@@ -103,7 +105,7 @@ def simplified(component: Component, tolerance: float) -> Points:
     wanted = _filled(exact - origin, exact.max(axis=0) - origin)
     while tolerance >= FINEST:
         for points in sorted(_coarse(rings, tolerance), key=len):
-            if _dice(_filled(points - origin, wanted.shape[::-1]), wanted) >= LEAST_DSC:
+            if dice(_filled(points - origin, wanted.shape[::-1]), wanted) >= LEAST_DSC:
                 return points
         tolerance *= FINER
     return exact
@@ -203,8 +205,3 @@ def _filled(points: Points, size: Iterable[float]) -> NDArray[np.bool_]:
     top, left, mask = fill(points, (height, width))
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     return canvas
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    both, sizes = np.count_nonzero(one & other), np.count_nonzero(one) + np.count_nonzero(other)
-    return 2 * both / sizes

@@ -24,6 +24,7 @@ from ml_backend.label_studio.label_config import parse
 from ml_backend.label_studio.masks import Reading, label_map, results
 from ml_backend.label_studio.regions import bitmask, ellipse, polygon, rectangle, vector
 from ml_backend.label_studio.regions.shape import RegionError
+from model.consistency import dice
 
 SIZE = (100, 200)
 """(H, W): one percent is one row, and two columns."""
@@ -77,10 +78,6 @@ def box(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
     mask = np.zeros(SIZE, np.bool_)
     mask[top:bottom, left:right] = True
     return mask
-
-
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return float(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
 
 
 SQUARE = [[10, 20], [30, 20], [30, 50], [10, 50]]

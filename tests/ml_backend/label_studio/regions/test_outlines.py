@@ -18,6 +18,7 @@ from ml_backend.label_studio.regions.outlines import (
 )
 from ml_backend.label_studio.regions.raster import MOST_CROSSINGS, fill
 from ml_backend.label_studio.regions.shape import RegionError
+from model.consistency import dice
 
 
 def filled(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -25,10 +26,6 @@ def filled(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.boo
     top, left, mask = fill(points, size)
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     return canvas
-
-
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return float(2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other)))
 
 
 @st.composite
