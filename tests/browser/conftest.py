@@ -70,19 +70,32 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def visitor(browser: Browser, demo: Demo) -> Iterator[BrowserContext]:
+def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContext]]:
+    """A function that gives a browser logged in to the Label Studio at an address, by e-mail and password."""
+    opened: list[BrowserContext] = []
+
+    def enter(url: str, email: str, password: str) -> BrowserContext:
+        context = browser.new_context(viewport=WINDOW)
+        opened.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto(url)
+        page.fill("input[name=email]", email)
+        page.fill("input[name=password]", password)
+        page.click("button[type=submit]")
+        page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
+        page.close()
+        return context
+
+    yield enter
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def visitor(log_in: Callable[[str, str, str], BrowserContext], demo: Demo) -> BrowserContext:
     """A browser logged in as the demo says."""
-    context = browser.new_context(viewport=WINDOW)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto(demo.url)
-    page.fill("input[name=email]", demo.email)
-    page.fill("input[name=password]", demo.password)
-    page.click("button[type=submit]")
-    page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
-    page.close()
-    yield context
-    context.close()
+    return log_in(demo.url, demo.email, demo.password)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.label_config import COLOURS, LabelConfig, parse
@@ -83,22 +83,6 @@ def by_hand() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def labelling(browser: Browser, server: LabelStudioServer) -> Iterator[BrowserContext]:
-    """A browser logged in to the session's Label Studio."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto(server.url)
-    page.fill("input[name=email]", server.email)
-    page.fill("input[name=password]", server.password)
-    page.click("button[type=submit]")
-    page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
-    page.close()
-    yield context
-    context.close()
-
-
-@pytest.fixture
 def client(server: LabelStudioServer) -> LabelStudio:
     return LabelStudio(server.url, server.token)
 
@@ -133,9 +117,10 @@ def read(regions: list[dict[str, Any]], config: LabelConfig) -> NDArray[np.uint8
 
 
 def test_the_editor_draws_and_submits_every_form_as_we_read_it(
+    server: LabelStudioServer,
     client: LabelStudio,
     project: int,
-    labelling: BrowserContext,
+    log_in: Callable[[str, str, str], BrowserContext],
     pictures: Path | None,
 ) -> None:
     config = parse(client.project(project)["label_config"])
@@ -146,7 +131,7 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     assert client.import_predictions(project, sent).created == 1
     client.patch_project(project, show_collab_predictions=True, model_version="v1")
 
-    page = labelling.new_page()
+    page = log_in(server.url, server.email, server.password).new_page()
     page.goto(f"{client.url}/projects/{project}/data?labeling=1")
     page.locator(".lsf-outliner-item").nth(len(written) - 1).wait_for()
     page.keyboard.press("v")
