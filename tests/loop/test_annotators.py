@@ -175,3 +175,12 @@ def test_together_they_label_the_best_and_everything_once(
     home.submit(left_open)
     assert home.next_task() is None
     assert annotations(board) == dict.fromkeys(board.all_tasks(), 1)
+
+    # Somebody takes the filters off a view: reconcile puts them back.
+    (data,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)
+    nothing = {"conjunction": "and", "items": []}
+    service.label_studio.patch_view(home.view, board.id, {**data, "filters": nothing})
+    done = service.command("reconcile", "--project", str(board.id))
+    assert f"view of {home.email}" in " ".join(done.stdout.split()), done.stdout + done.stderr
+    (again,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)
+    assert again == data
