@@ -133,7 +133,9 @@ class Training:
         """Note why the run ended; its events stay pending, so the next try or the next change takes them."""
         sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
         with self.context.database.write() as session:
-            runs.finish(session, session.get_one(TrainingRun, self.run_id), RunState.FAILED, message=sentence)
+            run = session.get_one(TrainingRun, self.run_id)
+            run.passing = _may_pass(error)
+            runs.finish(session, run, RunState.FAILED, message=sentence)
         self.clear()
 
     def clear(self) -> None:
@@ -275,3 +277,10 @@ class Training:
         with self.context.database.write() as session:
             run = session.get_one(TrainingRun, self.run_id)
             runs.finish(session, run, RunState.FINISHED, message=UNCHANGED, labels=tasks)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a training may succeed later although nobody has done anything about its failure."""
+    if isinstance(error, LabelStudioError):
+        return error.status is None or error.status >= 500
+    return isinstance(error, ImagesAwayError)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from redis.exceptions import LockError
 from rq.utils import as_text
@@ -15,7 +16,7 @@ from ml_backend.jobs.context import GONE, Context
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.owners import Owner
 from ml_backend.queue import JobQueues
-from ml_backend.reconcile import labels, order, scoring, weights
+from ml_backend.reconcile import labels, order, scoring, training, weights
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project
@@ -80,11 +81,7 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
             projects.restore(session, session.get_one(Project, project.id))
         consider(context.database, context.queues, context.settings, project.id)
         yield Finding(project.id, "Label Studio shows it again: no longer archived.")
-    with context.database.write() as session:
-        changed = projects.note(
-            session, project.id, fields["label_config"], fields["title"], seed=context.settings.seed
-        )
-    if changed and context.queues.request_start(project.id):
+    if _is_renewed(context, project, fields) and context.queues.request_start(project.id):
         yield Finding(project.id, "Its labeling config had changed: read again.")
     # After Label Studio's answer: a version published in between is then the one known here.
     with context.database.read() as session:
@@ -96,6 +93,16 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
         yield from weights.mend(context, version)
         yield from scoring.mend(context, version, stored, thorough=thorough)
     yield from labels.mend(context, current)
+    yield from training.mend(context, current)
+
+
+def _is_renewed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:
+    """Note what Label Studio says of the project; True if its labeling config has changed."""
+    config, title = fields["label_config"], fields["title"]
+    if projects.matches(project, config, title):
+        return False
+    with context.database.write() as session:
+        return projects.note(session, project.id, config, title, seed=context.settings.seed)
 
 
 def _queue(context: Context) -> Iterator[Finding]:

@@ -151,7 +151,10 @@ class Version(Base):
 
 
 class TrainingRun(Base):
-    """One training; while it runs it is the lease on its project, whose owner must show signs of life."""
+    """One training; while it runs it is the lease on its project, whose owner must show signs of life.
+
+    `passing` tells of a failed one whether its reason may pass: Label Studio or the images were away.
+    """
 
     __tablename__ = "training_runs"
     __table_args__ = (
@@ -176,6 +179,7 @@ class TrainingRun(Base):
     labels: Mapped[int] = mapped_column(default=0)
     message: Mapped[str] = mapped_column(Text, default="")
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="SET NULL"))
+    passing: Mapped[bool] = mapped_column(default=False)
 
 
 class Event(Base):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ml_backend.label_studio.transport import Transport
 from ml_backend.owners import Owner
 from ml_backend.reconcile import reconcile
 from ml_backend.reconcile.looking import LOCK
+from ml_backend.store.models import TrainingRun, now
 from model.phantom import Phantom
 from tests.file_server import serve_folder
 from tests.loop.board import Board, png
@@ -264,6 +266,33 @@ def test_images_that_failed_are_tried_again(
     assert board.stored() == stored
     assert board.duplicates(version.name) == []
     assert board.reconcile(thorough=True) == []
+
+
+def test_a_training_that_failed_while_images_were_away(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
+) -> None:
+    board = make_quiet(phantoms[:3])
+    port = free_port()
+    addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
+    for number, task in enumerate(
+        service.label_studio.create_tasks(board.id, [{"image": each} for each in addresses])
+    ):
+        board.truth[task] = phantoms[number]
+        (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
+        board.submit(task)
+    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the failure")
+
+    # The queue has given up, an hour has passed.
+    service.settle()
+    with service.context() as context:
+        context.queues.forget_project(board.id, [])
+    assert board.reconcile() == []
+    with service.database.write() as session:
+        session.get_one(TrainingRun, board.runs()[0].id).finished_at = now() - timedelta(hours=1)
+    with serve_folder(tmp_path, port):
+        (found,) = board.reconcile()
+        assert "A training had failed: tried again. 3 of 3 labelled images" in found
+        assert board.await_round(1).labels_used == 3
 
 
 def test_lost_weights(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
