@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,26 @@ def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
     return make
 
 
+@pytest.fixture(scope="module")
+def calm(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
+    """A project in its first order, for which nothing is left to be done; each test leaves it so."""
+    board = Board.make(service, phantoms[:6])
+    service.settle()
+    yield board
+    service.label_studio.delete_project(board.id)
+
+
+@pytest.fixture(scope="module")
+def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
+    """A project with three labels and a version that learned from them."""
+    board = Board.make(service, phantoms[:8])
+    board.annotate(3)
+    board.await_round(1)
+    service.settle()
+    yield board
+    service.label_studio.delete_project(board.id)
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every request that this process sends to Label Studio, as it is sent."""
@@ -51,10 +72,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     return iter([sent]).__next__()
 
 
-def test_a_quiet_project_costs_five_requests(
-    make_quiet: MakeBoard, phantoms: list[Phantom], calls: list[str]
-) -> None:
-    board = make_quiet(phantoms[:4])
+def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> None:
+    board = calm
     assert board.reconcile() == []
     calls.clear()
     assert board.reconcile() == []
@@ -63,10 +82,82 @@ def test_a_quiet_project_costs_five_requests(
     assert board.reconcile(thorough=True) == []
 
 
-def test_the_order_survives_what_people_do(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
-) -> None:
-    board = make_quiet(phantoms[:6])
+def test_scores_that_label_studio_lost_or_has_twice(service: Service, calm: Board) -> None:
+    board = calm
+    client = service.label_studio
+    version = board.published()
+    assert version is not None
+    order = board.order()
+    tasks = [task for task, _ in order]
+    foreign = [{"task": tasks[0], "result": [], "score": 0.5, "model_version": "mine"}] * 2
+    client.import_predictions(board.id, foreign)
+    assert board.reconcile(thorough=True) == []
+
+    # Doubles enter the average, which turns the order round; the known score stays.
+    doubles = [{"task": tasks[-1], "result": [], "score": 1.0, "model_version": version.name}] * 2
+    client.import_predictions(board.id, doubles)
+    assert board.order() != order
+    (found,) = board.reconcile()
+    assert f"2 predictions of {version.name} were doubles" in found
+    assert board.order() == order
+    assert board.stored() == {version.name: 6, "mine": 2}
+
+    # "Delete predictions" in the Data Manager, for some tasks.
+    service.ask_label_studio(
+        "POST",
+        "/api/dm/actions",
+        params={"id": "delete_tasks_predictions", "project": board.id},
+        json={"selectedItems": {"all": False, "included": tasks[1:3]}},
+    )
+    (found,) = board.reconcile()
+    assert f"2 tasks had no score of {version.name}" in found
+    service.wait(lambda: board.order() == order, "the scores")
+
+    # The version is deleted in the settings, which also empties the project's model version.
+    client.delete_model_version(board.id, version.name)
+    assert client.project(board.id)["model_version"] is None
+    (found,) = board.reconcile()
+    assert f"6 tasks had no score of {version.name}" in found
+    service.wait(lambda: board.order() == order, "the scores")
+    assert board.shown_version() == version.name
+    service.settle()
+    assert board.reconcile(thorough=True) == []
+    assert board.stored() == {version.name: 6, "mine": 2}
+    client.delete_model_version(board.id, "mine")
+
+
+def test_only_one_looks_at_a_time(service: Service, calm: Board) -> None:
+    board = calm
+    service.label_studio.patch_project(board.id, model_version="")
+    with service.context() as context:
+        looking = reconcile(context, board.id)
+        assert "set back" in str(next(looking))
+        second = service.command("reconcile")
+        assert second.returncode == 1
+        assert "Another process is comparing" in second.stderr
+        assert list(looking) == []
+
+        # One that was killed holds nobody up.
+        me = Owner.current()
+        context.queues.redis.set(LOCK, str(Owner(me.host, me.namespace, me.pid, me.started + 1)))
+        assert board.reconcile() == []
+        assert context.queues.redis.get(LOCK) is None
+
+
+def test_a_worker_looks_by_itself(service: Service, calm: Board) -> None:
+    board = calm
+    order = board.order()
+    service.rest()
+    service.label_studio.patch_project(board.id, model_version="")
+    assert board.order() != order
+    service.work(RECONCILE_SECONDS="3600")
+    service.wait(lambda: board.order() == order, "the order")
+    service.wait(lambda: f"project {board.id}: Label Studio ordered by" in service.log("worker"), "the line")
+    service.work()
+
+
+def test_the_order_survives_what_people_do(service: Service, calm: Board) -> None:
+    board = calm
     client = service.label_studio
     version = board.published()
     assert version is not None
@@ -131,100 +222,10 @@ def test_the_order_survives_what_people_do(
     service.wait(lambda: board.changes() == 1, "the event")
 
 
-def test_scores_that_label_studio_lost_or_has_twice(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
-) -> None:
-    board = make_quiet(phantoms[:5])
-    client = service.label_studio
-    version = board.published()
-    assert version is not None
-    order = board.order()
-    tasks = [task for task, _ in order]
-    foreign = [{"task": tasks[0], "result": [], "score": 0.5, "model_version": "mine"}] * 2
-    client.import_predictions(board.id, foreign)
-    assert board.reconcile(thorough=True) == []
-
-    # Doubles enter the average, which turns the order round; the known score stays.
-    doubles = [{"task": tasks[-1], "result": [], "score": 1.0, "model_version": version.name}] * 2
-    client.import_predictions(board.id, doubles)
-    assert board.order() != order
-    (found,) = board.reconcile()
-    assert f"2 predictions of {version.name} were doubles" in found
-    assert board.order() == order
-    assert board.stored() == {version.name: 5, "mine": 2}
-
-    # "Delete predictions" in the Data Manager, for some tasks.
-    service.ask_label_studio(
-        "POST",
-        "/api/dm/actions",
-        params={"id": "delete_tasks_predictions", "project": board.id},
-        json={"selectedItems": {"all": False, "included": tasks[1:3]}},
-    )
-    (found,) = board.reconcile()
-    assert f"2 tasks had no score of {version.name}" in found
-    service.wait(lambda: board.order() == order, "the scores")
-
-    # The version is deleted in the settings, which also empties the project's model version.
-    client.delete_model_version(board.id, version.name)
-    assert client.project(board.id)["model_version"] is None
-    (found,) = board.reconcile()
-    assert f"5 tasks had no score of {version.name}" in found
-    service.wait(lambda: board.order() == order, "the scores")
-    assert board.shown_version() == version.name
-    service.settle()
-    assert board.reconcile(thorough=True) == []
-    assert board.stored() == {version.name: 5, "mine": 2}
-
-
-def test_what_the_webhook_did_not_tell(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
-) -> None:
-    board = make_quiet(phantoms[:8])
-    client = service.label_studio
-    first, second = board.annotate(2)
-    client.start_training(board.backend)
-    assert board.await_round(1).labels_used == 2
-    service.settle()
-    assert board.reconcile() == []
-
-    with service.away():
-        drawn = board.regions(board.next_task() or 0)
-        client.patch_annotation(first, drawn)
-        client.delete_annotation(second)
-        board.annotate(1)
-        imported = {"data": {"image": _image(board)}, "annotations": [{"result": drawn}]}
-        service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])
-        (late,) = board.add(phantoms[8:9])
-    assert board.changes() == 0
-    found = board.reconcile()
-    assert [sentence for sentence in found if "changes of labels" in sentence] == [
-        f"project {board.id}: 4 changes of labels had not been told of: noted for training."
-    ]
-    assert any("had no score" in sentence for sentence in found)
-    assert board.await_round(2).labels_used == 3
-    assert late in dict(board.order())
-    assert all(score is not None for _, score in board.order())
-    service.settle()
-    assert board.reconcile() == []
-    assert (board.changes(), len(board.runs())) == (0, 2)
-
-    # Tasks deleted with their labels, likewise.
-    with service.away():
-        client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
-    (found,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
-    assert "1 changes of labels" in found
-    assert board.changes() == 1
-
-
-def _image(board: Board) -> str:
-    task = next(iter(board.truth))
-    return str(board.service.label_studio.task_data(board.id, [task])[task]["image"])
-
-
 def test_images_that_failed_are_tried_again(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
+    service: Service, trained: Board, phantoms: list[Phantom], tmp_path: Path
 ) -> None:
-    board = make_quiet(phantoms[:4])
+    board = trained
     client = service.label_studio
     back, missing = tmp_path / "back", tmp_path / "missing"
     for folder in (back, missing):
@@ -234,14 +235,15 @@ def test_images_that_failed_are_tried_again(
         addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
         away = client.create_tasks(board.id, [{"image": address} for address in addresses])
         (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
-        for task in list(board.truth)[:3]:
-            board.submit(task)
-        version = board.await_round(1)
+        version = board.published()
+        assert version is not None
+        service.wait(lambda: len(board.scores(version)) == 8 and board.idle(), "the scores of the new tasks")
         rows = board.scores(version)
         assert {task for task, row in rows.items() if row.error} == {*away, lacking}
         assert {task for task, row in rows.items() if row.retry_at} == set(away)
-        stored = {version.name: 4}
-        service.wait(lambda: board.stored() == stored, "pruning of the first order")
+        service.settle()
+        stored = board.stored()
+        assert stored == {version.name: 8}
 
         # Still away: no prediction is touched, and the next try comes later. What was missing is left alone.
         assert board.reconcile() == [f"project {board.id}: 2 images could not be had: tried again."]
@@ -268,40 +270,12 @@ def test_images_that_failed_are_tried_again(
     assert board.reconcile(thorough=True) == []
 
 
-def test_a_training_that_failed_while_images_were_away(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
-) -> None:
-    board = make_quiet(phantoms[:3])
-    port = free_port()
-    addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
-    for number, task in enumerate(
-        service.label_studio.create_tasks(board.id, [{"image": each} for each in addresses])
-    ):
-        board.truth[task] = phantoms[number]
-        (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
-        board.submit(task)
-    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the failure")
-
-    # The queue has given up, an hour has passed.
-    service.settle()
-    with service.context() as context:
-        context.queues.forget_project(board.id, [])
-    assert board.reconcile() == []
-    with service.database.write() as session:
-        session.get_one(TrainingRun, board.runs()[0].id).finished_at = now() - timedelta(hours=1)
-    with serve_folder(tmp_path, port):
-        (found,) = board.reconcile()
-        assert "A training had failed: tried again. 3 of 3 labelled images" in found
-        assert board.await_round(1).labels_used == 3
-
-
-def test_lost_weights(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
-    board = make_quiet(phantoms[:6])
-    board.annotate(3)
-    version = board.await_round(1)
+def test_lost_weights(service: Service, trained: Board) -> None:
+    board = trained
+    version = board.published()
+    assert version is not None
     key = version.weights_hash
     assert key is not None
-    service.settle()
     order = board.order()
     folder = service.settings.model_dir / "store" / key
 
@@ -323,6 +297,72 @@ def test_lost_weights(service: Service, make_quiet: MakeBoard, phantoms: list[Ph
     assert board.shown_version() == second.name
     service.settle()
     assert board.reconcile() == []
+
+
+def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantoms: list[Phantom]) -> None:
+    board = trained
+    client = service.label_studio
+    number = board.versions()[0].round
+    first, second = (task.annotations[0].id for task in islice(client.labelled_tasks(board.id), 2))
+    assert board.reconcile() == []
+
+    with service.away():
+        drawn = board.regions(board.next_task() or 0)
+        client.patch_annotation(first, drawn)
+        client.delete_annotation(second)
+        board.annotate(1)
+        imported = {"data": {"image": _image(board)}, "annotations": [{"result": drawn}]}
+        service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])
+        (late,) = board.add(phantoms[8:9])
+    assert board.changes() == 0
+    found = board.reconcile()
+    assert [sentence for sentence in found if "changes of labels" in sentence] == [
+        f"project {board.id}: 4 changes of labels had not been told of: noted for training."
+    ]
+    assert any("had no score" in sentence for sentence in found)
+    assert board.await_round(number + 1).labels_used == 4
+    assert late in dict(board.order())
+    assert all(score is not None for _, score in board.order())
+    service.settle()
+    assert board.reconcile() == []
+    assert board.changes() == 0
+
+    # Tasks deleted with their labels, likewise.
+    with service.away():
+        client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
+    (found,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
+    assert "1 changes of labels" in found
+    assert board.changes() == 1
+
+
+def test_a_training_that_failed_while_images_were_away(
+    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
+) -> None:
+    board = make_quiet(phantoms[:3])
+    port = free_port()
+    addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
+    for number, task in enumerate(
+        service.label_studio.create_tasks(board.id, [{"image": each} for each in addresses])
+    ):
+        board.truth[task] = phantoms[number]
+        (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
+        board.submit(task)
+    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the failure")
+
+    assert "3 of 3 labelled images cannot be had now" in board.runs()[0].message
+
+    # The queue has given up, an hour has passed.
+    with service.context() as context:
+        retries = context.queues.all()[-1].scheduled_job_registry
+        service.wait(lambda: f"train-{board.id}" in retries.get_job_ids(), "the plan to try again")
+        context.queues.forget_project(board.id, [])
+    assert board.reconcile() == []
+    with service.database.write() as session:
+        session.get_one(TrainingRun, board.runs()[0].id).finished_at = now() - timedelta(hours=1)
+    with serve_folder(tmp_path, port):
+        (found,) = board.reconcile()
+        assert "A training had failed: tried again. 3 of 3 labelled images" in found
+        assert board.await_round(1).labels_used == 3
 
 
 def test_a_lost_queue_is_filled_again(
@@ -347,31 +387,6 @@ def test_a_lost_queue_is_filled_again(
     assert all(score is not None for _, score in board.order())
 
 
-def test_only_one_looks_at_a_time(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
-    board = make_quiet(phantoms[:3])
-    service.label_studio.patch_project(board.id, model_version="")
-    with service.context() as context:
-        looking = reconcile(context, board.id)
-        assert "set back" in str(next(looking))
-        second = service.command("reconcile")
-        assert second.returncode == 1
-        assert "Another process is comparing" in second.stderr
-        assert list(looking) == []
-
-        # One that was killed holds nobody up.
-        me = Owner.current()
-        context.queues.redis.set(LOCK, str(Owner(me.host, me.namespace, me.pid, me.started + 1)))
-        assert board.reconcile() == []
-        assert context.queues.redis.get(LOCK) is None
-
-
-def test_a_worker_looks_by_itself(service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]) -> None:
-    board = make_quiet(phantoms[:3])
-    order = board.order()
-    service.rest()
-    service.label_studio.patch_project(board.id, model_version="")
-    assert board.order() != order
-    service.work(RECONCILE_SECONDS="3600")
-    service.wait(lambda: board.order() == order, "the order")
-    service.wait(lambda: f"project {board.id}: Label Studio ordered by" in service.log("worker"), "the line")
-    service.work()
+def _image(board: Board) -> str:
+    task = next(iter(board.truth))
+    return str(board.service.label_studio.task_data(board.id, [task])[task]["image"])
