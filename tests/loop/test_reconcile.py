@@ -153,6 +153,7 @@ def test_a_worker_looks_by_itself(service: Service, calm: Board) -> None:
     service.work(RECONCILE_SECONDS="3600")
     service.wait(lambda: board.order() == order, "the order")
     service.wait(lambda: f"project {board.id}: Label Studio ordered by" in service.log("worker"), "the line")
+    service.settle()
     service.work()
 
 
