@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .errors import LabelStudioError
+from .errors import LabelStudioError, refusal
 from .resource import Resource
 
 BY_SCORE = ["-tasks:predictions_score"]
@@ -46,8 +46,15 @@ class DataManager(Resource):
     """Calls about views and the order of tasks. All raise LabelStudioError."""
 
     def views(self, project: int) -> list[dict[str, Any]]:
-        """Return the project's views (tabs of the Data Manager)."""
-        return self._list("GET", "/api/dm/views/", params={"project": project})
+        """Return the project's views (tabs of the Data Manager); status 404 if there is no such project."""
+        try:
+            return self._list("GET", "/api/dm/views/", params={"project": project})
+        except LabelStudioError as error:
+            # A project that is gone is a wrong choice of a form to Label Studio, and 400.
+            if error.status == 400 and "available choices" in error.detail:
+                path = f"/api/projects/{project}/"
+                raise refusal(404, "GET", path, self._http.base_url, "") from error
+            raise
 
     def create_view(self, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """Create a view; `data` holds title, type, ordering, filters, …."""

@@ -142,9 +142,10 @@ def test_an_address_that_is_not_label_studio_is_said_in_a_sentence(server: Label
         LabelStudio(f"{server.url}/elsewhere", server.token).version()
 
 
-def test_a_missing_project_is_named(client: LabelStudio) -> None:
+@pytest.mark.parametrize("ask", [LabelStudio.project, LabelStudio.views])
+def test_a_missing_project_is_named(client: LabelStudio, ask: Callable[[LabelStudio, int], Any]) -> None:
     with pytest.raises(LabelStudioError, match="Project 987654 does not exist") as missing:
-        client.project(987654)
+        ask(client, 987654)
     assert missing.value.status == 404
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from ml_backend import upkeep
+from ml_backend.store import projects
 from model.phantom import Phantom, draw_phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
@@ -30,4 +32,16 @@ def make_board(service: Service) -> Iterator[Callable[[Sequence[Phantom]], Board
 
     yield make
     for board in made:
+        upkeep.archive(service.database, board.id)
         service.label_studio.delete_project(board.id)
+
+
+@pytest.fixture(scope="module")
+def others_aside(service: Service) -> None:
+    """Nothing is left to be done for the projects of earlier tests."""
+    with service.database.read() as session:
+        known = [project.id for project in projects.active(session)]
+    for project in known:
+        upkeep.archive(service.database, project)
+    service.work()
+    service.settle()

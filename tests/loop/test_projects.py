@@ -17,6 +17,8 @@ from model.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
 
+pytestmark = pytest.mark.usefixtures("others_aside")
+
 MakeBoard = Callable[[Sequence[Phantom]], Board]
 MakeConnected = Callable[..., Board]
 

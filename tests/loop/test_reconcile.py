@@ -23,6 +23,8 @@ from tests.file_server import serve_folder
 from tests.loop.board import Board, png
 from tests.loop.service import AUTH, Service
 
+pytestmark = pytest.mark.usefixtures("others_aside")
+
 MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
