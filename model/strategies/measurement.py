@@ -1,0 +1,34 @@
+"""What is known of one unlabelled image under one version, and all that a strategy may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.consistency import Consistency
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One image under one version.
+
+    Attributes:
+        key: the image's name, distinct within a pool; what is drawn by lot hangs on it and on a seed, so the
+            order of a pool never matters.
+        consistency: agreement of the three masks.
+        entropy: predictive entropy of the final classifier, mean over the image, in [0, 1]: 1 where every
+            class is equally probable everywhere.
+        boundary_entropy: the same over a band around the final mask's boundary; 0 if there is none.
+        features: (D,) of unit length, pooled from the network's bottleneck.
+        mutual_information: between prediction and weights under MC-dropout, mean over the image, in [0, 1];
+            None unless passes were asked for.
+    """
+
+    key: str
+    consistency: Consistency
+    entropy: float
+    boundary_entropy: float
+    features: NDArray[np.float32] = field(repr=False)
+    mutual_information: float | None = None

@@ -1,0 +1,169 @@
+"""What holds for every strategy, and what each of them says first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.consistency import Consistency
+from model.strategies import (
+    NAMES,
+    Measurement,
+    Strategy,
+    StrategyError,
+    outside_batch,
+    parse,
+    published,
+)
+
+Measured = Callable[..., Measurement]
+
+unit = st.floats(0, 1)
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> list[Measurement]:
+    """A pool of distinct images, some blank, some alike."""
+    names = draw(st.lists(st.text("abcdef", min_size=1, max_size=4), max_size=12, unique=True))
+    pool = []
+    for name in names:
+        blank, agreement = draw(st.booleans()), draw(unit)
+        score = 0.0 if blank else agreement
+        features = np.array(draw(st.tuples(unit, unit, unit)), np.float32) + np.float32(0.01)
+        features /= np.linalg.norm(features)
+        pool.append(
+            Measurement(
+                name, Consistency(score, score, score, blank), draw(unit), draw(unit), features, draw(unit)
+            )
+        )
+    return pool
+
+
+def first_to_last(strategy: Strategy, scores: np.ndarray) -> np.ndarray:
+    return np.argsort(-scores if strategy.highest_first else scores, kind="stable")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_what_is_published_begins_with_the_batch(
+    name: str, pool: list[Measurement], size: int, seed: int
+) -> None:
+    strategy = parse(name)
+    labelled = [m.features for m in pool[:2]]
+    batch = strategy.batch(pool, labelled, size, seed)
+    assert len(batch) == len(set(batch)) == min(size, len(pool))
+    scores = published(strategy, pool, labelled, size, seed)
+    assert scores.shape == (len(pool),)
+    assert all(0 <= score <= 1 for score in scores)
+    ordered = scores[first_to_last(strategy, scores)]
+    assert scores[batch].tolist() == ordered[: len(batch)].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_the_pool_does_not_matter(
+    name: str, pool: list[Measurement], size: int, seed: int
+) -> None:
+    strategy, turned = parse(name), pool[::-1]
+    there = [pool[index].key for index in strategy.batch(pool, [], size, seed)]
+    back = [turned[index].key for index in strategy.batch(turned, [], size, seed)]
+    assert there == back
+    assert np.array_equal(
+        published(strategy, turned, [], size, seed)[::-1], published(strategy, pool, [], size, seed)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(pool=measurements(), seed=st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_a_blank_mask_never_comes_before_one_that_is_not(
+    name: str, pool: list[Measurement], seed: int
+) -> None:
+    strategy = parse(name)
+    if not strategy.reads_mask:
+        pytest.skip("it does not look at masks")
+    scores = np.array([strategy.score(m, seed) for m in pool])
+    blank = np.array([m.consistency.blank for m in pool], bool)
+    if blank.any() and not blank.all():
+        last, others = scores[blank], scores[~blank]
+        assert last.max() <= others.min() if strategy.highest_first else last.min() >= others.max()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(pool=measurements(), later=measurements(), size=st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_an_image_that_comes_later_never_overtakes_a_chosen_batch(
+    name: str, pool: list[Measurement], later: list[Measurement], size: int
+) -> None:
+    strategy = parse(name)
+    if not strategy.batch_aware:
+        pytest.skip("it takes every image by itself")
+    chosen = published(strategy, pool, [], size, 0)[strategy.batch(pool, [], size, 0)]
+    for m in later:
+        score = outside_batch(strategy, m)
+        assert 0 <= score <= 1
+        assert all(score < value if strategy.highest_first else score > value for value in chosen)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_says_what_it_costs_and_where_it_comes_from(name: str) -> None:
+    strategy = parse(name)
+    assert strategy.name == name
+    assert strategy.source
+    assert strategy.forwards >= 0
+    assert strategy.highest_first == (name == "consistency")
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("consistency", "agrees"),
+        ("disagreement", "differs"),
+        ("entropy", "vague"),
+        ("boundary-entropy", "edgy"),
+    ],
+)
+def test_each_reads_its_own_number(measure: Measured, name: str, first: str) -> None:
+    pool = [
+        measure("agrees", agreement=0.9, entropy=0.1),
+        measure("differs", agreement=0.2, entropy=0.1),
+        measure("vague", entropy=0.8, boundary=0.1),
+        measure("edgy", entropy=0.2, boundary=0.9),
+        measure("blank", blank=True, entropy=1.0),
+    ]
+    batch = parse(name).batch(pool, [], 5, 0)
+    assert pool[batch[0]].key == first
+    assert pool[batch[-1]].key == "blank"
+
+
+def test_consistency_and_disagreement_publish_the_same_number(measure: Measured) -> None:
+    pool = [measure(f"{number}", agreement=number / 10) for number in range(1, 10)]
+    first, second = (published(parse(name), pool, [], 3, 0) for name in ("consistency", "disagreement"))
+    assert np.array_equal(first, second)
+    assert np.allclose(first, np.arange(1, 10) / 10)
+
+
+def test_random_hangs_on_key_and_seed_alone(measure: Measured) -> None:
+    strategy = parse("random")
+    pool = [measure(f"{number}", blank=number % 2 == 0) for number in range(400)]
+    scores = published(strategy, pool, [], 10, seed=1)
+    assert np.array_equal(scores, [strategy.score(m, 1) for m in pool])
+    assert np.array_equal(scores[5:7], published(strategy, pool[5:7], [], 10, seed=1))
+    assert abs(scores.mean() - 0.5) < 0.05
+    assert scores.std() == pytest.approx(12**-0.5, abs=0.03)
+    other = published(strategy, pool, [], 10, seed=2)
+    assert abs(np.corrcoef(scores, other)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize("name", ["", "certainty", "Consistency", "consistency ", "entropy+", "+power"])
+def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
+    with pytest.raises(StrategyError) as error:
+        parse(name)
+    assert "\n" not in str(error.value)
+    assert "disagreement" in str(error.value)
