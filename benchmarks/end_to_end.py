@@ -74,15 +74,15 @@ def ours(directory: Path, data: bytes, engine: str) -> Work:
         marks.append(time.perf_counter())
         prepared, frame = preprocess(image, segmenter.card.preprocessing)
         marks.append(time.perf_counter())
-        probabilities = segmenter.engine.probabilities(to_network(prepared))
+        output = segmenter.engine.run(to_network(prepared))
         marks.append(time.perf_counter())
-        segmentation = segmenter.interpret(probabilities, frame)
+        segmentation = segmenter.interpret(output, frame)
         marks.append(time.perf_counter())
         result = masks.results(segmentation.final, config)
         marks.append(time.perf_counter())
         json.dumps({"result": result, "score": segmentation.consistency.score})
         marks.append(time.perf_counter())
-        segmenter.engine.probabilities(canvas)
+        segmenter.engine.run(canvas)
         alone = time.perf_counter() - marks[-1]
         stages = {name: after - before for name, before, after in zip(STAGES, marks, marks[1:], strict=False)}
         return {**stages, "whole": marks[-1] - marks[0], "forward alone": alone}

@@ -73,7 +73,7 @@ def tuned(directory: Path, size: tuple[int, int], name: str, precision: str) -> 
     image = picture(size)
 
     def work() -> None:
-        engine.probabilities(image)
+        engine.run(image)
 
     return work
 

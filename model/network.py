@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -26,20 +26,25 @@ class NetworkSettings:
         classes: number of classes, background included (at least 2).
         width: channels of the first level; every level below has twice as many.
         levels: resolutions, full resolution included (at least 3).
+        dropout: probability in [0, 1) with which a feature map of the deepest encoder and decoder block is
+            left out in training, and in the passes of MC-dropout; 0 for none.
 
     Raises:
-        NetworkError: if a number is too small.
+        NetworkError: if a number is out of its range.
     """
 
     classes: int
     width: int = 32
     levels: int = 5
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("classes", 2), ("width", 1), ("levels", MINIMUM_LEVELS)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise NetworkError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise NetworkError(f"dropout must be at least 0 and below 1, not {self.dropout!r}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -51,9 +56,14 @@ class NetworkSettings:
         """Input heights and widths are padded to a multiple of this (16 for five levels)."""
         return int(2 ** (self.levels - 1))
 
-    def to_dict(self) -> dict[str, int]:
-        """The settings as JSON can hold them."""
-        return asdict(self)
+    def fits(self, other: NetworkSettings) -> bool:
+        """Whether weights of the one network are weights of the other: dropout has none."""
+        return replace(self, dropout=other.dropout) == other
+
+    def to_dict(self) -> dict[str, int | float]:
+        """The settings as JSON can hold them; no dropout is not written, as older readers do not know it."""
+        values = asdict(self)
+        return values if self.dropout else {name: values[name] for name in values if name != "dropout"}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkSettings:
@@ -123,6 +133,11 @@ class DeeplySupervisedUNet(nn.Module):
     `settings.stride` by repeating its edge pixels (zeros would draw an edge that no radiograph has),
     and the logits are cropped back.
 
+    Dropout, if any, is Monte Carlo dropout's (Gal & Ghahramani 2016) and sits where Bayesian SegNet (Kendall
+    et al. 2015) found it to do best: around the bottleneck, here after the deepest block of the encoder and
+    the deepest of the decoder. Whole feature maps are dropped (Tompson et al. 2015), because neighbours in
+    a map are so alike that they would stand in for single values.
+
     Weights are drawn from torch's generator, so `torch.manual_seed` before construction fixes them.
     """
 
@@ -174,10 +189,15 @@ class DeeplySupervisedUNet(nn.Module):
             x = block(F.max_pool2d(x, 2) if level else x)
             skips.append(x)
         # With three levels the quarter resolution is the bottom of the U, hence the first entry.
-        decoded = [x]
-        for block, skip in zip(self.decoder, skips[-2::-1], strict=True):
-            decoded.append(block(decoded[-1], skip))
+        decoded = [self._dropped(x)]
+        for level, (block, skip) in enumerate(zip(self.decoder, skips[-2::-1], strict=True)):
+            features = block(decoded[-1], skip)
+            decoded.append(features if level else self._dropped(features))
         return self.lower(decoded[-3]), self.middle(decoded[-2]), self.final(decoded[-1])
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        # Without dropout torch's generator must not be touched: seeds would mean other weights.
+        return F.dropout2d(x, self.settings.dropout, self.training) if self.settings.dropout else x
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.consistency import Consistency, consistency
-from model.engines import EngineName, Precision, create_engine
+from model.engines import EngineName, Output, Precision, create_engine
 from model.preprocessing import Frame, preprocess, to_network
+from model.strategies import Measurement
+from model.uncertainty import boundary_band, entropy_map
 from model.weights import Card, load_version
 
 CUDA_WORKERS = 4
@@ -28,19 +30,41 @@ class Segmentation:
         lower, middle, final: label maps (H, W) uint8 of the three classifiers; 0 is background,
             label i has index i + 1.
         consistency: agreement of exactly these masks.
+        features: see `model.engines.base.Output`.
     """
 
     lower: NDArray[np.uint8] = field(repr=False)
     middle: NDArray[np.uint8] = field(repr=False)
     final: NDArray[np.uint8] = field(repr=False)
     consistency: Consistency
-    _canvas: NDArray[np.float32] = field(repr=False)
+    features: NDArray[np.float32] = field(repr=False)
+    _output: Output = field(repr=False)
     _frame: Frame = field(repr=False)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """Final classifier's probabilities (C, H, W) in [0, 1]; made on first use, as they are large."""
-        return self._frame.back(self._canvas)
+        return self._frame.back(self._output.probabilities[2])
+
+    def measurement(self, key: str) -> Measurement:
+        """What a query strategy may ask of this image; computed here and not before, see `Measurement`.
+
+        Entropies are taken over the content of the canvas, padding left out. The band follows the final
+        mask, whatever threshold drew it; a mask without a boundary is uncertain as the whole image is.
+        """
+        height, width = self._frame.scaled
+        entropies = entropy_map(self._output.probabilities[2, :, :height, :width])
+        entropy = float(entropies.mean())
+        band = boundary_band(self._frame.forward_mask(self.final)[:height, :width])
+        information = self._output.mutual_information
+        return Measurement(
+            key,
+            self.consistency,
+            entropy=entropy,
+            boundary_entropy=float(entropies[band].mean()) if band.any() else entropy,
+            features=self.features,
+            mutual_information=None if information is None else float(information[:height, :width].mean()),
+        )
 
 
 class Segmenter:
@@ -90,16 +114,30 @@ class Segmenter:
         return self.card.labels
 
     def segment(
-        self, images: Sequence[NDArray[np.uint8 | np.uint16]], *, threshold: float | None = None
+        self,
+        images: Sequence[NDArray[np.uint8 | np.uint16]],
+        *,
+        threshold: float | None = None,
+        passes: int = 0,
     ) -> list[Segmentation]:
         """Segment grey images (H, W), each of its own size; results in the same order.
 
-        `threshold` holds for all three masks, see `hard_mask`.
+        Args:
+            images: grey, 8 or 16 bits.
+            threshold: holds for all three masks, see `hard_mask`.
+            passes: of MC-dropout, for measurements with mutual information; see `Strategy.dropout_passes`.
+
+        Raises:
+            model.engines.base.EngineError: if passes are asked of a network without dropout.
         """
-        return list(self.stream(images, threshold=threshold))
+        return list(self.stream(images, threshold=threshold, passes=passes))
 
     def stream(
-        self, images: Iterable[NDArray[np.uint8 | np.uint16]], *, threshold: float | None = None
+        self,
+        images: Iterable[NDArray[np.uint8 | np.uint16]],
+        *,
+        threshold: float | None = None,
+        passes: int = 0,
     ) -> Iterator[Segmentation]:
         """The same one by one, so that hundreds of results need not fit into memory at once.
 
@@ -108,7 +146,7 @@ class Segmenter:
         ahead: deque[Future[Segmentation]] = deque()
         try:
             for image in images:
-                ahead.append(self._pool.submit(self._segment, image, threshold))
+                ahead.append(self._pool.submit(self._segment, image, threshold, passes))
                 if len(ahead) > self._workers:
                     yield ahead.popleft().result()
             while ahead:
@@ -117,17 +155,17 @@ class Segmenter:
             for waiting in ahead:
                 waiting.cancel()
 
-    def _segment(self, image: NDArray[np.uint8 | np.uint16], threshold: float | None) -> Segmentation:
-        canvas, frame = preprocess(image, self.card.preprocessing)
-        return self.interpret(self.engine.probabilities(to_network(canvas)), frame, threshold)
-
-    def interpret(
-        self, probabilities: NDArray[np.float32], frame: Frame, threshold: float | None = None
+    def _segment(
+        self, image: NDArray[np.uint8 | np.uint16], threshold: float | None, passes: int
     ) -> Segmentation:
-        """What an engine's probabilities (3, C, h, w) on a canvas say about the image it was made of."""
-        lower, middle, final = (hard_mask(head, frame, threshold) for head in probabilities)
+        canvas, frame = preprocess(image, self.card.preprocessing)
+        return self.interpret(self.engine.run(to_network(canvas), passes), frame, threshold)
+
+    def interpret(self, output: Output, frame: Frame, threshold: float | None = None) -> Segmentation:
+        """What an engine's output for a canvas says about the image that the canvas was made of."""
+        lower, middle, final = (hard_mask(head, frame, threshold) for head in output.probabilities)
         agreement = consistency(lower, middle, final, len(self.labels))
-        return Segmentation(lower, middle, final, agreement, probabilities[2], frame)
+        return Segmentation(lower, middle, final, agreement, output.features, output, frame)
 
 
 def hard_mask(

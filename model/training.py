@@ -76,7 +76,7 @@ def train(
         training: at least one example.
         validation: examples under other keys; may be empty, then the last weights are kept.
         labels: foreground label names; the network has one class more.
-        network: shape of fresh weights; `start` must have the same.
+        network: shape of fresh weights; `start` must have the same, except for dropout.
         settings: how to train.
         start: weights to fine-tune; not changed. They take part in the choice of the best as step 0.
         checkpoints: a directory for this run alone. If it holds a checkpoint of the very same run (labels,
@@ -122,7 +122,7 @@ def _check_network(
             f"The network has {network.classes} classes but {len(labels)} labels need {len(labels) + 1}; "
             "make a network for these labels."
         )
-    if start is not None and start.settings != network:
+    if start is not None and not start.settings.fits(network):
         raise TrainingError(f"The start weights are of {start.settings}, not {network}; train from scratch.")
 
 
@@ -186,7 +186,7 @@ class _Run:
         statistics = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimiser.zero_grad(set_to_none=False)
-        with self.device.autocast():
+        with self.device.lots(self.settings.seed, self.step), self.device.autocast():
             loss = self.criterion(
                 self.network(self.device.images(batch.images)), batch.targets.to(self.device.device)
             )
@@ -292,7 +292,9 @@ def _prepared(
     settings: NetworkSettings, seed: int, start: DeeplySupervisedUNet | None
 ) -> DeeplySupervisedUNet:
     if start is not None:
-        return copy.deepcopy(start)
+        network = copy.deepcopy(start)
+        network.settings = settings
+        return network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return DeeplySupervisedUNet(settings)

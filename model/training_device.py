@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +53,17 @@ class TrainingDevice:
     def autocast(self) -> torch.autocast:
         """The context in which the network's forward runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    @contextmanager
+    def lots(self, seed: int, step: int) -> Iterator[None]:
+        """The context in which dropout draws what hangs on seed and step alone, so that a run can resume.
+
+        torch's own generators come out of it as they went in.
+        """
+        devices = range(torch.cuda.device_count()) if self.device.type == "cuda" else ()
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1)[0]))
+            yield
 
     def images(self, images: Tensor) -> Tensor:
         """A batch (N, 1, h, w) brought there, channels last."""

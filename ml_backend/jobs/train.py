@@ -190,7 +190,7 @@ class Training:
         network, card = load_version(self.context.weights.get(champion.weights_hash))
         if card.labels != config.labels:
             network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
-        return network if network.settings == shape else None
+        return network if network.settings.fits(shape) else None
 
     def _tell(self, progress: Progress, lease: Lease) -> None:
         """Stop if the lease is lost, and let `dsal status` know how far the training is."""

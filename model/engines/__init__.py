@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from model.engines.base import Engine, EngineError, EngineName, Precision
+from model.engines.base import Engine, EngineError, EngineName, Output, Precision
 from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed, save_graph
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 
-__all__ = ["Engine", "EngineError", "EngineName", "Precision", "create_engine", "prepare_version"]
+__all__ = ["Engine", "EngineError", "EngineName", "Output", "Precision", "create_engine", "prepare_version"]
 
 
 def create_engine(

@@ -1,7 +1,8 @@
-"""What every engine is: a canvas in, the three classifiers' probabilities out."""
+"""What every engine is: a canvas in, probabilities of the three classifiers and features out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,6 +14,29 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 class EngineError(RuntimeError):
     """An engine, device or precision that is not to be had here; one sentence that says what to do."""
+
+
+NO_DROPOUT = (
+    "This version's network was trained without dropout, so passes of MC-dropout would all be equal; "
+    "train one with dropout, or choose another query strategy."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a forward gives for one canvas of h × w.
+
+    Attributes:
+        probabilities: (3, C, h, w) of the lower, middle and final classifier; they sum to 1 over C.
+        features: (D,) of unit length, D twice the bottleneck's channels: mean and maximum of the deepest
+            encoder block over the canvas.
+        mutual_information: (h, w) in [0, 1], of the final classifier's prediction and the weights that
+            dropout leaves (Houlsby et al. 2011, BALD), as a share of log C; None if no passes were asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    features: NDArray[np.float32]
+    mutual_information: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):
@@ -28,14 +52,16 @@ class Engine(Protocol):
     device: str
     precision: str
 
-    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
         """Classify one canvas.
 
         Args:
             x: (1, h, w) as `model.preprocessing.to_network` scales it, of any size.
+            passes: so many times the decoder is run again with feature maps dropped at random, always the
+                same ones, whatever the image: differences between images are then not differences of luck.
 
-        Returns:
-            Probabilities (3, C, h, w) of the lower, middle and final classifier; they sum to 1 over C.
+        Raises:
+            EngineError: if passes are asked of a network without dropout.
         """
 
 
@@ -46,3 +72,15 @@ def padded(x: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     """
     _, height, width = x.shape
     return np.pad(x, ((0, 0), (0, -height % stride), (0, -width % stride)), mode="edge")
+
+
+def unit_features(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(D,) of unit length from (2, D / 2) means and maxima, each of which has half of the say.
+
+    Means are far smaller than maxima: without that they would not count. A network that is silent gets the
+    same number everywhere.
+    """
+    parts = [part if part.any() else np.ones_like(part) for part in pooled.astype(np.float64)]
+    joined = np.concatenate([part / np.linalg.norm(part) for part in parts])
+    features: NDArray[np.float32] = (joined / np.linalg.norm(joined)).astype(np.float32)
+    return features

@@ -99,25 +99,52 @@ class RewrittenUNet(nn.Module):
         )
         self.eval().requires_grad_(requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Classify one image.
 
         Args:
             x: (1, 1, H, W) with H and W multiples of `stride`.
 
         Returns:
-            float32 probabilities (3, C, H, W) of the lower, middle and final classifier.
+            float32 probabilities (3, C, H, W) of the lower, middle and final classifier, and the mean and
+            the maximum of the deepest encoder block over its pixels, float32 (2, channels).
         """
+        skips = self.encode(x)
+        return self.classify(self.decode(skips)), pooled(skips[-1])
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """What each level of the encoder gives, full resolution first."""
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if level else x)
             skips.append(x)
-        decoded = [x]
-        for block, skip in zip(self.decoder, skips[-2::-1], strict=True):
-            decoded.append(block(decoded[-1], skip))
+        return skips
+
+    def decode(self, skips: list[Tensor], kept: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """The bottleneck, then what each block of the decoder gives, full resolution last.
+
+        Args:
+            skips: of `encode`.
+            kept: factors (1, channels, 1, 1) of the bottleneck and of the decoder's deepest block, as dropout
+                makes them in training; None for no dropout.
+        """
+        decoded = [skips[-1] if kept is None else skips[-1] * kept[0]]
+        for level, (block, skip) in enumerate(zip(self.decoder, skips[-2::-1], strict=True)):
+            features = block(decoded[-1], skip)
+            decoded.append(features if kept is None or level else features * kept[1])
+        return decoded
+
+    def classify(self, decoded: list[Tensor]) -> Tensor:
+        """Probabilities of the three classifiers, float32 (3, C, H, W)."""
         lower = _enlarge(self.lower(decoded[-3]).float(), 4)
         middle = _enlarge(self.middle(decoded[-2]).float(), 2)
         return torch.softmax(torch.cat((lower, middle, self.final(decoded[-1]).float())), dim=1)
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Mean and maximum over the pixels of (1, channels, h, w), float32 (2, channels)."""
+    features = features.float()
+    return torch.cat((features.mean((2, 3)), features.amax((2, 3))))
 
 
 def _enlarge(logits: Tensor, factor: int) -> Tensor:

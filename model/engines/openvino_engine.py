@@ -19,13 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.engines.base import EngineError, Precision, padded
+from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_features
 from model.engines.decoder_rewrite import RewrittenUNet
+from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 from model.precision import cpu_computes_bf16
 
 GRAPH_FILE = "openvino.xml"
 GRAPH_WEIGHTS_FILE = "openvino.bin"
+FEATURES = "dsal_features"
+"""Name of the graph's second output, by which a graph that has one is told from those of old."""
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -38,8 +41,9 @@ def openvino_installed() -> bool:
 
 
 def has_graph(directory: Path) -> bool:
-    """Whether a version has been converted for OpenVINO."""
-    return (directory / GRAPH_FILE).is_file() and (directory / GRAPH_WEIGHTS_FILE).is_file()
+    """Whether a version has been converted for OpenVINO; a graph of old that gives no features is none."""
+    graph, weights = directory / GRAPH_FILE, directory / GRAPH_WEIGHTS_FILE
+    return graph.is_file() and weights.is_file() and f'names="{FEATURES}"'.encode() in graph.read_bytes()
 
 
 def save_graph(network: DeeplySupervisedUNet, directory: Path) -> None:
@@ -101,13 +105,30 @@ class OpenVinoEngine:
         self._compiled = ov.Core().compile_model(_graph(network, directory), "CPU", options)
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
+        # Which maps are dropped is no input of the graph; without dropout nobody needs a second engine.
+        self._network = network if network.settings.dropout else None
+        self._sampler: TorchEngine | None = None
 
-    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `model.engines.base.Engine.probabilities`."""
+    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
+        """See `model.engines.base.Engine.run`; where passes are asked for, torch computes everything."""
+        if passes:
+            return self._sampled(x, passes)
         _, height, width = x.shape
         with self._lock:
-            result: NDArray[np.float32] = self._request.infer([padded(x, self._stride)[None]])[0]
-        return result[:, :, :height, :width]
+            result = self._request.infer([padded(x, self._stride)[None]])
+            probabilities: NDArray[np.float32] = result[0]
+            features: NDArray[np.float32] = result[1]
+        return Output(probabilities[:, :, :height, :width], unit_features(features))
+
+    def _sampled(self, x: NDArray[np.float32], passes: int) -> Output:
+        if self._network is None:
+            raise EngineError(NO_DROPOUT)
+        with self._lock:
+            if self._sampler is None:
+                self._sampler = TorchEngine(
+                    self._network, precision="bf16" if self.precision == "bf16" else "fp32"
+                )
+        return self._sampler.run(x, passes)
 
 
 def _openvino() -> Any:
@@ -139,8 +160,10 @@ def _convert(network: DeeplySupervisedUNet) -> Any:
     with torch.inference_mode(), warnings.catch_warnings():
         # OpenVINO traces with torch.jit, which torch calls deprecated; nothing for our users to act on.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return ov.convert_model(
+        graph = ov.convert_model(
             RewrittenUNet(network),
             example_input=torch.zeros(1, 1, side, side),
             input=[ov.PartialShape([1, 1, -1, -1])],
         )
+    graph.output(1).get_tensor().set_names({FEATURES})
+    return graph

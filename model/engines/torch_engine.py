@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.base import EngineError, Precision, padded
-from model.engines.decoder_rewrite import RewrittenUNet
+from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_features
+from model.engines.decoder_rewrite import RewrittenUNet, pooled
+from model.engines.dropout_passes import mutual_information
 from model.engines.fusion import can_fuse, fuse
 from model.memory import keep_freed_memory
 from model.network import DeeplySupervisedUNet
@@ -51,6 +52,7 @@ class TorchEngine:
         self.device: str = self._device.type
         self.precision = _precision(self._device, precision)
         self._dtype = DTYPES[self.precision]
+        self._dropout = network.settings.dropout
         rewritten = RewrittenUNet(network)
         self._stride = rewritten.stride
         rewritten.to(self._device, self._dtype)
@@ -63,14 +65,24 @@ class TorchEngine:
                 fuse(self._network)
         self._lock = threading.Lock()
 
-    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `model.engines.base.Engine.probabilities`."""
+    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
+        """See `model.engines.base.Engine.run`."""
+        if passes and not self._dropout:
+            raise EngineError(NO_DROPOUT)
         _, height, width = x.shape
-        image = torch.from_numpy(padded(x, self._stride))[None]
+        image = torch.from_numpy(padded(x, self._stride))[None].to(self._device, self._dtype)
+        network, information = self._network, None
         with self._lock, torch.inference_mode():
-            result: Tensor = self._network(image.to(self._device, self._dtype)).cpu()
-        probabilities: NDArray[np.float32] = result.numpy()[:, :, :height, :width]
-        return probabilities
+            skips = network.encode(image)
+            probabilities: Tensor = network.classify(network.decode(skips)).cpu()
+            features = pooled(skips[-1]).cpu()
+            if passes:
+                information = mutual_information(network, skips, self._dropout, passes).cpu()
+        return Output(
+            probabilities.numpy()[:, :, :height, :width],
+            unit_features(features.numpy()),
+            None if information is None else information.numpy()[:height, :width],
+        )
 
 
 def _device(name: str) -> torch.device:

@@ -20,8 +20,9 @@ class Measurement:
         consistency: agreement of the three masks.
         entropy: predictive entropy of the final classifier, mean over the image, in [0, 1]: 1 where every
             class is equally probable everywhere.
-        boundary_entropy: the same over a band around the final mask's boundary; 0 if there is none.
-        features: (D,) of unit length, pooled from the network's bottleneck.
+        boundary_entropy: the same over a band around the final mask's boundary; if there is none, over the
+            image.
+        features: (D,) of unit length, pooled from the network's bottleneck (see `model.engines.base.Output`).
         mutual_information: between prediction and weights under MC-dropout, mean over the image, in [0, 1];
             None unless passes were asked for.
     """

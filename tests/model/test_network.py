@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
 
 
-def network(**shape: int) -> DeeplySupervisedUNet:
+def network(**shape: float) -> DeeplySupervisedUNet:
     torch.manual_seed(0)
     return DeeplySupervisedUNet(NetworkSettings(**{"classes": 3, "width": 2, **shape})).eval()
 
@@ -73,6 +73,45 @@ def test_a_seed_fixes_every_weight() -> None:
 def test_impossible_shapes_are_refused(shape: dict[str, int]) -> None:
     with pytest.raises(NetworkError, match=next(iter(shape))):
         NetworkSettings(**{"classes": 2, **shape})
+
+
+def test_dropout_leaves_weights_and_predictions_alone_and_whole_maps_out() -> None:
+    plain, dropping = network(width=8), network(width=8, dropout=0.5)
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(plain.state_dict().values(), dropping.state_dict().values(), strict=True)
+    )
+    x = torch.rand(1, 1, 64, 48)
+    with torch.inference_mode():
+        assert all(torch.equal(one, other) for one, other in zip(plain(x), dropping(x), strict=True))
+        seen: list[torch.Tensor] = []
+        dropping.decoder[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        dropping.train()
+        first, second = dropping(x).final, dropping(x).final
+    assert not torch.equal(first, second)
+    silent = (seen[0] == 0).all(dim=(2, 3)).float().mean()
+    assert 0.2 < silent < 0.8
+
+
+def test_without_dropout_the_generator_is_left_alone() -> None:
+    model = network().train()
+    before = torch.random.get_rng_state()
+    model(torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, "0.5"])
+def test_an_impossible_dropout_is_refused(dropout: object) -> None:
+    with pytest.raises(NetworkError, match="dropout"):
+        NetworkSettings(classes=2, dropout=dropout)  # type: ignore[arg-type]
+
+
+def test_settings_of_no_dropout_are_written_as_they_always_were() -> None:
+    assert NetworkSettings(classes=2).to_dict() == {"classes": 2, "width": 32, "levels": 5}
+    dropping = NetworkSettings(classes=2, dropout=0.25)
+    assert NetworkSettings.from_dict(dropping.to_dict()) == dropping
+    assert dropping.fits(NetworkSettings(classes=2))
+    assert not dropping.fits(NetworkSettings(classes=3, dropout=0.25))
 
 
 def test_settings_survive_json() -> None:

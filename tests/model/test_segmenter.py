@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.consistency import consistency, dice
+from model.engines import Output
 from model.preprocessing import Frame, PreprocessingError
 from model.segmenter import Segmentation, Segmenter, hard_mask
 from model.weights import WeightsError
@@ -128,6 +129,44 @@ def test_an_empty_image_never_gets_a_good_score_for_nothing(
     assert result.consistency.blank == (not result.final.any())
     if result.consistency.blank:
         assert result.consistency.score == 0
+
+
+def test_a_measurement_holds_what_strategies_ask(draw: Drawing, segmenter_of_two: Segmenter) -> None:
+    images = [draw(seed, 160, 128)[0] for seed in range(3)]
+    results = segmenter_of_two.segment(images)
+    for number, result in enumerate(results):
+        found = result.measurement(f"image {number}")
+        assert found.key == f"image {number}"
+        assert found.consistency == result.consistency
+        assert np.linalg.norm(found.features) == pytest.approx(1, abs=1e-6)
+        assert found.mutual_information is None
+        # Nothing was cropped here, so canvas and image differ by a resize only.
+        logs = np.log(np.maximum(result.probabilities, 1e-12))
+        expected = -(result.probabilities * logs).sum(axis=0).mean() / np.log(3)
+        assert found.entropy == pytest.approx(expected, rel=0.05)
+        assert found.entropy < found.boundary_entropy <= 1, "the errors of masks lie at their edges"
+    assert len({result.measurement("").entropy for result in results}) == 3
+
+
+def test_padding_does_not_count_in_an_entropy() -> None:
+    frame = Frame(original=(40, 33), crop=(0, 0, 40, 33), scaled=(40, 33), canvas=(48, 48))
+    probabilities = np.zeros((3, 2, 48, 48), np.float32)
+    probabilities[:, 0], probabilities[:, :, :40, :33] = 1, 0.5
+    features = np.ones(4, np.float32) / 2
+    empty = np.zeros((40, 33), np.uint8)
+    agreement = consistency(empty, empty, empty, 1)
+    result = Segmentation(empty, empty, empty, agreement, features, Output(probabilities, features), frame)
+    assert result.measurement("").entropy == pytest.approx(1, abs=1e-5)
+    assert result.measurement("").boundary_entropy == pytest.approx(1, abs=1e-5), "no boundary: the image"
+
+
+def test_features_tell_images_apart(draw: Drawing, segmenter: Segmenter) -> None:
+    image, other = draw(1)[0], draw(2)[0]
+    noisy = np.clip(image.astype(int) + np.random.default_rng(0).integers(-3, 4, image.shape), 0, 255)
+    first, again, second = (
+        result.features for result in segmenter.segment([image, noisy.astype(np.uint8), other])
+    )
+    assert np.linalg.norm(first - again) < np.linalg.norm(first - second) / 2
 
 
 def test_a_folder_without_version_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     assert torch.equal(before, torch.random.get_rng_state()), "the caller's random numbers are its own"
 
 
+def test_dropout_is_drawn_by_seed_and_step_so_that_a_run_can_resume(tmp_path: Path) -> None:
+    network = replace(NETWORK, dropout=0.5)
+    before = torch.random.get_rng_state()
+    whole = _train(network=network)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not _same(whole.network, _train().network)
+
+    def killed(progress: Progress) -> None:
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(network=network, checkpoints=tmp_path, progress=killed)
+    assert _same(_train(network=network, checkpoints=tmp_path).network, whole.network)
+
+
+def test_weights_without_dropout_are_fine_tuned_with_it() -> None:
+    start = _train().network
+    result = _train(network=replace(NETWORK, dropout=0.5), start=start)
+    assert result.network.settings.dropout == 0.5
+    assert start.settings.dropout == 0
+
+
 def test_progress_is_told_every_step_and_validation_when_due() -> None:
     seen: list[Progress] = []
     result = _train(replace(SETTINGS, steps=7), progress=seen.append)
