@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +28,22 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
+class ExampleSource(ABC):
+    """Examples without end, for what no list can hold, such as phantoms drawn while they are learned from."""
+
+    @property
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """All that decides which examples are drawn, as JSON can hold it: it tells one run from another."""
+
+    @abstractmethod
+    def draw(self, step: int, slot: int, batch: int) -> Example:
+        """The example in a slot of the `batch` slots of a step (from 0); the same whenever it is asked for.
+
+        Slots and steps are asked for in their order, by one thread at a time.
+        """
+
+
 class Batches:
     """Draws batches without replacement, reshuffled each epoch; step k is the same whenever it is asked for.
 
@@ -35,32 +52,37 @@ class Batches:
     run sees what an unkilled one would have seen.
 
     Args:
-        examples: at least one.
+        examples: at least one, or a source of them, which has its own order.
         size: examples in a batch; a batch may span two epochs, and holds an example twice only if there
             are fewer than that or an epoch ends within it.
         seed: of order and augmentation.
         augment: whether examples are varied by `Augmentation`.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, *, seed: int, augment: bool) -> None:
+    def __init__(
+        self, examples: Sequence[Example] | ExampleSource, size: int, *, seed: int, augment: bool
+    ) -> None:
         self._examples = examples
         self._size = size
         self._seed = seed
         self._augmentation = Augmentation(seed) if augment else None
 
-    def indices(self, step: int) -> list[int]:
-        """Which examples the batch of a step (from 0) holds."""
+    def examples(self, step: int) -> list[Example]:
+        """What the batch of a step (from 0) holds, before it is varied."""
+        if isinstance(self._examples, ExampleSource):
+            return [self._examples.draw(step, slot, self._size) for slot in range(self._size)]
+        count_of = len(self._examples)
         positions = range(step * self._size, (step + 1) * self._size)
         return [
-            int(self._order(position // len(self._examples))[position % len(self._examples)])
+            self._examples[int(self._order(position // count_of, count_of)[position % count_of])]
             for position in positions
         ]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         pairs = []
-        for slot, index in enumerate(self.indices(step)):
-            image, mask = self._examples[index].image, self._examples[index].mask
+        for slot, example in enumerate(self.examples(step)):
+            image, mask = example.image, example.mask
             if self._augmentation is not None:
                 image, mask = self._augmentation(image, mask, step=step, slot=slot)
             pairs.append((image, mask))
@@ -75,8 +97,8 @@ class Batches:
                 pending = thread.submit(self.batch, step)
                 yield batch
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._examples))
+    def _order(self, epoch: int, count_of: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(count_of)
 
 
 def collate(pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Batch:

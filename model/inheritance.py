@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from model.classes import Classes
 from model.network import DeeplySupervisedUNet
 
 RESERVE = 1.0
@@ -54,3 +55,19 @@ def _channels(head: nn.Conv2d, origins: Sequence[int | None]) -> dict[str, Tenso
         "weight": torch.stack([new_weight if origin is None else weight[origin] for origin in chosen]),
         "bias": torch.stack([new_bias if origin is None else bias[origin] for origin in chosen]),
     }
+
+
+def adopted(network: DeeplySupervisedUNet, former: Sequence[str], classes: Classes) -> DeeplySupervisedUNet:
+    """A network for a project's classes, made of weights that were learned elsewhere under other labels.
+
+    Labels are matched by name, as in `carried_over`. Where both sides have just one label they are taken for
+    the same thing whatever their names, so that masks are drawn before anything has been learned here.
+
+    Args:
+        network: the weights; not changed.
+        former: their labels, in the order of the class indices.
+        classes: the project's.
+    """
+    if len(former) == len(classes.labels) == 1:
+        return carried_over(network, (1,))
+    return carried_over(network, classes.origins(former))

@@ -27,6 +27,11 @@ class Budget:
         by_seconds = seconds / self.seconds if self.seconds else 0.0
         return min(max(by_steps, by_seconds), 1.0)
 
+    def left(self, steps: int, seconds: float) -> float:
+        """Seconds until the end, at the pace so far; infinite before the first step."""
+        spent = self.spent(steps, seconds)
+        return seconds * (1.0 - spent) / spent if spent else math.inf
+
 
 def rate_factor(spent: float) -> float:
     """The learning rate's share of its full height: linear warm-up, then half a cosine down to `FLOOR`."""

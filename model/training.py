@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model import checkpoint as checkpointing
-from model.batching import Batch, Batches
+from model.batching import Batch, Batches, ExampleSource
 from model.checkpoint import Checkpoint
 from model.dataset import Example
 from model.loss import IGNORE_INDEX, DeepSupervisionLoss
@@ -57,7 +57,7 @@ class TrainingResult:
 
 
 def train(
-    training: Sequence[Example],
+    training: Sequence[Example] | ExampleSource,
     validation: Sequence[Example],
     *,
     labels: tuple[str, ...],
@@ -73,7 +73,7 @@ def train(
     of threads. torch's global generator and number of threads are left alone.
 
     Args:
-        training: at least one example.
+        training: at least one example, or a source that draws them as they are needed.
         validation: examples under other keys; may be empty, then the last weights are kept.
         labels: foreground label names; the network has one class more.
         network: shape of fresh weights; `start` must have the same, except for dropout.
@@ -95,9 +95,11 @@ def train(
 
 
 def _check_examples(
-    training: Sequence[Example], validation: Sequence[Example], labels: tuple[str, ...]
+    training: Sequence[Example] | ExampleSource, validation: Sequence[Example], labels: tuple[str, ...]
 ) -> None:
-    if not training:
+    if isinstance(training, ExampleSource):
+        training = ()
+    elif not training:
         raise TrainingError("There is nothing to train on; annotate at least one image.")
     shared = sorted({example.key for example in training} & {example.key for example in validation})
     if shared:
@@ -131,7 +133,7 @@ class _Run:
 
     def __init__(
         self,
-        training: Sequence[Example],
+        training: Sequence[Example] | ExampleSource,
         validation: Sequence[Example],
         labels: tuple[str, ...],
         network: NetworkSettings,
@@ -262,7 +264,7 @@ class _Run:
             "steps": float(self.step),
             "seconds": seconds,
             "loss": float(np.mean(losses)) if losses else math.nan,
-            "training_images": float(len(self.training)),
+            "training_images": float(self._images()),
             "validation_images": float(len(self.validation)),
             "kept_step": float(self.best.step if self.best else self.step),
         }
@@ -275,6 +277,11 @@ class _Run:
             network.load_state_dict(self.best.weights)
         network.zero_grad(set_to_none=True)
         return TrainingResult(network.eval(), metrics, self.history, self.step, seconds)
+
+    def _images(self) -> int:
+        if isinstance(self.training, ExampleSource):
+            return self.step * self.settings.batch
+        return len(self.training)
 
 
 @dataclass(frozen=True)
@@ -301,7 +308,7 @@ def _prepared(
 
 
 def _fingerprint(
-    training: Sequence[Example],
+    training: Sequence[Example] | ExampleSource,
     validation: Sequence[Example],
     labels: tuple[str, ...],
     network: NetworkSettings,
@@ -312,7 +319,8 @@ def _fingerprint(
         "labels": labels,
         "network": network.to_dict(),
         "settings": settings.to_dict(),
-        "training": len(training),
+        "training": training.description if isinstance(training, ExampleSource) else len(training),
     }
     weights = None if start is None else start.state_dict()
-    return checkpointing.run_fingerprint(configuration, [*training, *validation], weights)
+    examples = () if isinstance(training, ExampleSource) else training
+    return checkpointing.run_fingerprint(configuration, [*examples, *validation], weights)

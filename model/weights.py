@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
@@ -24,6 +26,10 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 CARD_FORMAT = 1
 """Raised when a field changes its meaning, so that old code refuses new cards with a sentence."""
+
+
+Stored = Literal["float32", "float16"]
+_DTYPES: dict[Stored, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 
 
 class WeightsError(ValueError):
@@ -61,6 +67,8 @@ class Card:
         training: how it was trained (seed, steps, seconds, …).
         libraries: versions of the libraries.
         created: time in UTC, ISO 8601.
+        stored: numbers of the weights on disk; networks always compute from float32. float16 halves the file
+            and is for weights that are shipped, not for those that training goes on from time and again.
     """
 
     name: str
@@ -73,6 +81,7 @@ class Card:
     training: dict[str, Any] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=library_versions)
     created: str = field(default_factory=now)
+    stored: Stored = "float32"
 
     def __post_init__(self) -> None:
         if len(self.labels) + 1 != self.network.classes:
@@ -80,6 +89,8 @@ class Card:
                 f"{len(self.labels)} labels need a network of {len(self.labels) + 1} classes "
                 f"(background included), not of {self.network.classes}."
             )
+        if self.stored not in _DTYPES:
+            raise WeightsError(f"Weights are stored as {' or '.join(_DTYPES)}, not as {self.stored}.")
 
     def to_dict(self) -> dict[str, Any]:
         """The card as JSON can hold it."""
@@ -95,6 +106,7 @@ class Card:
             "training": self.training,
             "libraries": self.libraries,
             "created": self.created,
+            "stored": self.stored,
         }
 
     @classmethod
@@ -114,6 +126,7 @@ class Card:
                 training=dict(data["training"]),
                 libraries=dict(data["libraries"]),
                 created=data["created"],
+                stored=data.get("stored", "float32"),
             )
         except WeightsError:
             raise
@@ -141,8 +154,7 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(tensors, draft / WEIGHTS_FILE)
+        save_file(_as_stored(network, card.stored), draft / WEIGHTS_FILE)
         text = json.dumps(
             {**card.to_dict(), "sha256": _sha256(draft / WEIGHTS_FILE)}, indent=2, sort_keys=True
         )
@@ -153,13 +165,24 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def _as_stored(network: DeeplySupervisedUNet, stored: Stored) -> dict[str, Tensor]:
+    """The network's tensors on the CPU, its floats as the card says; counters keep their type."""
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        held = tensor.detach().cpu().contiguous()
+        tensors[name] = held.to(_DTYPES[stored]) if held.is_floating_point() else held
+        if not tensors[name].isfinite().all():
+            raise WeightsError(f"{name} holds values that are not finite as {stored}; store it as float32.")
+    return tensors
+
+
 def read_card(directory: Path) -> Card:
     """The card of a version, without reading its weights; raises WeightsError on anything broken."""
     return Card.from_dict(_read_json(directory))
 
 
 def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
-    """The network of a version, on the CPU and in evaluation mode, with its card.
+    """The network of a version, on the CPU, in float32 and in evaluation mode, with its card.
 
     Raises:
         WeightsError: if a file is missing or damaged, or the shapes are not those of the card.

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ml_backend.cli import folder, project, service, upkeep
+from ml_backend.cli import folder, pretraining, project, service, upkeep
 from ml_backend.cli.console import failure
 from ml_backend.cli.doctor import doctor
 
@@ -38,6 +38,7 @@ app.command(rich_help_panel="A Label Studio project")(upkeep.reconcile)
 app.add_typer(upkeep.app, name="projects", rich_help_panel="A Label Studio project")
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
+app.command(rich_help_panel="Training and scoring")(pretraining.pretrain)
 app.command(rich_help_panel="Trying it out")(folder.phantom)
 app.command(rich_help_panel="Trying it out")(service.demo)
 

@@ -91,11 +91,11 @@ def train(
         return
     if images is None or masks is None or out is None:
         raise WrongUseError("Give --project ID, or all of --images, --masks and --out.")
-    _check_out(out)
+    check_out(out)
     _train_folder(images, masks, out, start, steps, seconds, width, size, validation, seed)
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse to replace a folder that is no version."""
     from model.weights import CARD_FILE
 

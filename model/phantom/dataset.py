@@ -15,10 +15,8 @@ from model.phantom.exposure import expose
 from model.phantom.growth import AGES, Growth, grow
 from model.phantom.markers import draw_marker
 from model.phantom.pose import Placed, View, frame_hand, pose_hand
-from model.phantom.radiograph import draw_bones, draw_pieces, overlay
+from model.phantom.scene import cast_shadow
 from model.phantom.style import Style, choose_size, choose_style, film_corners
-from model.phantom.tissue import flesh
-from model.phantom.wrist import wrist_pieces
 
 SMALLEST = 128
 """Shortest side in pixels at which a phantom still has 19 bones."""
@@ -64,11 +62,7 @@ def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) ->
     growth = grow(age, body)
     hand = pose_hand(growth, body)
     film, view = _lay_down(hand, growth, style, size, body, camera)
-    deviation = float(body.normal(-4.0, 9.0))
-    bulk = float(np.clip(body.normal(1.0, 0.06), 0.88, 1.18))
-    tissue = flesh(hand, growth, view, size, deviation, bulk)
-    mineral, bones = draw_bones(hand, growth, view, size, body)
-    mineral = overlay(mineral, draw_pieces(wrist_pieces(growth, deviation, body), view, size, body))
+    tissue, mineral, bones = cast_shadow(hand, growth, view, size, body)
     bones = np.where(film, bones, np.uint8(0))
     marker = draw_marker(tissue > 0, film, "R" if view.mirror else "L", style.marked, camera)
     image = expose(tissue, mineral, marker, film, style, view.scale, camera)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model.classes import Classes
 from model.dataset import Example
-from model.inheritance import RESERVE, carried_over
+from model.inheritance import RESERVE, adopted, carried_over
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training import train
 from model.training_settings import TrainingSettings
@@ -79,3 +79,14 @@ def test_two_new_labels_start_alike_and_part_at_once(network: DeeplySupervisedUN
         assert not torch.equal(after.weight[1], after.weight[3])
         assert not torch.equal(after.weight[0], after.weight[1])
         assert not torch.equal(after.weight, before.weight)
+
+
+def test_one_label_is_taken_for_one_label_and_several_are_matched_by_name() -> None:
+    torch.manual_seed(5)
+    one = DeeplySupervisedUNet(NetworkSettings(classes=2, width=2, levels=3)).eval()
+    with torch.inference_mode():
+        before = one(IMAGE).final
+        assert torch.equal(adopted(one, ("bone",), Classes.of(["Knochen"]))(IMAGE).final, before)
+        several = adopted(one, ("bone",), Classes.of(["nail", "bone"]))(IMAGE).final
+    torch.testing.assert_close(several[:, [0, 2]], before)
+    assert not (several.argmax(1) == 1).any()

@@ -140,3 +140,32 @@ def test_what_is_missing_is_named(tmp_path: Path, saved: Path) -> None:
     (saved / WEIGHTS_FILE).unlink()
     with pytest.raises(WeightsError, match=WEIGHTS_FILE):
         load_version(saved)
+
+
+def test_weights_stored_as_halves_come_back_as_singles_at_half_the_size(tmp_path: Path, saved: Path) -> None:
+    original = network()
+    save_version(tmp_path / "half", original, replace(card(), stored="float16"))
+    loaded, found = load_version(tmp_path / "half")
+    assert found.stored == read_card(tmp_path / "half").stored == "float16"
+    before, after = original.state_dict(), loaded.state_dict()
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype
+        torch.testing.assert_close(after[name], tensor, rtol=2**-10, atol=2**-24)
+    small, large = ((folder / WEIGHTS_FILE).stat().st_size for folder in (tmp_path / "half", saved))
+    assert small < 0.8 * large
+
+
+def test_weights_too_large_for_halves_are_refused(tmp_path: Path) -> None:
+    large = network()
+    with torch.no_grad():
+        large.final.bias.fill_(1e6)
+    with pytest.raises(WeightsError, match="float32"):
+        save_version(tmp_path / "half", large, replace(card(), stored="float16"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_from_before_halves_is_of_singles(saved: Path) -> None:
+    data = json.loads((saved / CARD_FILE).read_text())
+    del data["stored"]
+    (saved / CARD_FILE).write_text(json.dumps(data))
+    assert load_version(saved)[1].stored == "float32"

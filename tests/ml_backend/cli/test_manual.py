@@ -17,6 +17,7 @@ COMMANDS = (
     "doctor",
     "train",
     "score",
+    "pretrain",
     "reconcile",
     "projects",
     "phantom",
@@ -68,6 +69,7 @@ def test_every_command_has_an_example_and_fits_100_columns(command: str) -> None
         (["train"], "--images"),
         (["train", "--images", "does-not-exist"], "does-not-exist"),
         (["score", "--version", "x"], "--out"),
+        (["pretrain", "--out", "x"], "--hours"),
         (["doctor", "--backend", "backend:9090"], "--backend"),
     ],
 )

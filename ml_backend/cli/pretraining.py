@@ -1,0 +1,67 @@
+"""`dsal pretrain`: start weights from phantoms alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_backend.cli.console import answers, progress_bar
+from ml_backend.cli.folder import check_out
+from ml_backend.cli.usage import WrongUseError
+
+if TYPE_CHECKING:
+    from model.training import Progress
+
+
+def pretrain(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the version to write.", metavar="DIR", file_okay=False)
+    ],
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Training steps.")] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", metavar="HOURS", min=0, help="Stop after so many hours.")
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", min=64, help="Longer side, in pixels, that the network sees."),
+    ] = 384,
+    width: Annotated[
+        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
+    ] = 16,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other phantoms and weights.")
+    ] = 0,
+) -> None:
+    """Train start weights for hand radiographs on phantoms alone, drawn while they are learned from.
+
+    No image and no label is needed. Killed, it goes on where it stood when called again with the same
+    options; what it needs for that lies in DIR.checkpoints. The result is a version with one label, bone, for
+    `dsal score` or `dsal train --from`.
+
+    Example: `dsal pretrain --hours 1 --out DIR`
+    """
+    if steps is None and not hours:
+        raise WrongUseError("Give --steps or --hours, or both: whichever ends first.")
+    check_out(out)
+    from model.optimisation import Budget
+    from model.pretraining import PretrainingSettings
+    from model.pretraining import pretrain as learn
+
+    settings = PretrainingSettings(
+        steps=steps, seconds=None if not hours else hours * 3600, size=size, width=width, seed=seed
+    )
+    budget = Budget(settings.steps, settings.seconds)
+    with progress_bar() as bar:
+        training = bar.add_task("Pre-training", total=steps, note="")
+
+        def show(now: Progress) -> None:
+            left = budget.left(now.step, now.seconds)
+            bar.update(
+                training, completed=now.step, note=f"{left / 60:.0f} minutes left  loss {now.loss:.3f}"
+            )
+
+        card = learn(out, settings, show)
+    done, dsc = card.training["steps"], card.metrics["phantom_dsc"]
+    answers().print(f"{out}: {done} steps, DSC {dsc:.3f} on phantoms not learned from", soft_wrap=True)

@@ -1,0 +1,47 @@
+"""The recipe: a version from nothing, the same after a kill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.pretraining import PretrainingSettings, pretrain
+from model.training import Progress, TrainingError
+from model.weights import WEIGHTS_FILE, load_version
+
+SETTINGS = PretrainingSettings(
+    steps=6, size=128, width=4, batch=2, window=3, uses=6, checkpoint_every=2, settling=3
+)
+
+
+class Killed(BaseException):
+    """Ends a run from within, as a signal would."""
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    def kill(now: Progress) -> None:
+        if now.step == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(tmp_path / "killed", SETTINGS, kill)
+    assert not (tmp_path / "killed").exists()
+    steps: list[int] = []
+    pretrain(tmp_path / "killed", SETTINGS, lambda now: steps.append(now.step))
+    card = pretrain(tmp_path / "whole", SETTINGS)
+    assert steps == [5, 6]
+    resumed, whole = (load_version(tmp_path / name)[0].state_dict() for name in ("killed", "whole"))
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert card.labels == ("bone",)
+    assert card.stored == "float16"
+    assert card.preprocessing.size == 128
+    assert 0 <= card.metrics["phantom_dsc"] <= 1
+    assert (tmp_path / "whole" / WEIGHTS_FILE).stat().st_size < 2.6 * sum(t.numel() for t in whole.values())
+
+
+def test_without_an_end_it_does_not_begin(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no end"):
+        pretrain(tmp_path / "never", replace(SETTINGS, steps=None))
