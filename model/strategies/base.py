@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +30,12 @@ class Strategy(ABC):
     """
 
     name: str
-    highest_first: ClassVar[bool] = False
+    highest_first: bool = False
     forwards: float = 1.0
     source: str
     dropout_passes: int = 0
-    batch_aware: ClassVar[bool] = False
-    reads_mask: ClassVar[bool] = True
+    batch_aware: bool = False
+    reads_mask: bool = True
 
     def score(self, m: Measurement, seed: int = 0) -> float:
         """The image's own score in [0, 1]; a blank mask gets the end that is labelled last.
@@ -65,17 +64,23 @@ class Strategy(ABC):
 
         Args:
             pool: unlabelled images with distinct keys; their order does not matter.
-            labelled: features (D,) of the images that have labels.
+            labelled: features (D,) of the images that have labels, under the same version as the pool's.
             size: how many; all of a smaller pool.
             seed: decides ties and lots.
 
         Returns:
-            `min(size, len(pool))` different indices of `pool`.
+            `min(size, len(pool))` different indices of `pool`; of blank masks, for those that read masks,
+            only what nothing else fills.
+
+        Raises:
+            StrategyError: if a measurement lacks what this strategy reads.
         """
         # In the order of keys, whatever the order of the pool: nothing downstream can then depend on it.
         order = sorted(range(len(pool)), key=lambda index: pool[index].key)
-        chosen = self._choose([pool[index] for index in order], labelled, min(size, len(pool)), seed)
-        return [order[index] for index in chosen]
+        drawn = [index for index in order if not (self.reads_mask and pool[index].consistency.blank)]
+        blank = sorted(set(order) - set(drawn), key=lambda index: chance(pool[index].key, seed))
+        chosen = self._choose([pool[index] for index in drawn], labelled, min(size, len(drawn)), seed)
+        return [*(drawn[index] for index in chosen), *blank][: max(size, 0)]
 
     def _choose(
         self,
@@ -84,7 +89,7 @@ class Strategy(ABC):
         size: int,
         seed: int,
     ) -> list[int]:
-        """`batch` for a pool sorted by key and a size that it can fill."""
+        """`batch` for a pool sorted by key, without blank masks, and a size that it can fill."""
         return self.ranking(pool, seed)[:size]
 
     def ranking(self, pool: Sequence[Measurement], seed: int) -> list[int]:

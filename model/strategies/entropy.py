@@ -10,7 +10,7 @@ class Entropy(Strategy):
     """Images on which the final classifier is least certain come first; the score is 1 − entropy."""
 
     name = "entropy"
-    source = "Shannon entropy as in Settles 2009, section 3.1, mean over pixels; Lüth et al. 2025 (nnActive)"
+    source = "entropy as in Settles 2009, section 3.1, mean over pixels; best overall in nnActive (TMLR 2025)"
 
     def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
         return 1 - m.entropy

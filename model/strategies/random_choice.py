@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from model.strategies.base import Strategy, chance
 from model.strategies.measurement import Measurement
 
@@ -15,9 +13,9 @@ class Random(Strategy):
     """
 
     name = "random"
-    source = "Zhao et al. 2020, section 4.3 (the paper's comparison)"
+    source = "what Zhao et al. 2020 compare with"
     forwards = 0.0
-    reads_mask: ClassVar[bool] = False
+    reads_mask = False
 
     def _score(self, m: Measurement, seed: int) -> float:
         return chance(m.key, seed)

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from model.strategies.aift import Aift
 from model.strategies.base import Strategy, StrategyError
 from model.strategies.consistency import Consistency
+from model.strategies.core_set import CoreSet
 from model.strategies.disagreement import Disagreement
 from model.strategies.entropy import BoundaryEntropy, Entropy
+from model.strategies.mc_dropout import McDropout
 from model.strategies.random_choice import Random
+from model.strategies.stratified_random import StratifiedRandom
+from model.strategies.suggestive import Suggestive
+from model.strategies.variation import Variation
 
-_STRATEGIES: dict[str, Callable[[], Strategy]] = {
-    strategy.name: strategy for strategy in (Random, Consistency, Disagreement, Entropy, BoundaryEntropy)
+_STRATEGIES: dict[str, type[Strategy]] = {
+    strategy.name: strategy
+    for strategy in (
+        Random,
+        StratifiedRandom,
+        Consistency,
+        Disagreement,
+        Entropy,
+        BoundaryEntropy,
+        McDropout,
+        Aift,
+        Suggestive,
+        CoreSet,
+    )
 }
 
 NAMES: tuple[str, ...] = tuple(_STRATEGIES)
 """Base names."""
 
+POWER, CLUSTERS = "power", "clusters"
+
+VARIED: tuple[str, ...] = tuple(
+    name for name, strategy in _STRATEGIES.items() if strategy.reads_mask and not strategy.batch_aware
+)
+"""Base names that take suffixes: those whose images are scored one by one, and not by lot."""
+
 
 def parse(name: str) -> Strategy:
-    """The strategy of a name.
+    """The strategy of a name: a base name, for some followed by "+power", "+clusters" or both.
 
     Raises:
         StrategyError: if there is none; the sentence names those there are.
     """
-    if name not in _STRATEGIES:
+    base, *suffixes = name.split("+")
+    if base not in _STRATEGIES:
         raise StrategyError(f"{name!r} is no query strategy; use one of {', '.join(NAMES)}.")
-    return _STRATEGIES[name]()
+    strategy = _STRATEGIES[base]()
+    if not suffixes:
+        return strategy
+    if base not in VARIED or set(suffixes) - {POWER, CLUSTERS} or len(set(suffixes)) < len(suffixes):
+        raise StrategyError(
+            f"{name!r} is no query strategy; only {', '.join(VARIED)} may be followed by "
+            f"+{POWER}, +{CLUSTERS} or both."
+        )
+    return Variation(strategy, power=POWER in suffixes, spread=CLUSTERS in suffixes)

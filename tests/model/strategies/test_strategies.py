@@ -24,6 +24,8 @@ Measured = Callable[..., Measurement]
 
 unit = st.floats(0, 1)
 
+EVERY = (*NAMES, "consistency+power", "disagreement+clusters", "entropy+power+clusters")
+
 
 @st.composite
 def measurements(draw: st.DrawFn) -> list[Measurement]:
@@ -47,7 +49,7 @@ def first_to_last(strategy: Strategy, scores: np.ndarray) -> np.ndarray:
     return np.argsort(-scores if strategy.highest_first else scores, kind="stable")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
 def test_what_is_published_begins_with_the_batch(
@@ -62,9 +64,12 @@ def test_what_is_published_begins_with_the_batch(
     assert all(0 <= score <= 1 for score in scores)
     ordered = scores[first_to_last(strategy, scores)]
     assert scores[batch].tolist() == ordered[: len(batch)].tolist()
+    if strategy.reads_mask:
+        blank = [pool[index].consistency.blank for index in batch]
+        assert blank == sorted(blank), "blank masks only fill what nothing else fills"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
 @settings(max_examples=20, deadline=None)
 def test_the_order_of_the_pool_does_not_matter(
@@ -79,7 +84,7 @@ def test_the_order_of_the_pool_does_not_matter(
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), seed=st.integers(0, 3))
 @settings(max_examples=20, deadline=None)
 def test_a_blank_mask_never_comes_before_one_that_is_not(
@@ -95,7 +100,7 @@ def test_a_blank_mask_never_comes_before_one_that_is_not(
         assert last.max() <= others.min() if strategy.highest_first else last.min() >= others.max()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), later=measurements(), size=st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
 def test_an_image_that_comes_later_never_overtakes_a_chosen_batch(
@@ -111,13 +116,14 @@ def test_an_image_that_comes_later_never_overtakes_a_chosen_batch(
         assert all(score < value if strategy.highest_first else score > value for value in chosen)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_says_what_it_costs_and_where_it_comes_from(name: str) -> None:
     strategy = parse(name)
     assert strategy.name == name
     assert strategy.source
     assert strategy.forwards >= 0
-    assert strategy.highest_first == (name == "consistency")
+    assert strategy.highest_first == name.startswith("consistency")
+    assert bool(strategy.dropout_passes) == (name == "mc-dropout")
 
 
 @pytest.mark.parametrize(
@@ -135,9 +141,10 @@ def test_each_reads_its_own_number(measure: Measured, name: str, first: str) -> 
         measure("differs", agreement=0.2, entropy=0.1),
         measure("vague", entropy=0.8, boundary=0.1),
         measure("edgy", entropy=0.2, boundary=0.9),
-        measure("blank", blank=True, entropy=1.0),
+        measure("unsettled", entropy=0.2, information=0.4),
+        measure("blank", blank=True, entropy=1.0, information=1.0),
     ]
-    batch = parse(name).batch(pool, [], 5, 0)
+    batch = parse(name).batch(pool, [], 6, 0)
     assert pool[batch[0]].key == first
     assert pool[batch[-1]].key == "blank"
 
@@ -161,9 +168,33 @@ def test_random_hangs_on_key_and_seed_alone(measure: Measured) -> None:
     assert abs(np.corrcoef(scores, other)[0, 1]) < 0.15
 
 
-@pytest.mark.parametrize("name", ["", "certainty", "Consistency", "consistency ", "entropy+", "+power"])
+UNKNOWN = [
+    "",
+    "certainty",
+    "Consistency",
+    "consistency ",
+    "entropy+",
+    "+power",
+    "entropy+noise",
+    "entropy+power+power",
+    "random+clusters",
+    "core-set+power",
+]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
 def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(StrategyError) as error:
         parse(name)
     assert "\n" not in str(error.value)
     assert "disagreement" in str(error.value)
+
+
+def test_suffixes_come_in_any_order_and_have_one_name() -> None:
+    assert parse("consistency+clusters+power").name == parse("consistency+power+clusters").name
+    assert parse("mc-dropout+clusters").dropout_passes == parse("mc-dropout").dropout_passes
+
+
+def test_mc_dropout_without_passes_says_how_to_get_them(measure: Measured) -> None:
+    with pytest.raises(StrategyError, match="passes=10"):
+        parse("mc-dropout").batch([measure("a", information=None)], [], 1, 0)
