@@ -30,6 +30,10 @@ def pretrain(
     width: Annotated[
         int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
     ] = 16,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of a version to go on from; --width is its own.", metavar="DIR"),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other phantoms and weights.")
     ] = 0,
@@ -62,6 +66,6 @@ def pretrain(
                 training, completed=now.step, note=f"{left / 60:.0f} minutes left  loss {now.loss:.3f}"
             )
 
-        card = learn(out, settings, show)
+        card = learn(out, settings, start=start, progress=show)
     done, dsc = card.training["steps"], card.metrics["phantom_dsc"]
     answers().print(f"{out}: {done} steps, DSC {dsc:.3f} on phantoms not learned from", soft_wrap=True)

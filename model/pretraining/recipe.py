@@ -19,7 +19,7 @@ from model.pretraining.source import PhantomSource
 from model.training import Progress, TrainingSettings, train
 from model.training_device import TrainingDevice
 from model.validation import validation_dsc
-from model.weights import Card, save_version
+from model.weights import Card, load_version, save_version
 
 LABEL = "bone"
 CHECKPOINTS = "checkpoints"
@@ -39,7 +39,8 @@ class PretrainingSettings:
         learning_rate: full height of the schedule.
         checkpoint_every: steps from one checkpoint to the next.
         window, uses: see `PhantomSource`.
-        settling: batches over which the batch norms' statistics are averaged at the end.
+        settling: batches over which the batch norms' statistics are averaged at the end; never more than
+            steps were done.
     """
 
     steps: int | None = None
@@ -75,7 +76,11 @@ class PretrainingSettings:
 
 
 def pretrain(
-    out: Path, settings: PretrainingSettings, progress: Callable[[Progress], None] | None = None
+    out: Path,
+    settings: PretrainingSettings,
+    *,
+    start: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Card:
     """Train a network of one label, "bone", on phantoms alone and write it as a version of float16.
 
@@ -86,6 +91,7 @@ def pretrain(
     Args:
         out: folder of the version, replaced if it is there.
         settings: how to train.
+        start: folder of a version of one label to go on from; its network's shape replaces `settings.width`.
         progress: called after each step.
 
     Returns:
@@ -93,9 +99,12 @@ def pretrain(
         demo draws them.
 
     Raises:
-        model.training.TrainingError: the settings make no sense, or the loss was not finite time and again.
+        model.training.TrainingError: the settings make no sense, the start has other classes, or the loss was
+            not finite time and again.
+        model.weights.WeightsError: the start cannot be read.
     """
-    shape = NetworkSettings(classes=2, width=settings.width)
+    network, parent = (None, None) if start is None else load_version(start)
+    shape = NetworkSettings(classes=2, width=settings.width) if parent is None else parent.network
     source = settings.source
     result = train(
         source,
@@ -103,11 +112,13 @@ def pretrain(
         labels=(LABEL,),
         network=shape,
         settings=settings.training,
+        start=network,
         checkpoints=out.with_name(f"{out.name}.{CHECKPOINTS}"),
         progress=progress,
     )
     network = result.network
-    settle_statistics(network, source, result.steps, settings.batch, settings.settling)
+    settling = min(settings.settling, result.steps)
+    settle_statistics(network, source, result.steps, settings.batch, settling)
     preprocessing = PreprocessingSettings(size=settings.size)
     device = TrainingDevice.find("cpu", "fp32")
     dsc = validation_dsc(network, unseen_phantoms(preprocessing), device)
@@ -117,6 +128,7 @@ def pretrain(
         shape,
         preprocessing,
         metrics={"phantom_dsc": dsc, "loss": result.metrics["loss"]},
+        parent=None if parent is None else parent.name,
         training={**asdict(settings), "steps": result.steps, "seconds": round(result.seconds, 1)},
         stored="float16",
     )

@@ -1,4 +1,4 @@
-"""`dsal phantom`, `dsal train` and `dsal score` on plain folders."""
+"""`dsal phantom`, `dsal train`, `dsal score` and `dsal pretrain` on plain folders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from ml_backend.cli.app import main
 from model.dataset import read_mask
 from model.images import decode_image
+from model.weights import read_card
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -156,3 +157,18 @@ def test_a_version_that_is_none_is_named(run: Run, hands: Path, tmp_path: Path) 
     )
     assert status == 1
     assert said.startswith("dsal: ")
+
+
+def test_pretraining_makes_a_version_that_training_starts_from(run: Run, hands: Path, tmp_path: Path) -> None:
+    pretrained, trained = tmp_path / "pretrained", tmp_path / "trained"
+    options = ("--steps", 2, "--size", 128, "--width", 2)
+    status, told, _ = run("pretrain", *options, "--out", pretrained)
+    assert status == 0
+    assert "2 steps" in told
+    folders = ("--images", hands / "images", "--masks", hands / "masks")
+    status, _, _ = run("train", *folders, "--from", pretrained, "--steps", 2, "--out", trained)
+    assert status == 0
+    assert read_card(trained).parent == "pretrained"
+    status, _, complaint = run("pretrain", *options, "--out", hands)
+    assert status == 2
+    assert "is no version" in complaint

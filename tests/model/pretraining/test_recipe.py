@@ -27,10 +27,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) 
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain(tmp_path / "killed", SETTINGS, kill)
+        pretrain(tmp_path / "killed", SETTINGS, progress=kill)
     assert not (tmp_path / "killed").exists()
     steps: list[int] = []
-    pretrain(tmp_path / "killed", SETTINGS, lambda now: steps.append(now.step))
+    pretrain(tmp_path / "killed", SETTINGS, progress=lambda now: steps.append(now.step))
     card = pretrain(tmp_path / "whole", SETTINGS)
     assert steps == [5, 6]
     resumed, whole = (load_version(tmp_path / name)[0].state_dict() for name in ("killed", "whole"))
