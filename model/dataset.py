@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from model.images import Grey, ImageError, decode_image
 from model.preprocessing import PreprocessingSettings, preprocess
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -48,11 +49,7 @@ def make_example(
     Raises:
         DatasetError: image and mask differ in size.
     """
-    if image.shape != mask.shape:
-        raise DatasetError(
-            f"The mask of {key} has {mask.shape[0]}×{mask.shape[1]} pixels but its image "
-            f"{image.shape[0]}×{image.shape[1]}; give a mask of the image's size."
-        )
+    _check_size(key, image, mask)
     canvas, frame = preprocess(image, preprocessing)
     return Example(key, canvas, frame.forward_mask(mask))
 
@@ -80,6 +77,21 @@ def read_folder(images: Path, masks: Path) -> list[FolderSample]:
     if not image_files:
         raise DatasetError(f"{images} holds no images; give a folder with files such as .png or .jpg.")
     return [FolderSample(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files)]
+
+
+def read_sample(sample: FolderSample) -> tuple[Grey, NDArray[np.uint8]]:
+    """Read a sample's grey image (H, W) and its label map (H, W).
+
+    Raises:
+        DatasetError: one of the files cannot be used, or they differ in size.
+    """
+    try:
+        image = decode_image(sample.image_path.read_bytes())
+    except ImageError as error:
+        raise DatasetError(f"{sample.image_path.name}: {error}") from error
+    mask = read_mask(sample.mask_path)
+    _check_size(sample.stem, image, mask)
+    return image, mask
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -128,6 +140,14 @@ def folder_labels(samples: Sequence[FolderSample], names: Sequence[str] | None =
     if largest == 0:
         raise DatasetError("Every mask is empty; name the labels, or give masks that mark something.")
     return ("bone",) if largest == 1 else tuple(f"label {index}" for index in range(1, largest + 1))
+
+
+def _check_size(key: str, image: Grey, mask: NDArray[np.uint8]) -> None:
+    if image.shape != mask.shape:
+        raise DatasetError(
+            f"The mask of {key} has {mask.shape[0]}×{mask.shape[1]} pixels but its image "
+            f"{image.shape[0]}×{image.shape[1]}; give a mask of the image's size."
+        )
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

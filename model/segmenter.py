@@ -41,6 +41,13 @@ class Segmentation:
     _output: Output = field(repr=False)
     _frame: Frame = field(repr=False)
 
+    @classmethod
+    def of(cls, output: Output, frame: Frame, labels: int, threshold: float | None = None) -> Segmentation:
+        """What an engine's output for a canvas says about the image of which `frame` made the canvas."""
+        lower, middle, final = (hard_mask(head, frame, threshold) for head in output.probabilities)
+        agreement = consistency(lower, middle, final, labels)
+        return cls(lower, middle, final, agreement, output.features, output, frame)
+
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """Final classifier's probabilities (C, H, W) in [0, 1]; made on first use, as they are large."""
@@ -163,9 +170,7 @@ class Segmenter:
 
     def interpret(self, output: Output, frame: Frame, threshold: float | None = None) -> Segmentation:
         """What an engine's output for a canvas says about the image that the canvas was made of."""
-        lower, middle, final = (hard_mask(head, frame, threshold) for head in output.probabilities)
-        agreement = consistency(lower, middle, final, len(self.labels))
-        return Segmentation(lower, middle, final, agreement, output.features, output, frame)
+        return Segmentation.of(output, frame, len(self.labels), threshold)
 
 
 def hard_mask(

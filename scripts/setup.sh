@@ -177,7 +177,7 @@ install_chromium() {
 
 part() {
   local running=(requirements.txt pyproject.toml)
-  local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt)
+  local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt requirements-experiment.txt)
   case $1 in
     run)
       # An environment made for the tests holds all that running needs.

@@ -9,6 +9,7 @@ import typer
 from ml_backend.cli import folder, pretraining, project, service, upkeep
 from ml_backend.cli.console import failure
 from ml_backend.cli.doctor import doctor
+from ml_backend.cli.experiment import experiment
 
 app = typer.Typer(
     name="dsal",
@@ -39,6 +40,7 @@ app.add_typer(upkeep.app, name="projects", rich_help_panel="A Label Studio proje
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
 app.command(rich_help_panel="Training and scoring")(pretraining.pretrain)
+app.command(rich_help_panel="Training and scoring")(experiment)
 app.command(rich_help_panel="Trying it out")(folder.phantom)
 app.command(rich_help_panel="Trying it out")(service.demo)
 

@@ -10,6 +10,7 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 
@@ -35,4 +36,21 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True, highlight=False),
+    )
+
+
+def long_progress_bar() -> Progress:
+    """The same for hours of work: it also estimates the time that is left."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True, highlight=False),
+        # Rounds take seconds to minutes each: a pace over half a minute would be one of none.
+        speed_estimate_period=1800,
     )

@@ -13,7 +13,7 @@ from ml_backend.cli.requests import follow_training, request_scores
 from ml_backend.cli.usage import WrongUseError
 
 if TYPE_CHECKING:
-    from model.dataset import Example
+    from model.dataset import Example, FolderSample
     from model.preprocessing import PreprocessingSettings
     from model.training import TrainingResult
 
@@ -135,9 +135,7 @@ def _train_folder(
         for side in sides:
             examples.append([])
             for stem in side:
-                examples[-1].append(
-                    _example(samples[stem].image_path, samples[stem].mask_path, preprocessing)
-                )
+                examples[-1].append(_example(samples[stem], preprocessing))
                 bar.advance(reading)
         training = bar.add_task("Training", total=steps, note="")
 
@@ -173,15 +171,10 @@ def _train_folder(
     )
 
 
-def _example(image: Path, mask: Path, preprocessing: PreprocessingSettings) -> Example:
-    from model.dataset import DatasetError, make_example, read_mask
-    from model.images import ImageError, decode_image
+def _example(sample: FolderSample, preprocessing: PreprocessingSettings) -> Example:
+    from model.dataset import make_example, read_sample
 
-    try:
-        pixels = decode_image(image.read_bytes())
-    except ImageError as error:
-        raise DatasetError(f"{image.name}: {error}") from error
-    return make_example(image.stem, pixels, read_mask(mask), preprocessing)
+    return make_example(sample.stem, *read_sample(sample), preprocessing)
 
 
 def score(

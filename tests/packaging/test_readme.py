@@ -26,7 +26,7 @@ from scripts.settings_table import README, filled
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 
-DOCUMENTS = ["README.md", "docs/operations.md", "docs/label-studio-setup.md"]
+DOCUMENTS = ["README.md", "docs/operations.md", "docs/label-studio-setup.md", "docs/experiments.md"]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
 POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
 COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build"}

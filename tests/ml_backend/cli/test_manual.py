@@ -20,6 +20,7 @@ COMMANDS = (
     "pretrain",
     "reconcile",
     "projects",
+    "experiment",
     "phantom",
     "demo",
 )

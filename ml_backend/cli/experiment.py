@@ -1,0 +1,260 @@
+"""The command `dsal experiment`: query strategies compared on images whose masks are known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_backend.cli.console import answers, failure, long_progress_bar
+from ml_backend.cli.folder import Images, Masks
+from ml_backend.cli.usage import WrongUseError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.table import Table
+
+    from model.experiment.collection import Source
+    from model.experiment.experiment import Progress
+    from model.experiment.report import Report
+    from model.experiment.settings import ExperimentSettings
+
+
+def experiment(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Folder for everything; also what a killed run goes on from.", metavar="DIR"
+        ),
+    ],
+    images: Images = None,
+    masks: Masks = None,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(
+            "--subjects",
+            help="CSV file with the columns stem and subject; no subject is on two sides of the split.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None,
+    phantom: Annotated[
+        bool, typer.Option("--phantom", help="Take 209 phantoms, as many as the paper.")
+    ] = False,
+    arms: Annotated[
+        str,
+        typer.Option(
+            "--arms",
+            metavar="A,B,…",
+            help="Query strategies, and full for training on all labels, the bound.",
+        ),
+    ] = "random,consistency,disagreement,full",
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Paired repetitions.")] = 5,
+    start: Annotated[
+        int, typer.Option("--start", metavar="N", min=1, help="Labels of the first round, at random.")
+    ] = 10,
+    per_round: Annotated[
+        int, typer.Option("--per-round", metavar="N", min=1, help="Labels added in each round.")
+    ] = 10,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="R", min=1, help="Rounds after the first; not with --all.")
+    ] = 5,
+    everything: Annotated[bool, typer.Option("--all", help="Go on until all images are labelled.")] = False,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune/--scratch", help="Go on from the last round's weights, or start each round afresh."
+        ),
+    ] = True,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="T,V,T",
+            help="Images to train, validate and test with; without, all of them as 139 : 20 : 50.",
+        ),
+    ] = None,
+    width: Annotated[
+        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
+    ] = 8,
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", min=32, help="Longer side, in pixels, that the network sees."),
+    ] = 96,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Training steps of each round.")
+    ] = 80,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images in a step.")] = 4,
+    augment: Annotated[
+        bool, typer.Option("--augment/--plain", help="Vary the training images, or take them as they are.")
+    ] = True,
+    dropout: Annotated[
+        float,
+        typer.Option("--dropout", metavar="P", min=0, max=0.9, help="Of the network; mc-dropout needs some."),
+    ] = 0.0,
+    initial: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of a version whose weights all arms start with; sets the width.",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1.")
+    ] = "cpu",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=1,
+            help="Of one thread each; as many as processor cores by default.",
+        ),
+    ] = None,
+) -> None:
+    """Play the paper's loop with known masks, for many query strategies, and say which one chooses best.
+
+    All arms of a seed share the split, the first labels, the initial weights and the training steps. Writes
+    results.csv (a row for each arm, seed, round and image), summary.json and figures/. Killed or stopped at
+    any moment, the same command goes on where it was; more seeds, arms or rounds are added to what is there.
+    Needs what requirements-experiment.txt lists.
+
+    Examples: `dsal experiment --phantom --out DIR`,
+    `dsal experiment --images DIR --masks DIR --arms random,consistency,full --all --out DIR`
+    """
+    _check_packages()
+    from model.experiment.place import OutOfPlaceError
+    from model.experiment.settings import ExperimentError, ExperimentSettings
+
+    try:
+        settings = ExperimentSettings(
+            arms=tuple(arm.strip() for arm in arms.split(",") if arm.strip()),
+            seeds=seeds,
+            start=start,
+            per_round=per_round,
+            rounds=None if everything else rounds,
+            fine_tune=fine_tune,
+            split=_split(split),
+            width=width,
+            size=size,
+            steps=steps,
+            batch=batch,
+            augment=augment,
+            dropout=dropout,
+            device=device,
+            initial=initial,
+        )
+    except ExperimentError as error:
+        raise WrongUseError(str(error)) from error
+    if phantom == (images is not None or masks is not None) or (images is None) != (masks is None):
+        raise WrongUseError("Give --images and --masks, or --phantom.")
+    try:
+        report = _run(settings, out, images, masks, subjects, processes or len(os.sched_getaffinity(0)))
+    except OutOfPlaceError as error:
+        raise WrongUseError(str(error)) from error
+    _tell(report, out)
+
+
+def _check_packages() -> None:
+    from model.experiment import missing_packages
+
+    missing = missing_packages()
+    if missing:
+        raise WrongUseError(
+            f"Experiments need {' and '.join(missing)}: pip install -r requirements-experiment.txt, or "
+            'pip install "dsal[experiment]".'
+        )
+
+
+def _split(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        training, validation, test = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise WrongUseError(f"--split {text} is not three numbers; give them as in 139,20,50.") from error
+    return training, validation, test
+
+
+def _run(
+    settings: ExperimentSettings,
+    out: Path,
+    images: Path | None,
+    masks: Path | None,
+    subjects: Path | None,
+    processes: int,
+) -> Report:
+    from model.experiment.report import run_experiment
+
+    with long_progress_bar() as bar:
+        source = _source(out, images, masks, subjects, bar)
+        reading = bar.add_task("Reading", total=None, note="")
+        working = bar.add_task("Rounds", total=None, note="", start=False)
+        last = None
+
+        def show(now: Progress) -> None:
+            nonlocal last
+            if last is None:
+                bar.start_task(working)
+            last = now
+            bar.update(working, completed=now.done, total=now.rounds, note=now.note)
+
+        try:
+            return run_experiment(
+                settings,
+                source,
+                out,
+                processes=processes,
+                progress=show,
+                reading=lambda done, total: bar.update(reading, completed=done, total=total),
+            )
+        except KeyboardInterrupt:
+            bar.stop()
+            done = "" if last is None else f" after {last.done} of {last.rounds} rounds"
+            failure(f"Stopped{done}; nothing that is done is lost, and the same command goes on from here.")
+            raise
+
+
+def _source(out: Path, images: Path | None, masks: Path | None, subjects: Path | None, bar: Bar) -> Source:
+    from model.experiment.collection import Source, phantoms
+
+    if images is not None and masks is not None:
+        return Source(images, masks, subjects)
+    drawing = bar.add_task("Drawing", total=None, note="")
+    return phantoms(out / "phantoms", lambda done, total: bar.update(drawing, completed=done, total=total))
+
+
+def _tell(report: Report, out: Path) -> None:
+    console = answers()
+    console.print(_table(report.summary))
+    bound = report.summary.get("full")
+    if bound is not None:
+        console.print(f"Full annotation: test DSC {bound['dsc']['mean']:.3f}", soft_wrap=True)
+    console.print(
+        f"{report.table}, {out / 'summary.json'} and {len(report.figures)} figures in {out / 'figures'}",
+        soft_wrap=True,
+    )
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table("arm", "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC")
+    for arm, found in summary["arms"].items():
+        difference = found.get("aubc_less_random")
+        reached = found.get("to_full", {}).get("percent_of_pool")
+        table.add_row(
+            arm,
+            f"{found['aubc']['mean']:.3f}",
+            "" if difference is None else f"{difference['mean']:+.3f}",
+            "" if difference is None else f"{difference['p_holm']:.3f}",
+            "" if "to_full" not in found else "never" if reached is None else f"{reached:.0f} %",
+            f"{found['rounds'][-1]['dsc']['mean']:.3f}",
+        )
+    return table

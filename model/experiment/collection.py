@@ -1,0 +1,136 @@
+"""The images of an experiment: read and preprocessed once, then kept in memory."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.dataset import Example, FolderSample, folder_labels, read_folder, read_sample
+from model.experiment.settings import ExperimentError
+from model.phantom import write_phantoms
+from model.preprocessing import Frame, PreprocessingSettings, preprocess
+
+PHANTOM_SIDE = 600
+"""Longer side of phantoms in pixels, as the paper's images have."""
+BOUNDARY_FACTOR = np.pi / 4
+"""Pixel edges to length: edges of a line in any direction are 4/π of its length on average (Cauchy)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """One image with its truth.
+
+    Attributes:
+        stem: name of its files.
+        example: image and mask on the network's canvas.
+        frame: the canvas's place on the image.
+        truth: label map (H, W) at original resolution.
+        boundary: length of the truth's outlines in pixels of the original, the annotator's effort.
+        subject: images of one subject are never on two sides of the split.
+    """
+
+    stem: str
+    example: Example
+    frame: Frame
+    truth: NDArray[np.uint8]
+    boundary: float
+    subject: str
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """All images of an experiment, sorted by stem.
+
+    Attributes:
+        images: with their truth.
+        labels: foreground label names in the order of the class indices.
+        fingerprint: SHA-256 of stems, subjects, pixels on the canvas and truths.
+    """
+
+    images: tuple[LabelledImage, ...]
+    labels: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a collection comes from.
+
+    Attributes:
+        images, masks: folders whose files share their stems; masks as in `model.dataset.read_mask`.
+        subjects: a CSV file with the columns `stem` and `subject`; without, each image is a subject.
+    """
+
+    images: Path
+    masks: Path
+    subjects: Path | None = None
+
+    def read(self, size: int, progress: Callable[[int, int], None] | None = None) -> Collection:
+        """Read and preprocess everything; `progress(done, total)` is called after each image.
+
+        Raises:
+            DatasetError: images or masks that cannot be used.
+            ExperimentError: the CSV file lacks a column or an image.
+        """
+        samples = read_folder(self.images, self.masks)
+        labels = folder_labels(samples)
+        subjects = _subjects(self.subjects, [sample.stem for sample in samples])
+        preprocessing = PreprocessingSettings(size=size)
+        images = []
+        for sample in samples:
+            images.append(_read(sample, subjects[sample.stem], preprocessing))
+            if progress is not None:
+                progress(len(images), len(samples))
+        return Collection(tuple(images), labels, _fingerprint(images))
+
+
+def phantoms(folder: Path, progress: Callable[[int, int], None] | None = None) -> Source:
+    """The 209 phantoms of the paper's age groups, drawn into the folder unless they are there already."""
+    # Written last by write_phantoms: without it the drawing was interrupted.
+    if not (folder / "phantoms.csv").exists():
+        write_phantoms(folder, max_side=PHANTOM_SIDE, progress=progress)
+    return Source(folder / "images", folder / "masks")
+
+
+def boundary_length(labels: NDArray[np.uint8]) -> float:
+    """Length in pixels of the lines between different labels of a map (H, W); the image's rim is none."""
+    edges = np.count_nonzero(labels[1:] != labels[:-1]) + np.count_nonzero(labels[:, 1:] != labels[:, :-1])
+    return float(edges * BOUNDARY_FACTOR)
+
+
+def _read(sample: FolderSample, subject: str, preprocessing: PreprocessingSettings) -> LabelledImage:
+    pixels, truth = read_sample(sample)
+    canvas, frame = preprocess(pixels, preprocessing)
+    example = Example(sample.stem, canvas, frame.forward_mask(truth))
+    return LabelledImage(sample.stem, example, frame, truth, boundary_length(truth), subject)
+
+
+def _subjects(path: Path | None, stems: Sequence[str]) -> Mapping[str, str]:
+    if path is None:
+        return {stem: stem for stem in stems}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not {"stem", "subject"} <= set(rows.fieldnames or ()):
+            raise ExperimentError(f"{path} lacks the columns stem and subject; name them in its first line.")
+        found = {row["stem"]: row["subject"] for row in rows}
+    missing = sorted(set(stems) - found.keys())
+    if missing:
+        raise ExperimentError(
+            f"{path} names no subject for {missing[0]} and {len(missing) - 1} other images."
+        )
+    return found
+
+
+def _fingerprint(images: Sequence[LabelledImage]) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(f"\0{image.stem}\0{image.subject}\0{image.truth.shape}\0".encode())
+        digest.update(image.example.image.tobytes())
+        digest.update(image.truth.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""Everything that is measured of one image, from one forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.engines.torch_engine import TorchEngine
+from model.experiment.collection import LabelledImage
+from model.hausdorff import hausdorff95
+from model.metrics import mean_dice
+from model.network import DeeplySupervisedUNet
+from model.preprocessing import to_network
+from model.segmenter import Segmentation
+from model.strategies import Measurement
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """One image under one network; all masks were compared at original resolution.
+
+    Attributes:
+        measurement: what a strategy may know.
+        r_dsc: Dice of the final mask with the truth.
+        hd95: 95th percentile Hausdorff distance in pixels; NaN where it was not asked for.
+        masks: (3, h, w) lower, middle and final label map, on the canvas.
+    """
+
+    measurement: Measurement
+    r_dsc: float
+    hd95: float
+    masks: NDArray[np.uint8] = field(repr=False)
+
+
+class Examiner:
+    """Examines images with one network, in fp32, so that a seed's numbers are always the same.
+
+    Args:
+        network: in evaluation mode.
+        device: "cpu", "cuda", …
+        labels: foreground labels.
+    """
+
+    def __init__(self, network: DeeplySupervisedUNet, device: str, labels: int) -> None:
+        self._engine = TorchEngine(network, device=device, precision="fp32")
+        self._labels = labels
+
+    def examine(self, image: LabelledImage, *, passes: int = 0, distance: bool = False) -> Examination:
+        """One forward, and as many passes of MC-dropout as are asked for.
+
+        The surface `distance` is only computed when asked for: it takes longer than the forward.
+        """
+        output = self._engine.run(to_network(image.example.image), passes)
+        found = Segmentation.of(output, image.frame, self._labels)
+        return Examination(
+            found.measurement(image.stem),
+            mean_dice(found.final, image.truth, self._labels),
+            hausdorff95(found.final, image.truth, self._labels) if distance else np.nan,
+            np.stack([image.frame.forward_mask(mask) for mask in (found.lower, found.middle, found.final)]),
+        )

@@ -1,0 +1,111 @@
+"""What an experiment is told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model.strategies import StrategyError, parse
+
+FULL = "full"
+"""The arm that learns from all labels from the start: the bound."""
+REFERENCE = "random"
+"""The arm that the others are compared with."""
+PAPER_SPLIT = (139, 20, 50)
+"""Training pool, validation and test images of Zhao et al. (2020), section 4.1."""
+DEFAULT_ARMS = (REFERENCE, "consistency", "disagreement", FULL)
+MAY_GROW = ("arms", "seeds", "rounds")
+"""What may change in a folder that holds results: arms, seeds and rounds that are there stay as they are."""
+
+
+class ExperimentError(ValueError):
+    """An experiment that cannot be run; one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """How an experiment is run; equal settings, data and library versions give equal tables on one machine.
+
+    Attributes:
+        arms: names of query strategies (`model.strategies.parse`), and `FULL` for the bound.
+        seeds: paired repetitions 0…seeds − 1.
+        start: labels of the first round, drawn at random; the same in every arm of a seed.
+        per_round: labels added in each round.
+        rounds: rounds after the first; None goes on until the pool is empty.
+        fine_tune: whether a round goes on from the weights of the one before (the paper), or starts afresh
+            from the seed's initial weights.
+        split: images of the training pool, for validation and for test; None divides all of them as the paper
+            did, 139 : 20 : 50. Further images are left out.
+        width: channels of the network's first level.
+        size: longer side in pixels that the network sees.
+        steps: training steps of each round.
+        batch: images in a step.
+        augment: whether training images are varied.
+        dropout: of the network, in every arm; MC-dropout needs some.
+        device: where the training computes, see `model.training`.
+        initial: folder of a version whose weights every arm and seed starts with; None draws them by seed.
+
+    Raises:
+        ExperimentError: a number makes no sense or an arm is not known.
+    """
+
+    arms: tuple[str, ...] = DEFAULT_ARMS
+    seeds: int = 5
+    start: int = 10
+    per_round: int = 10
+    rounds: int | None = 5
+    fine_tune: bool = True
+    split: tuple[int, int, int] | None = None
+    width: int = 8
+    size: int = 96
+    steps: int = 80
+    batch: int = 4
+    augment: bool = True
+    dropout: float = 0.0
+    device: str = "cpu"
+    initial: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "start", "per_round", "width", "size", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ExperimentError(f"{name} is {getattr(self, name)}; give a number of at least 1.")
+        if self.rounds is not None and self.rounds < 1:
+            raise ExperimentError(
+                f"rounds is {self.rounds}; give a number of at least 1, or take all labels."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ExperimentError(f"dropout is {self.dropout}; give a number of at least 0 and below 1.")
+        if self.split is not None and (len(self.split) != 3 or min(self.split) < 1):
+            raise ExperimentError(
+                f"The split {self.split} is not three numbers above zero; give training pool, validation and "
+                "test images, such as 139,20,50."
+            )
+        if not self.arms:
+            raise ExperimentError("There is no arm; name at least one strategy.")
+        if len(set(self.arms)) < len(self.arms):
+            raise ExperimentError(f"An arm is named twice in {', '.join(self.arms)}; name each once.")
+        for arm in self.arms:
+            _check_arm(arm)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        values = asdict(self)
+        return values | {
+            "arms": list(self.arms),
+            "split": None if self.split is None else list(self.split),
+            "initial": None if self.initial is None else str(self.initial),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What makes results comparable: everything but `MAY_GROW`."""
+        return {name: value for name, value in self.to_dict().items() if name not in MAY_GROW}
+
+
+def _check_arm(arm: str) -> None:
+    if arm == FULL:
+        return
+    try:
+        parse(arm)
+    except StrategyError as error:
+        raise ExperimentError(f"{str(error).rstrip('.')}, or {FULL} for the bound.") from error

@@ -1,0 +1,149 @@
+"""`dsal experiment` as a user types it: stopped, killed, resumed, and typed wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from model.experiment.collection import Source
+from model.experiment.experiment import run_rounds
+from model.experiment.settings import ExperimentSettings
+from model.experiment.table import write_table
+from tests.ml_backend.cli.conftest import Run
+from tests.small_set import write_small_set
+
+SETTINGS = ExperimentSettings(
+    arms=("random", "consistency"),
+    seeds=2,
+    start=3,
+    per_round=2,
+    rounds=2,
+    width=4,
+    size=48,
+    steps=4,
+    batch=2,
+)
+OPTIONS = [
+    *("--arms", "random,consistency", "--seeds", 2, "--start", 3, "--per-round", 2, "--rounds", 2),
+    *("--width", 4, "--size", 48, "--steps", 4, "--batch", 2),
+]
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images and masks."""
+    folder = tmp_path_factory.mktemp("small-set")
+    write_small_set(folder)
+    return folder
+
+
+def command(small_set: Path, out: Path, *more: object) -> list[str]:
+    folders = ("--images", small_set / "images", "--masks", small_set / "masks", "--out", out)
+    return [str(word) for word in ("experiment", *folders, *OPTIONS, *more)]
+
+
+def rounds_done(out: Path) -> int:
+    return len(list(out.rglob("*.npz")))
+
+
+def interrupt_after(out: Path, rounds: int) -> threading.Thread:
+    """Ctrl-C for this process when so many rounds are done."""
+
+    def press() -> None:
+        while rounds_done(out) < rounds:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    return thread
+
+
+def kill_after(words: list[str], out: Path, rounds: int) -> list[psutil.Process]:
+    """Kill a command when so many rounds are done; the processes it had started."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ml_backend", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + PATIENCE
+    while rounds_done(out) < rounds:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children: list[psutil.Process] = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.communicate(timeout=PATIENCE)
+    return children
+
+
+def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
+    run: Run, small_set: Path, tmp_path: Path
+) -> None:
+    source = Source(small_set / "images", small_set / "masks")
+    whole = write_table(run_rounds(SETTINGS, source, tmp_path / "whole"), tmp_path / "whole").read_bytes()
+    out = tmp_path / "out"
+
+    presser = interrupt_after(out, 1)
+    status, _, said = run(*command(small_set, out, "--processes", 1))
+    presser.join(PATIENCE)
+    assert status == 130
+    assert "the same command goes on from here" in said
+    stopped = rounds_done(out)
+    assert 1 <= stopped < 12
+
+    children = kill_after(command(small_set, out, "--processes", 2), out, stopped + 1)
+    assert len(children) >= 2
+    assert psutil.wait_procs(children, timeout=PATIENCE)[1] == [], "no process is left behind"
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+    assert stopped < len(kept) < 12
+
+    results = run_rounds(SETTINGS, source, out)
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items()), "nothing is done twice"
+    assert write_table(results, out).read_bytes() == whole
+
+    status, _, said = run(*command(small_set, out, "--steps", 5))
+    assert status == 2
+    assert "steps 4, not 5" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--phantom", "--images", "."], "--phantom"),
+        (["--arms", "random,nosuch"], "nosuch"),
+        (["--split", "1,2"], "139,20,50"),
+        (["--arms", ""], "no arm"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_status_2(
+    run: Run, options: list[str], named: str, tmp_path: Path
+) -> None:
+    status, printed, said = run("experiment", "--out", tmp_path / "out", *options)
+    assert (status, printed) == (2, "")
+    assert said.startswith("dsal: ")
+    assert said.count("\n") == 1
+    assert named in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['scipy'] = None; from ml_backend.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, "experiment", "--phantom", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("dsal: Experiments need scipy: pip install -r requirements-experiment.txt")

@@ -1,0 +1,192 @@
+"""A small experiment from images to table, summary and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.checkpoint import FILE
+from model.experiment.experiment import run_rounds
+from model.experiment.laboratory import round_seed
+from model.experiment.place import OutOfPlaceError, alone_in
+from model.experiment.settings import ExperimentError
+from model.experiment.statistics import normalised_area
+from model.experiment.table import COLUMNS, write_table
+from model.network import NetworkSettings
+from model.training import TrainingSettings, train
+from tests.model.experiment.conftest import ARMS, Done
+
+
+def rows(done: Done) -> list[dict[str, str]]:
+    with done.report.table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_arms_of_a_seed_start_alike(done: Done) -> None:
+    records = done.report.results.records
+    for seed in range(2):
+        first, second = (records[arm][seed][0] for arm in ("random", "consistency"))
+        assert first.labelled.tolist() == second.labelled.tolist()
+        assert np.array_equal(first.r_dsc, second.r_dsc), "the same weights measured twice"
+        assert first.chosen.tolist() != second.chosen.tolist()
+    assert records["random"][0][0].labelled.tolist() != records["random"][1][0].labelled.tolist()
+
+
+def test_labels_grow_by_what_was_chosen_and_never_by_other_sides(done: Done) -> None:
+    results = done.report.results
+    for arm in ("random", "consistency"):
+        for rounds in results.records[arm]:
+            assert [len(record.labelled) for record in rounds] == [3, 5, 7]
+            for before, after in pairwise(rounds):
+                assert after.labelled.tolist() == [*before.labelled.tolist(), *before.chosen.tolist()]
+            for record in rounds:
+                assert len(set(record.labelled.tolist())) == len(record.labelled)
+                assert set(record.labelled.tolist()) <= set(results.sides.training)
+                assert record.images[record.test].tolist() == list(results.sides.test)
+                pool = set(record.images[~record.test].tolist())
+                assert pool == set(results.sides.training) - set(record.labelled.tolist())
+    for rounds in results.records["full"]:
+        assert all(record.labelled.tolist() == list(results.sides.training) for record in rounds)
+
+
+def test_consistency_takes_the_highest_scores_of_the_pool(done: Done) -> None:
+    for rounds in done.report.results.records["consistency"]:
+        for record in rounds:
+            pool = record.score[~record.test]
+            by_image = dict(zip(record.images.tolist(), record.score.tolist(), strict=True))
+            chosen = [by_image[index] for index in record.chosen.tolist()]
+            assert chosen == sorted(pool, reverse=True)[: len(chosen)]
+            assert np.allclose(record.score, (record.l_dsc + record.m_dsc) / 2)
+
+
+def test_the_table_has_a_row_for_every_image_that_was_measured(done: Done) -> None:
+    found = rows(done)
+    assert tuple(found[0]) == COLUMNS
+    keys = [(row["arm"], row["seed"], row["round"], row["image"]) for row in found]
+    assert len(set(keys)) == len(keys)
+    records = done.report.results.records
+    assert len(keys) == sum(
+        len(record.images) for seeds in records.values() for rounds in seeds for record in rounds
+    )
+    for row in found:
+        assert (row["hd95"] != "") == (row["role"] == "test")
+        assert row["role"] == "pool" or row["chosen"] == ""
+        assert 0 <= float(row["r_dsc"]) <= 1
+        assert float(row["boundary_length"]) > 0
+    chosen = [row["chosen"] for row in found if row["chosen"]]
+    assert sorted(chosen) == sorted(["1", "2"] * (2 * 2 * 3))
+
+
+def test_the_summary_follows_from_the_table(done: Done) -> None:
+    summary = json.loads((done.folder / "summary.json").read_text())
+    assert summary == done.report.summary
+    assert list(summary["arms"]) == ["random", "consistency"]
+    for arm, found in summary["arms"].items():
+        for seed in range(2):
+            curve = []
+            for number in range(3):
+                dsc = [
+                    float(row["r_dsc"])
+                    for row in rows(done)
+                    if (row["arm"], row["seed"], row["round"]) == (arm, str(seed), str(number))
+                    and row["role"] == "test"
+                ]
+                curve.append(np.mean(dsc))
+            area = normalised_area(np.array([3.0, 5.0, 7.0]), np.array(curve))
+            assert found["aubc"]["by_seed"][seed] == pytest.approx(area, abs=1e-5)
+        assert [entry["labels"] for entry in found["rounds"]] == [3, 5, 7]
+    less = summary["arms"]["consistency"]["aubc_less_random"]
+    areas = {arm: summary["arms"][arm]["aubc"]["by_seed"] for arm in summary["arms"]}
+    assert less["mean"] == pytest.approx(np.mean(np.subtract(areas["consistency"], areas["random"])))
+    assert less["p"] == less["p_holm"], "one comparison needs no correction"
+    assert summary["arms"]["random"]["forwards_per_image"] == 0
+    assert summary["arms"]["consistency"]["forwards_per_image"] == 1
+
+
+def test_every_figure_is_a_picture_of_its_own(done: Done) -> None:
+    names = sorted(path.name for path in done.report.figures)
+    assert names == [
+        "batches-consistency.png",
+        "batches-random.png",
+        "effort.png",
+        "learning.png",
+        "quality.png",
+    ]
+    for path in done.report.figures:
+        picture = cv2.imread(str(path))
+        assert min(picture.shape[:2]) >= 300
+        assert picture.std() > 5
+
+
+def test_seeds_arms_and_rounds_can_be_added_and_what_is_there_stays(done: Done, tmp_path: Path) -> None:
+    little = replace(done.settings, arms=ARMS[:2], seeds=1, rounds=1)
+    out = tmp_path / "out"
+    run_rounds(little, done.source, out)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*.npz"))}
+    assert len(before) == 4
+    results = run_rounds(done.settings, done.source, out)
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert write_table(results, out).read_bytes() == done.report.table.read_bytes()
+
+
+def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_path: Path) -> None:
+    settings = replace(done.settings, fine_tune=False, seeds=1, arms=ARMS[1:], rounds=1)
+    results = run_rounds(settings, done.source, tmp_path / "out")
+    assert len(results.records["full"][0]) == 1
+    afresh, fine_tuned = (
+        load_file(folder / "rounds" / "start" / "seed-0" / FILE) for folder in (tmp_path / "out", done.folder)
+    )
+    assert all(torch.equal(afresh[name], fine_tuned[name]) for name in afresh), "the first round is the same"
+    labelled = results.records["consistency"][0][1].labelled.tolist()
+    alone = train(
+        [results.collection.images[index].example for index in labelled],
+        [results.collection.images[index].example for index in results.sides.validation],
+        labels=("bone",),
+        network=NetworkSettings(2, 4),
+        settings=TrainingSettings(
+            steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu", validate_every=2
+        ),
+    )
+    kept = load_file(tmp_path / "out" / "rounds" / "consistency" / "seed-0" / FILE)
+    found = alone.network.state_dict()
+    assert all(torch.allclose(kept[name], found[name], atol=1e-4) for name in kept)
+
+
+def test_a_folder_belongs_to_one_experiment(done: Done, tmp_path: Path) -> None:
+    with pytest.raises(OutOfPlaceError, match="steps 4, not 5"):
+        run_rounds(replace(done.settings, steps=5), done.source, done.folder)
+    with alone_in(done.folder), pytest.raises(OutOfPlaceError, match="Another experiment uses"):
+        run_rounds(done.settings, done.source, done.folder)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutOfPlaceError, match="no experiment has made"):
+        run_rounds(done.settings, done.source, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_subjects_come_from_a_file(done: Done, tmp_path: Path) -> None:
+    stems = sorted(path.stem for path in done.source.images.iterdir())
+    table = tmp_path / "subjects.csv"
+    lines = [f"{stem},{number // 2}" for number, stem in enumerate(stems)]
+    table.write_text("\n".join(["stem,subject", *lines]))
+    found = replace(done.source, subjects=table).read(48)
+    assert [image.subject for image in found.images] == [str(number // 2) for number in range(len(stems))]
+    table.write_text("\n".join(["stem,subject", *lines[1:]]))
+    with pytest.raises(ExperimentError, match=stems[0]):
+        replace(done.source, subjects=table).read(48)
+    table.write_text("image,patient\n")
+    with pytest.raises(ExperimentError, match="columns stem and subject"):
+        replace(done.source, subjects=table).read(48)
+
+
+def test_too_many_start_labels_are_refused(done: Done, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="smaller --start"):
+        run_rounds(replace(done.settings, start=12), done.source, tmp_path / "out")
