@@ -106,8 +106,8 @@ class RewrittenUNet(nn.Module):
             x: (1, 1, H, W) with H and W multiples of `stride`.
 
         Returns:
-            float32 probabilities (3, C, H, W) of the lower, middle and final classifier, and the mean and
-            the maximum of the deepest encoder block over its pixels, float32 (2, channels).
+            float32 probabilities (3, C, H, W) of the lower, middle and final classifier, and the maximum of
+            the deepest encoder block over its pixels, float32 (channels,).
         """
         skips = self.encode(x)
         return self.classify(self.decode(skips)), pooled(skips[-1])
@@ -142,9 +142,8 @@ class RewrittenUNet(nn.Module):
 
 
 def pooled(features: Tensor) -> Tensor:
-    """Mean and maximum over the pixels of (1, channels, h, w), float32 (2, channels)."""
-    features = features.float()
-    return torch.cat((features.mean((2, 3)), features.amax((2, 3))))
+    """The maximum over the pixels of (1, channels, h, w), float32 (channels,)."""
+    return features.amax((2, 3))[0].float()
 
 
 def _enlarge(logits: Tensor, factor: int) -> Tensor:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_features
+from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.engines.decoder_rewrite import RewrittenUNet
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
@@ -27,7 +27,7 @@ from model.precision import cpu_computes_bf16
 
 GRAPH_FILE = "openvino.xml"
 GRAPH_WEIGHTS_FILE = "openvino.bin"
-FEATURES = "dsal_features"
+FEATURES = "dsal_features_maximum"
 """Name of the graph's second output, by which a graph that has one is told from those of old."""
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -118,7 +118,7 @@ class OpenVinoEngine:
             result = self._request.infer([padded(x, self._stride)[None]])
             probabilities: NDArray[np.float32] = result[0]
             features: NDArray[np.float32] = result[1]
-        return Output(probabilities[:, :, :height, :width], unit_features(features))
+        return Output(probabilities[:, :, :height, :width], unit_length(features))
 
     def _sampled(self, x: NDArray[np.float32], passes: int) -> Output:
         if self._network is None:

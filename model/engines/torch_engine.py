@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_features
+from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.dropout_passes import mutual_information
 from model.engines.fusion import can_fuse, fuse
@@ -80,7 +80,7 @@ class TorchEngine:
                 information = mutual_information(network, skips, self._dropout, passes).cpu()
         return Output(
             probabilities.numpy()[:, :, :height, :width],
-            unit_features(features.numpy()),
+            unit_length(features.numpy()),
             None if information is None else information.numpy()[:height, :width],
         )
 
