@@ -13,6 +13,8 @@ from model.strategies.measurement import Measurement
 
 ATTEMPTS = 5
 ITERATIONS = 50
+AT_ONCE = 256
+"""Centres whose distances to all images are in memory together."""
 
 
 def feature_matrix(pool: Sequence[Measurement]) -> NDArray[np.float32]:
@@ -60,15 +62,16 @@ def farthest_first(
             as a random one may be an oddity.
         size: at most N.
     """
-    if centres:
-        distances = np.min([_distances(features, centre) for centre in centres], axis=0)
+    images = features.astype(np.float64)
+    if len(centres):
+        distances = _nearest(images, np.stack(list(centres)).astype(np.float64))
     else:
-        distances = -_distances(features, features.mean(axis=0))
+        distances = -_nearest(images, images.mean(axis=0, keepdims=True))
     chosen: list[int] = []
     for _ in range(size):
         index = int(distances.argmax())
-        nearest = _distances(features, features[index])
-        distances = np.minimum(distances, nearest) if chosen or centres else nearest
+        nearest = _nearest(images, images[[index]])
+        distances = np.minimum(distances, nearest) if chosen or len(centres) else nearest
         chosen.append(index)
         # Duplicates lie at distance 0 as well, and what is chosen must not be chosen again.
         distances[chosen] = -np.inf
@@ -98,6 +101,12 @@ def best_cover(features: NDArray[np.float32], candidates: Sequence[int], size: i
     return chosen
 
 
-def _distances(features: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float64]:
-    distances: NDArray[np.float64] = np.linalg.norm(features.astype(np.float64) - centre, axis=1)
-    return distances
+def _nearest(images: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) squared distances of (N, D) images to the nearest of (M, D) centres."""
+    nearest = np.full(len(images), np.inf)
+    lengths = (images**2).sum(axis=1)
+    for start in range(0, len(centres), AT_ONCE):
+        some = centres[start : start + AT_ONCE]
+        squared = (some**2).sum(axis=1) - 2 * images @ some.T
+        nearest = np.minimum(nearest, lengths + squared.min(axis=1))
+    return nearest.clip(min=0)
