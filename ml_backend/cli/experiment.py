@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from model.experiment.experiment import Progress
     from model.experiment.report import Report
     from model.experiment.settings import ExperimentSettings
+    from model.loss import LossWeights
+
+Number = TypeVar("Number", int, float)
 
 
 def experiment(
@@ -87,6 +91,19 @@ def experiment(
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", min=1, help="Training steps of each round.")
     ] = 80,
+    start_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--start-steps", metavar="N", min=1, help="Of the first round; without, as many as of the others."
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", metavar="R", help="Full height of each round's schedule.")
+    ] = 3e-3,
+    loss_weights: Annotated[
+        str,
+        typer.Option("--loss-weights", metavar="L,M,F", help="Of the lower, middle and final classifier."),
+    ] = "0.1,0.3,0.6",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images in a step.")] = 4,
     augment: Annotated[
         bool, typer.Option("--augment/--plain", help="Vary the training images, or take them as they are.")
@@ -140,10 +157,13 @@ def experiment(
             per_round=per_round,
             rounds=None if everything else rounds,
             fine_tune=fine_tune,
-            split=_split(split),
+            split=None if split is None else _three(int, "--split", split, "139,20,50"),
             width=width,
             size=size,
             steps=steps,
+            start_steps=start_steps,
+            learning_rate=learning_rate,
+            loss=_loss(loss_weights),
             batch=batch,
             augment=augment,
             dropout=dropout,
@@ -172,14 +192,23 @@ def _check_packages() -> None:
         )
 
 
-def _split(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
+def _three(
+    kind: Callable[[str], Number], option: str, text: str, example: str
+) -> tuple[Number, Number, Number]:
     try:
-        training, validation, test = (int(part) for part in text.split(","))
+        first, second, third = (kind(part) for part in text.split(","))
     except ValueError as error:
-        raise WrongUseError(f"--split {text} is not three numbers; give them as in 139,20,50.") from error
-    return training, validation, test
+        raise WrongUseError(f"{option} {text} is not three numbers; give them as in {example}.") from error
+    return first, second, third
+
+
+def _loss(text: str) -> LossWeights:
+    from model.loss import LossWeights
+
+    try:
+        return LossWeights(*_three(float, "--loss-weights", text, "0.1,0.3,0.6"))
+    except ValueError as error:
+        raise WrongUseError(str(error)) from error
 
 
 def _run(

@@ -118,14 +118,19 @@ class Laboratory:
         settings = self._settings
         # Afresh means the seed's initial weights in each round; a round that goes on has an order of its own.
         number = asked.number if continues else 0
+        steps = settings.steps
+        if asked.number == 0 and settings.start_steps is not None:
+            steps = settings.start_steps
         return TrainingSettings(
-            steps=settings.steps,
+            steps=steps,
             batch=settings.batch,
             seed=round_seed(asked.seed, number),
             precision="fp32",
             device=settings.device,
             augment=settings.augment,
-            validate_every=max(1, settings.steps // VALIDATIONS),
+            validate_every=max(1, steps // VALIDATIONS),
+            learning_rate=settings.learning_rate,
+            loss=settings.loss,
         )
 
     def _measured(

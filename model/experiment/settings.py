@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model.loss import LossWeights
 from model.strategies import StrategyError, parse
+from model.training_settings import TrainingSettings
 
 FULL = "full"
 """The arm that learns from all labels from the start: the bound."""
@@ -40,6 +42,10 @@ class ExperimentSettings:
         width: channels of the network's first level.
         size: longer side in pixels that the network sees.
         steps: training steps of each round.
+        start_steps: of the first round where later ones go on from it; None for as many as the others. What
+            is short of training gains from every step, and that hides what it gains from labels.
+        learning_rate: as `model.training` takes it.
+        loss: weights of equation (2) of the paper.
         batch: images in a step.
         augment: whether training images are varied.
         dropout: of the network, in every arm; MC-dropout needs some.
@@ -60,6 +66,9 @@ class ExperimentSettings:
     width: int = 8
     size: int = 96
     steps: int = 80
+    start_steps: int | None = None
+    learning_rate: float = TrainingSettings.learning_rate
+    loss: LossWeights = field(default_factory=LossWeights)
     batch: int = 4
     augment: bool = True
     dropout: float = 0.0
@@ -74,8 +83,7 @@ class ExperimentSettings:
             raise ExperimentError(
                 f"rounds is {self.rounds}; give a number of at least 1, or take all labels."
             )
-        if not 0 <= self.dropout < 1:
-            raise ExperimentError(f"dropout is {self.dropout}; give a number of at least 0 and below 1.")
+        self._check_training()
         if self.split is not None and (len(self.split) != 3 or min(self.split) < 1):
             raise ExperimentError(
                 f"The split {self.split} is not three numbers above zero; give training pool, validation and "
@@ -87,6 +95,17 @@ class ExperimentSettings:
             raise ExperimentError(f"An arm is named twice in {', '.join(self.arms)}; name each once.")
         for arm in self.arms:
             _check_arm(arm)
+
+    def _check_training(self) -> None:
+        if self.start_steps is not None and (self.start_steps < 1 or not self.fine_tune):
+            raise ExperimentError(
+                "start_steps must be at least 1, and where each round starts afresh only steps counts; leave "
+                "one of them out."
+            )
+        if not self.learning_rate > 0:
+            raise ExperimentError(f"learning_rate is {self.learning_rate}; give a number above 0.")
+        if not 0 <= self.dropout < 1:
+            raise ExperimentError(f"dropout is {self.dropout}; give a number of at least 0 and below 1.")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""

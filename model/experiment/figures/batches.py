@@ -17,65 +17,92 @@ SEED = 0
 """Whose choices are shown; every seed would be as many pictures again."""
 GAP = 4
 """Pixels between pictures."""
-HEADS = {"lower": ("#56B4E9", ":"), "middle": ("#E69F00", "--"), "final": ("#F0E442", "-")}
-"""Colour and line of each mask's outline."""
+MASKS = ("lower", "middle", "final")
+HEADS = {"final": ("#F0E442", "-", 0.9), "middle": ("#D55E00", "--", 0.7), "lower": ("#56B4E9", ":", 0.8)}
+"""Colour, line and thickness of each mask's outline; the later lies on top, so that all three show."""
+COLUMNS = 10
+"""Pictures side by side; a larger batch takes several rows."""
 TALLEST, WIDEST = 16.0, 11.0
 """Of a figure, in inches."""
 Grey = NDArray[np.uint8]
 
 
 def batches_figure(results: Results, arm: str) -> Figure:
-    """A row for each round: the chosen images from first to last, with their consistency scores."""
+    """A block of pictures for each round: the chosen images from first to last, with their scores."""
     records = [record for record in results.records[arm][SEED] if len(record.chosen)]
     images = results.collection.images
     shapes = [images[index].example.image.shape for record in records for index in record.chosen]
-    height, width = (max((shape[axis] for shape in shapes), default=1) + GAP for axis in (0, 1))
-    rows, columns = max(1, len(records)), max((len(record.chosen) for record in records), default=1)
-    mosaic = np.full((rows * height, columns * width), 255, np.uint8)
-    outlines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in HEADS}
-    scores: list[tuple[float, float, str]] = []
-    for row, record in enumerate(records):
-        by_image = dict(zip(record.images.tolist(), record.score.tolist(), strict=True))
-        for column, (index, masks) in enumerate(zip(record.chosen.tolist(), record.masks, strict=True)):
-            top, left = row * height, column * width
-            canvas = images[index].example.image
-            mosaic[top : top + canvas.shape[0], left : left + canvas.shape[1]] = canvas
-            for name, mask in zip(HEADS, masks, strict=True):
-                outlines[name] += [line + np.array([left, top]) for line in _outlines(mask)]
-            scores.append((left + 2, top + 2, f"{by_image[index]:.2f}"))
-    labels = [len(record.labelled) for record in records]
-    return _figure(arm, mosaic, outlines, scores, labels, height)
+    sheet = _Sheet(
+        height=max((shape[0] for shape in shapes), default=1) + GAP,
+        width=max((shape[1] for shape in shapes), default=1) + GAP,
+        columns=min(COLUMNS, max((len(record.chosen) for record in records), default=1)),
+    )
+    for record in records:
+        scores = dict(zip(record.images.tolist(), record.score.tolist(), strict=True))
+        sheet.begin(f"{len(record.labelled)}")
+        for index, masks in zip(record.chosen.tolist(), record.masks, strict=True):
+            sheet.add(images[index].example.image, masks, f"{scores[index]:.2f}")
+    return _figure(arm, sheet)
 
 
-def _figure(
-    arm: str,
-    mosaic: Grey,
-    outlines: dict[str, list[NDArray[np.float64]]],
-    scores: list[tuple[float, float, str]],
-    labels: list[int],
-    height: int,
-) -> Figure:
+class _Sheet:
+    """Pictures side by side in one large one, with their outlines and captions in its coordinates."""
+
+    def __init__(self, height: int, width: int, columns: int) -> None:
+        self._height, self._width, self._columns = height, width, columns
+        self._strips: list[Grey] = []
+        self._place = 0
+        self.outlines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in HEADS}
+        self.captions: list[tuple[float, float, str]] = []
+        self.rows: list[tuple[float, str]] = []
+
+    @property
+    def mosaic(self) -> Grey:
+        """All pictures."""
+        return np.concatenate(self._strips) if self._strips else np.full((GAP, GAP), 255, np.uint8)
+
+    def begin(self, title: str) -> None:
+        """Start a new block of rows, a little below the last."""
+        if self._strips:
+            self._strips.append(np.full((GAP, self._columns * self._width), 255, np.uint8))
+        self._place = 0
+        self.rows.append((self._top() + self._height / 2, title))
+
+    def add(self, picture: Grey, masks: NDArray[np.uint8], caption: str) -> None:
+        """Add a picture (h, w) and its masks (3, h, w) of `HEADS` in the order lower, middle, final."""
+        column = self._place % self._columns
+        if column == 0:
+            self._strips.append(np.full((self._height, self._columns * self._width), 255, np.uint8))
+        self._place += 1
+        top, left = self._top() - self._height, column * self._width
+        self._strips[-1][: picture.shape[0], left : left + picture.shape[1]] = picture
+        for name, mask in zip(MASKS, masks, strict=True):
+            self.outlines[name] += [line + np.array([left, top]) for line in _outlines(mask)]
+        self.captions.append((left + 2, top + 2, caption))
+
+    def _top(self) -> int:
+        return sum(len(strip) for strip in self._strips)
+
+
+def _figure(arm: str, sheet: _Sheet) -> Figure:
+    mosaic = sheet.mosaic
     aspect = mosaic.shape[0] / mosaic.shape[1]
     wide = min(WIDEST, (TALLEST - 0.9) / aspect)
     figure = Figure(figsize=(wide + 0.7, wide * aspect + 0.9), layout="constrained")
     axis = figure.subplots()
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for name, (colour, line) in HEADS.items():
-        lines = LineCollection(outlines[name], colors=colour, linestyles=line, linewidths=0.8, label=name)
-        # Pictures are black here and white there; without a dark rim light lines are lost on white.
-        lines.set_path_effects([withStroke(linewidth=1.8, foreground="black", alpha=0.7)])
-        axis.add_collection(lines)
-    for x, y, text in scores:
-        axis.text(
-            x,
-            y,
-            text,
-            fontsize=5.5,
-            color="white",
-            va="top",
-            bbox={"facecolor": "black", "pad": 0.8, "linewidth": 0},
+    for name, (colour, line, thickness) in HEADS.items():
+        lines = LineCollection(
+            sheet.outlines[name], colors=colour, linestyles=line, linewidths=thickness, label=name
         )
-    axis.set_yticks([(row + 0.5) * height for row in range(len(labels))], [str(count) for count in labels])
+        if name == "final":
+            # Pictures are black here and white there; without a dark rim a light line is lost on white.
+            lines.set_path_effects([withStroke(linewidth=thickness + 0.7, foreground="black", alpha=0.6)])
+        axis.add_collection(lines)
+    box = {"facecolor": "black", "pad": 0.8, "linewidth": 0}
+    for x, y, text in sheet.captions:
+        axis.text(x, y, text, fontsize=5.5, color="white", va="top", bbox=box)
+    axis.set_yticks([place for place, _ in sheet.rows], [title for _, title in sheet.rows])
     axis.set_xticks([])
     axis.set_ylabel("labels when chosen")
     axis.grid(visible=False)
@@ -83,9 +110,11 @@ def _figure(
     for spine in axis.spines.values():
         spine.set_visible(False)
     axis.set_title(f"{arm}: chosen in each round, seed {SEED}; number: consistency score", loc="left")
-    figure.legend(
-        loc="outside lower center", ncols=len(HEADS), facecolor="#777777", frameon=True, labelcolor="white"
+    legend = figure.legend(
+        loc="outside lower center", ncols=len(HEADS), facecolor="#222222", frameon=True, labelcolor="white"
     )
+    for handle in legend.findobj(LineCollection):
+        handle.set_linewidth(1.6)
     return figure
 
 

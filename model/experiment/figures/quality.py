@@ -44,8 +44,9 @@ def quality_figure(results: Results) -> Figure:
         axes[1, column].set_xlabel(f"rank of {title}")
     axes[0, 0].set_ylabel("R-DSC")
     axes[1, 0].set_ylabel("rank of R-DSC")
+    seeds = "1 seed" if len(records) == 1 else f"{len(records)} seeds"
     figure.suptitle(
-        f"{arm}, {labels[number]} labels: {sum(map(len, real))} masks of test images, {len(records)} seeds"
+        f"{arm}, {labels[number]} labels: {sum(map(len, real))} masks of test images, {seeds}"
         + (f"; {blank} blank masks left out" if blank else ""),
         fontsize=10,
     )

@@ -124,6 +124,7 @@ def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
         (["--arms", "random,nosuch"], "nosuch"),
         (["--split", "1,2"], "139,20,50"),
         (["--arms", ""], "no arm"),
+        (["--loss-weights", "0,0,0"], "(0.0, 0.0, 0.0)"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_status_2(

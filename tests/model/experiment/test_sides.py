@@ -85,6 +85,9 @@ def test_a_boundary_is_as_long_as_it_is_drawn() -> None:
         ({"rounds": 0}, "rounds is 0"),
         ({"split": (10, 0, 3)}, "(10, 0, 3)"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"start_steps": 0}, "start_steps"),
+        ({"start_steps": 9, "fine_tune": False}, "start_steps"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(wrong: dict[str, object], named: str) -> None:
