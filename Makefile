@@ -12,9 +12,9 @@ demo: ## watch the loop in a real Label Studio (ARGS="--rounds 2 --exit --report
 	@scripts/setup.sh run label-studio
 	@.venv/bin/dsal demo $(ARGS)
 
-test: ## run every test (ARGS="tests/model -k dice")
+test: ## run every test, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" one at a time)
 	@scripts/setup.sh test label-studio chromium
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## run every linter and the type checker
 	@scripts/setup.sh test

@@ -6,6 +6,7 @@ folder, stores its data in SQLite, phones nobody, and may reach backends on priv
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -14,7 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,11 +153,12 @@ class LabelStudioServer:
         template = self._templates / f"label-studio-{version}.sqlite3"
         if not template.exists():
             tell("preparing Label Studio's database (once)")
-            self._make_template(template, deadline)
+            with _alone(self._templates, deadline):
+                if not template.exists():
+                    self._make_template(template, deadline)
         shutil.copyfile(template, database)
 
     def _make_template(self, template: Path, deadline: float) -> None:
-        template.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=template.parent, prefix="migrating-") as folder:
             # `version` is the lightest command that applies the migrations.
             command = [str(self.executable), "version", "--data-dir", folder]
@@ -175,7 +178,6 @@ class LabelStudioServer:
                     raise LabelStudioServerError(
                         f"Label Studio could not make its database: {_last_line(self.log)}"
                     ) from error
-            # Two starts at once may both get here; the later one wins with an equal file.
             (Path(folder) / _DATABASE).replace(template)
 
     def _launch(self, login: _Login) -> None:
@@ -264,6 +266,24 @@ def _taken(host: str, port: int) -> bool:
 
 def _reachable(host: str) -> str:
     return "localhost" if host in ("0.0.0.0", "127.0.0.1") else host
+
+
+@contextmanager
+def _alone(templates: Path, deadline: float) -> Iterator[None]:
+    """Hold the folder for the block: migrating takes all of a core for half a minute, and once is enough."""
+    templates.mkdir(parents=True, exist_ok=True)
+    with (templates / "lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabelStudioServerError(
+                        f"Another process prepares Label Studio's database in {templates} and does not end."
+                    ) from None
+                time.sleep(0.1)
+        yield
 
 
 def _write_private(path: Path, text: str) -> None:

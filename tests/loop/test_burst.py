@@ -15,8 +15,9 @@ from ml_backend.store.models import RunState
 from model.phantom import Phantom, draw_phantom
 from tests.label_studio.tiny_backend import TinyBackend
 from tests.loop.board import Board
-from tests.loop.clients import Answers, Watch, burst
+from tests.loop.clients import Watch, burst
 from tests.loop.service import Service
+from tests.measured import MEASURED
 
 EVENTS = 200
 SLOWEST = 0.1
@@ -51,7 +52,7 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
     make_board: Callable[[Sequence[Phantom]], Board],
     phantoms: list[Phantom],
     event: dict[str, Any],
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     board = make_board(phantoms[:8])
     service.work(**HEAVY)
@@ -71,7 +72,8 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
             Watch(service.url, "POST", "/setup", setup, 0.1) as setups,
         ):
             answers = burst(service.url, "/webhook", bodies, seconds=1.0, threads=16)
-        _tell(capsys, size, webhook=answers, health=healths, setup=setups)
+        for route, each in (("webhook", answers), ("health", healths), ("setup", setups)):
+            record_property(MEASURED, f"/{route}, {size // 1000} kB an event: {each}")
         assert board.runs()[0].state is RunState.RUNNING, "the training ended before the events had all come"
         for each in (answers, healths, setups):
             assert set(each.statuses) == {200}
@@ -89,10 +91,3 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
 
 def _numbered(event: dict[str, Any], annotation: int) -> bytes:
     return json.dumps(event | {"annotation": event["annotation"] | {"id": annotation}}).encode()
-
-
-def _tell(capsys: pytest.CaptureFixture[str], size: int, **measured: Answers) -> None:
-    with capsys.disabled():
-        for name, answers in measured.items():
-            print(f"\n/{name}, {size // 1000} kB an event: {answers}", end="")  # noqa: T201
-        print()  # noqa: T201
