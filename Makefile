@@ -14,7 +14,7 @@ demo: ## watch the loop in a real Label Studio (ARGS="--rounds 2 --exit --report
 
 test: ## run every test, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" one at a time)
 	@scripts/setup.sh test label-studio chromium
-	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 $(ARGS)
 
 lint: ## run every linter and the type checker
 	@scripts/setup.sh test

@@ -1,6 +1,6 @@
 """What several folders of tests need: the command, one Label Studio and one service a process of pytest.
 
-`make test` runs two such processes side by side; `together` says which tests stay in one.
+`make test` runs two such processes side by side; groups.py says which tests stay in one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 from gcp_storage_emulator.server import create_server
+from xdist.remote import Producer
 
 from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.server import LabelStudioServer
 from tests import keeper
+from tests.groups import GroupScheduling, rank
 from tests.measured import told
 from tests.object_store import ObjectStore
 
@@ -27,32 +29,15 @@ if TYPE_CHECKING:
     from tests.loop.service import Service
 
 ROOT = Path(__file__).parents[1]
-TESTS = Path(__file__).parent
-
-TOGETHER = {"browser": "demos", "ml_backend/demo": "demos", "doctor": "doctor", "model": "model"}
-"""Folders whose tests share what is slow to make or, as demos do, ports; of others each file is a group."""
-
-LONGEST_FIRST = ("loop", "demos", "doctor", "model", "packaging", "label_studio")
-"""The order in which the processes take files and folders, so that both end at about the same time."""
 
 
-def together(path: Path) -> str:
-    """The group of a file of tests; all tests of a group run in one process."""
-    folder = path.relative_to(TESTS).parent
-    for place in (folder, *folder.parents):
-        if group := TOGETHER.get(place.as_posix()):
-            return group
-    return path.relative_to(TESTS).as_posix()
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    return GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not hasattr(config, "workerinput"):
-        return
-    groups = {item: together(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: ranks.get(groups[item].partition("/")[0], len(ranks)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,4 +15,4 @@ def told(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
     for report in reports:
         for name, text in report.user_properties:
             if name == MEASURED:
-                yield f"{report.nodeid.partition('@')[0]}: {text}"
+                yield f"{report.nodeid}: {text}"

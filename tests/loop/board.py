@@ -177,7 +177,7 @@ class Board:
         with self.service.database.read() as session:
             return {score.task_id: score for score in scores.of_version(session, version.id)}
 
-    def await_round(self, number: int, seconds: float = 120.0) -> Version:
+    def await_round(self, number: int, seconds: float = 240.0) -> Version:
         """Wait until the version of a round serves or was turned down, and nothing is left to be done."""
 
         def settled() -> Version | None:

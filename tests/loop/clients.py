@@ -20,20 +20,35 @@ HEADERS = {
 
 @dataclass
 class Answers:
-    """Status and seconds of each answer, counted from the moment the request was due."""
+    """Status and seconds of each answer, counted from the moment the request was due.
+
+    Attributes:
+        late: seconds by which each caller that slept until then woke later, for want of a processor.
+    """
 
     statuses: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
         """Seconds within which this share of the answers came."""
-        ordered = sorted(self.seconds)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        return _quantile(self.seconds, share)
+
+    def lateness(self, share: float) -> float:
+        """Seconds within which this share of the callers woke."""
+        return _quantile(self.late, share)
 
     def __str__(self) -> str:
-        figures = ((name, self.quantile(share) * 1000) for name, share in (("median", 0.5), ("p99", 0.99)))
+        figures = [(name, self.quantile(share) * 1000) for name, share in (("median", 0.5), ("p99", 0.99))]
+        if self.late:
+            figures.append(("callers woke late by p99", self.lateness(0.99) * 1000))
         text = ", ".join(f"{name} {value:.0f} ms" for name, value in figures)
         return f"{len(self.seconds)} answers, {text}, worst {max(self.seconds) * 1000:.0f} ms"
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 class Caller:
@@ -64,7 +79,9 @@ def burst(url: str, path: str, bodies: Sequence[bytes], seconds: float, threads:
         caller = Caller(url)
         for number in range(first, len(bodies), threads):
             due = began + seconds * number / len(bodies)
-            time.sleep(max(0.0, due - time.monotonic()))
+            if (ahead := due - time.monotonic()) > 0:
+                time.sleep(ahead)
+                answers.late.append(time.monotonic() - due)
             answers.statuses.append(caller.call("POST", path, bodies[number]))
             answers.seconds.append(time.monotonic() - due)
         caller.close()

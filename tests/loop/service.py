@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psutil  # type: ignore[import-untyped]
 import requests
 from rq.job import JobStatus
+from rq.utils import as_text
 
 from ml_backend.demo.processes import Processes, free_port
 from ml_backend.images import ImageReader
@@ -26,6 +27,7 @@ from ml_backend.queue import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
+from tests.loop.nursery import Nursery, Worker
 
 AUTH = ("label-studio", "a password")
 POLL_SECONDS = 0.05
@@ -67,8 +69,8 @@ class Service:
         self.url = f"http://127.0.0.1:{self.settings.port}"
         self.logs = folder / "logs"
         self._server = Processes(self.logs, self.environment)
-        self._worker: Processes | None = None
-        self._worker_pid = 0
+        self._nursery = Nursery()
+        self._worker: Worker | None = None
         self._worker_settings: dict[str, str] = {}
 
     def start(self) -> None:
@@ -81,16 +83,16 @@ class Service:
     def stop(self) -> None:
         """End everything."""
         self.rest()
+        self._nursery.close()
         self._server.stop()
 
     def work(self, **settings: str) -> int:
         """Have a worker with these settings on top of the service's; returns its process id."""
         if self._worker is None or settings != self._worker_settings:
             self.rest()
-            self._worker = Processes(self.logs, self.environment | settings)
+            self._worker = self._nursery.worker(self.environment | settings, self.logs / "worker.log")
             self._worker_settings = settings
-            self._worker_pid = self._worker.start("worker", ["worker"])
-        return self._worker_pid
+        return self._worker.pid
 
     def rest(self) -> None:
         """End the worker politely."""
@@ -127,22 +129,24 @@ class Service:
             def settled() -> bool:
                 # Between queue and registry a job is in neither; its own record always tells.
                 states = [redis.hget(key, "status") for key in redis.scan_iter("rq:job:*", _type="HASH")]
-                return not any(JobStatus(state.decode()) in busy for state in states if state)
+                return not any(JobStatus(as_text(state)) in busy for state in states if state)
 
             self.wait(settled, "the end of all jobs")
 
     def kill_worker(self) -> list[psutil.Process]:
         """kill -9 of the worker's parent process; returns the children it had."""
         assert self._worker is not None
-        children: list[psutil.Process] = psutil.Process(self._worker_pid).children(recursive=True)
-        os.kill(self._worker_pid, signal.SIGKILL)
+        pid = self._worker.pid
+        children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+        os.kill(pid, signal.SIGKILL)
         self.rest()
         return children
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hold the worker with its job for the block; it has no lock on the database meanwhile."""
-        worker = psutil.Process(self._worker_pid)
+        assert self._worker is not None
+        worker = psutil.Process(self._worker.pid)
         path = self.settings.model_dir / "dsal.sqlite3"
         with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -191,19 +195,22 @@ class Service:
             check=False,
         )
 
-    def wait(self, condition: Callable[[], Found | None], what: str, seconds: float = 90.0) -> Found:
+    def wait(self, condition: Callable[[], Found | None], what: str, seconds: float = 240.0) -> Found:
         """Poll until `condition` gives something true, and return it."""
         deadline = time.monotonic() + seconds
-        while not (found := condition()):
+        while True:
+            began = time.monotonic()
+            if found := condition():
+                return found
             self.check()
             assert time.monotonic() < deadline, (
                 f"{what} did not happen within {seconds:.0f} s; {self._tails()}"
             )
-            time.sleep(POLL_SECONDS)
-        return found
+            # What takes long to ask keeps those busy that are waited for.
+            time.sleep(max(POLL_SECONDS, 2 * (time.monotonic() - began)))
 
     @contextmanager
-    def frozen_when(self, query: str, *values: Any, seconds: float = 90.0) -> Iterator[None]:
+    def frozen_when(self, query: str, *values: Any, seconds: float = 240.0) -> Iterator[None]:
         """Wait until `query` gives a row, and let nobody write to the database from then to the block's end.
 
         A worker cannot take its next step meanwhile: whatever is looked at inside the block is what a user

@@ -52,7 +52,8 @@ def test_blobs_come_back(frame: Frame, centre: tuple[float, float], radii: tuple
     canvas = frame.forward_mask(blob.astype(np.uint8))
     back = frame.back(one_hot(canvas, 2))[1] > 0.5
     dice = 2 * (back & blob).sum() / (back.sum() + blob.sum())
-    assert dice >= 0.98
+    # A third of a canvas pixel around the smallest ones is more than a fiftieth of them.
+    assert dice >= min(0.98, 1 - 0.36 / min(radii))
     shift = (np.argwhere(back).mean(axis=0) - np.argwhere(blob).mean(axis=0)) / np.maximum(pitch(frame), 1)
     assert np.abs(shift).max() < 0.25
 
