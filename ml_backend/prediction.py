@@ -7,15 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ml_backend.images import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.images import ImageUnavailable
 from ml_backend.label_studio.label_config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.masks import results
+from ml_backend.ordering import made_by
 from ml_backend.segmenters import NoRoomError, Segmenters
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
@@ -23,8 +28,9 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Version
 from ml_backend.store.weights import WeightStore
 from model.classes import Classes
-from model.consistency import consistency
+from model.consistency import Consistency, consistency
 from model.splitting import placement
+from model.strategies import Measurement, Strategy, outside_batch
 
 if TYPE_CHECKING:
     from model.segmenter import Segmentation, Segmenter
@@ -38,8 +44,9 @@ class Scored:
 
     Attributes:
         task_id: Label Studio's id.
-        score: in [0, 1]; 0.0 for a blank mask and for an unreadable image: neither may top the list.
-        result: brush regions of the final mask.
+        score: the query strategy's, in [0, 1], for an image by itself; that of a blank mask and of an
+            unreadable image lies at the end that is labelled last.
+        result: regions of the final mask, in the form of the labeling config.
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
         blank: nothing was found in the image.
         error: why the image could not be had or read, in one sentence.
@@ -54,6 +61,8 @@ class Scored:
     blank: bool = False
     error: str | None = None
     transient: bool = False
+    measurement: Measurement | None = field(default=None, repr=False)
+    """What strategies choose by; None without a network or an image."""
 
 
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
@@ -71,7 +80,9 @@ def scorer(
     if version.weights_hash is None:
         return lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
     segmenter = load_segmenter(settings, weights.get(version.weights_hash))
-    return lambda task_id, data: segment(segmenter, images, version.project_id, config, task_id, data)
+    strategy = made_by(version)
+    reader = partial(images.read, version.project_id)
+    return lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
 
 
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
@@ -83,24 +94,51 @@ def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
 
 def segment(
     segmenter: Segmenter,
-    images: ImageReader,
-    project_id: int,
+    strategy: Strategy,
+    read: Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]],
     config: LabelConfig,
     task_id: int,
     data: Mapping[str, Any],
+    seed: int,
 ) -> Scored:
-    """Fetch, segment and score one task; an image that cannot be had becomes a reason, not an exception."""
+    """Fetch, segment and score one task; an image that cannot be had becomes a reason, not an exception.
+
+    Args:
+        segmenter: the version's.
+        strategy: what makes the score.
+        read: gives the grey image (H, W) of (task id, task data, labeling config).
+        config: the labeling config, which says what is drawn and how.
+        task_id, data: the task.
+        seed: of strategies that draw lots.
+    """
     try:
-        image = images.read(project_id, task_id, data, config)
+        image = read(task_id, data, config)
     except IMAGE_FAULTS as error:
         passing = isinstance(error, ImageUnavailable) and error.transient
-        return Scored(task_id, 0.0, error=str(error), transient=passing)
-    found = segmenter.segment([image], threshold=config.knobs.threshold)[0]
-    return _scored(task_id, found, segmenter.labels, config)
+        return Scored(task_id, last(strategy), error=str(error), transient=passing)
+    found = segmenter.segment([image], threshold=config.knobs.threshold, passes=strategy.dropout_passes)[0]
+    agreement, final = _in_labels(found, segmenter.labels, config)
+    measurement = replace(found.measurement(str(task_id)), consistency=agreement)
+    return Scored(
+        task_id,
+        outside_batch(strategy, measurement, seed),
+        results(final, config),
+        agreement.l_dsc,
+        agreement.m_dsc,
+        agreement.blank,
+        measurement=measurement,
+    )
 
 
-def _scored(task_id: int, found: Segmentation, labels: Sequence[str], config: LabelConfig) -> Scored:
-    """Where the config's labels changed after the training, of the labels that still exist."""
+def last(strategy: Strategy) -> float:
+    """The score that is labelled last."""
+    return 0.0 if strategy.highest_first else 1.0
+
+
+def _in_labels(
+    found: Segmentation, labels: Sequence[str], config: LabelConfig
+) -> tuple[Consistency, NDArray[np.uint8]]:
+    """Consistency and final mask; where the labels changed after the training, of those that still exist."""
     agreement, final = found.consistency, found.final
     if tuple(labels) != config.labels:
         classes = Classes(config.labels, config.indices)
@@ -108,14 +146,7 @@ def _scored(task_id: int, found: Segmentation, labels: Sequence[str], config: La
             classes.translate(mask, labels) for mask in (found.lower, found.middle, found.final)
         )
         agreement = consistency(lower, middle, final, len(config.labels))
-    return Scored(
-        task_id,
-        agreement.score,
-        results(final, config),
-        agreement.l_dsc,
-        agreement.m_dsc,
-        agreement.blank,
-    )
+    return agreement, final
 
 
 class Predictor:
@@ -164,8 +195,8 @@ class Predictor:
             yield lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
             return
         with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
-            images = self._reader()
-            yield lambda task_id, data: segment(segmenter, images, version.project_id, config, task_id, data)
+            strategy, reader = made_by(version), partial(self._reader().read, version.project_id)
+            yield lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
 
     def _reader(self) -> ImageReader:
         """Made on first use: a server without a token can still answer everything but images."""

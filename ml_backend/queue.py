@@ -53,6 +53,7 @@ class JobKind:
 START = JobKind("ml_backend.jobs.start.run_start", QUICK, 3600, repeats=True)
 SCORE_NEW = JobKind("ml_backend.jobs.score.run_score_new", QUICK, 4 * 3600, repeats=True)
 SCORE_VERSION = JobKind("ml_backend.jobs.score.run_score_version", QUICK, 4 * 3600, repeats=False)
+RANK = JobKind("ml_backend.jobs.rank.run_rank_version", SCORE, 2 * 3600, repeats=False)
 PUBLISH = JobKind("ml_backend.jobs.publish.run_publish", QUICK, 3600, repeats=False)
 SCORE_CHUNK = JobKind("ml_backend.jobs.score.run_score_chunk", SCORE, 2 * 3600, repeats=False)
 SCORE_AGAIN = JobKind("ml_backend.jobs.again.run_score_again", SCORE, 2 * 3600, repeats=False)
@@ -190,6 +191,10 @@ class JobQueues:
     def _holds(self, key: str, token: str) -> bool:
         value = self.redis.get(key)
         return value is not None and as_text(value) == token
+
+    def request_rank(self, version_id: int) -> bool:
+        """Ask to choose a version's batch once all its images are measured; True if this makes a new job."""
+        return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
 
     def request_publish(self, version_id: int) -> bool:
         """Ask to publish a version; True if this makes a new job."""

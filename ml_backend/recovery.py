@@ -22,7 +22,7 @@ from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import hands, projects, scores, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import ProjectState, VersionState
+from ml_backend.store.models import ProjectState, ScoreState, VersionState
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +119,12 @@ def resume_orderings(database: Database, queues: JobQueues) -> int:
     for version_id, (counted, chunks) in scoring.items():
         if not sum(counted.values()):
             asked += queues.request_score_version(version_id)
-        elif not chunks:
-            asked += queues.request_publish(version_id)
-        else:
+        elif chunks:
             asked += queues.request_chunks(version_id, chunks, again=True)
+        elif counted[ScoreState.MEASURED]:
+            asked += queues.request_rank(version_id)
+        else:
+            asked += queues.request_publish(version_id)
     return asked
 
 

@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_backend.label_studio.hosts import ImageHosts
+from model.strategies import NAMES, StrategyError
+from model.strategies import parse as parse_strategy
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -86,6 +88,15 @@ class Settings(BaseSettings):
     loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")
     loss_final: Fraction = Field(0.6, description="Weight of the final classifier's loss, equation (2).")
 
+    strategy: str = Field(
+        "consistency",
+        description="Query strategy: which images are labelled next; docs/strategies.md lists them.",
+    )
+    query_size: Positive = Field(
+        20,
+        description="Images at the top of the list that a strategy for whole batches, such as "
+        "`consistency+clusters`, chooses together.",
+    )
     retrain_every: Positive = Field(10, description="New or changed annotations that start a training.")
     quiet_seconds: PositiveSeconds = Field(
         120.0, description="Seconds after the last change that start a training."
@@ -122,6 +133,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, value: str) -> str:
+        try:
+            return parse_strategy(value).name
+        except StrategyError as error:
+            raise ValueError(
+                f"one of {', '.join(NAMES)}, some with +power or +clusters (docs/strategies.md)"
+            ) from error
 
     @field_validator("image_hosts")
     @classmethod

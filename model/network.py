@@ -13,6 +13,9 @@ from model.upsampling import upsampled_convolution
 MINIMUM_LEVELS = 3
 """The lower classifier reads the quarter-resolution decoder block, so three resolutions must exist."""
 
+DROPOUT = 0.2
+"""Rate for networks that shall be asked by MC-dropout; others have none."""
+
 
 class NetworkError(ValueError):
     """Settings or an input from which no network can be built or run; one sentence that says which."""

@@ -69,19 +69,23 @@ def connect(
     """Connect a Label Studio project once: make everything there that it needs.
 
     That is the labeling config if there is none, the ML backend with its password, the webhook with its
-    header, the sampling, pre-annotations shown to annotators, and the view "Most informative first". Run
-    again, it repairs what is missing and changes nothing else. `dsal serve` must be running: Label Studio
-    calls it. Takes the password from BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does. One annotator
-    at a time needs no `--annotators`; `--annotators ""` takes the views of single people away again.
+    header, the sampling, pre-annotations shown to annotators, and the view "Most informative first", which
+    begins at the end of the scores that the query strategy reads first. Run again, it repairs what is missing
+    and changes nothing else. `dsal serve` must be running: Label Studio calls it. Takes the password from
+    BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does. One annotator at a time needs no
+    `--annotators`; `--annotators ""` takes the views of single people away again.
 
     Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
     `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
     """
     from ml_backend.label_studio.client import LabelStudio
     from ml_backend.label_studio.connection import connect as make_connection
+    from ml_backend.ordering import is_highest_first
     from ml_backend.queue import JobQueues, connect_redis
+    from ml_backend.store.database import Database
 
     settings = Settings()
+    database = Database(settings.effective_database_url)
     client = LabelStudio(
         url or settings.label_studio_url,
         token or settings.label_studio_api_key.get_secret_value(),
@@ -97,6 +101,7 @@ def connect(
         annotators=None
         if annotators is None
         else [one.strip() for one in annotators.split(",") if one.strip()],
+        highest_first=lambda number, config: is_highest_first(database, settings, number, config),
     )
     if annotators is not None or connection.annotators:
         JobQueues(connect_redis(settings)).request_deal(connection.project)
@@ -164,6 +169,7 @@ def status() -> None:
 def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
     """What a person should know of a project: what stops it, what its last training left out, and why."""
     from ml_backend.label_studio.label_config import LabelConfigError, parse
+    from ml_backend.ordering import made_by
     from ml_backend.store import runs, scores
     from ml_backend.store.models import RunState, VersionState
     from ml_backend.summary import summed_up
@@ -181,6 +187,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         yield f"{listed[0].name}: {listed[0].message}"
     yield from _agreement(session, project.id)
     for version in listed:
+        if version.state is VersionState.PUBLISHED:
+            end = "highest" if made_by(version).highest_first else "lowest"
+            yield f"ordered by {version.strategy}: the {end} score first"
         if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
             yield from summed_up(
                 f"task {score.task_id} is not scored: {score.error}"

@@ -81,6 +81,9 @@ def demo(
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", min=1, help="Most steps of one training.")
     ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="Query strategy; docs/strategies.md lists them.")
+    ] = "consistency",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of images, order and training.")] = 0,
     folder: Annotated[
         Path,
@@ -121,6 +124,7 @@ def demo(
         size=size,
         seconds=seconds,
         steps=steps,
+        strategy=strategy,
         seed=seed,
         folder=folder,
         label_studio=label_studio,

@@ -12,6 +12,7 @@ from ml_backend.demo.display import Display
 from ml_backend.demo.processes import Processes
 from ml_backend.demo.report import Round, TopTask
 from ml_backend.label_studio.masks import label_map
+from ml_backend.ordering import made_by
 from ml_backend.prediction import load_segmenter
 from ml_backend.settings import Settings
 from ml_backend.store import runs, scores, versions
@@ -125,7 +126,8 @@ class Loop:
         serving = self._published()
         assert serving is not None
         client, project = self.annotator.label_studio, self.annotator.project
-        shown = client.ordered_scores(project, len(self.collection.tasks))
+        highest_first = made_by(serving).highest_first
+        shown = client.ordered_scores(project, len(self.collection.tasks), highest_first=highest_first)
         stages = made or serving
         seconds = {
             "train": stages.seconds_training,

@@ -25,6 +25,7 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import Connection, connect
 from ml_backend.label_studio.label_config import parse
 from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.ordering import wanted
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
@@ -52,6 +53,7 @@ class DemoOptions:
     size: int
     seconds: float
     steps: int | None
+    strategy: str
     seed: int
     folder: Path
     label_studio: Path
@@ -169,7 +171,12 @@ def _bring_up(
     display.stage("connecting the project")
     labels = [label.capitalize() for label in collection.labels]
     connection = connect(
-        client, backend_url=address, project=project, labels=labels, basic_auth=settings.basic_auth
+        client,
+        backend_url=address,
+        project=project,
+        labels=labels,
+        basic_auth=settings.basic_auth,
+        highest_first=lambda _, config: wanted(settings, config).highest_first,
     )
     config = parse(client.project(project)["label_config"])
     truth = {uploaded[name]: sample for name, sample in names.items()}
@@ -200,6 +207,7 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
         "TRAIN_SECONDS": str(options.seconds),
         "TRAIN_STEPS": "" if options.steps is None else str(options.steps),
         "SEED": str(options.seed),
+        "STRATEGY": options.strategy,
     }
 
 

@@ -10,16 +10,17 @@ from ml_backend.doctor.patient import ConnectedProject
 from ml_backend.label_studio.blueprint import (
     BACKEND_TITLE,
     EVENTS,
-    ORDER_FIELDS,
-    PROJECT_FIELDS,
-    VIEW_RULES,
     VIEW_TITLE,
     annotator_of,
     annotator_rules,
+    order_fields,
+    project_fields,
+    view_rules,
 )
 from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfigError, parse
+from ml_backend.ordering import is_highest_first
 from ml_backend.store import versions
 from ml_backend.store.models import VersionState
 
@@ -100,11 +101,13 @@ def look_at_config(project: ConnectedProject) -> Iterator[Verdict]:
 
 def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether the project's own settings serve the order and show the predictions."""
-    wrong = [name for name, wanted in PROJECT_FIELDS.items() if project.fields.get(name) != wanted]
+    highest_first = _is_highest_first(project)
+    fields = project_fields(highest_first)
+    wrong = [name for name, wanted in fields.items() if project.fields.get(name) != wanted]
     for name in wrong:
         found = project.fields.get(name)
         sentence = FIELDS.get(name, "The field {name} is {found!r}.").format(name=name, found=found)
-        verdict = fault if name in ORDER_FIELDS else warning
+        verdict = fault if name in order_fields(highest_first) else warning
         yield verdict(sentence, f"Run {project.connect}.")
     if project.fields.get("min_annotations_to_start_training"):
         yield warning(
@@ -112,7 +115,7 @@ def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
             'Switch "Start model training on annotation submission" off; the webhook does it.',
         )
     elif not wrong:
-        yield ok(f"{PROJECT_FIELDS['sampling']}, predictions shown to annotators.")
+        yield ok(f"{fields['sampling']}, predictions shown to annotators.")
 
 
 def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
@@ -120,7 +123,8 @@ def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
     views = project.client.views(project.number)
     listed = [view["data"] for view in views]
     named = [data for data in listed if data.get("title") == VIEW_TITLE]
-    ordered = [data for data in named or listed if VIEW_RULES.items() <= data.items()]
+    highest_first = _is_highest_first(project)
+    ordered = [data for data in named or listed if view_rules(highest_first).items() <= data.items()]
     cure = f"Run {project.connect}."
     if ordered:
         yield ok(f"“{ordered[0].get('title')}” orders by score.")
@@ -128,13 +132,29 @@ def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
         yield fault(f"The order or the filter of “{VIEW_TITLE}” was changed.", cure)
     else:
         yield fault(f"There is no view “{VIEW_TITLE}”.", cure)
-    yield from _personal_views(project, views)
+    yield from _personal_views(project, views, highest_first)
 
 
-def _personal_views(project: ConnectedProject, views: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+def _is_highest_first(project: ConnectedProject) -> bool:
+    """Which end of the scores is to be labelled first."""
+    try:
+        config = parse(str(project.fields["label_config"] or ""))
+    except LabelConfigError:
+        config = None
+    patient = project.patient
+    return is_highest_first(patient.database, patient.settings, project.number, config)
+
+
+def _personal_views(
+    project: ConnectedProject, views: Sequence[Mapping[str, Any]], highest_first: bool
+) -> Iterator[Verdict]:
     """Whether the views of several annotators, where there are any, show each the tasks reserved for them."""
     owned = {email: view["data"] for view in views if (email := annotator_of(view)) is not None}
-    changed = [email for email, data in owned.items() if not annotator_rules(email).items() <= data.items()]
+    changed = [
+        email
+        for email, data in owned.items()
+        if not annotator_rules(email, highest_first).items() <= data.items()
+    ]
     for email in changed:
         yield fault(
             f"The order or the filter of the view of {email} was changed.",

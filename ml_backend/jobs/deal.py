@@ -14,8 +14,9 @@ from math import inf
 
 from ml_backend.dealing import deal, surplus
 from ml_backend.jobs.context import Context, job, open_context
+from ml_backend.ordering import made_by
 from ml_backend.store import hands, versions
-from ml_backend.store.models import Annotator, Holding, now
+from ml_backend.store.models import Annotator, Holding, Version, now
 
 GRACE = timedelta(seconds=10)
 """Longer than Label Studio takes, within one request, from choosing a task to locking it."""
@@ -115,7 +116,7 @@ def _deal(context: Context, project_id: int) -> bool:
         version = versions.published(session, project_id)
     if version is None or not (views or former):
         return False
-    table = _look(context, project_id, version.id, sorted({*views, *former}))
+    table = _look(context, version, sorted({*views, *former}))
     _clear(context, project_id, table)
     _take_back(context, table, outdated(table))
     given = plan(table)
@@ -126,23 +127,25 @@ def _deal(context: Context, project_id: int) -> bool:
     return bool(table.resting)
 
 
-def _look(context: Context, project_id: int, version: int, emails: list[str]) -> Table:
+def _look(context: Context, version: Version, emails: list[str]) -> Table:
     """Read who has what from Label Studio, and bring what the database knows of it up to date."""
-    studio, at = context.label_studio, now()
+    studio, at, project_id = context.label_studio, now(), version.project_id
     seen = {email: studio.hand(project_id, email) for email in emails}
     opened = studio.opened(project_id)
     with context.database.write() as session:
         annotators = {one.email: one for one in hands.annotators(session, project_id)}
         known = hands.holdings(session, project_id)
         size = context.settings.hand_size
-        table = Table(at, size, version, annotators, {}, {}, opened, [], known)
+        table = Table(at, size, version.id, annotators, {}, {}, opened, [], known)
         for email, hand in seen.items():
             table.held |= dict.fromkeys(hand.waiting, email)
             table.done |= dict.fromkeys(hand.done, email)
         _note(table, project_id)
         session.add_all(known.values())
     length = len(annotators) * size + len(table.held) + len(known) + len(opened)
-    table.ranking = [task for task, _ in studio.ordered_scores(project_id, max(length, 1))]
+    highest_first = made_by(version).highest_first
+    shown = studio.ordered_scores(project_id, max(length, 1), highest_first=highest_first)
+    table.ranking = [task for task, _ in shown]
     return table
 
 

@@ -7,6 +7,8 @@ import math
 import time
 
 from ml_backend.jobs.context import Context, job, open_context
+from ml_backend.label_studio.order import turn
+from ml_backend.ordering import made_by
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
 
@@ -37,6 +39,7 @@ def run_publish(version_id: int) -> None:
         if is_overtaken(context, version) or not _complete(context, version):
             return
         make_current(context, version)
+        _turn(context, version)
         _read_back(context, version)
         with context.database.write() as session:
             current = session.get_one(Version, version_id)
@@ -77,11 +80,24 @@ def make_current(context: Context, version: Version) -> None:
         context.label_studio.patch_project(version.project_id, model_version=version.name)
 
 
+def _turn(context: Context, version: Version) -> None:
+    """Have the project read from the other end, if its strategy is read from another one than before."""
+    with context.database.read() as session:
+        former = versions.published(session, version.project_id)
+    highest_first = made_by(version).highest_first
+    if former is None or made_by(former).highest_first != highest_first:
+        turn(context.label_studio, version.project_id, highest_first=highest_first)
+
+
 def _complete(context: Context, version: Version) -> bool:
-    """Whether all planned predictions are in Label Studio; if not, the missing ones are asked for again."""
+    """Whether all planned predictions are in Label Studio; if not, what is missing is asked for again."""
     with context.database.read() as session:
         planned = {score.task_id for score in scores.of_version(session, version.id)}
         unfinished = scores.unfinished_chunks(session, version.id)
+        measured = scores.count(session, version.id)[ScoreState.MEASURED]
+    if measured and not unfinished:
+        context.queues.request_rank(version.id)
+        return False
     stored = context.label_studio.model_versions(version.project_id).get(version.name, 0)
     if not unfinished and stored >= len(planned):
         return True
@@ -101,11 +117,12 @@ def _read_back(context: Context, version: Version) -> None:
     Raises:
         PublishError: a score differs, or the order is not the scores' order.
     """
-    shown = context.label_studio.ordered_scores(version.project_id, READ_BACK)
+    highest_first = made_by(version).highest_first
+    shown = context.label_studio.ordered_scores(version.project_id, READ_BACK, highest_first=highest_first)
     with context.database.read() as session:
         known = {score.task_id: score.score for score in scores.of_version(session, version.id)}
     values = [score for _, score in shown if score is not None]
-    if values != sorted(values, reverse=True):
+    if values != sorted(values, reverse=highest_first):
         raise PublishError(f"Label Studio does not order project {version.project_id} by score.")
     for task_id, score in shown:
         ours = known.get(task_id)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ml_backend.jobs.context import Context, job, open_context
 from ml_backend.jobs.publish import is_overtaken, make_current
+from ml_backend.ordering import made_by, recipe, wanted
 from ml_backend.prediction import Scored, scorer
-from ml_backend.store import projects, scores, versions
+from ml_backend.store import holding, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+from model.strategies import Strategy, parse
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ def run_score_new(project_id: int) -> None:
 def run_score_chunk(version_id: int, chunk: int) -> None:
     """Score one chunk of a version; the last chunk to end asks for the publication.
 
-    Run again after a kill it writes only what is not in Label Studio yet.
+    Where the strategy chooses whole batches, it is measured first, and sent when it is asked for once more
+    after the last one has asked for the ranking (`jobs.rank`). Run again after a kill it writes only what is
+    not in Label Studio yet.
     """
     with open_context() as context:
         version = _version(context, version_id)
@@ -69,8 +73,12 @@ def _score_chunk(context: Context, version: Version, chunk: int) -> None:
             if score.state is not ScoreState.WRITTEN
         ]
     waiting = _without_written(context, version, waiting)
-    if waiting:
-        _score(context, version, waiting)
+    ranked = [row for row in waiting if row.held and row.state is not ScoreState.MEASURED]
+    fresh = [row for row in waiting if not row.held]
+    if ranked:
+        _send(context, version, ranked)
+    if fresh:
+        _score(context, version, fresh)
 
 
 def _version(context: Context, version_id: int) -> Version | None:
@@ -85,7 +93,13 @@ def _version(context: Context, version_id: int) -> Version | None:
 
 def _request_chunks(context: Context, version: Version) -> None:
     # What is wrong with the project as a whole is told here, once, and not by every chunk.
-    context.read_config(version.project_id)
+    config = context.read_config(version.project_id)
+    if version.recipe is None and version.state is VersionState.SCORING:
+        strategy = _feasible(context, version, wanted(context.settings, config))
+        with context.database.write() as session:
+            current = session.get_one(Version, version.id)
+            current.strategy = version.strategy = strategy.name
+            current.recipe = recipe(context.settings, config, version)
     _forget_lost(context, version)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
@@ -95,6 +109,19 @@ def _request_chunks(context: Context, version: Version) -> None:
     context.queues.request_chunks(version.id, chunks, again=True)
     if not chunks:
         _finish(context, version)
+
+
+def _feasible(context: Context, version: Version, strategy: Strategy) -> Strategy:
+    """The strategy itself, or the paper's where the version's network has no dropout to ask."""
+    # Here and not above: who only reconciles need not wait for torch.
+    from model.weights import read_card
+
+    if not strategy.dropout_passes or version.weights_hash is None:
+        return strategy
+    if read_card(context.weights.get(version.weights_hash)).network.dropout:
+        return strategy
+    logger.warning("%s has no dropout for %s: it is ordered by consistency.", version.name, strategy.name)
+    return parse("consistency")
 
 
 def _forget_lost(context: Context, version: Version) -> None:
@@ -140,23 +167,73 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     assert project is not None  # read_config made sure of it
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
+    gone = {row.task_id for row in rows} - data.keys()
+    if is_chosen_together(version):
+        with context.database.write() as session:
+            scores.remove_tasks(session, version.id, gone)
+        note(context, version, found, ScoreState.MEASURED)
+        return
     note(context, version, found)
     there = context.label_studio.predictions_of(project_id, list(data), version.name)
     sent = [prediction(one, version.name) for one in found if one.task_id not in there]
     imported = context.label_studio.import_predictions(project_id, sent)
-    gone = {row.task_id for row in rows} - data.keys() | set(imported.missing)
+    _settle(context, version, data.keys(), gone | set(imported.missing))
+
+
+def is_chosen_together(version: Version) -> bool:
+    """Whether the version's tasks get their scores only when all are measured.
+
+    What comes after its publication is scored by itself, as nothing may overtake the batch.
+    """
+    by_network = version.weights_hash is not None and version.state is VersionState.SCORING
+    return by_network and made_by(version).batch_aware
+
+
+def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
+    """Send what was measured before, with the scores that it was given since."""
+    task_ids = [row.task_id for row in rows]
+    with context.database.write() as session:
+        for row in rows:
+            session.get_one(Score, (version.id, row.task_id)).state = ScoreState.WRITING
+    existing = context.label_studio.existing(version.project_id, task_ids)
+    there = context.label_studio.predictions_of(version.project_id, task_ids, version.name)
+    sent = [
+        {
+            "task": row.task_id,
+            "result": holding.result(row.held),
+            "score": row.score,
+            "model_version": version.name,
+        }
+        for row in rows
+        if row.held and row.task_id in existing - there
+    ]
+    imported = context.label_studio.import_predictions(version.project_id, sent)
+    _settle(context, version, task_ids, (set(task_ids) - existing) | set(imported.missing))
+
+
+def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: set[int]) -> None:
+    """Note that these predictions are in Label Studio, and forget the tasks that are not any more."""
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, gone)
-        scores.set_state(session, version.id, data.keys() - gone, ScoreState.WRITTEN)
+        scores.set_state(session, version.id, set(task_ids) - gone, ScoreState.WRITTEN)
 
 
-def note(context: Context, version: Version, found: Sequence[Scored]) -> None:
-    """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us."""
+def note(
+    context: Context, version: Version, found: Sequence[Scored], state: ScoreState = ScoreState.WRITING
+) -> None:
+    """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us.
+
+    Those that are only measured keep their regions here, and the score they had, if they had one.
+    """
     with context.database.write() as session:
         for one in found:
             row = session.get_one(Score, (version.id, one.task_id))
-            row.l_dsc, row.m_dsc, row.score = one.l_dsc, one.m_dsc, one.score
-            row.blank, row.error, row.state = one.blank, one.error, ScoreState.WRITING
+            row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
+            row.state = state
+            if state is ScoreState.MEASURED:
+                row.held = holding.pack(one.measurement, one.result)
+            else:
+                row.score = one.score
             if one.transient:
                 scores.postpone(row)
             else:
@@ -176,6 +253,10 @@ def _finish(context: Context, version: Version) -> None:
     with context.database.write() as session:
         if scores.unfinished_chunks(session, version.id):
             return
+        measured = scores.count(session, version.id)[ScoreState.MEASURED]
         current = session.get_one(Version, version.id)
         current.seconds_scoring = (now() - current.created_at).total_seconds()
-    context.queues.request_publish(version.id)
+    if measured:
+        context.queues.request_rank(version.id)
+    else:
+        context.queues.request_publish(version.id)

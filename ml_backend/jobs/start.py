@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ml_backend.jobs.context import job, open_context
+from ml_backend.jobs.rescore import order_anew
 from ml_backend.store import projects, versions
 from ml_backend.store.models import ProjectState, VersionState
 
@@ -11,7 +12,9 @@ from ml_backend.store.models import ProjectState, VersionState
 def run_start(project_id: int) -> None:
     """Give a new project its seeded random version, and any project scores for the tasks that have none.
 
-    Nothing is drawn before the first training: the random version has no weights.
+    A labeling config that asks for other predictions than the published ones gets them, as far as the
+    published weights can give them. Nothing is drawn before the first training: the random version has no
+    weights.
     """
     with open_context() as context:
         if not context.is_active(project_id):
@@ -25,6 +28,8 @@ def run_start(project_id: int) -> None:
                 version = versions.create(
                     session, project, round=0, state=VersionState.SCORING, labels=config.labels
                 )
+        if version is None:
+            version = order_anew(context, project_id, config)
         if version is not None and version.state is VersionState.SCORING:
             context.queues.request_score_version(version.id)
         else:

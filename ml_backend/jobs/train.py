@@ -21,6 +21,7 @@ from ml_backend.jobs.labels import LabelledTask, choose, fingerprints
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.lease import Lease, hold
+from ml_backend.ordering import wanted
 from ml_backend.owners import Owner
 from ml_backend.store import agreements, events, labels, projects, runs, versions
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
@@ -30,7 +31,7 @@ from model.classes import Classes
 from model.engines import prepare_version
 from model.inheritance import carried_over
 from model.loss import LossWeights
-from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.network import DROPOUT, DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
 from model.training import TrainingResult, train
 from model.training_settings import Progress, TrainingError, TrainingSettings
@@ -110,7 +111,11 @@ class Training:
             with context.database.write() as session:
                 self._end(session, data, None)
             return None
-        shape = NetworkSettings(classes=len(config.labels) + 1, width=context.settings.network_width)
+        shape = NetworkSettings(
+            classes=len(config.labels) + 1,
+            width=context.settings.network_width,
+            dropout=DROPOUT if wanted(context.settings, config).dropout_passes else 0.0,
+        )
         start = self._start(champion, config, shape)
         result = train(
             data.training,

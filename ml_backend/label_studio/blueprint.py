@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .data_manager import BY_SCORE, NOT_SKIPPED, TO_LABEL, UNLABELLED, has_mark
+from .data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, has_mark
 
 BACKEND_TITLE = "dsal"
 """Title of the ML backend. Never the name of a version: Label Studio would ask us instead of its database."""
@@ -24,24 +24,36 @@ EVENTS = (
 START_TRAINING is no webhook event: Label Studio posts it to the backend itself, with basic auth.
 """
 
-ORDER_FIELDS: Mapping[str, Any] = {
-    # Uncertainty sampling, the tempting choice, serves the lowest score first.
-    "sampling": "Sequential sampling",
-}
-"""Settings of the project without which the order is lost."""
-
-PROJECT_FIELDS: Mapping[str, Any] = {
-    **ORDER_FIELDS,
+SHOWN_FIELDS: Mapping[str, Any] = {
     # Annotators see the predictions of the project's `model_version`, drawn when they open a task.
     "show_collab_predictions": True,
     # Otherwise each page of the Data Manager would call /predict for all its tasks without a prediction.
     "evaluate_predictions_automatically": False,
 }
+"""Settings of the project without which annotators see no masks, or wait for them."""
+
+
+def order_fields(highest_first: bool) -> dict[str, Any]:
+    """Return the settings of the project without which the order is lost.
+
+    Uncertainty sampling, which "Label All Tasks" follows, serves the lowest score first: right for a query
+    strategy that is read from the bottom, and the very reverse of one that is read from the top.
+    """
+    return {"sampling": "Sequential sampling" if highest_first else "Uncertainty sampling"}
+
+
+def project_fields(highest_first: bool) -> dict[str, Any]:
+    """Return all settings of a connected project."""
+    return {**order_fields(highest_first), **SHOWN_FIELDS}
+
 
 VIEW_TITLE = "Most informative first"
 
-VIEW_RULES: Mapping[str, Any] = {"ordering": BY_SCORE, "filters": TO_LABEL}
-"""What makes the view serve the highest score among the tasks nobody has annotated or skipped."""
+
+def view_rules(highest_first: bool) -> dict[str, Any]:
+    """Return what makes a view serve the best task among those that nobody has annotated or skipped."""
+    return {"ordering": by_score(highest_first), "filters": TO_LABEL}
+
 
 _ASIDE = (
     "inner_id",
@@ -82,13 +94,13 @@ def mark(email: str) -> str:
     return f"for {email} only"
 
 
-def annotator_rules(email: str) -> dict[str, Any]:
-    """Return what makes a view serve the tasks that are reserved for one person, the highest score first.
+def annotator_rules(email: str, highest_first: bool) -> dict[str, Any]:
+    """Return what makes a view serve the tasks that are reserved for one person, the best first.
 
     A browser sends the filters that it read when the page was opened. These never change: the tasks do.
     """
     return {
-        "ordering": BY_SCORE,
+        "ordering": by_score(highest_first),
         "filters": {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED, has_mark(mark(email))]},
     }
 

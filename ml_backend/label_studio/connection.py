@@ -14,7 +14,7 @@ from . import order
 from .blueprint import BACKEND_TITLE, EVENTS
 from .client import LabelStudio
 from .errors import LabelStudioError
-from .label_config import LabelConfigError, default_config, parse
+from .label_config import LabelConfig, LabelConfigError, default_config, parse
 from .parts import CannotConnectError, Item, State, Work, differs
 
 __all__ = ["BACKEND_TITLE", "CannotConnectError", "Connection", "Item", "connect", "webhook_headers"]
@@ -57,6 +57,7 @@ def connect(
     labels: Sequence[str] = ("Bone",),
     basic_auth: tuple[str, str] | None = None,
     annotators: Sequence[str] | None = None,
+    highest_first: Callable[[int, LabelConfig], bool] = lambda _, __: True,
 ) -> Connection:
     """Make all that the project needs to work with the backend at `backend_url`; run again, change nothing.
 
@@ -64,7 +65,7 @@ def connect(
     is). `labels` are used only where the project has no labeling config yet; `basic_auth` is (user, password)
     of the backend. The backend must be running: Label Studio calls it. `annotators` are the e-mail addresses
     of all who shall have a view of their own, in place of those who have one now; None leaves them as they
-    are.
+    are. `highest_first` tells of a project and its labeling config which end of the scores is labelled first.
 
     Raises CannotConnectError when something must be done by hand first, LabelStudioError when
     Label Studio cannot be reached or refuses.
@@ -74,14 +75,23 @@ def connect(
     work = Work(client, backend_url, basic_auth)
     found = _project(work, project, create)
     number = int(found["id"])
-    served = _label_config(work, found, labels)
+    config = _label_config(work, found, labels)
+    from_top = highest_first(number, config)
     backend = _backend(work, number)
     webhook = _webhook(work, number)
-    order.settings(work, number)
-    view = order.shared_view(work, number)
-    views = order.annotator_views(work, number, annotators)
+    order.settings(work, number, from_top)
+    view = order.shared_view(work, number, from_top)
+    views = order.annotator_views(work, number, annotators, from_top)
     return Connection(
-        number, found["title"], backend, webhook, view, served, tuple(work.items), tuple(work.notes), views
+        number,
+        found["title"],
+        backend,
+        webhook,
+        view,
+        config.labels,
+        tuple(work.items),
+        tuple(work.notes),
+        views,
     )
 
 
@@ -125,8 +135,8 @@ def _project(work: Work, project: int | None, create: str | None) -> dict[str, A
     return found
 
 
-def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
-    """Keep a usable labeling config, write one where there is none, and return its labels."""
+def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str]) -> LabelConfig:
+    """Keep a usable labeling config, write one where there is none, and return it."""
     xml = str(project["label_config"] or "")
     state: State = "unchanged"
     try:
@@ -138,7 +148,7 @@ def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str])
         raise CannotConnectError(str(error)) from error
     work.done("labeling config", state, ", ".join(config.labels))
     work.notes.extend(config.faults)
-    return config.labels
+    return config
 
 
 def _is_empty(xml: str) -> bool:

@@ -9,12 +9,16 @@ from typing import Any
 from .errors import LabelStudioError, refusal
 from .resource import Resource
 
-BY_SCORE = ["-tasks:predictions_score"]
-"""Highest prediction score first, tasks without a score last."""
+SCORE = "tasks:predictions_score"
 
 PAGE = 500
 COLUMN_CHARACTERS = 500
 MINUTES = 300.0
+
+
+def by_score(highest_first: bool) -> list[str]:
+    """Return the ordering of a view by prediction score; tasks without a score come last either way."""
+    return [f"-{SCORE}" if highest_first else SCORE]
 
 
 def number_filter(column: str, operator: str, value: int) -> dict[str, Any]:
@@ -84,13 +88,19 @@ class DataManager(Resource):
                 return None
             raise
 
-    def ordered_scores(self, project: int, limit: int) -> list[tuple[int, float | None]]:
+    def ordered_scores(
+        self, project: int, limit: int, *, highest_first: bool = True
+    ) -> list[tuple[int, float | None]]:
         """Return the first `limit` tasks to be labelled as (task id, score), in Label Studio's own order.
 
         The score is the mean over the predictions of the project's `model_version`, None without any.
         """
         rows = self._rows(
-            project, "id,predictions_score", ordering=BY_SCORE, filters=TO_LABEL, size=min(limit, PAGE)
+            project,
+            "id,predictions_score",
+            ordering=by_score(highest_first),
+            filters=TO_LABEL,
+            size=min(limit, PAGE),
         )
         found: list[tuple[int, float | None]] = []
         for row in rows:

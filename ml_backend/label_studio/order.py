@@ -8,21 +8,23 @@ from typing import Any
 from .blueprint import (
     ANNOTATOR_VIEW_TITLE,
     BACKEND_TITLE,
-    PROJECT_FIELDS,
     VIEW_COLUMNS,
-    VIEW_RULES,
     VIEW_TITLE,
     annotator_of,
     annotator_rules,
+    order_fields,
+    project_fields,
+    view_rules,
 )
 from .client import LabelStudio
+from .data_manager import by_score
 from .parts import CannotConnectError, State, Work, differs
 
 
 def restore_annotator_views(
-    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]]
+    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]], *, highest_first: bool
 ) -> list[str]:
-    """Put right what people have changed of the rules of annotators' views; returns whose they were.
+    """Put right what differs in the rules of annotators' views; returns whose they were.
 
     `views` are all views of the project. Deleted ones are left deleted: their owners have left. Raises
     LabelStudioError.
@@ -30,18 +32,40 @@ def restore_annotator_views(
     work = Work(client, "", None)
     found = {email: view for view in views if (email := annotator_of(view))}
     for email, view in found.items():
-        _view(work, project, view, email, "", annotator_rules(email))
+        _view(work, project, view, email, "", annotator_rules(email, highest_first))
     return [item.name for item in work.items if item.state == "changed"]
 
 
-def settings(work: Work, number: int) -> None:
+def turn(client: LabelStudio, project: int, *, highest_first: bool) -> None:
+    """Have a connected project read from this end of its scores: its sampling, and every view of ours.
+
+    A view that somebody renamed is known by its rules. A page that is open keeps the order it was opened with
+    until it is loaded again. Raises LabelStudioError.
+    """
+    other = view_rules(not highest_first)
+    ours = [
+        view
+        for view in client.views(project)
+        if view["data"].get("title") == VIEW_TITLE
+        or annotator_of(view) is not None
+        or other.items() <= view["data"].items()
+    ]
+    if not ours:
+        return
+    client.patch_project(project, **order_fields(highest_first))
+    for view in ours:
+        if view["data"].get("ordering") != by_score(highest_first):
+            client.patch_view(view["id"], project, {**view["data"], "ordering": by_score(highest_first)})
+
+
+def settings(work: Work, number: int, highest_first: bool) -> None:
     """Set the project's sampling and what annotators see."""
-    project = work.client.project(number)
+    project, wanted = work.client.project(number), project_fields(highest_first)
     state: State = "unchanged"
-    if differs(project, PROJECT_FIELDS):
-        work.client.patch_project(number, **PROJECT_FIELDS)
+    if differs(project, wanted):
+        work.client.patch_project(number, **wanted)
         state = "changed"
-    work.done("settings", state, "sequential sampling, pre-annotations shown")
+    work.done("settings", state, f"{wanted['sampling'].lower()}, pre-annotations shown")
     if project["model_version"] in ("", None, BACKEND_TITLE):
         work.notes.append("No version is published yet: the score column stays empty until one is.")
     if project["min_annotations_to_start_training"]:
@@ -51,13 +75,15 @@ def settings(work: Work, number: int) -> None:
         )
 
 
-def shared_view(work: Work, project: int) -> int:
+def shared_view(work: Work, project: int, highest_first: bool) -> int:
     """Have the view that shows the whole order; returns its id."""
     ours = [each for each in work.client.views(project) if each["data"].get("title") == VIEW_TITLE]
-    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, VIEW_RULES)
+    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, view_rules(highest_first))
 
 
-def annotator_views(work: Work, project: int, emails: Sequence[str] | None) -> dict[str, int]:
+def annotator_views(
+    work: Work, project: int, emails: Sequence[str] | None, highest_first: bool
+) -> dict[str, int]:
     """Have one view for each of `emails` and none for others, or with None those that there are.
 
     Returns the views' ids by address.
@@ -77,7 +103,7 @@ def annotator_views(work: Work, project: int, emails: Sequence[str] | None) -> d
             present.get(email),
             f"view of {email}",
             ANNOTATOR_VIEW_TITLE.format(email=email),
-            annotator_rules(email),
+            annotator_rules(email, highest_first),
         )
         for email in wanted
     }

@@ -16,7 +16,7 @@ from ml_backend.jobs.context import GONE, Context
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.owners import Owner
 from ml_backend.queue import JobQueues
-from ml_backend.reconcile import labels, order, scoring, training, weights
+from ml_backend.reconcile import labels, order, recipe, scoring, training, weights
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project
@@ -81,7 +81,8 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
             projects.restore(session, session.get_one(Project, project.id))
         consider(context.database, context.queues, context.settings, project.id)
         yield Finding(project.id, "Label Studio shows it again: no longer archived.")
-    if _is_renewed(context, project, fields) and context.queues.request_start(project.id):
+    renewed = _is_renewed(context, project, fields)
+    if renewed and context.queues.request_start(project.id):
         yield Finding(project.id, "Its labeling config had changed: read again.")
     # After Label Studio's answer: a version published in between is then the one known here.
     with context.database.read() as session:
@@ -90,6 +91,8 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
     if version is not None:
         stored = context.label_studio.model_versions(project.id)
         yield from order.mend(context, current, version, fields, stored)
+        if not renewed:
+            yield from recipe.mend(context, current, version)
         yield from weights.mend(context, version)
         yield from scoring.mend(context, version, stored, thorough=thorough)
     yield from labels.mend(context, current)

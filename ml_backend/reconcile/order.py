@@ -7,13 +7,14 @@ from typing import Any
 
 from ml_backend.jobs.context import Context
 from ml_backend.label_studio.blueprint import (
-    ORDER_FIELDS,
     VIEW_COLUMNS,
-    VIEW_RULES,
     VIEW_TITLE,
     annotator_of,
+    order_fields,
+    view_rules,
 )
 from ml_backend.label_studio.order import restore_annotator_views
+from ml_backend.ordering import made_by
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import versions
 from ml_backend.store.models import Project, Version, VersionState
@@ -33,11 +34,11 @@ def mend(
     keeps a Label Studio that nobody else arranges.
     """
     yield from _model_version(context, version, fields, stored)
-    views = context.label_studio.views(project.id)
-    yield from _view(context, project, views)
-    yield from _annotators(context, project, views)
+    views, highest_first = context.label_studio.views(project.id), made_by(version).highest_first
+    yield from _view(context, project, views, highest_first)
+    yield from _annotators(context, project, views, highest_first)
     if project.has_view or any(_is_ours(view) for view in views):
-        yield from _sampling(context, project, fields)
+        yield from _sampling(context, project, fields, highest_first)
 
 
 def _model_version(
@@ -59,35 +60,43 @@ def _model_version(
     )
 
 
-def _sampling(context: Context, project: Project, fields: Mapping[str, Any]) -> Iterator[Finding]:
-    wrong = {name: value for name, value in ORDER_FIELDS.items() if fields.get(name) != value}
+def _sampling(
+    context: Context, project: Project, fields: Mapping[str, Any], highest_first: bool
+) -> Iterator[Finding]:
+    wrong = {name: value for name, value in order_fields(highest_first).items() if fields.get(name) != value}
     if wrong:
         context.label_studio.patch_project(project.id, **wrong)
         was = ", ".join(f'{name} was "{fields.get(name)}"' for name in wrong)
         yield Finding(project.id, f"{was}: set back, as it loses the order.")
 
 
-def _view(context: Context, project: Project, views: list[dict[str, Any]]) -> Iterator[Finding]:
+def _view(
+    context: Context, project: Project, views: list[dict[str, Any]], highest_first: bool
+) -> Iterator[Finding]:
     """Give the view its order back, or make it anew; one that a person renamed is left to that person."""
+    rules = view_rules(highest_first)
     ours = next((view for view in views if _is_ours(view)), None)
     if ours is None:
-        if not project.has_view or any(_orders(view["data"]) for view in views):
+        if not project.has_view or any(rules.items() <= view["data"].items() for view in views):
             return
-        data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **VIEW_RULES}
+        data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **rules}
         context.label_studio.create_view(project.id, data)
         yield Finding(project.id, f'The view "{VIEW_TITLE}" was gone: made anew.')
         return
-    if not _orders(ours["data"]):
-        context.label_studio.patch_view(ours["id"], project.id, {**ours["data"], **VIEW_RULES})
+    if not rules.items() <= ours["data"].items():
+        context.label_studio.patch_view(ours["id"], project.id, {**ours["data"], **rules})
         yield Finding(project.id, f'The view "{VIEW_TITLE}" had another order or filter: set back.')
     if not project.has_view:
         with context.database.write() as session:
             session.get_one(Project, project.id).has_view = True
 
 
-def _annotators(context: Context, project: Project, views: list[dict[str, Any]]) -> Iterator[Finding]:
+def _annotators(
+    context: Context, project: Project, views: list[dict[str, Any]], highest_first: bool
+) -> Iterator[Finding]:
     """Give the views of several annotators their order and filters back, and have their hands filled."""
-    for email in restore_annotator_views(context.label_studio, project.id, views):
+    restored = restore_annotator_views(context.label_studio, project.id, views, highest_first=highest_first)
+    for email in restored:
         yield Finding(project.id, f"The view of {email} had another order or filter: set back.")
     if any(annotator_of(view) for view in views):
         context.queues.request_deal(project.id)
@@ -97,7 +106,3 @@ def _annotators(context: Context, project: Project, views: list[dict[str, Any]])
 
 def _is_ours(view: Mapping[str, Any]) -> bool:
     return bool(view["data"].get("title") == VIEW_TITLE)
-
-
-def _orders(data: Mapping[str, Any]) -> bool:
-    return all(data.get(name) == value for name, value in VIEW_RULES.items())

@@ -6,7 +6,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -37,9 +49,15 @@ class VersionState(StrEnum):
 
 
 class ScoreState(StrEnum):
-    """A score is computed after `pending`, being sent in `writing`, in Label Studio when `written`."""
+    """A score is computed after `pending`, being sent in `writing`, in Label Studio when `written`.
+
+    Where a strategy chooses whole batches, an image is first `measured`; once all are, they are `ranked`,
+    which gives them their scores, and then sent.
+    """
 
     PENDING = "pending"
+    MEASURED = "measured"
+    RANKED = "ranked"
     WRITING = "writing"
     WRITTEN = "written"
 
@@ -128,7 +146,13 @@ class Project(Base):
 
 
 class Version(Base):
-    """One set of weights, or, where `weights_hash` is None, the seeded random ordering of round 0."""
+    """One set of weights, or, where `weights_hash` is None, the seeded random ordering of round 0.
+
+    Attributes:
+        strategy: the query strategy by which it orders the tasks.
+        recipe: fingerprint of what shaped its predictions besides weights and images (`ml_backend.ordering`);
+            None until they are begun.
+    """
 
     __tablename__ = "versions"
 
@@ -148,6 +172,8 @@ class Version(Base):
     message: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     published_at: Mapped[datetime | None]
+    strategy: Mapped[str] = mapped_column(String(64), default="consistency")
+    recipe: Mapped[str | None] = mapped_column(String(64))
 
 
 class TrainingRun(Base):
@@ -233,9 +259,12 @@ class Agreement(Base):
 
 
 class Score(Base):
-    """The consistency of one task under one version, equation (3), and how far it got into Label Studio.
+    """The score of one task under one version, and how far it got into Label Studio.
 
     Attributes:
+        l_dsc, m_dsc: its consistency, equation (3).
+        score: what Label Studio sorts by, the query strategy's.
+        held: what must wait in `measured` and `ranked`: measurement and regions, packed (`store.holding`).
         retry_at: when to try the image again; None unless it failed with a reason that may pass.
         tries: how often it has failed so.
     """
@@ -253,6 +282,7 @@ class Score(Base):
     error: Mapped[str | None] = mapped_column(Text)
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
+    held: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Annotator(Base):

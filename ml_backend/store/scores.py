@@ -43,8 +43,9 @@ def of_version(session: Session, version_id: int) -> list[Score]:
 
 
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
-    """Numbers of the chunks that are not wholly in Label Studio yet."""
-    query = select(Score.chunk).where(Score.version_id == version_id, Score.state != ScoreState.WRITTEN)
+    """Numbers of the chunks with scores to be computed or sent; those that are measured wait for others."""
+    done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED))
+    query = select(Score.chunk).where(Score.version_id == version_id, ~done)
     return sorted(set(session.scalars(query)))
 
 
@@ -56,9 +57,10 @@ def count(session: Session, version_id: int) -> dict[ScoreState, int]:
 
 
 def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:
-    """Move the scores of these tasks to `state`."""
+    """Move the scores of these tasks to `state`, one in which nothing is held for them."""
     chosen = Score.task_id.in_(list(task_ids))
-    session.execute(update(Score).where(Score.version_id == version_id, chosen).values(state=state))
+    values = {"state": state, "held": None}
+    session.execute(update(Score).where(Score.version_id == version_id, chosen).values(values))
 
 
 def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> None:

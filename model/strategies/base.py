@@ -27,6 +27,7 @@ class Strategy(ABC):
         dropout_passes: stochastic passes that a `Measurement` must hold; 0 for most.
         batch_aware: whether images are chosen together, so that a score alone does not tell the order.
         reads_mask: whether it looks at what the network drew; only then are blank masks put last.
+        reads_labelled: whether its batch hangs on the labelled images' features.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Strategy(ABC):
     dropout_passes: int = 0
     batch_aware: bool = False
     reads_mask: bool = True
+    reads_labelled: bool = False
 
     def score(self, m: Measurement, seed: int = 0) -> float:
         """The image's own score in [0, 1]; a blank mask gets the end that is labelled last.

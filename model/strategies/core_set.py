@@ -22,6 +22,7 @@ class CoreSet(Random):
     source = "Sener & Savarese 2018 (ICLR), algorithm 1, on bottleneck features"
     forwards = 1.0
     batch_aware = True
+    reads_labelled = True
 
     def _choose(
         self,

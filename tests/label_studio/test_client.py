@@ -9,7 +9,7 @@ import pytest
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import connect
-from ml_backend.label_studio.data_manager import BY_SCORE, TO_LABEL
+from ml_backend.label_studio.data_manager import TO_LABEL, by_score
 from ml_backend.label_studio.downloads import Downloader
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
 from ml_backend.label_studio.label_config import default_config, parse
@@ -49,7 +49,13 @@ def proxy(server: LabelStudioServer) -> Iterator[SubpathProxy]:
 
 @pytest.fixture
 def view(client: LabelStudio, project: int) -> int:
-    data = {"title": "By score", "type": "list", "target": "tasks", "ordering": BY_SCORE, "filters": TO_LABEL}
+    data = {
+        "title": "By score",
+        "type": "list",
+        "target": "tasks",
+        "ordering": by_score(True),
+        "filters": TO_LABEL,
+    }
     return int(client.create_view(project, data)["id"])
 
 

@@ -157,7 +157,7 @@ def test_changes_of_people_are_put_right_but_columns_and_deleted_views_are_their
     client.patch_view(fays, project, {**data, "filters": other, "hiddenColumns": columns})
     client.delete_view(guss)
     for expected in (["fay@example.com"], []):
-        assert restore_annotator_views(client, project, client.views(project)) == expected
+        assert restore_annotator_views(client, project, client.views(project), highest_first=True) == expected
     views = {annotator_of(view): view["data"] for view in client.views(project)}
     assert set(views) == {None, "fay@example.com"}
     assert views["fay@example.com"]["filters"]["items"][-1]["value"] == [mark("fay@example.com")]

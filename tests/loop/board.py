@@ -100,9 +100,9 @@ class Board:
         """Label one task; returns the annotation's id."""
         return int(self.service.label_studio.submit_annotation(task, self.regions(task))["id"])
 
-    def order(self) -> list[tuple[int, float | None]]:
-        """Unlabelled tasks with their scores, in Label Studio's own order."""
-        return self.service.label_studio.ordered_scores(self.id, 1000)
+    def order(self, *, highest_first: bool = True) -> list[tuple[int, float | None]]:
+        """Unlabelled tasks with their scores, in Label Studio's own order from the top or the bottom."""
+        return self.service.label_studio.ordered_scores(self.id, 1000, highest_first=highest_first)
 
     def shown_version(self) -> str:
         """The version whose scores order the tasks, as Label Studio's project names it."""

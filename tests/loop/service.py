@@ -58,6 +58,7 @@ class Service:
             "QUIET_SECONDS": "6",
             "SCORE_CHUNK": "4",
             "HAND_SIZE": "3",
+            "QUERY_SIZE": "3",
             "PREDICT_SECONDS": "0.5",
             # Tests look when they want to.
             "RECONCILE_SECONDS": "0",

@@ -185,12 +185,14 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
             part: versions.create(
                 session, projects.ensure(session, 3, seed=0), round=round, state=VersionState.SCORING
             ).id
-            for round, part in enumerate(("none", "half", "all"))
+            for round, part in enumerate(("none", "half", "all", "measured"))
         }
         scores.plan(session, planned["half"], [1, 2, 3], chunk_size=2)
         scores.set_state(session, planned["half"], [1, 2], ScoreState.WRITTEN)
         scores.plan(session, planned["all"], [1], chunk_size=2)
         scores.set_state(session, planned["all"], [1], ScoreState.WRITTEN)
+        scores.plan(session, planned["measured"], [1], chunk_size=2)
+        scores.set_state(session, planned["measured"], [1], ScoreState.MEASURED)
         runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True).heartbeat_at -= 2 * runs.LEASE  # type: ignore[union-attr]
     recovery.resume_orderings(database, queues)
     recovery.resume_trainings(services.settings, database, queues)
@@ -202,6 +204,7 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
         f"score-v{planned['none']}",
         f"score-v{planned['half']}-c1",
         f"publish-v{planned['all']}",
+        f"rank-v{planned['measured']}",
     }
 
 

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from model.strategies import NAMES, StrategyError, parse
+
 PREFIX = "model_"
 SKIP = "model_skip"
 """Attribute of a single control tag: "true" leaves it alone, neither read nor written."""
@@ -27,11 +29,13 @@ class Knobs:
         tolerance: how far, in pixels of the image, the outline of a polygon or a vector may be simplified.
         annotations: which annotations of a task count: "latest", "majority" or "all"; None leaves it to the
             settings.
+        strategy: the query strategy by which the project is ordered; None leaves it to the settings.
     """
 
     threshold: float | None = None
     tolerance: float = 1.0
     annotations: Literal["latest", "majority", "all"] | None = None
+    strategy: str | None = None
 
 
 def read_knobs(controls: Iterable[ElementTree.Element]) -> tuple[Knobs, tuple[str, ...]]:
@@ -92,11 +96,19 @@ def _annotations(text: str) -> str | None:
     return text.lower() if text.lower() in ANNOTATIONS else None
 
 
+def _strategy(text: str) -> str | None:
+    try:
+        return parse(text.lower()).name
+    except StrategyError:
+        return None
+
+
 _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
         "threshold": (_threshold, "a probability above 0 and below 1, such as 0.5"),
         "tolerance": (_tolerance, f"a number of pixels from 0 to {MOST_TOLERANCE:.0f}, such as 1"),
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
+        "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
     }
 )
 """Knob → reader of its text, which returns None for a wrong one, and what it wants."""

@@ -72,7 +72,16 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
         scores.set_state(session, version, [4, 5, 9], ScoreState.WRITTEN)
     with database.read() as session:
         assert scores.unfinished_chunks(session, version) == [1]
-        assert scores.count(session, version) == {"pending": 1, "writing": 0, "written": 3}
+        counted = {"pending": 1, "measured": 0, "ranked": 0, "writing": 0, "written": 3}
+        assert scores.count(session, version) == counted
+    with database.write() as session:
+        scores.set_state(session, version, [3], ScoreState.MEASURED)
+    with database.read() as session:
+        assert scores.unfinished_chunks(session, version) == [], "it waits for the ranking"
+    with database.write() as session:
+        scores.set_state(session, version, [3], ScoreState.RANKED)
+    with database.read() as session:
+        assert scores.unfinished_chunks(session, version) == [1]
     with database.write() as session:
         scores.remove_tasks(session, version, [3])
     with database.read() as session:

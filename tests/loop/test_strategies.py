@@ -1,0 +1,134 @@
+"""Query strategies in the running service: whichever is chosen, Label Studio serves its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from ml_backend.prediction import load_segmenter
+from ml_backend.store.models import Version
+from model.images import decode_image
+from model.phantom import Phantom
+from model.strategies import Measurement, parse, published
+from tests.loop.board import Board, png
+from tests.loop.service import Service
+from tests.people import plain_stream
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+BATCH = 3
+"""QUERY_SIZE of the service."""
+
+
+def choose(board: Board, strategy: str) -> None:
+    """Name a strategy in the labeling config, as the page "Labeling Interface" saves it."""
+    xml = board.service.label_studio.project(board.id)["label_config"]
+    plain = " ".join(part for part in xml.split(" ") if not part.startswith("model_strategy="))
+    knob = f'<BrushLabels model_strategy="{strategy}" '
+    board.service.label_studio.patch_project(board.id, label_config=plain.replace("<BrushLabels ", knob))
+    assert board.reconcile(), "what a worker does every RECONCILE_SECONDS"
+
+
+def measure(service: Service, board: Board, version: Version) -> dict[int, Measurement]:
+    """What the version's network says of each unlabelled task, computed here once more."""
+    assert version.weights_hash is not None
+    segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
+    return {
+        task: segmenter.segment([decode_image(png(board.truth[task].image))])[0].measurement(str(task))
+        for task, _ in board.order()
+    }
+
+
+def ends(board: Board) -> tuple[str, list[str]]:
+    """The project's sampling and the ordering of our view: from which end they begin."""
+    view = next(one for one in board.service.label_studio.views(board.id) if one["id"] == board.view)
+    return board.service.label_studio.project(board.id)["sampling"], view["data"]["ordering"]
+
+
+def test_the_order_served_is_the_strategys(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:11])
+    assert ends(board) == ("Sequential sampling", ["-tasks:predictions_score"])
+    service.work()
+
+    # Before the first training the order is random; from which end it is read, the strategy says.
+    choose(board, "disagreement")
+    lowest_first = ("Uncertainty sampling", ["tasks:predictions_score"])
+    service.wait(lambda: ends(board) == lowest_first, "the view's other end")
+    assert [one.round for one in board.versions()] == [0]
+    assert board.next_task() == board.order(highest_first=False)[0][0]
+
+    # The same number as the paper's strategy, read from the bottom; blank masks come last.
+    board.annotate(3)
+    trained = board.await_round(1)
+    assert trained.strategy == "disagreement"
+    known = measure(service, board, trained)
+    expected = {task: 1.0 if one.consistency.blank else one.consistency.score for task, one in known.items()}
+    shown = board.order(highest_first=False)
+    assert dict(shown) == pytest.approx(expected, abs=1e-6)
+    assert [score for _, score in shown] == sorted(score for _, score in shown if score is not None)
+    lowest = min(score for _, score in shown if score is not None)
+    assert expected[board.next_task() or 0] == pytest.approx(lowest, abs=1e-6)
+    assert expected[plain_stream(service.label_studio, board.id) or 0] == pytest.approx(lowest, abs=1e-6)
+    assert "ordered by disagreement: the lowest score first" in service.command("status").stdout
+
+    # Another strategy needs no training: the same weights order anew, and the whole batch is chosen together.
+    choose(board, "consistency+clusters")
+    version = board.await_round(2)
+    assert (version.strategy, version.weights_hash) == ("consistency+clusters", trained.weights_hash)
+    service.wait(lambda: board.stored() == {version.name: 8}, "pruning of the former order")
+    assert len(board.runs()) == 1
+    assert ends(board) == ("Sequential sampling", ["-tasks:predictions_score"])
+    strategy, pool = parse("consistency+clusters"), list(known.values())
+    values = published(strategy, pool, [], BATCH, service.settings.seed)
+    order = board.order()
+    # Features travel in half precision on the way from measuring to ranking.
+    assert dict(order) == pytest.approx(dict(zip(known, values, strict=True)), abs=1e-6)
+    assert [score > 0.9 for _, score in order if score is not None] == [True] * BATCH + [False] * 5
+    assert board.next_task() == order[0][0]
+
+    # A task that comes later is scored by itself, and never overtakes the batch.
+    (late,) = board.add([phantoms[11]])
+    service.wait(lambda: late in dict(board.order()), "the score of a new task")
+    assert [task for task, _ in board.order()[:BATCH]] == [task for task, _ in order[:BATCH]]
+    with service.context() as context:
+        assert context.queues.depths()["dsal-score"] == 0
+
+
+def test_a_batch_outlives_a_worker_killed_while_it_is_chosen(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:11])
+    choose(board, "core-set")
+    service.work()
+    board.annotate(3)
+    measured = (
+        "SELECT 1 FROM scores JOIN versions ON versions.id = version_id "
+        "WHERE project_id = ? AND round = 1 AND scores.state = 'measured'"
+    )
+    with service.frozen_when(measured, board.id):
+        service.kill_worker()
+    sending = measured.replace("measured", "writing")
+    service.work()
+    with service.frozen_when(sending, board.id):
+        service.kill_worker()
+    service.work()
+    version = board.await_round(1)
+    service.wait(lambda: board.stored() == {version.name: 8}, "pruning")
+    assert board.duplicates(version.name) == []
+    labelled = [task.id for task in service.label_studio.tasks(board.id, unlabelled=False)]
+    assert version.weights_hash is not None
+    segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
+    features = [
+        segmenter.segment([decode_image(png(board.truth[task].image))])[0].measurement(str(task)).features
+        for task in labelled
+    ]
+    known = measure(service, board, version)
+    values = published(parse("core-set"), list(known.values()), features, BATCH, service.settings.seed)
+    assert dict(board.order()) == pytest.approx(dict(zip(known, values, strict=True)), abs=2e-3)
+    assert [
+        task for task, score in board.order(highest_first=False) if score is not None and score < 0.1
+    ] == [
+        task for task, value in sorted(zip(known, values, strict=True), key=lambda one: one[1]) if value < 0.1
+    ]
