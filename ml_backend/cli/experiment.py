@@ -14,10 +14,8 @@ from ml_backend.cli.folder import Images, Masks
 from ml_backend.cli.usage import WrongUseError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
     from rich.table import Table
 
-    from model.experiment.collection import Source
     from model.experiment.experiment import Progress
     from model.experiment.report import Report
     from model.experiment.settings import ExperimentSettings
@@ -219,11 +217,15 @@ def _run(
     subjects: Path | None,
     processes: int,
 ) -> Report:
+    from model.experiment.collection import Source
+    from model.experiment.place import PHANTOMS
     from model.experiment.report import run_experiment
 
+    source = Source.of_phantoms(out / PHANTOMS)
+    if images is not None and masks is not None:
+        source = Source(images, masks, subjects)
     with long_progress_bar() as bar:
-        source = _source(out, images, masks, subjects, bar)
-        reading = bar.add_task("Reading", total=None, note="")
+        reading = bar.add_task("Images", total=None, note="")
         working = bar.add_task("Rounds", total=None, note="", start=False)
         last = None
 
@@ -248,15 +250,6 @@ def _run(
             done = "" if last is None else f" after {last.done} of {last.rounds} rounds"
             failure(f"Stopped{done}; nothing that is done is lost, and the same command goes on from here.")
             raise
-
-
-def _source(out: Path, images: Path | None, masks: Path | None, subjects: Path | None, bar: Bar) -> Source:
-    from model.experiment.collection import Source, phantoms
-
-    if images is not None and masks is not None:
-        return Source(images, masks, subjects)
-    drawing = bar.add_task("Drawing", total=None, note="")
-    return phantoms(out / "phantoms", lambda done, total: bar.update(drawing, completed=done, total=total))
 
 
 def _tell(report: Report, out: Path) -> None:

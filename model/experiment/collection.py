@@ -65,19 +65,28 @@ class Source:
     Attributes:
         images, masks: folders whose files share their stems; masks as in `model.dataset.read_mask`.
         subjects: a CSV file with the columns `stem` and `subject`; without, each image is a subject.
+        phantoms: whether the folders are to be filled with the 209 phantoms of the paper's age groups.
     """
 
     images: Path
     masks: Path
     subjects: Path | None = None
+    phantoms: bool = False
+
+    @classmethod
+    def of_phantoms(cls, folder: Path) -> Source:
+        """Phantoms, drawn into the folder when they are first read."""
+        return cls(folder / "images", folder / "masks", phantoms=True)
 
     def read(self, size: int, progress: Callable[[int, int], None] | None = None) -> Collection:
-        """Read and preprocess everything; `progress(done, total)` is called after each image.
+        """Read and preprocess everything; `progress(done, total)` is called after each image, drawn or read.
 
         Raises:
             DatasetError: images or masks that cannot be used.
             ExperimentError: the CSV file lacks a column or an image.
         """
+        if self.phantoms:
+            _draw_phantoms(self.images.parent, progress)
         samples = read_folder(self.images, self.masks)
         labels = folder_labels(samples)
         subjects = _subjects(self.subjects, [sample.stem for sample in samples])
@@ -90,18 +99,16 @@ class Source:
         return Collection(tuple(images), labels, _fingerprint(images))
 
 
-def phantoms(folder: Path, progress: Callable[[int, int], None] | None = None) -> Source:
-    """The 209 phantoms of the paper's age groups, drawn into the folder unless they are there already."""
-    # Written last by write_phantoms: without it the drawing was interrupted.
-    if not (folder / "phantoms.csv").exists():
-        write_phantoms(folder, max_side=PHANTOM_SIDE, progress=progress)
-    return Source(folder / "images", folder / "masks")
-
-
 def boundary_length(labels: NDArray[np.uint8]) -> float:
     """Length in pixels of the lines between different labels of a map (H, W); the image's rim is none."""
     edges = np.count_nonzero(labels[1:] != labels[:-1]) + np.count_nonzero(labels[:, 1:] != labels[:, :-1])
     return float(edges * BOUNDARY_FACTOR)
+
+
+def _draw_phantoms(folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    # The list is written last: without it the drawing was interrupted.
+    if not (folder / "phantoms.csv").exists():
+        write_phantoms(folder, max_side=PHANTOM_SIDE, progress=progress)
 
 
 def _read(sample: FolderSample, subject: str, preprocessing: PreprocessingSettings) -> LabelledImage:

@@ -14,7 +14,6 @@ from model.experiment.record import RoundRecord
 from model.experiment.settings import FULL, ExperimentError, ExperimentSettings
 from model.experiment.sides import Sides, divide
 from model.experiment.workers import carry_out
-from model.strategies import parse
 
 
 @dataclass(frozen=True)
@@ -77,29 +76,33 @@ def run_rounds(
         _check(settings, sides)
         place = Place.take(folder, settings.identity() | {"data": collection.fingerprint})
         asked = chains(settings, sides)
-        rounds = [entry for chain in asked for entry in chain]
         left = [[e for e in chain if place.record(e.arm, e.seed, e.number) is None] for chain in asked]
-        finished = len(rounds) - sum(map(len, left))
-
-        def tell(entry: Round) -> None:
-            nonlocal finished
-            finished += 1
-            if progress is not None:
-                progress(
-                    Progress(finished, len(rounds), f"{entry.arm}, seed {entry.seed}, round {entry.number}")
-                )
-
-        if progress is not None:
-            progress(Progress(finished, len(rounds)))
+        tally = _Tally(sum(map(len, asked)), sum(map(len, left)), progress)
         # In this process the images are there already; others read them again, as pickling costs as much.
         here = processes == 1 or sum(map(bool, left)) <= 1
         given = collection if here else None
-        carry_out(left, partial(_laboratory, settings, source, place, given), processes, tell)
+        carry_out(left, partial(_laboratory, settings, source, place, given), processes, tally.count)
         records = {
             arm: [[_done(place, e) for e in chain] for chain in asked if chain[0].arm == arm]
             for arm in settings.arms
         }
     return Results(settings, collection, sides, records)
+
+
+class _Tally:
+    """Counts rounds and tells how many are done, once at the start and after each."""
+
+    def __init__(self, rounds: int, left: int, progress: Callable[[Progress], None] | None) -> None:
+        self._rounds, self._done, self._progress = rounds, rounds - left, progress
+        self._tell("")
+
+    def count(self, done: Round) -> None:
+        self._done += 1
+        self._tell(f"{done.arm}, seed {done.seed}, round {done.number}")
+
+    def _tell(self, note: str) -> None:
+        if self._progress is not None:
+            self._progress(Progress(self._done, self._rounds, note))
 
 
 def chains(settings: ExperimentSettings, sides: Sides) -> list[list[Round]]:
@@ -129,11 +132,6 @@ def _check(settings: ExperimentSettings, sides: Sides) -> None:
             f"The training pool has {len(sides.training)} images, and {settings.start} to start with leave "
             "nothing to choose from; give a smaller --start or more images."
         )
-    for arm in settings.arms:
-        if arm != FULL and parse(arm).dropout_passes and not settings.dropout:
-            raise ExperimentError(
-                f"{arm} needs a network with dropout; give --dropout 0.2, which all arms get."
-            )
 
 
 def _laboratory(

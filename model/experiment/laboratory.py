@@ -138,11 +138,13 @@ class Laboratory:
     ) -> RoundRecord:
         strategy = self._strategies.get(asked.arm)
         examiner = Examiner(network, self._settings.device, len(self._collection.labels))
-        examined = {index: self._examine(examiner, index, distance=True) for index in self.sides.test}
+        passes = strategy.dropout_passes if strategy is not None else 0
+        examined = {
+            index: self._examine(examiner, index, passes=passes, distance=True) for index in self.sides.test
+        }
         chosen: list[int] = []
         if strategy is not None:
             pool = sorted(set(self.sides.training) - set(labelled))
-            passes = strategy.dropout_passes
             examined |= {index: self._examine(examiner, index, passes=passes) for index in pool}
             chosen = self._chosen(strategy, asked.seed, examiner, examined, pool, labelled)
         own = [

@@ -18,6 +18,7 @@ from model.experiment.settings import MAY_GROW, ExperimentError
 
 NOTE = "experiment.json"
 LOCK = ".lock"
+PHANTOMS = "phantoms"
 STEM_OF_START = "start"
 
 
@@ -42,13 +43,11 @@ class Place:
         """The folder for an experiment of this identity, made or found.
 
         Raises:
-            OutOfPlaceError: it holds another experiment, or files that no experiment has made.
+            OutOfPlaceError: it holds another experiment.
         """
         note = folder / NOTE
         if note.exists():
             _compare(folder, json.loads(note.read_text(encoding="utf-8")), identity)
-        elif folder.exists() and any(entry.name not in (LOCK, "phantoms") for entry in folder.iterdir()):
-            raise OutOfPlaceError(f"{folder} holds files that no experiment has made; give a new --out.")
         else:
             write_whole(note, json.dumps(identity, indent=2, sort_keys=True).encode())
         return cls(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
@@ -75,13 +74,17 @@ class Place:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps a second command out of the folder for as long as it lasts.
+    """Makes the folder, and keeps a second command out of it for as long as the context lasts.
 
     Raises:
-        OutOfPlaceError: another one is there, or the folder is a file.
+        OutOfPlaceError: another one is there, or the folder is a file or holds what no experiment has made.
     """
     if folder.exists() and not folder.is_dir():
         raise OutOfPlaceError(f"{folder} is a file; give --out another place.")
+    if folder.exists() and not (folder / NOTE).exists():
+        others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, PHANTOMS)]
+        if others:
+            raise OutOfPlaceError(f"{folder} holds files that no experiment has made; give a new --out.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:

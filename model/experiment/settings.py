@@ -94,7 +94,7 @@ class ExperimentSettings:
         if len(set(self.arms)) < len(self.arms):
             raise ExperimentError(f"An arm is named twice in {', '.join(self.arms)}; name each once.")
         for arm in self.arms:
-            _check_arm(arm)
+            _check_arm(arm, self.dropout)
 
     def _check_training(self) -> None:
         if self.start_steps is not None and (self.start_steps < 1 or not self.fine_tune):
@@ -121,10 +121,12 @@ class ExperimentSettings:
         return {name: value for name, value in self.to_dict().items() if name not in MAY_GROW}
 
 
-def _check_arm(arm: str) -> None:
+def _check_arm(arm: str, dropout: float) -> None:
     if arm == FULL:
         return
     try:
-        parse(arm)
+        strategy = parse(arm)
     except StrategyError as error:
         raise ExperimentError(f"{str(error).rstrip('.')}, or {FULL} for the bound.") from error
+    if strategy.dropout_passes and not dropout:
+        raise ExperimentError(f"{arm} needs a network with dropout; give --dropout 0.2, which all arms get.")

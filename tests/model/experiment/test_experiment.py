@@ -22,6 +22,7 @@ from model.experiment.settings import ExperimentError
 from model.experiment.statistics import normalised_area
 from model.experiment.table import COLUMNS, write_table
 from model.network import NetworkSettings
+from model.strategies import NAMES
 from model.training import TrainingSettings, train
 from tests.model.experiment.conftest import ARMS, Done
 
@@ -169,7 +170,7 @@ def test_a_folder_belongs_to_one_experiment(done: Done, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutOfPlaceError, match="no experiment has made"):
         run_rounds(done.settings, done.source, tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_subjects_come_from_a_file(done: Done, tmp_path: Path) -> None:
@@ -185,6 +186,17 @@ def test_subjects_come_from_a_file(done: Done, tmp_path: Path) -> None:
     table.write_text("image,patient\n")
     with pytest.raises(ExperimentError, match="columns stem and subject"):
         replace(done.source, subjects=table).read(48)
+
+
+def test_every_strategy_can_be_an_arm(done: Done, tmp_path: Path) -> None:
+    arms = (*NAMES, *(f"disagreement+{suffix}" for suffix in ("power", "clusters")))
+    settings = replace(done.settings, arms=arms, seeds=1, rounds=1, steps=1, dropout=0.2)
+    results = run_rounds(settings, done.source, tmp_path / "out")
+    for arm in arms:
+        first, second = results.records[arm][0]
+        assert len(set(first.chosen.tolist())) == settings.per_round
+        assert len(second.labelled) == settings.start + settings.per_round
+        assert ((first.own_score >= 0) & (first.own_score <= 1)).all()
 
 
 def test_too_many_start_labels_are_refused(done: Done, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_a_boundary_is_as_long_as_it_is_drawn() -> None:
         ({"split": (10, 0, 3)}, "(10, 0, 3)"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"arms": ("random", "mc-dropout")}, "--dropout"),
         ({"start_steps": 0}, "start_steps"),
         ({"start_steps": 9, "fine_tune": False}, "start_steps"),
     ],
