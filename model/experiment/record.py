@@ -31,7 +31,7 @@ class RoundRecord:
         chosen: (K,) images of the pool that are labelled next, in this order.
         masks: of each chosen image (3, h, w): lower, middle and final label map on its canvas.
         validation_dsc: Dice by which the round's weights were kept.
-        seconds: (2,) that training and measuring took.
+        seconds: (2,) of the processor that training and measuring took.
     """
 
     labelled: NDArray[np.int64]

@@ -10,6 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 import torch
@@ -90,7 +91,14 @@ def _worker(open_laboratory: Open) -> Iterator[Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(open_laboratory, theirs), daemon=True)
-    process.start()
+    # The tracker's start unblocks Ctrl-C in this process.
+    resource_tracker.ensure_running()
+    # Ctrl-C reaches all processes of a terminal; the others inherit this mask, and the parent ends them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     try:
         yield ours
@@ -102,7 +110,6 @@ def _worker(open_laboratory: Open) -> Iterator[Connection]:
 
 
 def _work(open_laboratory: Open, asked: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:

@@ -11,7 +11,7 @@ from model.experiment.settings import REFERENCE
 DPI = 160
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito (2008), without black, which is the bound's, and yellow, which is lost on white paper."""
-LINES = ("-", "--", "-.", ":")
+LINES = ("-", "--", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY, BLACK = "#6b6b6b", "#000000"
 STYLE: dict[str, Any] = {
@@ -45,12 +45,12 @@ class Look:
 
 
 def looks(arms: Sequence[str]) -> dict[str, Look]:
-    """A look for each arm: the reference grey and dashed, the others by their place."""
+    """A look for each arm: the reference grey and dotted, the others by their place."""
     found = {}
     place = 0
     for arm in arms:
         if arm == REFERENCE:
-            found[arm] = Look(GREY, "--", "o")
+            found[arm] = Look(GREY, ":", "o")
         else:
             line = LINES[place // len(COLOURS) % len(LINES)]
             # From the second marker on, as the first is the reference's.
