@@ -16,6 +16,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
 
+SHIPPED_WEIGHTS = "hand-bones"
+"""Name of the weights that come with the package."""
+
 Rule = Literal["latest", "majority", "all"]
 """Which annotations of a task count, and how several are united; see `ml_backend.jobs.labels`."""
 
@@ -72,6 +75,12 @@ class Settings(BaseSettings):
         600, description="Longer side, in pixels, at which the network sees an image."
     )
     batch_size: Positive = Field(2, description="Images of one training step.")
+    initial_weights: str | None = Field(
+        SHIPPED_WEIGHTS,
+        description="Weights that a new project begins with, so that its first tasks open with masks: "
+        "`hand-bones`, which are shipped, for projects with a label whose name says bone; the folder of a "
+        "version, for all projects; `none` for a random first order.",
+    )
     train_from: Literal["previous", "scratch"] = Field(
         "previous",
         description="Where a training starts: from the published version's weights, or from scratch.",
@@ -133,6 +142,15 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("initial_weights")
+    @classmethod
+    def _initial_weights(cls, value: str | None) -> str | None:
+        if value is None or value.lower() == "none":
+            return None
+        if value != SHIPPED_WEIGHTS and not Path(value).expanduser().is_dir():
+            raise ValueError(f"{SHIPPED_WEIGHTS}, none or the folder of a version")
+        return value if value == SHIPPED_WEIGHTS else str(Path(value).expanduser().resolve())
 
     @field_validator("strategy")
     @classmethod

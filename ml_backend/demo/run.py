@@ -208,6 +208,8 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
         "TRAIN_STEPS": "" if options.steps is None else str(options.steps),
         "SEED": str(options.seed),
         "STRATEGY": options.strategy,
+        # They have seen such phantoms, and would leave nothing to learn.
+        "INITIAL_WEIGHTS": "none",
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from ml_backend.events import after_training
+from ml_backend.jobs.beginning import beginning
 from ml_backend.jobs.context import FINAL, Context, job, open_context
 from ml_backend.jobs.examples import Data, ImagesAwayError, read_examples
 from ml_backend.jobs.judgement import judge
@@ -21,21 +22,17 @@ from ml_backend.jobs.labels import LabelledTask, choose, fingerprints
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.lease import Lease, hold
-from ml_backend.ordering import wanted
 from ml_backend.owners import Owner
 from ml_backend.store import agreements, events, labels, projects, runs, versions
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.names import version_name
 from ml_backend.summary import summed_up
-from model.classes import Classes
 from model.engines import prepare_version
-from model.inheritance import carried_over
 from model.loss import LossWeights
-from model.network import DROPOUT, DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
 from model.training import TrainingResult, train
 from model.training_settings import Progress, TrainingError, TrainingSettings
-from model.weights import Card, WeightsError, load_version, save_version
+from model.weights import Card, WeightsError, save_version
 
 logger = logging.getLogger(__name__)
 
@@ -105,30 +102,24 @@ class Training:
             self._end_needless(len(tasks))
             return None
         champion = self._champion()
-        preprocessing = PreprocessingSettings(size=context.settings.image_size)
-        data = read_examples(context, self.project_id, tasks, config, preprocessing)
+        begun = beginning(context, champion, config)
+        data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
         if not data.training:
             with context.database.write() as session:
                 self._end(session, data, None)
             return None
-        shape = NetworkSettings(
-            classes=len(config.labels) + 1,
-            width=context.settings.network_width,
-            dropout=DROPOUT if wanted(context.settings, config).dropout_passes else 0.0,
-        )
-        start = self._start(champion, config, shape)
         result = train(
             data.training,
             data.validation,
             labels=config.labels,
-            network=shape,
+            network=begun.network,
             settings=self._settings(),
-            start=start,
+            start=begun.start,
             checkpoints=self._folder / "checkpoint",
             progress=lambda progress: self._tell(progress, lease),
         )
-        parent = champion if start is not None else None
-        directory = self._save(config, result, parent, preprocessing)
+        parent = champion if begun.start is not None else None
+        directory = self._save(config, result, parent, begun.preprocessing)
         judgement = judge(context, self.project_id, config, directory, champion, data)
         figures = {"steps": result.steps, "training_seconds": round(result.seconds, 1), **judgement.metrics}
         verdict = judgement.verdict
@@ -184,18 +175,6 @@ class Training:
         if champion is None or champion.weights_hash is None:
             return None
         return champion if self.context.weights.can_give(champion.weights_hash) else None
-
-    def _start(
-        self, champion: Version | None, config: LabelConfig, shape: NetworkSettings
-    ) -> DeeplySupervisedUNet | None:
-        """The champion's network, with the config's labels as classes; None to start from scratch."""
-        settings = self.context.settings
-        if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
-            return None
-        network, card = load_version(self.context.weights.get(champion.weights_hash))
-        if card.labels != config.labels:
-            network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
-        return network if network.settings.fits(shape) else None
 
     def _tell(self, progress: Progress, lease: Lease) -> None:
         """Stop if the lease is lost, and let `dsal status` know how far the training is."""

@@ -22,6 +22,13 @@ def by_name(session: Session, name: str) -> Version | None:
     return session.scalars(select(Version).where(Version.name == name)).one_or_none()
 
 
+def at_round(session: Session, project_id: int, round: int) -> Version | None:
+    """The version of a project's round, or None."""
+    return session.scalars(
+        select(Version).where(Version.project_id == project_id, Version.round == round)
+    ).one_or_none()
+
+
 def of_project(session: Session, project_id: int | None = None) -> list[Version]:
     """Versions of one project, or of all where None, newest first."""
     query = select(Version).order_by(Version.id.desc())

@@ -59,6 +59,7 @@ class Service:
             "SCORE_CHUNK": "4",
             "HAND_SIZE": "3",
             "QUERY_SIZE": "3",
+            "INITIAL_WEIGHTS": "none",
             "PREDICT_SECONDS": "0.5",
             # Tests look when they want to.
             "RECONCILE_SECONDS": "0",
