@@ -102,6 +102,10 @@ def experiment(
         str,
         typer.Option("--loss-weights", metavar="L,M,F", help="Of the lower, middle and final classifier."),
     ] = "0.1,0.3,0.6",
+    keep_best: Annotated[
+        bool,
+        typer.Option("--keep-best/--keep-last", help="The round's best weights in validation, or its last."),
+    ] = False,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images in a step.")] = 4,
     augment: Annotated[
         bool, typer.Option("--augment/--plain", help="Vary the training images, or take them as they are.")
@@ -163,6 +167,7 @@ def experiment(
             learning_rate=learning_rate,
             loss=_loss(loss_weights),
             batch=batch,
+            keep="best" if keep_best else "last",
             augment=augment,
             dropout=dropout,
             device=device,

@@ -19,10 +19,12 @@ from model.experiment.sides import Sides, divide, start_set
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.strategies import Strategy, parse
 from model.training import TrainingSettings, train
+from model.training_device import TrainingDevice
+from model.validation import validation_dsc
 from model.weights import load_version
 
 VALIDATIONS = 2
-"""Times that a round's weights are validated, the last step included."""
+"""Times that a round's weights are validated where the best are kept, the last step included."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,19 @@ class Laboratory:
     def _train(self, asked: Round, labelled: Sequence[int]) -> Checkpoint:
         continues = self._settings.fine_tune and asked.number > 0
         start = self._before(asked) if continues else self._initial
+        validation = [self._collection.images[index].example for index in self.sides.validation]
+        settings = self._training_settings(asked, continues=continues)
         result = train(
             [self._collection.images[index].example for index in labelled],
-            [self._collection.images[index].example for index in self.sides.validation],
+            validation if self._settings.keep == "best" else [],
             labels=self._collection.labels,
             network=self._network,
-            settings=self._training_settings(asked, continues=continues),
+            settings=settings,
             start=start,
         )
-        state = {"round": asked.number, "validation_dsc": result.metrics["validation_dsc"]}
+        device = TrainingDevice.find("cpu", settings.precision)
+        dsc = validation_dsc(result.network, validation, device)
+        state = {"round": asked.number, "validation_dsc": dsc}
         return Checkpoint(dict(result.network.state_dict()), state)
 
     def _before(self, asked: Round) -> DeeplySupervisedUNet:
@@ -134,7 +140,7 @@ class Laboratory:
         )
 
     def _measured(
-        self, asked: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, validation_dsc: float
+        self, asked: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, validation: float
     ) -> RoundRecord:
         strategy = self._strategies.get(asked.arm)
         examiner = Examiner(network, self._settings.device, len(self._collection.labels))
@@ -151,7 +157,7 @@ class Laboratory:
             strategy.score(found.measurement, asked.seed) if strategy else np.nan
             for found in examined.values()
         ]
-        return self._record(labelled, examined, chosen, own, validation_dsc)
+        return self._record(labelled, examined, chosen, own, validation)
 
     def _examine(
         self, examiner: Examiner, index: int, *, passes: int = 0, distance: bool = False
@@ -181,7 +187,7 @@ class Laboratory:
         examined: dict[int, Examination],
         chosen: Sequence[int],
         own: Sequence[float],
-        validation_dsc: float,
+        validation: float,
     ) -> RoundRecord:
         agreements = [found.measurement.consistency for found in examined.values()]
         return RoundRecord(
@@ -196,7 +202,7 @@ class Laboratory:
             own_score=np.array(own, np.float64),
             chosen=np.array(chosen, np.int64),
             masks=tuple(examined[index].masks for index in chosen),
-            validation_dsc=validation_dsc,
+            validation_dsc=validation,
             seconds=np.zeros(2),
         )
 

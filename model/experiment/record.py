@@ -30,7 +30,7 @@ class RoundRecord:
         own_score: (N,) the arm's strategy's score; NaN for the bound.
         chosen: (K,) images of the pool that are labelled next, in this order.
         masks: of each chosen image (3, h, w): lower, middle and final label map on its canvas.
-        validation_dsc: Dice by which the round's weights were kept.
+        validation_dsc: Dice of the round's weights on the validation images' canvases.
         seconds: (2,) of the processor that training and measuring took.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from model.loss import LossWeights
 from model.strategies import StrategyError, parse
@@ -47,6 +47,9 @@ class ExperimentSettings:
         learning_rate: as `model.training` takes it.
         loss: weights of equation (2) of the paper.
         batch: images in a step.
+        keep: which weights of a round go on and are measured: the "last", or the "best" in validation among
+            those at its start, half way and at its end, as in the service. In short rounds the best are
+            often those of the start, and an arm stands still however many labels it gets.
         augment: whether training images are varied.
         dropout: of the network, in every arm; MC-dropout needs some.
         device: where the training computes, see `model.training`.
@@ -70,6 +73,7 @@ class ExperimentSettings:
     learning_rate: float = TrainingSettings.learning_rate
     loss: LossWeights = field(default_factory=LossWeights)
     batch: int = 4
+    keep: Literal["last", "best"] = "last"
     augment: bool = True
     dropout: float = 0.0
     device: str = "cpu"
@@ -102,6 +106,8 @@ class ExperimentSettings:
                 "start_steps must be at least 1, and where each round starts afresh only steps counts; leave "
                 "one of them out."
             )
+        if self.keep not in ("last", "best"):
+            raise ExperimentError(f"{self.keep} weights cannot be kept; keep the last or the best.")
         if not self.learning_rate > 0:
             raise ExperimentError(f"learning_rate is {self.learning_rate}; give a number above 0.")
         if not 0 <= self.dropout < 1:

@@ -38,7 +38,6 @@ def test_arms_of_a_seed_start_alike(done: Done) -> None:
         first, second = (records[arm][seed][0] for arm in ("random", "consistency"))
         assert first.labelled.tolist() == second.labelled.tolist()
         assert np.array_equal(first.r_dsc, second.r_dsc), "the same weights measured twice"
-        assert first.chosen.tolist() != second.chosen.tolist()
     assert records["random"][0][0].labelled.tolist() != records["random"][1][0].labelled.tolist()
 
 
@@ -150,12 +149,10 @@ def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_p
     labelled = results.records["consistency"][0][1].labelled.tolist()
     alone = train(
         [results.collection.images[index].example for index in labelled],
-        [results.collection.images[index].example for index in results.sides.validation],
+        [],
         labels=("bone",),
         network=NetworkSettings(2, 4),
-        settings=TrainingSettings(
-            steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu", validate_every=2
-        ),
+        settings=TrainingSettings(steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu"),
     )
     kept = load_file(tmp_path / "out" / "rounds" / "consistency" / "seed-0" / FILE)
     found = alone.network.state_dict()
