@@ -36,7 +36,7 @@ class Answers:
 
     def lateness(self, share: float) -> float:
         """Seconds within which this share of the callers woke."""
-        return _quantile(self.late, share)
+        return _quantile(self.late, share) if self.late else 0.0
 
     def __str__(self) -> str:
         figures = [(name, self.quantile(share) * 1000) for name, share in (("median", 0.5), ("p99", 0.99))]
