@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ml_backend.embedded_redis import EmbeddedRedis
 from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+
+START_SECONDS = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +95,11 @@ def postgresql_server() -> Iterator[str]:
     server = subprocess.Popen(start, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
     try:
         ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "30"]
-        for _ in range(300):
-            if subprocess.run(ready, capture_output=True, check=False).returncode == 0:
-                break
+        deadline = time.monotonic() + START_SECONDS
+        while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{programs / 'postgres'} does not start, or does not answer at port {port}.")
+            time.sleep(0.05)
         yield f"postgresql://dsal@127.0.0.1:{port}/"
     finally:
         server.terminate()

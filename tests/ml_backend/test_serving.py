@@ -71,7 +71,10 @@ def serving(settings: Settings, workers: int = 1) -> Iterator[int]:
                 if requests.get(f"http://127.0.0.1:{port}/health", timeout=1).ok:
                     break
             except requests.RequestException:
+                assert process.poll() is None, "The service ended; what it said is above."
                 time.sleep(0.1)
+        else:
+            pytest.fail(f"The service does not answer at port {port}.")
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
