@@ -141,6 +141,8 @@ def _prune(context: Context, version: Version) -> None:
     for other in ours:
         if other.name in stored and other.id != version.id and other.state in finished:
             context.label_studio.delete_model_version(version.project_id, other.name)
+    with context.database.write() as session:
+        scores.let_go(session, [other.id for other in ours if other.state in finished])
     held = [
         other for other in ours if other.weights_hash and other.id != version.id and other.state in finished
     ]

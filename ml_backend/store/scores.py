@@ -63,6 +63,12 @@ def set_state(session: Session, version_id: int, task_ids: Iterable[int], state:
     session.execute(update(Score).where(Score.version_id == version_id, chosen).values(values))
 
 
+def let_go(session: Session, version_ids: Iterable[int]) -> None:
+    """Drop what these versions still hold for sending: nobody will send it any more."""
+    held = Score.version_id.in_(list(version_ids)), Score.held.is_not(None)
+    session.execute(update(Score).where(*held).values(held=None))
+
+
 def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
     """Forget the scores of tasks that no longer exist."""
     for score in session.scalars(

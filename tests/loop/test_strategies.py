@@ -92,8 +92,6 @@ def test_the_order_served_is_the_strategys(
     (late,) = board.add([phantoms[11]])
     service.wait(lambda: late in dict(board.order()), "the score of a new task")
     assert [task for task, _ in board.order()[:BATCH]] == [task for task, _ in order[:BATCH]]
-    with service.context() as context:
-        assert context.queues.depths()["dsal-score"] == 0
 
 
 def test_a_batch_outlives_a_worker_killed_while_it_is_chosen(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ml_backend.store import labels, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.labels import Fingerprint
-from ml_backend.store.models import Part, ProjectState, ScoreState, Version, VersionState
+from ml_backend.store.models import Part, ProjectState, Score, ScoreState, Version, VersionState
 from ml_backend.store.names import version_name
 
 
@@ -82,6 +82,13 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
         scores.set_state(session, version, [3], ScoreState.RANKED)
     with database.read() as session:
         assert scores.unfinished_chunks(session, version) == [1]
+    with database.write() as session:
+        session.get_one(Score, (version, 3)).held = b"measurement and regions"
+        scores.let_go(session, [version + 1])
+        assert session.get_one(Score, (version, 3)).held
+        scores.let_go(session, [version])
+    with database.read() as session:
+        assert session.get_one(Score, (version, 3)).held is None
     with database.write() as session:
         scores.remove_tasks(session, version, [3])
     with database.read() as session:
