@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.classes import Classes
-from model.consistency import dice
+from model.consistency import Consistency, dice
 from model.loss import IGNORE_INDEX
+from model.quality import Calibration, calibrate
 from model.segmenter import Segmenter
 
 
@@ -22,10 +23,12 @@ class Evaluation:
         labels: what was compared.
         images: for each image, in the order given, the Dice of each label that occurs in its prediction or
             its truth.
+        agreements: for each image how far the three masks agree, equation (3).
     """
 
     labels: tuple[str, ...]
     images: list[dict[str, float]]
+    agreements: list[Consistency] = field(default_factory=list, repr=False)
 
     @property
     def dsc(self) -> float:
@@ -42,6 +45,15 @@ class Evaluation:
         """Mean over the images in which the label occurs; a label that occurs nowhere is left out."""
         values = {label: [found[label] for found in self.images if label in found] for label in self.labels}
         return {label: _mean(several, empty=0.0) for label, several in values.items() if several}
+
+    def calibration(self) -> Calibration | None:
+        """How R-DSC follows the consistency score on these images, blank masks left out; None of too few."""
+        known = [
+            (agreement.score, dsc)
+            for agreement, dsc in zip(self.agreements, self.per_image, strict=True)
+            if not agreement.blank
+        ]
+        return calibrate([score for score, _ in known], [dsc for _, dsc in known])
 
     def over(self, labels: Collection[str]) -> list[float]:
         """Of each image the mean over those of `labels` that occur in it; 1.0 where none does."""
@@ -93,13 +105,14 @@ def evaluate(
     """
     classes = classes or Classes.of(segmenter.labels)
     images: list[dict[str, float]] = []
+    agreements: list[Consistency] = []
     for image, truth in samples:
-        prediction = classes.translate(
-            segmenter.segment([image], threshold=threshold)[0].final, segmenter.labels
-        )
+        segmentation = segmenter.segment([image], threshold=threshold)[0]
+        prediction = classes.translate(segmentation.final, segmenter.labels)
         found = dice_per_label(prediction, truth, len(classes.labels))
         images.append({classes.labels[index - 1]: value for index, value in found.items()})
-    return Evaluation(classes.labels, images)
+        agreements.append(segmentation.consistency)
+    return Evaluation(classes.labels, images, agreements)
 
 
 def _mean(values: Iterable[float], *, empty: float) -> float:

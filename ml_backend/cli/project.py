@@ -190,12 +190,31 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         if version.state is VersionState.PUBLISHED:
             end = "highest" if made_by(version).highest_first else "lowest"
             yield f"ordered by {version.strategy}: the {end} score first"
+            yield from _quality(session, version)
         if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
             yield from summed_up(
                 f"task {score.task_id} is not scored: {score.error}"
                 for score in scores.of_version(session, version.id)
                 if score.error
             )
+
+
+def _quality(session: Session, version: Version) -> Iterator[str]:
+    """How good the masks probably are that wait for an annotator, and which of them is worst."""
+    from ml_backend.store import scores
+    from model.quality import Calibration
+
+    rows = [row for row in scores.of_version(session, version.id) if row.quality is not None]
+    if not rows or version.metrics.get("calibration") is None:
+        return
+    calibration = Calibration.from_dict(version.metrics["calibration"])
+    qualities = [row.quality for row in rows if row.quality is not None]
+    worst = min(rows, key=lambda row: (row.quality or 0.0, row.task_id))
+    yield (
+        f"masks of {len(rows)} tasks: DSC about {sum(qualities) / len(rows):.2f} on average, each "
+        f"± {calibration.margin:.2f} in {calibration.level:.0%} of cases, as {calibration.images} validation "
+        f"images tell; the worst, of task {worst.task_id}, about {worst.quality:.2f}"
+    )
 
 
 def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[str]:

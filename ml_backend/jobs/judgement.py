@@ -62,6 +62,9 @@ def judge(
     classes = Classes(config.labels, config.indices)
     own = measure(directory)
     metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
+    calibration = own.calibration()
+    if calibration is not None:
+        metrics["calibration"] = calibration.to_dict()
     if champion is None or champion.weights_hash is None:
         return Judgement(metrics)
     both = classes.shared(champion.labels)

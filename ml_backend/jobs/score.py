@@ -12,6 +12,7 @@ from ml_backend.ordering import made_by, recipe, wanted
 from ml_backend.prediction import Scored, scorer
 from ml_backend.store import holding, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+from model.quality import Calibration
 from model.strategies import Strategy, parse
 
 logger = logging.getLogger(__name__)
@@ -229,6 +230,7 @@ def note(
         for one in found:
             row = session.get_one(Score, (version.id, one.task_id))
             row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
+            row.quality, row.margin = _quality(version, one)
             row.state = state
             if state is ScoreState.MEASURED:
                 row.held = holding.pack(one.measurement, one.result)
@@ -243,6 +245,15 @@ def note(
 def prediction(one: Scored, version: str) -> dict[str, Any]:
     """What Label Studio is sent for a scored task."""
     return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
+
+
+def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]:
+    """What the version's validation images say of a mask's real Dice, and how sure that is."""
+    known = version.metrics.get("calibration")
+    if known is None or one.measurement is None or one.blank:
+        return None, None
+    calibration = Calibration.from_dict(known)
+    return calibration.estimate(one.measurement.consistency.score).dsc, calibration.margin
 
 
 def _finish(context: Context, version: Version) -> None:

@@ -219,6 +219,8 @@ class Score(Base):
     Attributes:
         l_dsc, m_dsc: its consistency, equation (3).
         score: what Label Studio sorts by, the query strategy's.
+        quality, margin: the mask's real Dice, as far as can be told, give or take; None of blank masks and
+            where too few validation images say nothing (`model.quality`).
         held: what must wait in `measured` and `ranked`: measurement and regions, packed (`store.holding`).
         retry_at: when to try the image again; None unless it failed with a reason that may pass.
         tries: how often it has failed so.
@@ -238,6 +240,8 @@ class Score(Base):
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
     held: Mapped[bytes | None] = mapped_column(LargeBinary)
+    quality: Mapped[float | None]
+    margin: Mapped[float | None]
 
 
 class Annotator(Base):

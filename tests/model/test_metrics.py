@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from model.classes import Classes
+from model.consistency import Consistency
 from model.loss import LossWeights
-from model.metrics import evaluate, mean_dice
+from model.metrics import Evaluation, evaluate, mean_dice
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
 from model.segmenter import Segmenter
@@ -82,3 +83,15 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     )
     assert renamed.images == [pytest.approx({"tibia": 0.0, "thigh": 2 / 3})]
     assert (renamed.over(["thigh"]), renamed.over(["hip"])) == ([pytest.approx(2 / 3)], [1.0])
+
+
+def test_an_evaluation_tells_how_dice_follows_the_consistency() -> None:
+    agreements = [
+        Consistency(score, score, score, blank=score == 0) for score in (0.9, 0.5, 0.7, 0.0, 0.8, 0.6)
+    ]
+    images = [{"bone": dsc} for dsc in (0.95, 0.55, 0.75, 0.0, 0.85, 0.65)]
+    calibration = Evaluation(("bone",), images, agreements).calibration()
+    assert calibration is not None
+    assert calibration.images == 5, "a blank mask has nothing to agree about"
+    assert calibration.estimate(0.65).dsc == pytest.approx(0.7)
+    assert Evaluation(("bone",), images[:4], agreements[:4]).calibration() is None

@@ -1,0 +1,59 @@
+"""Each mask comes with an estimate of how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from ml_backend.prediction import load_segmenter
+from ml_backend.store.models import Part, Split
+from model.images import decode_image
+from model.metrics import mean_dice
+from model.phantom import Phantom
+from model.quality import calibrate
+from tests.loop.board import Board, png
+from tests.loop.service import Service
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+
+
+def test_masks_come_with_an_estimate_of_their_dice(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:13])
+    service.rest()
+    board.annotate(10)
+    service.work(VALIDATION_FRACTION="0.7")
+    version = board.await_round(1)
+
+    # What the validation images say, worked out here once more.
+    assert version.weights_hash is not None
+    segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
+    validation = select(Split.task_id).where(Split.project_id == board.id, Split.part == Part.VALIDATION)
+    with service.database.read() as session:
+        tasks = sorted(session.scalars(validation))
+    assert len(tasks) == version.metrics["validation_images"] >= 6
+    known = []
+    for task in tasks:
+        found = segmenter.segment([decode_image(png(board.truth[task].image))])[0]
+        truth = (board.truth[task].mask > 0).astype(np.uint8)
+        if not found.consistency.blank:
+            known.append((found.consistency.score, mean_dice(found.final, truth, 1)))
+    expected = calibrate([score for score, _ in known], [dsc for _, dsc in known])
+    assert expected is not None, "so many blank masks prove nothing"
+
+    # It stands with every mask that waits, and a person is told.
+    rows = board.scores(version)
+    assert len(rows) == 3
+    for row in rows.values():
+        if row.blank:
+            assert (row.quality, row.margin) == (None, None)
+        else:
+            assert row.score is not None
+            assert row.quality == pytest.approx(expected.estimate(row.score).dsc, abs=1e-6)
+            assert row.margin == pytest.approx(expected.margin, abs=1e-6)
+    if not all(row.blank for row in rows.values()):
+        assert f"as {expected.images} validation images tell" in service.command("status").stdout

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.quality import FEWEST, Calibration, calibrate, isotonic
+
+shares = st.floats(0, 1)
+pairs = st.lists(st.tuples(shares, shares), min_size=FEWEST, max_size=20)
+
+
+@given(pairs)
+def test_the_regression_never_descends_and_keeps_the_mean(found: list[tuple[float, float]]) -> None:
+    x, y = np.array(found).T
+    places, values = isotonic(x, y)
+    assert (np.diff(places) > 0).all()
+    assert (np.diff(values) >= 0).all()
+    assert np.interp(x, places, values).mean() == pytest.approx(y.mean())
+
+
+@given(st.lists(shares, min_size=2, max_size=20, unique=True))
+def test_what_rises_already_is_left_alone(values: list[float]) -> None:
+    x, y = np.arange(len(values), dtype=np.float64), np.sort(np.array(values))
+    assert isotonic(x, y)[1] == pytest.approx(y)
+
+
+def test_neighbours_that_contradict_each_other_are_pooled() -> None:
+    x = np.array([0.1, 0.2, 0.3, 0.4])
+    assert isotonic(x, np.array([0.2, 0.6, 0.4, 0.9]))[1] == pytest.approx([0.2, 0.5, 0.5, 0.9])
+    # The same score twice is one place.
+    assert isotonic(np.array([0.5, 0.5]), np.array([0.2, 0.4]))[1] == pytest.approx([0.3])
+
+
+@given(pairs, shares)
+def test_estimates_are_dice_values_within_their_interval(
+    found: list[tuple[float, float]], score: float
+) -> None:
+    calibration = calibrate(*zip(*found, strict=True))
+    assert calibration is not None
+    estimate = calibration.estimate(score)
+    assert 0 <= estimate.low <= estimate.dsc <= estimate.high <= 1
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+
+
+def test_few_images_say_nothing() -> None:
+    assert calibrate([0.5] * (FEWEST - 1), [0.5] * (FEWEST - 1)) is None
+    with pytest.raises(ValueError, match="paired"):
+        calibrate([0.5], [0.5, 0.6])
+
+
+@pytest.mark.parametrize("images", [5, 8, 12, 20])
+def test_the_interval_holds_as_often_as_it_says(images: int) -> None:
+    draw = np.random.default_rng(images)
+    held, level = [], 0.0
+    for _ in range(400):
+        scores = draw.uniform(0.3, 1, images + 1)
+        real = np.clip(scores**0.5 + draw.normal(0, 0.05, images + 1), 0, 1)
+        calibration = calibrate(scores[:-1].tolist(), real[:-1].tolist())
+        assert calibration is not None
+        estimate, level = calibration.estimate(float(scores[-1])), calibration.level
+        held.append(estimate.low <= real[-1] <= estimate.high)
+    # Three standard deviations of a share of 400.
+    assert np.mean(held) >= level - 3 * np.sqrt(level * (1 - level) / 400)
