@@ -22,8 +22,8 @@ HEADS = {"final": ("#F0E442", "-", 0.9), "middle": ("#D55E00", "--", 0.7), "lowe
 """Colour, line and thickness of each mask's outline; the later lies on top, so that all three show."""
 COLUMNS = 10
 """Pictures side by side; a larger batch takes several rows."""
-TALLEST, WIDEST = 16.0, 11.0
-"""Of a figure, in inches."""
+TALLEST, WIDEST, NARROWEST = 16.0, 11.0, 6.5
+"""Of a figure, in inches; the title of a narrow one has to fit."""
 Grey = NDArray[np.uint8]
 
 
@@ -88,7 +88,7 @@ def _figure(arm: str, sheet: _Sheet) -> Figure:
     mosaic = sheet.mosaic
     aspect = mosaic.shape[0] / mosaic.shape[1]
     wide = min(WIDEST, (TALLEST - 0.9) / aspect)
-    figure = Figure(figsize=(wide + 0.7, wide * aspect + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(wide + 0.7, NARROWEST), wide * aspect + 0.9), layout="constrained")
     axis = figure.subplots()
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for name, (colour, line, thickness) in HEADS.items():
@@ -109,7 +109,7 @@ def _figure(arm: str, sheet: _Sheet) -> Figure:
     axis.tick_params(length=0)
     for spine in axis.spines.values():
         spine.set_visible(False)
-    axis.set_title(f"{arm}: chosen in each round, seed {SEED}; number: consistency score", loc="left")
+    figure.suptitle(f"{arm}: chosen in each round, seed {SEED}; number: consistency score", fontsize=10)
     legend = figure.legend(
         loc="outside lower center", ncols=len(HEADS), facecolor="#222222", frameon=True, labelcolor="white"
     )
