@@ -122,6 +122,9 @@ def pretrain(
     preprocessing = PreprocessingSettings(size=settings.size)
     device = TrainingDevice.find("cpu", "fp32")
     dsc = validation_dsc(network, unseen_phantoms(preprocessing), device)
+    told = {**asdict(settings), "steps": result.steps, "seconds": round(result.seconds, 1)}
+    # The network's settings say it, and a start may have had another.
+    del told["width"]
     card = Card(
         out.name,
         (LABEL,),
@@ -129,7 +132,7 @@ def pretrain(
         preprocessing,
         metrics={"phantom_dsc": dsc, "loss": result.metrics["loss"]},
         parent=None if parent is None else parent.name,
-        training={**asdict(settings), "steps": result.steps, "seconds": round(result.seconds, 1)},
+        training=told,
         stored="float16",
     )
     save_version(out, network.eval(), card)

@@ -40,6 +40,9 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) 
     assert card.preprocessing.size == 128
     assert 0 <= card.metrics["phantom_dsc"] <= 1
     assert (tmp_path / "whole" / WEIGHTS_FILE).stat().st_size < 2.6 * sum(t.numel() for t in whole.values())
+    further = pretrain(tmp_path / "further", replace(SETTINGS, steps=1, width=9), start=tmp_path / "whole")
+    assert further.parent == "whole"
+    assert further.network == card.network
 
 
 def test_without_an_end_it_does_not_begin(tmp_path: Path) -> None:
