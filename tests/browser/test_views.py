@@ -39,9 +39,9 @@ def test_an_open_page_is_served_what_is_dealt_later(
 ) -> None:
     """The browser sends its filters as it read them once; they find what comes into the hand afterwards."""
     work = Work(studio, "", None)
-    order.settings(work, project)
-    order.shared_view(work, project)
-    view = order.annotator_views(work, project, [demo.email])[demo.email]
+    order.settings(work, project, highest_first=True)
+    order.shared_view(work, project, highest_first=True)
+    view = order.annotator_views(work, project, [demo.email], highest_first=True)[demo.email]
     files = {
         f"hand-{n}.png": cv2.imencode(".png", draw_phantom(n + 3, seed=n, size=(128, 160)).image)[1].tobytes()
         for n in range(6)
