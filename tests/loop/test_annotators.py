@@ -77,13 +77,16 @@ def gather(service: Service, board: Board, people: dict[str, LabelStudio], count
     return found
 
 
-def settled(board: Board) -> bool:
-    """Whether the hands are dealt by the order that is published, and nothing rests."""
+def settled(board: Board, people: Sequence[Person]) -> bool:
+    """Whether the hands are dealt by the order that is published, and nothing rests or is on its way."""
     version = board.published()
     assert version is not None
     with board.service.database.read() as session:
-        holdings = hands.holdings(session, board.id).values()
-    return all(one.email is not None and one.version_id == version.id for one in holdings)
+        holdings = hands.holdings(session, board.id)
+    if any(one.email is None or one.version_id != version.id for one in holdings.values()):
+        return False
+    # The database knows first.
+    return {task for person in people for task in person.hand()} == holdings.keys()
 
 
 def best(board: Board, count: int) -> list[float]:
@@ -160,7 +163,7 @@ def test_together_they_label_the_best_and_everything_once(
     for number in (0, 1):
         # Round 0 is the seeded random order; the eight labels of it start the first training.
         board.await_round(number)
-        service.wait(lambda: settled(board), "a deal by the published order")
+        service.wait(lambda: settled(board, four), "a deal by the published order")
         label_the_best(board, four)
     assert set(annotations(board).values()) == {1}
 
