@@ -81,7 +81,8 @@ class Strategy(ABC):
         order = sorted(range(len(pool)), key=lambda index: pool[index].key)
         drawn = [index for index in order if not (self.reads_mask and pool[index].consistency.blank)]
         blank = sorted(set(order) - set(drawn), key=lambda index: chance(pool[index].key, seed))
-        chosen = self._choose([pool[index] for index in drawn], labelled, min(size, len(drawn)), seed)
+        count = min(size, len(drawn))
+        chosen = self._choose([pool[index] for index in drawn], labelled, count, seed) if count > 0 else []
         return [*(drawn[index] for index in chosen), *blank][: max(size, 0)]
 
     def _choose(

@@ -31,4 +31,4 @@ class CoreSet(Random):
         size: int,
         seed: int,  # noqa: ARG002
     ) -> list[int]:
-        return farthest_first(feature_matrix(pool), labelled, size) if size else []
+        return farthest_first(feature_matrix(pool), labelled, size)

@@ -36,8 +36,6 @@ class StratifiedRandom(Random):
         size: int,
         seed: int,
     ) -> list[int]:
-        if not size:
-            return []
         strata: Sequence[str | int]
         if self._groups is None:
             strata = clusters(feature_matrix(pool), size, seed)

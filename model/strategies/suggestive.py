@@ -33,6 +33,4 @@ class Suggestive(Entropy):
         size: int,
         seed: int,
     ) -> list[int]:
-        if not size:
-            return []
         return best_cover(feature_matrix(pool), self.ranking(pool, seed)[: CANDIDATES * size], size)

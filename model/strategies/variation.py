@@ -33,6 +33,8 @@ class Variation(Strategy):
 
     def __init__(self, base: Strategy, *, power: bool, spread: bool) -> None:
         self.base, self._power, self._spread = base, power, spread
+        # Noise fades, and its lots change, with the number of labels.
+        self.reads_labelled = power
         self.name = base.name + "+power" * power + "+clusters" * spread
         self.highest_first, self.reads_mask = base.highest_first, base.reads_mask
         self.forwards, self.dropout_passes = base.forwards, base.dropout_passes
@@ -49,8 +51,6 @@ class Variation(Strategy):
     def _choose(
         self, pool: Sequence[Measurement], labelled: Sequence[NDArray[np.float32]], size: int, seed: int
     ) -> list[int]:
-        if not size:
-            return []
         ranking = self.ranking(pool, seed)
         if self._power:
             ranking = self._loosened(

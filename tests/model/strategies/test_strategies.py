@@ -194,3 +194,14 @@ def test_suffixes_come_in_any_order_and_have_one_name() -> None:
 def test_mc_dropout_without_passes_says_how_to_get_them(measure: Measured) -> None:
     with pytest.raises(StrategyError, match="passes=10"):
         parse("mc-dropout").batch([measure("a", information=None)], [], 1, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if not parse(name).reads_labelled])
+@given(pool=measurements(), others=measurements(), size=st.integers(1, 6))
+@settings(max_examples=10, deadline=None)
+def test_what_does_not_read_the_labelled_images_chooses_alike_without_them(
+    name: str, pool: list[Measurement], others: list[Measurement], size: int
+) -> None:
+    strategy = parse(name)
+    labelled = [m.features for m in others]
+    assert strategy.batch(pool, labelled, size, 0) == strategy.batch(pool, [], size, 0)
