@@ -10,7 +10,7 @@ import pytest
 from ml_backend.label_studio.blueprint import annotator_of, mark
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
-from ml_backend.label_studio.order import restore_annotator_views
+from ml_backend.label_studio.order import restore_annotator_views, turn
 from ml_backend.label_studio.server import LabelStudioServer
 from tests.people import plain_stream, sign_up
 
@@ -169,3 +169,22 @@ def test_an_unknown_annotator_is_said_in_a_sentence(
 ) -> None:
     with pytest.raises(CannotConnectError, match=r"no user nobody@example\.com"):
         connect(client, backend_url=backend.url, project=project, annotators=["nobody@example.com"])
+
+
+def test_all_views_turn_to_the_other_end_together(
+    client: LabelStudio, project: int, backend: TinyBackend, fay: LabelStudio, gus: LabelStudio
+) -> None:
+    emails = ["fay@example.com", "gus@example.com"]
+    connection = connect(client, backend_url=backend.url, project=project, annotators=emails)
+    ours = {connection.view, *connection.annotators.values()}
+    for highest_first, ordering, sampling in (
+        (False, ["tasks:predictions_score"], "Uncertainty sampling"),
+        (True, ["-tasks:predictions_score"], "Sequential sampling"),
+    ):
+        before = {view["id"]: view["data"] for view in client.views(project)}
+        turn(client, project, highest_first=highest_first)
+        after = {view["id"]: view["data"] for view in client.views(project)}
+        assert after == {
+            view: {**data, "ordering": ordering} if view in ours else data for view, data in before.items()
+        }
+        assert client.project(project)["sampling"] == sampling
