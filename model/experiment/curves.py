@@ -12,6 +12,7 @@ from model.experiment.experiment import Results
 from model.experiment.record import RoundRecord
 from model.experiment.settings import FULL
 from model.experiment.statistics import rank_correlation
+from model.quality import calibrate
 
 LOW_PERCENTILE = 5.0
 Numbers = NDArray[np.float64]
@@ -31,6 +32,9 @@ class Curves:
         quality: (S, R) Spearman's coefficient of consistency score and R-DSC, blank masks left out; NaN where
             there is none.
         own_quality: (S, R) the same of the arm's own score.
+        coverage: (S, R) share of masks whose R-DSC the quality estimate's interval holds, calibrated on the
+            validation images (`model.quality`); NaN where these are too few. Blank masks have no estimate.
+        margin: (S, R) half the width of that interval.
         seconds: (S, R, 2) of training and of measuring.
     """
 
@@ -42,6 +46,8 @@ class Curves:
     blank: Numbers
     quality: Numbers
     own_quality: Numbers
+    coverage: Numbers
+    margin: Numbers
     seconds: Numbers
 
     @classmethod
@@ -63,6 +69,8 @@ class Curves:
             blank=every(lambda record: record.blank[record.test].mean()),
             quality=every(lambda record: _quality(record, record.score)),
             own_quality=every(lambda record: _quality(record, record.own_score)),
+            coverage=every(lambda record: quality_estimate(record)[0]),
+            margin=every(lambda record: quality_estimate(record)[1]),
             seconds=every(lambda record: record.seconds),
         )
 
@@ -83,3 +91,18 @@ def _quality(record: RoundRecord, score: Numbers) -> float:
         return np.nan
     found = rank_correlation(score[drawn], record.r_dsc[drawn])
     return np.nan if found is None else found
+
+
+def quality_estimate(record: RoundRecord) -> tuple[float, float]:
+    """Coverage and margin of the quality estimate on test images that are not blank; NaN if there is none."""
+    known = record.validation & ~record.blank
+    calibration = calibrate(record.score[known].tolist(), record.r_dsc[known].tolist())
+    drawn = record.test & ~record.blank
+    if calibration is None or not drawn.any():
+        return np.nan, np.nan
+    estimates = [calibration.estimate(score) for score in record.score[drawn].tolist()]
+    held = [
+        estimate.low <= real <= estimate.high
+        for estimate, real in zip(estimates, record.r_dsc[drawn].tolist(), strict=True)
+    ]
+    return float(np.mean(held)), calibration.margin

@@ -148,6 +148,7 @@ class Laboratory:
         examined = {
             index: self._examine(examiner, index, passes=passes, distance=True) for index in self.sides.test
         }
+        examined |= {index: self._examine(examiner, index, passes=passes) for index in self.sides.validation}
         chosen: list[int] = []
         if strategy is not None:
             pool = sorted(set(self.sides.training) - set(labelled))
@@ -193,6 +194,7 @@ class Laboratory:
         return RoundRecord(
             labelled=np.array(labelled, np.int64),
             images=np.array(list(examined), np.int64),
+            validation=np.isin(list(examined), self.sides.validation),
             l_dsc=np.array([agreement.l_dsc for agreement in agreements]),
             m_dsc=np.array([agreement.m_dsc for agreement in agreements]),
             score=np.array([agreement.score for agreement in agreements]),

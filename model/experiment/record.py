@@ -22,11 +22,12 @@ class RoundRecord:
 
     Attributes:
         labelled: (L,) images whose labels were learned from, in the order in which they were labelled.
-        images: (N,) images that were measured: test images, then the pool that is left.
+        images: (N,) images that were measured: test images, validation images, then the pool that is left.
+        validation: (N,) which of them are validation images.
         l_dsc, m_dsc, score: (N,) agreement of the masks.
         blank: (N,) whether the final mask is empty.
         r_dsc: (N,) Dice of the final mask with the truth.
-        hd95: (N,) 95th percentile Hausdorff distance to it in pixels; NaN for images of the pool.
+        hd95: (N,) 95th percentile Hausdorff distance to it in pixels; NaN for all but test images.
         own_score: (N,) the arm's strategy's score; NaN for the bound.
         chosen: (K,) images of the pool that are labelled next, in this order.
         masks: of each chosen image (3, h, w): lower, middle and final label map on its canvas.
@@ -36,6 +37,7 @@ class RoundRecord:
 
     labelled: NDArray[np.int64]
     images: NDArray[np.int64]
+    validation: NDArray[np.bool_]
     l_dsc: NDArray[np.float64]
     m_dsc: NDArray[np.float64]
     score: NDArray[np.float64]
@@ -52,6 +54,11 @@ class RoundRecord:
     def test(self) -> NDArray[np.bool_]:
         """(N,) which of `images` are test images."""
         return np.isfinite(self.hd95)
+
+    @property
+    def pool(self) -> NDArray[np.bool_]:
+        """(N,) which of `images` are of the pool that is left."""
+        return ~(self.test | self.validation)
 
     def save(self, path: Path) -> None:
         """Write the file in place of an older one; killed at any moment, either of them is there."""

@@ -80,6 +80,8 @@ def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, A
                 "blank": _number(curves.blank[:, number].mean()),
                 "spearman_score": _number(_mean(curves.quality[:, number])),
                 "spearman_own_score": _number(_mean(curves.own_quality[:, number])),
+                "estimate_coverage": _number(_mean(curves.coverage[:, number])),
+                "estimate_margin": _number(_mean(curves.margin[:, number])),
             }
             for number, labels in enumerate(curves.labels)
         ],
@@ -89,6 +91,8 @@ def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, A
         "blank": _number(curves.blank.mean()),
         "spearman_score": _number(_mean(curves.quality)),
         "spearman_own_score": _number(_mean(curves.own_quality)),
+        "estimate_coverage": _number(_mean(curves.coverage)),
+        "estimate_margin": _number(_mean(curves.margin)),
         "seconds_per_round": {
             "training": _number(curves.seconds[..., 0].mean()),
             "measuring": _number(curves.seconds[..., 1].mean()),

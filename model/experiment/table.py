@@ -50,7 +50,7 @@ def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]
         image = results.collection.images[index]
         yield (
             image.stem,
-            "test" if record.test[position] else "pool",
+            _role(record, position),
             places.get(index, ""),
             _say(record.l_dsc[position]),
             _say(record.m_dsc[position]),
@@ -61,6 +61,12 @@ def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]
             _say(record.hd95[position]),
             f"{image.boundary:.1f}",
         )
+
+
+def _role(record: RoundRecord, position: int) -> str:
+    if record.test[position]:
+        return "test"
+    return "validation" if record.validation[position] else "pool"
 
 
 def _say(value: float) -> str:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.checkpoint import FILE
+from model.experiment.curves import quality_estimate
 from model.experiment.experiment import run_rounds
 from model.experiment.laboratory import round_seed
 from model.experiment.place import OutOfPlaceError, alone_in
@@ -52,7 +53,8 @@ def test_labels_grow_by_what_was_chosen_and_never_by_other_sides(done: Done) -> 
                 assert len(set(record.labelled.tolist())) == len(record.labelled)
                 assert set(record.labelled.tolist()) <= set(results.sides.training)
                 assert record.images[record.test].tolist() == list(results.sides.test)
-                pool = set(record.images[~record.test].tolist())
+                assert record.images[record.validation].tolist() == list(results.sides.validation)
+                pool = set(record.images[record.pool].tolist())
                 assert pool == set(results.sides.training) - set(record.labelled.tolist())
     for rounds in results.records["full"]:
         assert all(record.labelled.tolist() == list(results.sides.training) for record in rounds)
@@ -61,7 +63,7 @@ def test_labels_grow_by_what_was_chosen_and_never_by_other_sides(done: Done) -> 
 def test_consistency_takes_the_highest_scores_of_the_pool(done: Done) -> None:
     for rounds in done.report.results.records["consistency"]:
         for record in rounds:
-            pool = record.score[~record.test]
+            pool = record.score[record.pool]
             by_image = dict(zip(record.images.tolist(), record.score.tolist(), strict=True))
             chosen = [by_image[index] for index in record.chosen.tolist()]
             assert chosen == sorted(pool, reverse=True)[: len(chosen)]
@@ -79,6 +81,7 @@ def test_the_table_has_a_row_for_every_image_that_was_measured(done: Done) -> No
     )
     for row in found:
         assert (row["hd95"] != "") == (row["role"] == "test")
+        assert row["role"] in ("test", "validation", "pool")
         assert row["role"] == "pool" or row["chosen"] == ""
         assert 0 <= float(row["r_dsc"]) <= 1
         assert float(row["boundary_length"]) > 0
@@ -199,3 +202,24 @@ def test_every_strategy_can_be_an_arm(done: Done, tmp_path: Path) -> None:
 def test_too_many_start_labels_are_refused(done: Done, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="smaller --start"):
         run_rounds(replace(done.settings, start=12), done.source, tmp_path / "out")
+
+
+def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> None:
+    scores = np.linspace(0.5, 0.9, 9)
+    off = np.full(9, 0.05) * (-1) ** np.arange(9)
+    record = replace(
+        done.report.results.records["random"][0][0],
+        images=np.arange(20),
+        validation=np.arange(20) < 9,
+        blank=np.arange(20) == 19,
+        score=np.concatenate([scores, scores, [0.7, 0.0]]),
+        r_dsc=np.concatenate([scores + off, scores, [0.2, 0.0]]),
+        hd95=np.where(np.arange(20) < 9, np.nan, 1.0),
+    )
+    coverage, margin = quality_estimate(record)
+    assert coverage == pytest.approx(0.9), "nine masks as good as they look, one far worse; a blank one aside"
+    assert 0.05 <= margin <= 0.15
+    few = replace(record, validation=np.arange(20) < 4, hd95=np.where(np.arange(20) < 4, np.nan, 1.0))
+    assert np.isnan(quality_estimate(few)).all()
+    entry = done.report.summary["arms"]["random"]["rounds"][0]
+    assert entry["estimate_coverage"] is None, "four validation images are too few"
