@@ -22,10 +22,14 @@ MULTIPLE = 16
 
 
 class Batch(NamedTuple):
-    """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored."""
+    """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored.
+
+    `trust` (N,) float32 says how much each counts; None where all count fully.
+    """
 
     images: Tensor
     targets: Tensor
+    trust: Tensor | None = None
 
 
 class ExampleSource(ABC):
@@ -81,12 +85,16 @@ class Batches:
     def batch(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         pairs = []
-        for slot, example in enumerate(self.examples(step)):
+        examples = self.examples(step)
+        for slot, example in enumerate(examples):
             image, mask = example.image, example.mask
             if self._augmentation is not None:
                 image, mask = self._augmentation(image, mask, step=step, slot=slot)
             pairs.append((image, mask))
-        return collate(pairs)
+        batch = collate(pairs)
+        if all(example.trust == 1 for example in examples):
+            return batch
+        return batch._replace(trust=torch.tensor([example.trust for example in examples]))
 
     def stream(self, first: int) -> Generator[Batch, None, None]:
         """Batches of the steps from `first` on, each made by a thread while the one before is in use."""

@@ -189,9 +189,9 @@ class _Run:
         self.network.train()
         self.optimiser.zero_grad(set_to_none=False)
         with self.device.lots(self.settings.seed, self.step), self.device.autocast():
-            loss = self.criterion(
-                self.network(self.device.images(batch.images)), batch.targets.to(self.device.device)
-            )
+            heads = self.network(self.device.images(batch.images))
+            trust = None if batch.trust is None else batch.trust.to(self.device.device)
+            loss = self.criterion(heads, batch.targets.to(self.device.device), trust)
         value = float(loss.detach())
         if math.isfinite(value):
             loss.backward()

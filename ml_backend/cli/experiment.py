@@ -51,13 +51,20 @@ def experiment(
         typer.Option(
             "--arms",
             metavar="A,B,…",
-            help="Query strategies, and full for training on all labels, the bound.",
+            help="Query strategies, with pseudo-labels as in random+pseudo, and full for training on all "
+            "labels, the bound.",
         ),
     ] = "random,consistency,disagreement,full",
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Paired repetitions.")] = 5,
     start: Annotated[
         int, typer.Option("--start", metavar="N", min=1, help="Labels of the first round, at random.")
     ] = 10,
+    start_by: Annotated[
+        str,
+        typer.Option(
+            "--start-by", metavar="NAME", help="Query strategy of the first round's labels; needs --from."
+        ),
+    ] = "random",
     per_round: Annotated[
         int, typer.Option("--per-round", metavar="N", min=1, help="Labels added in each round.")
     ] = 10,
@@ -102,6 +109,12 @@ def experiment(
         str,
         typer.Option("--loss-weights", metavar="L,M,F", help="Of the lower, middle and final classifier."),
     ] = "0.1,0.3,0.6",
+    dice: Annotated[
+        float,
+        typer.Option(
+            "--dice", metavar="S", min=0, max=1, help="Share of soft Dice in each classifier's loss."
+        ),
+    ] = 0.0,
     keep_best: Annotated[
         bool,
         typer.Option("--keep-best/--keep-last", help="The round's best weights in validation, or its last."),
@@ -156,6 +169,7 @@ def experiment(
             arms=tuple(arm.strip() for arm in arms.split(",") if arm.strip()),
             seeds=seeds,
             start=start,
+            start_by=start_by,
             per_round=per_round,
             rounds=None if everything else rounds,
             fine_tune=fine_tune,
@@ -165,7 +179,7 @@ def experiment(
             steps=steps,
             start_steps=start_steps,
             learning_rate=learning_rate,
-            loss=_loss(loss_weights),
+            loss=_loss(loss_weights, dice),
             batch=batch,
             keep="best" if keep_best else "last",
             augment=augment,
@@ -205,11 +219,11 @@ def _three(
     return first, second, third
 
 
-def _loss(text: str) -> LossWeights:
+def _loss(text: str, dice: float) -> LossWeights:
     from model.loss import LossWeights
 
     try:
-        return LossWeights(*_three(float, "--loss-weights", text, "0.1,0.3,0.6"))
+        return LossWeights(*_three(float, "--loss-weights", text, "0.1,0.3,0.6"), dice=dice)
     except ValueError as error:
         raise WrongUseError(str(error)) from error
 

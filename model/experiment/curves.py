@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.experiment.arms import FULL
 from model.experiment.experiment import Results
 from model.experiment.record import RoundRecord
-from model.experiment.settings import FULL
 from model.experiment.statistics import rank_correlation
 from model.quality import calibrate
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from model.experiment.arms import FULL
 from model.experiment.collection import Collection, Source
 from model.experiment.laboratory import Laboratory, Round
 from model.experiment.place import Place, alone_in
 from model.experiment.record import RoundRecord
-from model.experiment.settings import FULL, ExperimentError, ExperimentSettings
+from model.experiment.settings import ExperimentError, ExperimentSettings
 from model.experiment.sides import Sides, divide
 from model.experiment.workers import carry_out
 

@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
+from model.classes import Classes
+from model.dataset import Example
+from model.experiment.arms import FULL, PSEUDO, REFERENCE, strategy_of
 from model.experiment.collection import Collection
 from model.experiment.examination import Examination, Examiner
 from model.experiment.place import Place
 from model.experiment.record import RoundRecord
-from model.experiment.settings import FULL, ExperimentError, ExperimentSettings
+from model.experiment.settings import ExperimentError, ExperimentSettings
 from model.experiment.sides import Sides, divide, start_set
 from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.pretrained import pretrained_start
+from model.pseudo_labels import most_consistent, pseudo_labelled
 from model.strategies import Strategy, parse
 from model.training import TrainingSettings, train
 from model.training_device import TrainingDevice
 from model.validation import validation_dsc
-from model.weights import load_version
 
 VALIDATIONS = 2
 """Times that a round's weights are validated where the best are kept, the last step included."""
@@ -53,9 +57,9 @@ class Laboratory:
         self._network = NetworkSettings(len(collection.labels) + 1, settings.width, dropout=settings.dropout)
         self._initial = None
         if settings.initial is not None:
-            self._initial = load_version(settings.initial)[0]
+            self._initial = pretrained_start(Classes.of(collection.labels), settings.initial)[0]
             self._network = replace(self._initial.settings, dropout=settings.dropout)
-        self._strategies = {arm: parse(arm) for arm in settings.arms if arm != FULL}
+        self._strategies = {arm: strategy_of(arm) for arm in settings.arms if arm != FULL}
 
     def carry_out(self, asked: Round) -> None:
         """Do a round whose earlier rounds are done; nothing if it is done already."""
@@ -75,11 +79,20 @@ class Laboratory:
         if asked.arm == FULL:
             return list(self.sides.training)
         if asked.number == 0:
-            return start_set(self.sides.training, self._settings.start, asked.seed)
+            return self._first_labels(asked.seed)
         before = self._place.record(asked.arm, asked.seed, asked.number - 1)
         if before is None:
             raise _damaged(asked)
         return [*before.labelled.tolist(), *before.chosen.tolist()]
+
+    def _first_labels(self, seed: int) -> list[int]:
+        settings, pool = self._settings, self.sides.training
+        if settings.start_by == REFERENCE or self._initial is None:
+            return start_set(pool, settings.start, seed)
+        examiner = self._examiner(self._initial)
+        found = [self._examine(examiner, index).measurement for index in pool]
+        chosen = parse(settings.start_by).batch(found, [], settings.start, seed)
+        return [pool[position] for position in chosen]
 
     def _weights(self, asked: Round, labelled: Sequence[int]) -> Checkpoint:
         """The round's weights: trained now, or found where an attempt was killed after its training."""
@@ -95,10 +108,13 @@ class Laboratory:
     def _train(self, asked: Round, labelled: Sequence[int]) -> Checkpoint:
         continues = self._settings.fine_tune and asked.number > 0
         start = self._before(asked) if continues else self._initial
+        examples = [self._collection.images[index].example for index in labelled]
+        if asked.arm.endswith(PSEUDO) and asked.number > 0:
+            examples += self._pseudo_labelled(self._before(asked), labelled)
         validation = [self._collection.images[index].example for index in self.sides.validation]
         settings = self._training_settings(asked, continues=continues)
         result = train(
-            [self._collection.images[index].example for index in labelled],
+            examples,
             validation if self._settings.keep == "best" else [],
             labels=self._collection.labels,
             network=self._network,
@@ -109,6 +125,15 @@ class Laboratory:
         dsc = validation_dsc(result.network, validation, device)
         state = {"round": asked.number, "validation_dsc": dsc}
         return Checkpoint(dict(result.network.state_dict()), state)
+
+    def _pseudo_labelled(self, before: DeeplySupervisedUNet, labelled: Sequence[int]) -> list[Example]:
+        """One pseudo-label for each label, drawn by the network of the round before."""
+        examiner = self._examiner(before.eval())
+        pool = sorted(set(self.sides.training) - set(labelled))
+        found = [self._examine(examiner, index) for index in pool]
+        picked = most_consistent([one.measurement.consistency for one in found], len(labelled))
+        images = self._collection.images
+        return [pseudo_labelled(images[pool[i]].example, found[i].masks[-1]) for i in picked]
 
     def _before(self, asked: Round) -> DeeplySupervisedUNet:
         """The network of the round before."""
@@ -143,7 +168,7 @@ class Laboratory:
         self, asked: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, validation: float
     ) -> RoundRecord:
         strategy = self._strategies.get(asked.arm)
-        examiner = Examiner(network, self._settings.device, len(self._collection.labels))
+        examiner = self._examiner(network)
         passes = strategy.dropout_passes if strategy is not None else 0
         examined = {
             index: self._examine(examiner, index, passes=passes, distance=True) for index in self.sides.test
@@ -159,6 +184,9 @@ class Laboratory:
             for found in examined.values()
         ]
         return self._record(labelled, examined, chosen, own, validation)
+
+    def _examiner(self, network: DeeplySupervisedUNet) -> Examiner:
+        return Examiner(network, self._settings.device, len(self._collection.labels))
 
     def _examine(
         self, examiner: Examiner, index: int, *, passes: int = 0, distance: bool = False

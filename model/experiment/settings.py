@@ -6,17 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from model.experiment.arms import FULL, REFERENCE, check_arm
 from model.loss import LossWeights
 from model.strategies import StrategyError, parse
 from model.training_settings import TrainingSettings
 
-FULL = "full"
-"""The arm that learns from all labels from the start: the bound."""
-REFERENCE = "random"
-"""The arm that the others are compared with."""
 PAPER_SPLIT = (139, 20, 50)
 """Training pool, validation and test images of Zhao et al. (2020), section 4.1."""
 DEFAULT_ARMS = (REFERENCE, "consistency", "disagreement", FULL)
+UNNAMED = {"start_by": REFERENCE}
+"""Settings that came later, and what was done before."""
 MAY_GROW = ("arms", "seeds", "rounds")
 """What may change in a folder that holds results: arms, seeds and rounds that are there stay as they are."""
 
@@ -30,9 +29,12 @@ class ExperimentSettings:
     """How an experiment is run; equal settings, data and library versions give equal tables on one machine.
 
     Attributes:
-        arms: names of query strategies (`model.strategies.parse`), and `FULL` for the bound.
+        arms: names of query strategies (`model.strategies.parse`), `PSEUDO` after them or not, and `FULL` for
+            the bound.
         seeds: paired repetitions 0…seeds − 1.
-        start: labels of the first round, drawn at random; the same in every arm of a seed.
+        start: labels of the first round; the same in every arm of a seed.
+        start_by: the strategy that chooses them. All but `random` look at the pool with the weights of
+            `initial`, which have seen no label of it.
         per_round: labels added in each round.
         rounds: rounds after the first; None goes on until the pool is empty.
         fine_tune: whether a round goes on from the weights of the one before (the paper), or starts afresh
@@ -53,7 +55,8 @@ class ExperimentSettings:
         augment: whether training images are varied.
         dropout: of the network, in every arm; MC-dropout needs some.
         device: where the training computes, see `model.training`.
-        initial: folder of a version whose weights every arm and seed starts with; None draws them by seed.
+        initial: folder of a version whose weights every arm and seed starts with, taken over for the labels
+            at hand as a new project takes them over; None draws them by seed.
 
     Raises:
         ExperimentError: a number makes no sense or an arm is not known.
@@ -62,6 +65,7 @@ class ExperimentSettings:
     arms: tuple[str, ...] = DEFAULT_ARMS
     seeds: int = 5
     start: int = 10
+    start_by: str = REFERENCE
     per_round: int = 10
     rounds: int | None = 5
     fine_tune: bool = True
@@ -98,7 +102,9 @@ class ExperimentSettings:
         if len(set(self.arms)) < len(self.arms):
             raise ExperimentError(f"An arm is named twice in {', '.join(self.arms)}; name each once.")
         for arm in self.arms:
-            _check_arm(arm, self.dropout)
+            if (fault := check_arm(arm, self.dropout)) is not None:
+                raise ExperimentError(fault)
+        self._check_start()
 
     def _check_training(self) -> None:
         if self.start_steps is not None and (self.start_steps < 1 or not self.fine_tune):
@@ -113,26 +119,37 @@ class ExperimentSettings:
         if not 0 <= self.dropout < 1:
             raise ExperimentError(f"dropout is {self.dropout}; give a number of at least 0 and below 1.")
 
+    def _check_start(self) -> None:
+        if self.start_by == REFERENCE:
+            return
+        try:
+            strategy = parse(self.start_by)
+        except StrategyError as error:
+            raise ExperimentError(f"The first labels cannot be chosen: {error}") from error
+        if self.initial is None:
+            raise ExperimentError(
+                f"Only trained weights can choose the first labels by {self.start_by}; give --from, or let "
+                f"{REFERENCE} choose."
+            )
+        if strategy.dropout_passes:
+            raise ExperimentError(
+                f"The first labels cannot be chosen by {self.start_by}; take another strategy."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
         values = asdict(self)
         return values | {
             "arms": list(self.arms),
+            "loss": self.loss.to_dict(),
             "split": None if self.split is None else list(self.split),
             "initial": None if self.initial is None else str(self.initial),
         }
 
     def identity(self) -> dict[str, Any]:
-        """What makes results comparable: everything but `MAY_GROW`."""
-        return {name: value for name, value in self.to_dict().items() if name not in MAY_GROW}
+        """What makes results comparable: everything but `MAY_GROW`.
 
-
-def _check_arm(arm: str, dropout: float) -> None:
-    if arm == FULL:
-        return
-    try:
-        strategy = parse(arm)
-    except StrategyError as error:
-        raise ExperimentError(f"{str(error).rstrip('.')}, or {FULL} for the bound.") from error
-    if strategy.dropout_passes and not dropout:
-        raise ExperimentError(f"{arm} needs a network with dropout; give --dropout 0.2, which all arms get.")
+        What folders of former releases do not name is named only where it departs from what they did.
+        """
+        values = {name: value for name, value in self.to_dict().items() if name not in MAY_GROW}
+        return {name: value for name, value in values.items() if value != UNNAMED.get(name, object)}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.experiment.arms import FULL, REFERENCE, strategy_of
 from model.experiment.curves import Curves, bound_of, strategies_of
 from model.experiment.experiment import Results
 from model.experiment.record import write_whole
-from model.experiment.settings import FULL, REFERENCE
 from model.experiment.statistics import (
     area_between,
     crossing,
@@ -21,7 +21,6 @@ from model.experiment.statistics import (
     normalised_area,
     paired_difference,
 )
-from model.strategies import parse
 
 FILE = "summary.json"
 NEAR = 0.01
@@ -37,7 +36,7 @@ def summarise(results: Results) -> dict[str, Any]:
     areas = {arm: _areas(found) for arm, found in chosen.items()}
     efforts = _effort_areas(chosen)
     arms = {
-        arm: {"forwards_per_image": parse(arm).forwards, "source": parse(arm).source}
+        arm: {"forwards_per_image": strategy_of(arm).forwards, "source": strategy_of(arm).source}
         | _arm(results, found, bound)
         | {"aubc": _spread(areas[arm]), "effort_aubc": _spread(efforts[arm])}
         for arm, found in chosen.items()

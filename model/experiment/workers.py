@@ -39,7 +39,7 @@ def carry_out(
     """
     waiting = deque(deque(chain) for chain in chains if chain)
     if processes == 1 or len(waiting) <= 1:
-        with _one_thread():
+        with one_thread():
             laboratory = open_laboratory()
             for chain in waiting:
                 for asked in chain:
@@ -133,7 +133,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """torch with one thread in this process, as in the others: the number changes results a little."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

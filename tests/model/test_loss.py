@@ -60,8 +60,57 @@ def test_senseless_weights_are_refused(weights: dict[str, float]) -> None:
         LossWeights(**weights)
 
 
-def test_weights_survive_json() -> None:
-    weights = LossWeights(0.2, 0.3, 0.5)
+@pytest.mark.parametrize("weights", [LossWeights(0.2, 0.3, 0.5), LossWeights(dice=0.5)])
+def test_weights_survive_json(weights: LossWeights) -> None:
     assert LossWeights.from_dict(weights.to_dict()) == weights
+    assert ("dice" in weights.to_dict()) == (weights.dice > 0), "cards without Dice are what they were"
     with pytest.raises(ValueError, match="not loss weights"):
         LossWeights.from_dict({"upper": 1})
+
+
+def soft_dice(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean over classes 1 and 2 of the Dice of probabilities, with one pixel of smoothing."""
+    probabilities = logits.softmax(1).numpy().astype(np.float64)
+    found = []
+    for index in (1, 2):
+        drawn, true = probabilities[:, index], labels.numpy() == index
+        found.append((2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1))
+    return float(np.mean(found))
+
+
+def test_dice_takes_its_share_of_each_classifiers_loss() -> None:
+    weighted = LossWeights(dice=0.25)
+    expected = sum(
+        weight * (0.75 * cross_entropy(logits, target()) + 0.25 * (1 - soft_dice(logits, target())))
+        for weight, logits in zip((0.1, 0.3, 0.6), heads(), strict=True)
+    )
+    assert DeepSupervisionLoss(weighted)(heads(), target()).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_ignores_what_is_ignored_and_a_class_that_is_nowhere_costs_nothing() -> None:
+    criterion = DeepSupervisionLoss(LossWeights(dice=1.0))
+    labels = target()
+    labels[:, :2] = IGNORE_INDEX
+    cropped = Heads(*(head[:, :, 2:] for head in heads()))
+    assert criterion(heads(), labels).item() == pytest.approx(criterion(cropped, labels[:, 2:]).item())
+    sure = torch.full((1, 3, 4, 4), -50.0)
+    sure[:, 0] = 50.0
+    assert criterion(Heads(sure, sure, sure), torch.zeros(1, 4, 4, dtype=torch.int64)).item() == 0
+
+
+@pytest.mark.parametrize("dice", [0.0, 0.5])
+def test_little_trust_makes_a_small_loss_and_full_trust_changes_nothing(dice: float) -> None:
+    criterion = DeepSupervisionLoss(LossWeights(dice=dice))
+    plain = criterion(heads(), target()).item()
+    assert criterion(heads(), target(), torch.ones(2)).item() == pytest.approx(plain, rel=1e-5)
+    half = criterion(heads(), target(), torch.full((2,), 0.5)).item()
+    assert half == pytest.approx(plain / 2, rel=0.05)
+    first = Heads(*(head[:1] for head in heads()))
+    alone = criterion(heads(), target(), torch.tensor([1.0, 0.0])).item()
+    assert alone == pytest.approx(criterion(first, target()[:1]).item() / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_of_dice_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="share of Dice"):
+        LossWeights(dice=share)

@@ -317,7 +317,7 @@ def test_a_stream_gives_what_each_step_asks_for_alone() -> None:
 
 def test_unequal_canvases_are_padded_with_pixels_that_do_not_count() -> None:
     small, wide = np.full((16, 32), 255, np.uint8), np.full((48, 16), 51, np.uint8)
-    images, targets = collate([(small, small // 255), (wide, wide // 51)])
+    images, targets, _ = collate([(small, small // 255), (wide, wide // 51)])
     assert images.shape == (2, 1, 48, 32)
     assert images[0, 0, :16].eq(1).all()
     assert images[0, 0, 16:].eq(0).all()

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from model.experiment.arms import REFERENCE
 from model.experiment.curves import Curves, bound_of, strategies_of
 from model.experiment.experiment import Results
 from model.experiment.figures.style import BLACK, Look, looks
-from model.experiment.settings import REFERENCE
 from model.experiment.statistics import crossing
 from model.experiment.summary import NEAR
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,10 +20,13 @@ from model.experiment.curves import quality_estimate
 from model.experiment.experiment import run_rounds
 from model.experiment.laboratory import round_seed
 from model.experiment.place import OutOfPlaceError, alone_in
-from model.experiment.settings import ExperimentError
+from model.experiment.settings import ExperimentError, ExperimentSettings
 from model.experiment.statistics import normalised_area
 from model.experiment.table import COLUMNS, write_table
+from model.experiment.workers import one_thread
+from model.loss import LossWeights
 from model.network import NetworkSettings
+from model.pretrained import pretrained_version
 from model.strategies import NAMES
 from model.training import TrainingSettings, train
 from tests.model.experiment.conftest import ARMS, Done
@@ -150,13 +154,15 @@ def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_p
     )
     assert all(torch.equal(afresh[name], fine_tuned[name]) for name in afresh), "the first round is the same"
     labelled = results.records["consistency"][0][1].labelled.tolist()
-    alone = train(
-        [results.collection.images[index].example for index in labelled],
-        [],
-        labels=("bone",),
-        network=NetworkSettings(2, 4),
-        settings=TrainingSettings(steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu"),
-    )
+    settings_alone = TrainingSettings(steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu")
+    with one_thread():
+        alone = train(
+            [results.collection.images[index].example for index in labelled],
+            [],
+            labels=("bone",),
+            network=NetworkSettings(2, 4),
+            settings=settings_alone,
+        )
     kept = load_file(tmp_path / "out" / "rounds" / "consistency" / "seed-0" / FILE)
     found = alone.network.state_dict()
     assert all(torch.allclose(kept[name], found[name], atol=1e-4) for name in kept)
@@ -223,3 +229,52 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
     assert np.isnan(quality_estimate(few)).all()
     entry = done.report.summary["arms"]["random"]["rounds"][0]
     assert entry["estimate_coverage"] is None, "four validation images are too few"
+
+
+def test_pseudo_labels_join_the_training_and_are_no_labels(done: Done, tmp_path: Path) -> None:
+    settings = replace(
+        done.settings, arms=("random", "random+pseudo"), seeds=1, rounds=1, initial=pretrained_version()
+    )
+    results = run_rounds(settings, done.source, tmp_path / "out")
+    plain, pseudo = (results.records[arm][0] for arm in settings.arms)
+    assert not plain[0].blank[plain[0].pool].all(), "there is something to believe"
+    for one, other in zip(plain, pseudo, strict=True):
+        assert one.labelled.tolist() == other.labelled.tolist(), "lots do not hang on the weights"
+    assert np.array_equal(plain[0].r_dsc, pseudo[0].r_dsc), "there is nothing to draw pseudo-labels with yet"
+    first, second = (load_file(tmp_path / "out" / "rounds" / arm / "seed-0" / FILE) for arm in settings.arms)
+    assert any(not torch.equal(first[name], second[name]) for name in first), "they were learned from"
+
+
+def test_the_first_labels_can_be_chosen_by_weights_that_know_none_of_them(done: Done, tmp_path: Path) -> None:
+    settings = replace(
+        done.settings, arms=("random",), seeds=1, rounds=1, initial=pretrained_version(), start_by="core-set"
+    )
+    chosen = run_rounds(settings, done.source, tmp_path / "core-set").records["random"][0][0]
+    lots = replace(settings, start_by="random")
+    drawn = run_rounds(lots, done.source, tmp_path / "random").records["random"][0][0]
+    assert len(set(chosen.labelled.tolist())) == len(drawn.labelled) == 3
+    assert chosen.labelled.tolist() != drawn.labelled.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"start_by": "core-set"}, "give --from"),
+        ({"start_by": "mc-dropout", "initial": pretrained_version()}, "another strategy"),
+        ({"start_by": "best", "initial": pretrained_version()}, "no query strategy"),
+        ({"arms": ("full+pseudo",)}, "no query strategy"),
+        ({"arms": ("mc-dropout+pseudo",)}, "--dropout"),
+    ],
+)
+def test_what_cannot_begin_or_choose_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ExperimentError, match=says):
+        ExperimentSettings(**options)
+
+
+def test_settings_that_came_later_leave_older_folders_theirs() -> None:
+    named = ExperimentSettings().identity()
+    assert "start_by" not in named
+    assert set(named["loss"]) == {"lower", "middle", "final"}
+    other = ExperimentSettings(start_by="core-set", initial=pretrained_version(), loss=LossWeights(dice=0.5))
+    assert other.identity()["start_by"] == "core-set"
+    assert other.identity()["loss"]["dice"] == 0.5
