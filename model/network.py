@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +16,11 @@ MINIMUM_LEVELS = 3
 
 DROPOUT = 0.2
 """Rate for networks that shall be asked by MC-dropout; others have none."""
+
+Norm = Literal["batch", "instance", "group"]
+
+GROUP = 8
+"""Channels that group norm takes together, where their number is a multiple of it."""
 
 
 class NetworkError(ValueError):
@@ -31,15 +37,19 @@ class NetworkSettings:
         levels: resolutions, full resolution included (at least 3).
         dropout: probability in [0, 1) with which a feature map of the deepest encoder and decoder block is
             left out in training, and in the passes of MC-dropout; 0 for none.
+        norm: what follows each 3×3 convolution: "batch" norm (Ioffe & Szegedy 2015), or one that takes its
+            mean and variance from the image at hand in training and use alike, over each channel ("instance",
+            Ulyanov et al. 2016) or over groups of `GROUP` channels ("group", Wu & He 2018).
 
     Raises:
-        NetworkError: if a number is out of its range.
+        NetworkError: if a number is out of its range or the norm is not known.
     """
 
     classes: int
     width: int = 32
     levels: int = 5
     dropout: float = 0.0
+    norm: Norm = "batch"
 
     def __post_init__(self) -> None:
         for name, least in (("classes", 2), ("width", 1), ("levels", MINIMUM_LEVELS)):
@@ -48,6 +58,8 @@ class NetworkSettings:
                 raise NetworkError(f"{name} must be a whole number of at least {least}, not {value!r}.")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise NetworkError(f"dropout must be at least 0 and below 1, not {self.dropout!r}.")
+        if self.norm not in get_args(Norm):
+            raise NetworkError(f"norm must be one of {', '.join(get_args(Norm))}, not {self.norm!r}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -63,10 +75,10 @@ class NetworkSettings:
         """Whether weights of the one network are weights of the other: dropout has none."""
         return replace(self, dropout=other.dropout) == other
 
-    def to_dict(self) -> dict[str, int | float]:
-        """The settings as JSON can hold them; no dropout is not written, as older readers do not know it."""
+    def to_dict(self) -> dict[str, int | float | str]:
+        """The settings as JSON can hold them; of what is `LATER` only what differs, for older readers."""
         values = asdict(self)
-        return values if self.dropout else {name: values[name] for name in values if name != "dropout"}
+        return {name: value for name, value in values.items() if value != LATER.get(name)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkSettings:
@@ -77,6 +89,10 @@ class NetworkSettings:
             raise NetworkError(f"These are not network settings: {data!r}.") from error
 
 
+LATER = {"dropout": NetworkSettings.dropout, "norm": NetworkSettings.norm}
+"""Settings that cards of old do not have, with what holds there."""
+
+
 class Heads(NamedTuple):
     """Logits of the three classifiers, each (N, C, H, W) at the resolution of the input."""
 
@@ -85,15 +101,46 @@ class Heads(NamedTuple):
     final: Tensor
 
 
-class ConvolutionBlock(nn.Module):
-    """Two 3×3 convolutions, each with batch norm and ReLU: (N, inputs, H, W) → (N, outputs, H, W)."""
+class GroupNorm(nn.GroupNorm):
+    """torch's, but for single numbers as well, which torch refuses: the bottleneck may be one pixel."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) with the mean and variance of each group of channels taken out, scaled and shifted."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm(GroupNorm):
+    """Group norm of one channel a group."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) with the mean and variance of each channel taken out, scaled and shifted."""
+        # torch's kernel for channels last takes the variance for a difference of two numbers, which may both
+        # be large: without the means, probabilities are eight times as exact.
+        return super().forward(x - x.mean((2, 3), keepdim=True))
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.BatchNorm2d | GroupNorm:
+    """The layer for (N, channels, H, W); groups are larger than `GROUP` where channels do not divide so."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "instance":
+        return InstanceNorm(channels)
+    most = max(1, channels // GROUP)
+    return GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels)
+
+
+class ConvolutionBlock(nn.Module):
+    """Two 3×3 convolutions, each with norm and ReLU: (N, inputs, H, W) → (N, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm = "batch") -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
+        self.first_norm = norm_layer(norm, outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
+        self.second_norm = norm_layer(norm, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the same height and width."""
@@ -112,9 +159,9 @@ class DecoderBlock(nn.Module):
     concatenation is then ever made: equal up to rounding, and a training step takes 0.7 of the time.
     """
 
-    def __init__(self, deep: int, skip: int) -> None:
+    def __init__(self, deep: int, skip: int, norm: Norm = "batch") -> None:
         super().__init__()
-        self.block = ConvolutionBlock(deep + skip, skip)
+        self.block = ConvolutionBlock(deep + skip, skip, norm)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """(N, deep, H/2, W/2) and (N, skip, H, W) → (N, skip, H, W)."""
@@ -147,12 +194,13 @@ class DeeplySupervisedUNet(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
-        widths = settings.widths
+        widths, norm = settings.widths, settings.norm
         self.encoder = nn.ModuleList(
-            ConvolutionBlock(inputs, outputs) for inputs, outputs in zip((1, *widths), widths, strict=False)
+            ConvolutionBlock(inputs, outputs, norm)
+            for inputs, outputs in zip((1, *widths), widths, strict=False)
         )
         self.decoder = nn.ModuleList(
-            DecoderBlock(deep, skip) for skip, deep in zip(widths[-2::-1], widths[:0:-1], strict=True)
+            DecoderBlock(deep, skip, norm) for skip, deep in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
         self.lower = nn.Conv2d(widths[2], settings.classes, 1)
         self.middle = nn.Conv2d(widths[1], settings.classes, 1)

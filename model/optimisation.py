@@ -41,7 +41,7 @@ def rate_factor(spent: float) -> float:
 
 
 def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW; weights of convolutions decay, biases and batch norm do not.
+    """AdamW; weights of convolutions decay, biases and norms do not.
 
     Its moments and the gradients are allocated here. Left to the first step, they would settle between that
     step's activations and cut up memory for all later ones (width 32, 608×608, batch 2: peak 2.1–2.4 GB

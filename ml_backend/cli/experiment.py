@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -127,11 +127,15 @@ def experiment(
         float,
         typer.Option("--dropout", metavar="P", min=0, max=0.9, help="Of the network; mc-dropout needs some."),
     ] = 0.0,
+    norm: Annotated[
+        Literal["batch", "instance", "group"],
+        typer.Option("--norm", help="Of the network; group is over 8 channels each."),
+    ] = "batch",
     initial: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Folder of a version whose weights all arms start with; sets the width.",
+            help="Folder of a version whose weights all arms start with; sets width and norm.",
             exists=True,
             file_okay=False,
             metavar="DIR",
@@ -184,6 +188,7 @@ def experiment(
             keep="best" if keep_best else "last",
             augment=augment,
             dropout=dropout,
+            norm=norm,
             device=device,
             initial=initial,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml_backend.jobs.context import Context
@@ -56,7 +56,7 @@ def beginning(context: Context, champion: Version | None, config: LabelConfig) -
     network, card = load_version(context.weights.get(champion.weights_hash))
     if card.labels != config.labels:
         network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
-    shape = NetworkSettings(classes, network.settings.width, network.settings.levels, dropout)
+    shape = replace(network.settings, classes=classes, dropout=dropout)
     return Beginning(shape, card.preprocessing, network)
 
 

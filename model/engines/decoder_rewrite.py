@@ -4,17 +4,21 @@ Batch norm in evaluation mode is a scale and a shift per channel, and goes into 
 it. The decoder's first convolution becomes a transposed one over the small map (see `model.upsampling`)
 plus one over the encoder's features, with the weights of both summed and cut out once and for all:
 157 → 127 GFLOP for one 608×608 image.
+
+Norms that take their statistics from the image at hand cannot be folded: they stay where they are, in the
+decoder behind the sum of the two convolutions.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet
+from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet, GroupNorm
 from model.upsampling import transposed_weight
 
 
@@ -47,13 +51,34 @@ class ConvolutionSumReLU(ConvolutionReLU):
         return F.relu(other + self.convolution(x), inplace=True)
 
 
+class ConvolutionNormReLU(nn.Module):
+    """A 3×3 convolution, a norm that cannot be folded, and a ReLU: (N, I, H, W) → (N, O, H, W)."""
+
+    def __init__(self, weight: Tensor, norm: GroupNorm) -> None:
+        super().__init__()
+        self.convolution = _convolution(weight)
+        self.norm = copy.deepcopy(norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """relu(norm(conv(x)))."""
+        return F.relu(self.norm(self.convolution(x)), inplace=True)
+
+
+class ConvolutionSumNormReLU(ConvolutionNormReLU):
+    """A 3×3 convolution whose result is added to another map before the norm."""
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:  # type: ignore[override]
+        """relu(norm(other + conv(x))); `other` is overwritten."""
+        return F.relu(self.norm(other.add_(self.convolution(x))), inplace=True)
+
+
 class FoldedBlock(nn.Module):
-    """`ConvolutionBlock` in evaluation mode with batch norm folded away."""
+    """`ConvolutionBlock` in evaluation mode with batch norm folded away; other norms stay."""
 
     def __init__(self, block: ConvolutionBlock) -> None:
         super().__init__()
-        self.first = ConvolutionReLU(*fold(block.first, block.first_norm))
-        self.second = ConvolutionReLU(*fold(block.second, block.second_norm))
+        self.first = _normalised(block.first, block.first_norm)
+        self.second = _normalised(block.second, block.second_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the same height and width."""
@@ -66,12 +91,17 @@ class RewrittenDecoderBlock(nn.Module):
 
     def __init__(self, block: ConvolutionBlock) -> None:
         super().__init__()
-        weight, bias = fold(block.first, block.first_norm)
+        norm, weight = block.first_norm, block.first.weight.detach()
         deep = weight.shape[1] - weight.shape[0]
+        self.skip: nn.Module
+        if isinstance(norm, nn.BatchNorm2d):
+            weight, bias = fold(block.first, norm)
+            self.skip = ConvolutionSumReLU(weight[:, deep:].contiguous(), bias)
+        else:
+            self.skip = ConvolutionSumNormReLU(weight[:, deep:].contiguous(), norm)
         self.deep = nn.ConvTranspose2d(deep, weight.shape[0], 4, stride=2, padding=1, bias=False)
         self.deep.weight = nn.Parameter(transposed_weight(weight[:, :deep].double()).float().contiguous())
-        self.skip = ConvolutionSumReLU(weight[:, deep:].contiguous(), bias)
-        self.second = ConvolutionReLU(*fold(block.second, block.second_norm))
+        self.second = _normalised(block.second, block.second_norm)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """(N, deep, H/2, W/2) and (N, skip, H, W) → (N, skip, H, W)."""
@@ -151,8 +181,15 @@ def _enlarge(logits: Tensor, factor: int) -> Tensor:
     return F.interpolate(logits, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
-def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+def _normalised(convolution: nn.Conv2d, norm: nn.BatchNorm2d | GroupNorm) -> nn.Module:
+    if isinstance(norm, nn.BatchNorm2d):
+        return ConvolutionReLU(*fold(convolution, norm))
+    return ConvolutionNormReLU(convolution.weight.detach().clone(), norm)
+
+
+def _convolution(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     outputs, inputs, size, _ = weight.shape
-    convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2)
-    convolution.weight, convolution.bias = nn.Parameter(weight), nn.Parameter(bias)
+    convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias is not None)
+    convolution.weight = nn.Parameter(weight)
+    convolution.bias = None if bias is None else nn.Parameter(bias)
     return convolution

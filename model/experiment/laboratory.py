@@ -54,7 +54,9 @@ class Laboratory:
     def __init__(self, settings: ExperimentSettings, collection: Collection, place: Place) -> None:
         self._settings, self._collection, self._place = settings, collection, place
         self.sides: Sides = divide(collection, settings.split)
-        self._network = NetworkSettings(len(collection.labels) + 1, settings.width, dropout=settings.dropout)
+        self._network = NetworkSettings(
+            len(collection.labels) + 1, settings.width, dropout=settings.dropout, norm=settings.norm
+        )
         self._initial = None
         if settings.initial is not None:
             self._initial = pretrained_start(Classes.of(collection.labels), settings.initial)[0]

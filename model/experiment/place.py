@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.experiment.record import RoundRecord, write_whole
-from model.experiment.settings import MAY_GROW, ExperimentError
+from model.experiment.settings import MAY_GROW, UNNAMED, ExperimentError
 
 NOTE = "experiment.json"
 LOCK = ".lock"
@@ -98,14 +98,15 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _compare(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differing = [name for name in wanted if there.get(name) != wanted[name]]
+    there, wanted = UNNAMED | there, UNNAMED | wanted
+    differing = [name for name in wanted | there if there.get(name) != wanted.get(name)]
     if not differing:
         return
     if differing == ["data"]:
         said = "other images or masks"
     else:
         names = [name for name in differing if name != "data"]
-        said = ", ".join(f"{name} {_say(there.get(name))}, not {_say(wanted[name])}" for name in names)
+        said = ", ".join(f"{name} {_say(there.get(name))}, not {_say(wanted.get(name))}" for name in names)
     raise OutOfPlaceError(
         f"{folder} holds an experiment with {said}; give a new --out, or the same options (only "
         f"{', '.join(MAY_GROW)} may change)."

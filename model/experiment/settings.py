@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from model.experiment.arms import FULL, REFERENCE, check_arm
 from model.loss import LossWeights
+from model.network import Norm
 from model.strategies import StrategyError, parse
 from model.training_settings import TrainingSettings
 
 PAPER_SPLIT = (139, 20, 50)
 """Training pool, validation and test images of Zhao et al. (2020), section 4.1."""
 DEFAULT_ARMS = (REFERENCE, "consistency", "disagreement", FULL)
-UNNAMED = {"start_by": REFERENCE}
+UNNAMED = {"start_by": REFERENCE, "norm": "batch"}
 """Settings that came later, and what was done before."""
 MAY_GROW = ("arms", "seeds", "rounds")
 """What may change in a folder that holds results: arms, seeds and rounds that are there stay as they are."""
@@ -54,9 +55,10 @@ class ExperimentSettings:
             often those of the start, and an arm stands still however many labels it gets.
         augment: whether training images are varied.
         dropout: of the network, in every arm; MC-dropout needs some.
+        norm: layers of the network that normalise, see `model.network.NetworkSettings`.
         device: where the training computes, see `model.training`.
-        initial: folder of a version whose weights every arm and seed starts with, taken over for the labels
-            at hand as a new project takes them over; None draws them by seed.
+        initial: folder of a version whose weights every arm and seed starts with, norm and all, taken over
+            for the labels at hand as a new project takes them over; None draws them by seed.
 
     Raises:
         ExperimentError: a number makes no sense or an arm is not known.
@@ -80,6 +82,7 @@ class ExperimentSettings:
     keep: Literal["last", "best"] = "last"
     augment: bool = True
     dropout: float = 0.0
+    norm: Norm = "batch"
     device: str = "cpu"
     initial: Path | None = None
 
@@ -118,6 +121,10 @@ class ExperimentSettings:
             raise ExperimentError(f"learning_rate is {self.learning_rate}; give a number above 0.")
         if not 0 <= self.dropout < 1:
             raise ExperimentError(f"dropout is {self.dropout}; give a number of at least 0 and below 1.")
+        if self.norm not in get_args(Norm):
+            raise ExperimentError(f"norm is {self.norm}; give one of {', '.join(get_args(Norm))}.")
+        if self.initial is not None and self.norm != "batch":
+            raise ExperimentError("Weights to start with bring their norm along; leave out --norm or --from.")
 
     def _check_start(self) -> None:
         if self.start_by == REFERENCE:

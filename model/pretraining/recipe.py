@@ -156,8 +156,11 @@ def settle_statistics(
     """Give the batch norms plain means over `steps` further batches, from `step` on, for the running ones.
 
     Running statistics follow the last ten batches, and a few odd phantoms among those tilt every prediction.
+    Other norms have none: such a network is left as it is.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

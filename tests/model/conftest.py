@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.loss import DeepSupervisionLoss
-from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings, Norm
 from model.preprocessing import PreprocessingSettings, preprocess, to_network
 from model.weights import Card, save_version
 
@@ -54,9 +54,9 @@ def _teach(network: DeeplySupervisedUNet, classes: int) -> None:
     network.eval()
 
 
-def _taught_version(directory: Path, labels: tuple[str, ...]) -> Path:
+def _taught_version(directory: Path, labels: tuple[str, ...], norm: Norm = "batch") -> Path:
     torch.manual_seed(0)
-    network = DeeplySupervisedUNet(NetworkSettings(classes=len(labels) + 1, width=8))
+    network = DeeplySupervisedUNet(NetworkSettings(classes=len(labels) + 1, width=8, norm=norm))
     _teach(network, len(labels) + 1)
     save_version(directory, network, Card("taught", labels, network.settings, SETTINGS))
     return directory
@@ -78,3 +78,15 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def version_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with two labels."""
     return _taught_version(tmp_path_factory.mktemp("versions") / "two", LABELS)
+
+
+@pytest.fixture(scope="session")
+def version_of_instance_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two labels and a norm that cannot be folded into a convolution."""
+    return _taught_version(tmp_path_factory.mktemp("versions") / "instance", LABELS, "instance")
+
+
+@pytest.fixture(scope="session")
+def version_of_group_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two labels and another such norm."""
+    return _taught_version(tmp_path_factory.mktemp("versions") / "group", LABELS, "group")

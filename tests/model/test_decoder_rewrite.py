@@ -6,17 +6,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from model.engines.decoder_rewrite import RewrittenUNet, fold
-from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings, Norm
 
 
-def network(classes: int = 3, width: int = 4, levels: int = 5) -> DeeplySupervisedUNet:
+def network(classes: int = 3, width: int = 4, levels: int = 5, norm: Norm = "batch") -> DeeplySupervisedUNet:
     """A network whose batch norms have seen something, so that folding them is put to the test."""
     torch.manual_seed(0)
-    model = DeeplySupervisedUNet(NetworkSettings(classes, width, levels)).eval()
+    model = DeeplySupervisedUNet(NetworkSettings(classes, width, levels, norm=norm)).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 2)
+        if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
             nn.init.normal_(module.weight, 1, 0.2)
             nn.init.normal_(module.bias, 0, 0.2)
     return model
@@ -30,10 +31,11 @@ def test_folding_equals_normalising() -> None:
     torch.testing.assert_close(F.conv2d(x, *fold(block.first, block.first_norm), padding=1), expected)
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 @pytest.mark.parametrize("levels", [3, 4, 5])
 @torch.inference_mode()
-def test_the_rewritten_network_gives_the_same_probabilities(levels: int) -> None:
-    model = network(levels=levels)
+def test_the_rewritten_network_gives_the_same_probabilities(levels: int, norm: Norm) -> None:
+    model = network(levels=levels, norm=norm)
     x = torch.rand(1, 1, 96, 64)
     expected = torch.softmax(torch.cat(model(x)), dim=1)
     result, _ = RewrittenUNet(model)(x)
@@ -41,10 +43,12 @@ def test_the_rewritten_network_gives_the_same_probabilities(levels: int) -> None
     assert (result - expected).abs().max() <= 1e-4
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 @torch.inference_mode()
-def test_the_original_is_left_alone() -> None:
-    model = network()
+def test_the_original_is_left_alone(norm: Norm) -> None:
+    model = network(norm=norm)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     RewrittenUNet(model).to(torch.bfloat16)(torch.rand(1, 1, 16, 16).bfloat16())
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in after.values())

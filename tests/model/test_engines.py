@@ -59,13 +59,20 @@ class PlainTorch:
         return Output(heads, (features / features.norm()).numpy())
 
 
+@pytest.fixture(params=["batch", "instance", "group"])
+def any_norm(request: pytest.FixtureRequest) -> Path:
+    """A version of two labels for each norm."""
+    names = {"batch": "version_of_two"}
+    found: Path = request.getfixturevalue(names.get(request.param, f"version_of_{request.param}_norm"))
+    return found
+
+
 @pytest.fixture
 def images(draw: Drawing) -> list[NDArray[np.uint8]]:
     return [draw(1000, 300, 240)[0], draw(1001, 150, 400)[0]]
 
 
-@pytest.fixture
-def expected(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation]:
+def plainly(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation]:
     segmenter = Segmenter(version, engine="torch", precision="fp32")
     segmenter.engine = PlainTorch(version)
     return segmenter.segment(images)
@@ -81,18 +88,16 @@ def assert_agreement(expected: list[Segmentation], results: list[Segmentation], 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engines_agree(
-    version: Path, images: list[NDArray[np.uint8]], expected: list[Segmentation], engine: str, precision: str
-) -> None:
-    segmenter = Segmenter(version, engine=engine, precision=precision)
+def test_engines_agree(any_norm: Path, images: list[NDArray[np.uint8]], engine: str, precision: str) -> None:
+    segmenter = Segmenter(any_norm, engine=engine, precision=precision)
     assert (segmenter.engine.name, segmenter.engine.precision) == (engine, precision)
-    assert_agreement(expected, segmenter.segment(images), precision)
+    assert_agreement(plainly(any_norm, images), segmenter.segment(images), precision)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_rewrite_is_exact_in_fp32(version_of_two: Path, engine: str) -> None:
-    reference = PlainTorch(version_of_two)
-    runner = create_engine(load_version(version_of_two)[0], version_of_two, engine=engine, precision="fp32")
+def test_the_rewrite_is_exact_in_fp32(any_norm: Path, engine: str) -> None:
+    reference = PlainTorch(any_norm)
+    runner = create_engine(load_version(any_norm)[0], any_norm, engine=engine, precision="fp32")
     for size in ((160, 128), (16, 16), (161, 37), (1, 1)):
         x = np.random.default_rng(0).random((1, *size), dtype=np.float32)
         output, expected = runner.run(x), reference.run(x)
@@ -181,9 +186,9 @@ def with_dropout(version: Path, directory: Path, dropout: float = 0.5) -> Path:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_passes_of_dropout_tell_where_the_weights_disagree(
-    version: Path, draw: Drawing, tmp_path: Path, engine: str
+    any_norm: Path, draw: Drawing, tmp_path: Path, engine: str
 ) -> None:
-    directory = with_dropout(version, tmp_path / "v")
+    directory = with_dropout(any_norm, tmp_path / "v")
     runner = create_engine(load_version(directory)[0], directory, engine=engine, precision="fp32")
     x = draw(7, 161, 101)[0][None] / np.float32(255)
     plain, sampled, again = runner.run(x), runner.run(x, passes=4), runner.run(x, passes=4)
@@ -205,8 +210,8 @@ def test_passes_without_dropout_are_refused_in_one_sentence(version: Path, engin
         runner.run(np.zeros((1, 16, 16), np.float32), passes=2)
 
 
-def test_passes_equal_the_trained_network_with_its_maps_left_out(version: Path, tmp_path: Path) -> None:
-    network, _ = load_version(with_dropout(version, tmp_path / "v", dropout=0.3))
+def test_passes_equal_the_trained_network_with_its_maps_left_out(any_norm: Path, tmp_path: Path) -> None:
+    network, _ = load_version(with_dropout(any_norm, tmp_path / "v", dropout=0.3))
     rewritten = RewrittenUNet(network)
     x = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(0))
     kept = [torch.ones(1, network.settings.widths[level], 1, 1) for level in (-1, -2)]
@@ -251,8 +256,8 @@ def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_agrees(version: Path, images: list[NDArray[np.uint8]], expected: list[Segmentation]) -> None:
-    assert_agreement(expected, Segmenter(version, device="cuda").segment(images), "bf16")
+def test_cuda_agrees(any_norm: Path, images: list[NDArray[np.uint8]]) -> None:
+    assert_agreement(plainly(any_norm, images), Segmenter(any_norm, device="cuda").segment(images), "bf16")
 
 
 CONVERT = """

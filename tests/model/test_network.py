@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings, Norm, norm_layer
+
+NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
-def network(**shape: float) -> DeeplySupervisedUNet:
+def network(**shape: float | str) -> DeeplySupervisedUNet:
     torch.manual_seed(0)
-    return DeeplySupervisedUNet(NetworkSettings(**{"classes": 3, "width": 2, **shape})).eval()
+    settings = NetworkSettings.from_dict({"classes": 3, "width": 2, **shape})
+    return DeeplySupervisedUNet(settings).eval()
 
 
 def test_the_default_network_has_the_size_that_the_benchmarks_speak_of() -> None:
@@ -19,11 +24,13 @@ def test_the_default_network_has_the_size_that_the_benchmarks_speak_of() -> None
     assert sum(parameter.numel() for parameter in parameters) == pytest.approx(7.85e6, rel=0.01)
 
 
-@given(height=st.integers(1, 70), width=st.integers(1, 70), batch=st.integers(1, 2))
+@given(
+    height=st.integers(1, 70), width=st.integers(1, 70), batch=st.integers(1, 2), norm=st.sampled_from(NORMS)
+)
 @settings(max_examples=25, deadline=None)
 @torch.inference_mode()
-def test_any_size_is_classified_pixel_by_pixel(height: int, width: int, batch: int) -> None:
-    for head in network()(torch.rand(batch, 1, height, width)):
+def test_any_size_is_classified_pixel_by_pixel(height: int, width: int, batch: int, norm: Norm) -> None:
+    for head in network(norm=norm)(torch.rand(batch, 1, height, width)):
         assert head.shape == (batch, 3, height, width)
         assert head.isfinite().all()
 
@@ -112,6 +119,52 @@ def test_settings_of_no_dropout_are_written_as_they_always_were() -> None:
     assert NetworkSettings.from_dict(dropping.to_dict()) == dropping
     assert dropping.fits(NetworkSettings(classes=2))
     assert not dropping.fits(NetworkSettings(classes=3, dropout=0.25))
+
+
+def test_a_norm_is_written_where_it_is_another_and_its_weights_fit_no_other() -> None:
+    assert NetworkSettings(classes=2, norm="batch").to_dict() == {"classes": 2, "width": 32, "levels": 5}
+    for norm in ("instance", "group"):
+        found = NetworkSettings.from_dict({"classes": 2, "norm": norm})
+        assert found.to_dict()["norm"] == norm
+        assert NetworkSettings.from_dict(found.to_dict()) == found
+        assert found.fits(NetworkSettings(classes=2, dropout=0.1, norm=found.norm))
+        assert not found.fits(NetworkSettings(classes=2))
+    with pytest.raises(NetworkError, match="batch, instance, group, not 'layer'"):
+        NetworkSettings.from_dict({"classes": 2, "norm": "layer"})
+
+
+def test_norms_differ_in_nothing_else_that_a_seed_draws() -> None:
+    first, *others = (network(norm=norm) for norm in NORMS)
+    for other in others:
+        drawn = {name: tensor for name, tensor in other.named_parameters() if tensor.ndim == 4}
+        assert all(torch.equal(tensor, first.state_dict()[name]) for name, tensor in drawn.items())
+        assert set(dict(other.named_parameters())) == set(dict(first.named_parameters()))
+
+
+@pytest.mark.parametrize("norm", ["instance", "group"])
+def test_other_norms_look_at_one_image_at_a_time(norm: str) -> None:
+    model = network(norm=norm, width=8).train()
+    images = torch.rand(2, 1, 64, 48)
+    together, alone = model(images), model(images[:1])
+    for several, one in zip(together, alone, strict=True):
+        torch.testing.assert_close(several[:1], one, atol=1e-4, rtol=1e-4)
+    taught = torch.cat(model.eval()(images[:1]))
+    torch.testing.assert_close(taught, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["instance", "group"])
+def test_other_norms_learn_from_an_image_whose_bottleneck_is_one_pixel(norm: str) -> None:
+    model = network(norm=norm, width=17).train()
+    torch.cat(model(torch.rand(1, 1, 16, 16))).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_group_norm_takes_eight_channels_together_or_as_few_more_as_divide_them() -> None:
+    sizes = {
+        channels: channels // norm_layer("group", channels).num_groups
+        for channels in (1, 4, 8, 16, 17, 20, 24, 25, 256)
+    }
+    assert sizes == {1: 1, 4: 4, 8: 8, 16: 8, 17: 17, 20: 10, 24: 8, 25: 25, 256: 8}
 
 
 def test_settings_survive_json() -> None:

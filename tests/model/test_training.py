@@ -19,8 +19,8 @@ import torch
 from model.batching import Batches, collate
 from model.checkpoint import FILE
 from model.dataset import Example, make_example
-from model.network import DeeplySupervisedUNet, Heads, NetworkSettings
-from model.optimisation import Budget, rate_factor
+from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm
+from model.optimisation import Budget, optimiser, rate_factor
 from model.phantom import draw_phantom
 from model.preprocessing import PreprocessingSettings
 from model.training import Progress, TrainingError, TrainingResult, TrainingSettings, train
@@ -104,6 +104,25 @@ def test_dropout_is_drawn_by_seed_and_step_so_that_a_run_can_resume(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         _train(network=network, checkpoints=tmp_path, progress=killed)
     assert _same(_train(network=network, checkpoints=tmp_path).network, whole.network)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_weights_of_convolutions_decay_and_those_of_norms_do_not(norm: Norm) -> None:
+    network = DeeplySupervisedUNet(replace(NETWORK, norm=norm))
+    decayed, free = optimiser(network, 1e-3, 0.1).param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    assert {id(parameter) for parameter in decayed["params"]} == {
+        id(module.weight) for module in network.modules() if isinstance(module, torch.nn.Conv2d)
+    }
+
+
+def test_weights_of_another_norm_are_no_start() -> None:
+    start = DeeplySupervisedUNet(replace(NETWORK, norm="group"))
+    with pytest.raises(TrainingError, match="norm='group'"):
+        _train(start=start)
+    result = _train(network=start.settings, start=start)
+    assert result.network.settings.norm == "group"
+    assert not _same(result.network, start)
 
 
 def test_weights_without_dropout_are_fine_tuned_with_it() -> None:

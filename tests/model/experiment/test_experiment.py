@@ -171,6 +171,8 @@ def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_p
 def test_a_folder_belongs_to_one_experiment(done: Done, tmp_path: Path) -> None:
     with pytest.raises(OutOfPlaceError, match="steps 4, not 5"):
         run_rounds(replace(done.settings, steps=5), done.source, done.folder)
+    with pytest.raises(OutOfPlaceError, match="norm batch, not group"):
+        run_rounds(replace(done.settings, norm="group"), done.source, done.folder)
     with alone_in(done.folder), pytest.raises(OutOfPlaceError, match="Another experiment uses"):
         run_rounds(done.settings, done.source, done.folder)
     (tmp_path / "notes.txt").write_text("mine")
@@ -192,6 +194,16 @@ def test_subjects_come_from_a_file(done: Done, tmp_path: Path) -> None:
     table.write_text("image,patient\n")
     with pytest.raises(ExperimentError, match="columns stem and subject"):
         replace(done.source, subjects=table).read(48)
+
+
+def test_another_norm_is_another_experiment(done: Done, tmp_path: Path) -> None:
+    settings = replace(done.settings, arms=("random",), seeds=1, rounds=1, norm="instance")
+    run_rounds(settings, done.source, tmp_path / "out")
+    weights = load_file(tmp_path / "out" / "rounds" / "random" / "seed-0" / FILE)
+    assert "decoder.0.block.first_norm.weight" in weights
+    assert not any("running" in name for name in weights)
+    with pytest.raises(OutOfPlaceError, match="norm instance, not batch"):
+        run_rounds(replace(settings, norm="batch"), done.source, tmp_path / "out")
 
 
 def test_every_strategy_can_be_an_arm(done: Done, tmp_path: Path) -> None:
@@ -262,6 +274,8 @@ def test_the_first_labels_can_be_chosen_by_weights_that_know_none_of_them(done: 
         ({"start_by": "core-set"}, "give --from"),
         ({"start_by": "mc-dropout", "initial": pretrained_version()}, "another strategy"),
         ({"start_by": "best", "initial": pretrained_version()}, "no query strategy"),
+        ({"norm": "group", "initial": pretrained_version()}, "--norm or --from"),
+        ({"norm": "layer"}, "batch, instance, group"),
         ({"arms": ("full+pseudo",)}, "no query strategy"),
         ({"arms": ("mc-dropout+pseudo",)}, "--dropout"),
     ],
@@ -273,7 +287,7 @@ def test_what_cannot_begin_or_choose_is_refused(options: dict[str, Any], says: s
 
 def test_settings_that_came_later_leave_older_folders_theirs() -> None:
     named = ExperimentSettings().identity()
-    assert "start_by" not in named
+    assert not {"start_by", "norm"} & set(named)
     assert set(named["loss"]) == {"lower", "middle", "final"}
     other = ExperimentSettings(start_by="core-set", initial=pretrained_version(), loss=LossWeights(dice=0.5))
     assert other.identity()["start_by"] == "core-set"

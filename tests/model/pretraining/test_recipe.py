@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.pretraining import PretrainingSettings, pretrain
+from model.pretraining.recipe import settle_statistics
 from model.training import Progress, TrainingError
 from model.weights import WEIGHTS_FILE, load_version
 
@@ -48,3 +50,11 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) 
 def test_without_an_end_it_does_not_begin(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no end"):
         pretrain(tmp_path / "never", replace(SETTINGS, steps=None))
+
+
+def test_a_norm_without_statistics_has_none_to_settle() -> None:
+    network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=4, norm="group")).eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    settle_statistics(network, SETTINGS.source, 6, batch=2, steps=3)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert not network.training
