@@ -118,8 +118,8 @@ class InstanceNorm(GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) with the mean and variance of each channel taken out, scaled and shifted."""
         # torch's kernel for channels last takes the variance for a difference of two numbers, which may both
-        # be large: without the means, probabilities are eight times as exact.
-        return super().forward(x - x.mean((2, 3), keepdim=True))
+        # be large: probabilities were off by 2e-4. In bf16 a training step takes three times as long with it.
+        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.BatchNorm2d | GroupNorm:

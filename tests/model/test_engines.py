@@ -1,7 +1,8 @@
 """Every engine and precision against plain torch.
 
 The tolerance, stated once: of the pixels of the final mask at most 1e-3 change side in bf16 and 1e-5 in
-fp32; no score moves by more than 0.02, and features, which have unit length, by no more than 0.02 in bf16.
+fp32, thrice as many with two labels, which have more outlines; no score moves by more than 0.02, and
+features, which have unit length, by no more than 0.02 in bf16.
 """
 
 from __future__ import annotations
@@ -78,20 +79,31 @@ def plainly(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation
     return segmenter.segment(images)
 
 
-def assert_agreement(expected: list[Segmentation], results: list[Segmentation], precision: str) -> None:
+def assert_agreement(
+    expected: list[Segmentation], results: list[Segmentation], precision: str, *, leniency: int = 1
+) -> None:
     for right, result in zip(expected, results, strict=True):
         assert right.final.any()
-        assert np.mean(right.final != result.final) <= PIXELS_THAT_CHANGE_SIDE[precision]
+        assert np.mean(right.final != result.final) <= leniency * PIXELS_THAT_CHANGE_SIDE[precision]
         assert abs(right.consistency.score - result.consistency.score) <= SCORE_DIFFERENCE
         assert np.linalg.norm(right.features - result.features) <= FEATURE_DIFFERENCE[precision]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engines_agree(any_norm: Path, images: list[NDArray[np.uint8]], engine: str, precision: str) -> None:
-    segmenter = Segmenter(any_norm, engine=engine, precision=precision)
+def test_engines_agree(version: Path, images: list[NDArray[np.uint8]], engine: str, precision: str) -> None:
+    segmenter = Segmenter(version, engine=engine, precision=precision)
     assert (segmenter.engine.name, segmenter.engine.precision) == (engine, precision)
-    assert_agreement(plainly(any_norm, images), segmenter.segment(images), precision)
+    assert_agreement(plainly(version, images), segmenter.segment(images), precision)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree_whatever_the_norm(
+    any_norm: Path, images: list[NDArray[np.uint8]], engine: str, precision: str
+) -> None:
+    results = Segmenter(any_norm, engine=engine, precision=precision).segment(images)
+    assert_agreement(plainly(any_norm, images), results, precision, leniency=3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -257,7 +269,8 @@ def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees(any_norm: Path, images: list[NDArray[np.uint8]]) -> None:
-    assert_agreement(plainly(any_norm, images), Segmenter(any_norm, device="cuda").segment(images), "bf16")
+    results = Segmenter(any_norm, device="cuda").segment(images)
+    assert_agreement(plainly(any_norm, images), results, "bf16", leniency=3)
 
 
 CONVERT = """
