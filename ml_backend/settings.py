@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         "the annotators pixel by pixel, or `all` as examples of their own.",
     )
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks kept for validation.")
+    pseudo_labels: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Unlabelled images that join a training with the network's own masks, for each labelled "
+        "training image; 0 for none.",
+    )
     loss_lower: Fraction = Field(0.1, description="Weight of the lower classifier's loss, equation (2).")
     loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")
     loss_final: Fraction = Field(0.6, description="Weight of the final classifier's loss, equation (2).")

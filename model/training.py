@@ -42,8 +42,9 @@ class TrainingResult:
         network: the weights with the best validation Dice, or the last ones if nothing was validated; in
             evaluation mode, on the CPU, fp32.
         metrics: for the card: `steps`, `seconds`, `loss` (mean of the last steps), `training_images`,
-            `validation_images` (0 says that the last weights were kept, unvalidated), `kept_step`, and if
-            validated `validation_dsc` and, of given start weights, `start_validation_dsc`.
+            `pseudo_labels` (examples of less than full trust, not counted among those), `validation_images`
+            (0 says that the last weights were kept, unvalidated), `kept_step`, and if validated
+            `validation_dsc` and, of given start weights, `start_validation_dsc`.
         history: every step.
         steps: done.
         seconds: taken.
@@ -259,12 +260,15 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         seconds = self._seconds()
+        examples = () if isinstance(self.training, ExampleSource) else self.training
+        pseudo = sum(example.trust < 1 for example in examples)
         losses = [p.loss for p in self.history if math.isfinite(p.loss)][-RECENT_STEPS:]
         metrics = {
             "steps": float(self.step),
             "seconds": seconds,
             "loss": float(np.mean(losses)) if losses else math.nan,
-            "training_images": float(self._images()),
+            "training_images": float(self._images() - pseudo),
+            "pseudo_labels": float(pseudo),
             "validation_images": float(len(self.validation)),
             "kept_step": float(self.best.step if self.best else self.step),
         }

@@ -150,7 +150,7 @@ def status() -> None:
                 table.add_row(
                     version.name,
                     version.state.value,
-                    str(version.labels_used),
+                    _learned_from(version),
                     "–" if dsc is None else f"{dsc:.3f}",
                     f"{version.seconds_training:.0f}",
                     f"{version.seconds_scoring:.0f}",
@@ -164,6 +164,12 @@ def status() -> None:
     waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
     failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
     console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+
+
+def _learned_from(version: Version) -> str:
+    """The number of its labels, and of its pseudo-labels if it has any."""
+    pseudo = version.metrics.get("pseudo_labels")
+    return f"{version.labels_used} + {pseudo} pseudo" if pseudo else str(version.labels_used)
 
 
 def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:

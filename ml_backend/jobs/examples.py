@@ -58,6 +58,11 @@ class Data:
     agreements: dict[int, Agreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def teaching(self) -> int:
+        """Number of labelled tasks on the training side that could be read."""
+        return self.used - len(self.validated)
+
 
 def read_examples(
     context: Context,

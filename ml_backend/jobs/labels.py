@@ -128,6 +128,11 @@ def new_sides(
     return {task_id: Part.VALIDATION if key in allowed else Part.TRAINING for key, task_id in fresh.items()}
 
 
+def probably_validates(task_id: int, fraction: float, seed: int) -> bool:
+    """Whether the lot of a task without a side will probably have it validate once it is labelled."""
+    return placement(str(task_id), seed) < fraction
+
+
 def _counting(accepted: Sequence[Annotation], rule: Rule) -> tuple[Annotation, ...]:
     candidates = [one for one in accepted if one.ground_truth] or list(accepted)
     if rule == "latest":

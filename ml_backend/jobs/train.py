@@ -19,6 +19,7 @@ from ml_backend.jobs.context import FINAL, Context, job, open_context
 from ml_backend.jobs.examples import Data, ImagesAwayError, read_examples
 from ml_backend.jobs.judgement import judge
 from ml_backend.jobs.labels import LabelledTask, choose, fingerprints
+from ml_backend.jobs.pseudo import read_pseudo_labels
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.lease import Lease, hold
@@ -108,8 +109,10 @@ class Training:
             with context.database.write() as session:
                 self._end(session, data, None)
             return None
+        count = round(context.settings.pseudo_labels * data.teaching)
+        pseudo = read_pseudo_labels(context, champion, config, begun.preprocessing, count)
         result = train(
-            data.training,
+            [*data.training, *pseudo],
             data.validation,
             labels=config.labels,
             network=begun.network,
@@ -121,7 +124,12 @@ class Training:
         parent = champion if begun.start is not None else None
         directory = self._save(config, result, parent, begun.preprocessing)
         judgement = judge(context, self.project_id, config, directory, champion, data)
-        figures = {"steps": result.steps, "training_seconds": round(result.seconds, 1), **judgement.metrics}
+        figures = {
+            "steps": result.steps,
+            "training_seconds": round(result.seconds, 1),
+            "pseudo_labels": int(result.metrics["pseudo_labels"]),
+            **judgement.metrics,
+        }
         verdict = judgement.verdict
         return self._record(directory, data, config, parent, figures, verdict)
 

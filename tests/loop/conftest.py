@@ -22,18 +22,24 @@ def phantoms() -> list[Phantom]:
 
 
 @pytest.fixture
-def make_board(service: Service) -> Iterator[Callable[[Sequence[Phantom]], Board]]:
-    """A function that makes a connected project; projects are deleted at the end of the test."""
+def boards(service: Service) -> Iterator[list[Board]]:
+    """A list for the projects that a test makes; they are deleted at its end."""
     made: list[Board] = []
-
-    def make(phantoms: Sequence[Phantom]) -> Board:
-        made.append(Board.make(service, phantoms))
-        return made[-1]
-
-    yield make
+    yield made
     for board in made:
         upkeep.archive(service.database, board.id)
         service.label_studio.delete_project(board.id)
+
+
+@pytest.fixture
+def make_board(service: Service, boards: list[Board]) -> Callable[[Sequence[Phantom]], Board]:
+    """A function that makes a connected project."""
+
+    def make(phantoms: Sequence[Phantom]) -> Board:
+        boards.append(Board.make(service, phantoms))
+        return boards[-1]
+
+    return make
 
 
 @pytest.fixture(scope="module")

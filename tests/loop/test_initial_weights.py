@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from ml_backend import upkeep
 from model.metrics import mean_dice
 from model.phantom import Phantom, draw_phantom
 from model.weights import load_version
@@ -16,15 +13,6 @@ from tests.loop.service import Service
 
 # Few steps of a network that is sixteen times as wide as the other tests'; what it learns is not looked at.
 SETTINGS = {"INITIAL_WEIGHTS": "hand-bones", "TRAIN_STEPS": "2", "PUBLISH_MARGIN": "1.0"}
-
-
-@pytest.fixture
-def boards(service: Service) -> Iterator[list[Board]]:
-    made: list[Board] = []
-    yield made
-    for board in made:
-        upkeep.archive(service.database, board.id)
-        service.label_studio.delete_project(board.id)
 
 
 def larger() -> list[Phantom]:

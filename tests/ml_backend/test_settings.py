@@ -43,6 +43,8 @@ def test_secrets_do_not_show() -> None:
         ({"engine": "abacus"}, "engine"),
         ({"image_hosts": "http://pacs:80"}, "image_hosts"),
         ({"validation_fraction": 1.5}, "validation_fraction"),
+        ({"pseudo_labels": -1}, "pseudo_labels"),
+        ({"pseudo_labels": "inf"}, "pseudo_labels"),
     ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, object], hint: str) -> None:
