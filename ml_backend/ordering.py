@@ -12,12 +12,24 @@ from ml_backend.store import versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version
 from model.classes import Classes
-from model.strategies import Strategy, parse
+from model.strategies import RECOMMENDED, Strategy, parse
 
 
 def wanted(settings: Settings, config: LabelConfig) -> Strategy:
     """The strategy that a project is to be ordered by: its labeling config's, else STRATEGY."""
     return parse(config.knobs.strategy or settings.strategy)
+
+
+def advice(settings: Settings, config: LabelConfig) -> str | None:
+    """A sentence for whoever orders a project from the most consistent image down; None for all others."""
+    strategy = wanted(settings, config)
+    if not strategy.highest_first:
+        return None
+    return (
+        f"The query strategy is {strategy.name}: the most consistent image first, as in the paper. Wherever "
+        f"we measured it, it did worse than a random order (docs/science.md); STRATEGY={RECOMMENDED} in the "
+        f'settings, or model_strategy="{RECOMMENDED}" in the labeling config, is recommended.'
+    )
 
 
 def made_by(version: Version) -> Strategy:

@@ -289,9 +289,12 @@ def _tell(report: Report, out: Path) -> None:
 
 
 def _table(summary: dict[str, Any]) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("arm", "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC")
+    # Names are told whole, however narrow the terminal: they are what the reader looks for.
+    table = Table(
+        Column("arm", no_wrap=True), "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC"
+    )
     for arm, found in summary["arms"].items():
         difference = found.get("aubc_less_random")
         reached = found.get("to_full", {}).get("percent_of_pool")

@@ -80,7 +80,7 @@ def connect(
     """
     from ml_backend.label_studio.client import LabelStudio
     from ml_backend.label_studio.connection import connect as make_connection
-    from ml_backend.ordering import is_highest_first
+    from ml_backend.ordering import advice, is_highest_first
     from ml_backend.queue import JobQueues, connect_redis
     from ml_backend.store.database import Database
 
@@ -113,8 +113,9 @@ def connect(
     for item in connection.items:
         table.add_row(item.name, item.state, item.detail)
     console.print(table)
-    for note in connection.notes:
-        console.print(note)
+    for note in (*connection.notes, advice(settings, connection.config)):
+        if note is not None:
+            console.print(note, soft_wrap=True)
     for who, view in (connection.annotators or {"": connection.view}).items():
         console.print(
             f"{who + ': annotate' if who else 'Annotate'} at "

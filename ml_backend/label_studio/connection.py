@@ -37,7 +37,7 @@ class Connection:
     backend: int
     webhook: int
     view: int
-    labels: tuple[str, ...]
+    config: LabelConfig
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -88,7 +88,7 @@ def connect(
         backend,
         webhook,
         view,
-        config.labels,
+        config,
         tuple(work.items),
         tuple(work.notes),
         views,

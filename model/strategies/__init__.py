@@ -9,6 +9,15 @@ from __future__ import annotations
 from model.strategies.base import Strategy, StrategyError
 from model.strategies.measurement import Measurement
 from model.strategies.publishing import outside_batch, published
-from model.strategies.registry import NAMES, parse
+from model.strategies.registry import NAMES, RECOMMENDED, parse
 
-__all__ = ["NAMES", "Measurement", "Strategy", "StrategyError", "outside_batch", "parse", "published"]
+__all__ = [
+    "NAMES",
+    "RECOMMENDED",
+    "Measurement",
+    "Strategy",
+    "StrategyError",
+    "outside_batch",
+    "parse",
+    "published",
+]

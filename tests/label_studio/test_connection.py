@@ -51,7 +51,7 @@ def test_a_title_becomes_a_project_with_everything_in_place(
         client, backend_url=backend.url, create="From a title", labels=["Femur", "Tibia"], basic_auth=PASSWORD
     )
     project = client.project(connection.project)
-    assert connection.labels == ("Femur", "Tibia")
+    assert connection.config.labels == ("Femur", "Tibia")
     assert states(connection) == {
         "project": "created",
         "labeling config": "created",

@@ -9,6 +9,7 @@ import pytest
 
 from ml_backend.label_studio.label_config import default_config
 from model.phantom import Phantom
+from model.strategies import RECOMMENDED
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
 
@@ -41,6 +42,7 @@ def test_connect_makes_everything_once(service: Service) -> None:
     first = service.command(*command)
     assert first.returncode == 0, first.stderr
     assert "created" in first.stdout
+    assert f"STRATEGY={RECOMMENDED}" in first.stdout, "the paper's order is not what is proposed"
     state = _state(service, number)
     second = service.command(*command)
     assert second.returncode == 0, second.stderr

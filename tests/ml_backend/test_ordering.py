@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ml_backend.label_studio.label_config import parse
-from ml_backend.ordering import recipe, wanted
+from ml_backend.ordering import advice, recipe, wanted
 from ml_backend.settings import Settings
 from ml_backend.store.models import Version
+from model.strategies import RECOMMENDED
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <BrushLabels name="mask" toName="image"{knobs}>
@@ -39,6 +40,26 @@ def test_a_wrong_strategy_is_told_and_the_setting_stands() -> None:
     assert "disagreement" in fault
     with pytest.raises(ValueError, match="disagreement"):
         Settings.model_validate({"strategy": "cleverest"})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "knob", "advised"),
+    [
+        ("consistency", "", True),
+        ("consistency+clusters", "", True),
+        ("consistency", RECOMMENDED, False),
+        (RECOMMENDED, "", False),
+        (RECOMMENDED, "consistency", True),
+        ("random", "", False),
+    ],
+)
+def test_only_an_order_from_the_most_consistent_down_is_advised_against(
+    strategy: str, knob: str, advised: bool
+) -> None:
+    knobs = f' model_strategy="{knob}"' if knob else ""
+    said = advice(Settings.model_validate({"strategy": strategy}), parse(CONFIG.format(knobs=knobs)))
+    assert (said is not None) == advised
+    assert said is None or RECOMMENDED in said
 
 
 @pytest.mark.parametrize(
