@@ -18,13 +18,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from support.measuring import Work, compare, ratio
+from support.measuring import Contestant, Work, compare, ratio
 from support.plain import as_first_written
 from support.subject import LABELS, radiograph, taught_version
 
 from ml_backend.label_studio import masks
 from ml_backend.label_studio.label_config import default_config
 from ml_backend.label_studio.label_config import parse as parse_config
+from model.engines import EngineName
 from model.engines.openvino_engine import openvino_installed, save_graph
 from model.images import decode_image
 from model.preprocessing import preprocess, to_network
@@ -41,7 +42,10 @@ def main() -> None:
     data = radiograph()
     with tempfile.TemporaryDirectory() as folder:
         directory = taught_version(Path(folder) / "version", width=arguments.channels, size=600)
-        contestants = {PLAIN: (plain, (directory, data)), "torch": (ours, (directory, data, "torch"))}
+        contestants: dict[str, Contestant] = {
+            PLAIN: (plain, (directory, data)),
+            "torch": (ours, (directory, data, "torch")),
+        }
         if openvino_installed():
             save_graph(load_version(directory)[0], directory)
             contestants["openvino"] = (ours, (directory, data, "openvino"))
@@ -62,9 +66,9 @@ def main() -> None:
         print(f"{stage:<18}" + "".join(f"{value:>10.1f}" for value in row))
 
 
-def ours(directory: Path, data: bytes, engine: str) -> Work:
+def ours(directory: Path, data: bytes, engine: EngineName) -> Work:
     """The whole way, timed stage by stage, and the forward alone."""
-    segmenter = Segmenter(directory, engine=engine, device="cpu")  # type: ignore[arg-type]
+    segmenter = Segmenter(directory, engine=engine, device="cpu")
     config = parse_config(default_config(LABELS))
     canvas = to_network(preprocess(decode_image(data), segmenter.card.preprocessing)[0])
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from support.measuring import Work, compare, ratio
+from support.measuring import Contestant, Work, compare, ratio
 from support.plain import as_first_written
 
-from model.engines import create_engine
+from model.engines import EngineName, Precision, create_engine
 from model.engines.openvino_engine import openvino_installed, save_graph
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.preprocessing import PreprocessingSettings
@@ -36,14 +36,14 @@ def main() -> None:
         torch.manual_seed(0)
         card = Card("benchmark", ("Bone",), settings, PreprocessingSettings())
         save_version(directory, DeeplySupervisedUNet(settings), card)
-        contestants = {PLAIN: (plain, (directory, size))}
-        names = ["torch"]
+        contestants: dict[str, Contestant] = {PLAIN: (plain, (directory, size))}
+        engines: list[EngineName] = ["torch"]
         if openvino_installed():
             save_graph(load_version(directory)[0], directory)
-            names.append("openvino")
-        for name in names:
+            engines.append("openvino")
+        for engine in engines:
             for precision in ("fp32", "bf16"):
-                contestants[f"{name} {precision}"] = (tuned, (directory, size, name, precision))
+                contestants[f"{engine} {precision}"] = (tuned, (directory, size, engine, precision))
         results = compare(contestants, rounds=arguments.rounds)
     print(f"{size[0]}×{size[1]}, width {settings.width}, {torch.get_num_threads()} threads")
     print(f"{'engine':<24}{'ms':>8}{'against plain':>15}{'peak MB':>9}")
@@ -65,10 +65,10 @@ def plain(directory: Path, size: tuple[int, int]) -> Work:
     return work
 
 
-def tuned(directory: Path, size: tuple[int, int], name: str, precision: str) -> Work:
+def tuned(directory: Path, size: tuple[int, int], name: EngineName, precision: Precision) -> Work:
     """One of our engines."""
     network, _ = load_version(directory)
-    engine = create_engine(network, directory, engine=name, precision=precision, device="cpu")  # type: ignore[arg-type]
+    engine = create_engine(network, directory, engine=name, precision=precision, device="cpu")
     del network
     image = picture(size)
 

@@ -51,10 +51,11 @@ def measure(form: str, bones: NDArray[np.uint8], pairs: int) -> None:
     control = f'<{form} name="mask" toName="image" closable="true">{labels}</{form}>'
     config = parse(f'<View><Image name="image" value="$image"/>{control}</View>')
     written = masks.results(bones, config)
-    found = masks.label_map(written, config, bones.shape).label_map
+    found = masks.label_map(written, config, (HEIGHT, WIDTH)).label_map
+    assert found is not None
     least = min(dice(found == index, bones == index) for index in range(1, BONES + 1))
     write = median(seconds(masks.results, bones, config) for _ in range(pairs))
-    read = median(seconds(masks.label_map, written, config, bones.shape) for _ in range(pairs))
+    read = median(seconds(masks.label_map, written, config, (HEIGHT, WIDTH)) for _ in range(pairs))
     size = len(json.dumps(written)) / 1000
     print(f"{form:<18}{len(written):>7}{size:>9.0f}{write * 1e3:>10.1f}{read * 1e3:>9.1f}{least:>11.4f}")
 

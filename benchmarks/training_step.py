@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Callable
 
 import numpy as np
 import torch
-from support.measuring import Work, compare, ratio
+from support.measuring import Contestant, Work, compare, ratio
 from support.plain import as_first_written
 
 from model.dataset import Example
@@ -35,7 +34,7 @@ SIDE = 600
 def main() -> None:
     """Print one table."""
     arguments = parse()
-    contestants: dict[str, tuple[Callable[..., Work], tuple[int]]] = {
+    contestants: dict[str, Contestant] = {
         PLAIN: (plain, (arguments.channels,)),
         "ours": (ours, (arguments.channels,)),
     }

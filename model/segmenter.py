@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -145,7 +145,7 @@ class Segmenter:
         *,
         threshold: float | None = None,
         passes: int = 0,
-    ) -> Iterator[Segmentation]:
+    ) -> Generator[Segmentation, None, None]:
         """The same one by one, so that hundreds of results need not fit into memory at once.
 
         The next image is already at work while the caller uses the last result.

@@ -21,6 +21,9 @@ from typing import Any
 Work = Callable[[], dict[str, float] | None]
 """One run; it may return the seconds of its stages."""
 
+Contestant = tuple[Callable[..., Work], tuple[Any, ...]]
+"""A function of a module, which prepares the work in a fresh process, and its arguments."""
+
 
 @dataclass
 class Result:
@@ -46,14 +49,11 @@ def ratio(slow: list[float], fast: list[float]) -> float:
     return median(one / other for one, other in zip(slow, fast, strict=True))
 
 
-def compare(
-    contestants: dict[str, tuple[Callable[..., Work], tuple[Any, ...]]], *, rounds: int, warm_up: int = 2
-) -> dict[str, Result]:
+def compare(contestants: dict[str, Contestant], *, rounds: int, warm_up: int = 2) -> dict[str, Result]:
     """Run every contestant once a round.
 
     Args:
-        contestants: name → a function of a module, which prepares the work in the fresh process, and its
-            arguments.
+        contestants: each under its name.
         rounds: timed rounds, after `warm_up` untimed ones.
     """
     results = {name: Result(name) for name in contestants}
@@ -68,9 +68,7 @@ def compare(
 
 
 @contextmanager
-def _processes(
-    contestants: dict[str, tuple[Callable[..., Work], tuple[Any, ...]]],
-) -> Iterator[dict[str, Connection]]:
+def _processes(contestants: dict[str, Contestant]) -> Iterator[dict[str, Connection]]:
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, []
     try:

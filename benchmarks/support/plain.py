@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,5 +27,5 @@ class PlainDecoderBlock(nn.Module):
 
 def as_first_written(network: DeeplySupervisedUNet) -> DeeplySupervisedUNet:
     """The same network with plain decoder blocks; it is changed and returned."""
-    network.decoder = nn.ModuleList(PlainDecoderBlock(block) for block in network.decoder)
+    network.decoder = nn.ModuleList(PlainDecoderBlock(cast(DecoderBlock, block)) for block in network.decoder)
     return network

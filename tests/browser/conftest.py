@@ -81,7 +81,11 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
         # The form without its page: closing a page that is just being left was seen to wait for ever.
         form = context.request.get(url)
         (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken"]
-        fields = {"email": email, "password": password, "csrfmiddlewaretoken": token}
+        fields: dict[str, str | float | bool] = {
+            "email": email,
+            "password": password,
+            "csrfmiddlewaretoken": token,
+        }
         entered = context.request.post(form.url, form=fields, headers={"Referer": form.url})
         assert entered.ok, entered.status
         assert "/user/login" not in entered.url, f"Label Studio does not let {email} in."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import cv2
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from ml_backend.dealing import deal
 from ml_backend.label_studio import order
@@ -18,7 +18,7 @@ from model.phantom import draw_phantom
 from tests.demos import Demo
 
 VERSION = "dsal-p2-r002-3f2a91c0"
-SMALL = {"width": 1100, "height": 430}
+SMALL: ViewportSize = {"width": 1100, "height": 430}
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_an_open_page_is_served_what_is_dealt_later(
     studio.reserve(project, dict.fromkeys(mine, demo.email))
     before = studio.views(project)
 
-    page.set_viewport_size(SMALL)  # type: ignore[arg-type]
+    page.set_viewport_size(SMALL)
     page.goto(f"{studio.url}/projects/{project}/data?tab={view}")
     expect(page.get_by_test_id("table-row")).to_have_count(2)
     page.get_by_role("button", name="Label All Tasks").locator("xpath=following-sibling::button").click()

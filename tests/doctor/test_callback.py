@@ -62,13 +62,13 @@ def test_another_ml_backend_at_the_same_address(spoilt: Case) -> None:
 def test_a_password_that_was_changed(spoilt: Case, serve: Serve) -> None:
     with serve() as url:
         move(spoilt, url)
-    changed = {"basic_auth_pass": "another password"}
-    with serve(int(url.rpartition(":")[2]), **changed):
-        found = spoilt.examine(**changed)
+    password = "another password"
+    with serve(int(url.rpartition(":")[2]), basic_auth_pass=password):
+        found = spoilt.examine(basic_auth_pass=password)
         assert "dsal connect" in found.fault("call back", "another user or password").cure
         found.fault("webhook", "another password")
-        move(spoilt, url, (AUTH[0], "another password"))
-        assert spoilt.examine(**changed).state("call back") is State.OK
+        move(spoilt, url, (AUTH[0], password))
+        assert spoilt.examine(basic_auth_pass=password).state("call back") is State.OK
 
 
 def test_a_backend_that_is_not_listed(spoilt: Case) -> None:

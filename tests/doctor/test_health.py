@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 from ml_backend.doctor import State
@@ -76,11 +77,13 @@ def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(
     case: Case, empty: Path
 ) -> None:
     ours = case.settings()
-    shared = {
-        "redis_url": f"unix://{ours.redis_dir / 'redis.sock'}",
-        "database_url": ours.effective_database_url,
-    }
-    found = case.examine(model_dir=empty, port=9, store_url=ours.effective_store_url, **shared)
+    examine = partial(
+        case.examine,
+        model_dir=empty,
+        redis_url=f"unix://{ours.redis_dir / 'redis.sock'}",
+        database_url=ours.effective_database_url,
+    )
+    found = examine(port=9, store_url=ours.effective_store_url)
     assert found.healthy, found.all
     # The random order has no weights yet: let the published version have some that only this machine holds.
     version = case.published()
@@ -89,7 +92,7 @@ def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(
     _set_weights(case, key)
     try:
         assert case.examine().state("weights") is State.OK
-        elsewhere = case.examine(model_dir=empty, **shared)
+        elsewhere = examine()
         assert "STORE_URL" in elsewhere.fault("weights", version.name).cure
     finally:
         _set_weights(case, None)

@@ -194,7 +194,7 @@ def test_annotating_while_the_list_is_read_hides_no_task(
     client: LabelStudio, project: int, make_tasks: MakeTasks
 ) -> None:
     tasks = make_tasks(20)
-    listed = []
+    listed: list[int] = []
     for each in client.tasks(project, unlabelled=True, page=5):
         if not listed:
             for task in tasks[:5]:

@@ -111,7 +111,7 @@ def all_label(people: Sequence[Person], count: int) -> list[int]:
         return [task for tasks in pool.map(work, people) for task in tasks]
 
 
-def annotations(board: Board) -> Counter[int]:
+def count_annotations(board: Board) -> Counter[int]:
     """Number of annotations of each labelled task."""
     return Counter(
         {task.id: len(task.annotations) for task in board.service.label_studio.labelled_tasks(board.id)}
@@ -165,7 +165,7 @@ def test_together_they_label_the_best_and_everything_once(
         board.await_round(number)
         service.wait(lambda: settled(board, four), "a deal by the published order")
         label_the_best(board, four)
-    assert set(annotations(board).values()) == {1}
+    assert set(count_annotations(board).values()) == {1}
 
     # Now one opens a task and goes home, a fifth comes, and versions are trained and published all the while.
     home, *others = four
@@ -177,7 +177,7 @@ def test_together_they_label_the_best_and_everything_once(
     assert home.next_task() == left_open
     home.submit(left_open)
     assert home.next_task() is None
-    assert annotations(board) == dict.fromkeys(board.all_tasks(), 1)
+    assert count_annotations(board) == dict.fromkeys(board.all_tasks(), 1)
 
     # Somebody takes the filters off a view: reconcile puts them back.
     (data,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)

@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 
 from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.store import labels, projects
-from ml_backend.store.models import RunState
+from ml_backend.store.models import RunState, Version
 from model.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
@@ -35,6 +36,11 @@ def make_connected(service: Service) -> Iterator[MakeConnected]:
     yield make
     for board in made:
         service.label_studio.delete_project(board.id)
+
+
+def stores_only(board: Board, version: Version) -> bool:
+    """Whether Label Studio holds predictions of this version and of no other."""
+    return board.stored().keys() == {version.name}
 
 
 def test_projects_of_different_kinds_learn_side_by_side(
@@ -68,7 +74,7 @@ def test_projects_of_different_kinds_learn_side_by_side(
     for board, version in ((one, first), (two, second)):
         assert version.labels_used == 3
         assert board.shown_version() == version.name
-        service.wait(lambda board=board, version=version: board.stored().keys() == {version.name}, "pruning")
+        service.wait(partial(stores_only, board, version), "pruning")
         tasks = set(board.truth)
         assert board.scores(version).keys() <= tasks
         with service.database.read() as session:

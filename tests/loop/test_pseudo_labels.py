@@ -48,7 +48,7 @@ def context_of(service: Service) -> Iterator[Context]:
         yield replace(context, settings=context.settings.model_copy(update=changed))
 
 
-def annotations(board: Board) -> int:
+def count_annotations(board: Board) -> int:
     """Number of annotations that Label Studio holds, skips included."""
     return sum(len(task.annotations) for task in board.service.label_studio.labelled_tasks(board.id))
 
@@ -114,11 +114,11 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
 
     # The next training learns from them; Label Studio holds what people made, and nothing else.
     board.annotate(2)
-    before = annotations(board)
+    before = count_annotations(board)
     service.work(**SETTINGS, INITIAL_WEIGHTS=str(start), PSEUDO_LABELS="0.5")
     third = board.await_round(2)
     assert (third.metrics["training_images"], third.metrics["validation_images"]) == (4, 1)
     assert third.metrics["pseudo_labels"] == 2, "half as many as labelled images to train on"
     assert third.labels_used == 5
-    assert annotations(board) == before == 6
+    assert count_annotations(board) == before == 6
     assert "5 + 2 pseudo" in service.command("status").stdout

@@ -61,7 +61,7 @@ def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every request that this process sends to Label Studio, as it is sent."""
     sent: list[str] = []
     call = Transport.call
@@ -71,7 +71,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return call(self, method, path, **options)
 
     monkeypatch.setattr(Transport, "call", record)
-    return iter([sent]).__next__()
+    return sent
 
 
 def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> None:
@@ -333,8 +333,8 @@ def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantom
     # Tasks deleted with their labels, likewise.
     with service.away():
         client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
-    (found,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
-    assert "1 changes of labels" in found
+    (noted,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
+    assert "1 changes of labels" in noted
     assert board.changes() == 1
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 import redis
@@ -21,6 +22,8 @@ from ml_backend.embedded_redis import EmbeddedRedis
 from ml_backend.queue import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+
+Argv = list[str | Path]
 
 START_SECONDS = 120.0
 
@@ -76,6 +79,14 @@ def _free_port() -> int:
         return port
 
 
+class Account(TypedDict, total=False):
+    """As whom `subprocess` starts a program."""
+
+    user: str
+    group: int
+    extra_groups: list[int]
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     programs = _postgresql_programs()
@@ -83,18 +94,20 @@ def postgresql_server() -> Iterator[str]:
         pytest.skip("PostgreSQL is not installed here (Debian: postgresql).")
     # PostgreSQL refuses to run as root, and nobody else may enter pytest's own folders.
     root = os.geteuid() == 0
-    user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if root else {}
+    user: Account = {}
+    if root:
+        user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
     home = Path(tempfile.mkdtemp(prefix="dsal-postgresql-"))
     data = home / "data"
     if root:
         os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
     port = _free_port()
-    initdb = [programs / "initdb", "-D", data, "-U", "dsal", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    initdb: Argv = [programs / "initdb", "-D", data, "-U", "dsal", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=home, **user)
-    start = [programs / "postgres", "-D", data, "-p", str(port), "-k", home, "-h", "127.0.0.1", "-F"]
+    start: Argv = [programs / "postgres", "-D", data, "-p", str(port), "-k", home, "-h", "127.0.0.1", "-F"]
     server = subprocess.Popen(start, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
     try:
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "30"]
+        ready: Argv = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "30"]
         deadline = time.monotonic() + START_SECONDS
         while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
             if server.poll() is not None or time.monotonic() > deadline:

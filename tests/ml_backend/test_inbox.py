@@ -21,10 +21,11 @@ def annotation(number: int, action: str = "ANNOTATION_CREATED") -> Arrival:
 def test_events_of_many_threads_are_all_kept_and_ask_for_one_training(
     inbox: Inbox, services: Services
 ) -> None:
-    threads = [
-        threading.Thread(target=lambda first=first: [inbox.take(annotation(first + n)) for n in range(10)])
-        for first in range(0, 80, 10)
-    ]
+    def take(first: int) -> None:
+        for number in range(first, first + 10):
+            inbox.take(annotation(number))
+
+    threads = [threading.Thread(target=take, args=(first,)) for first in range(0, 80, 10)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -173,12 +173,12 @@ def test_the_labeling_config_decides_form_threshold_and_names(
     (found,) = segmenter.segment([image], threshold=0.2)
     (usual,) = segmenter.segment([image])
     assert not np.array_equal(found.final, usual.final)
-    bone = [(mask == 2).astype(np.uint8) for mask in (found.lower, found.middle, found.final)]
-    assert answer["score"] == pytest.approx(consistency(*bone, 1).score)
+    lower, middle, final = ((mask == 2).astype(np.uint8) for mask in (found.lower, found.middle, found.final))
+    assert answer["score"] == pytest.approx(consistency(lower, middle, final, 1).score)
     assert {region["type"] for region in answer["result"]} == {"bitmasklabels"}
     drawn = label_map(answer["result"], parse(xml), (70, 90)).label_map
     assert drawn is not None
-    assert np.array_equal(drawn, bone[2])
+    assert np.array_equal(drawn, final)
 
 
 def test_a_task_that_cannot_be_read_is_left_out_and_the_others_are_answered(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from rq import Queue
+from rq.job import Job, JobStatus
+
 from ml_backend import turns
 from ml_backend.app import Services
 from ml_backend.queue import QUICK, SCORE, TRAIN, JobQueues
@@ -20,6 +23,12 @@ def score(services: Services, project_id: int) -> int:
     with services.database.write() as session:
         project = projects.ensure(session, project_id, seed=0)
         return versions.create(session, project, round=0, state=VersionState.SCORING).id
+
+
+def fetch(queue: Queue, name: str) -> Job:
+    job = queue.fetch_job(name)
+    assert job is not None
+    return job
 
 
 def test_quick_jobs_first_then_scores_then_trainings(services: Services) -> None:
@@ -51,7 +60,7 @@ def test_a_version_stands_in_line_with_a_few_chunks_at_a_time(queues: JobQueues)
     assert queues.request_chunks(1, range(10)) == 0
 
     # The first has ended; the next stands behind the other version's.
-    waiting.fetch_job("score-v1-c0").delete()
+    fetch(waiting, "score-v1-c0").delete()
     assert queues.request_chunks(1, range(1, 10)) == 1
     assert waiting.get_job_ids() == ["score-v1-c1", "score-v2-c0", "score-v2-c1", "score-v1-c2"]
 
@@ -59,11 +68,11 @@ def test_a_version_stands_in_line_with_a_few_chunks_at_a_time(queues: JobQueues)
 def test_a_chunk_that_failed_for_good_is_passed_over_until_asked_for_again(queues: JobQueues) -> None:
     queues.request_chunks(1, [0, 1])
     waiting = next(queue for queue in queues.all() if queue.name == SCORE)
-    waiting.fetch_job("score-v1-c0").set_status("failed")
+    fetch(waiting, "score-v1-c0").set_status(JobStatus.FAILED)
     waiting.remove("score-v1-c0")
     assert queues.request_chunks(1, [0, 1, 2]) == 1
     assert waiting.get_job_ids() == ["score-v1-c1", "score-v1-c2"]
-    waiting.fetch_job("score-v1-c1").delete()
+    fetch(waiting, "score-v1-c1").delete()
     assert queues.request_chunks(1, [0, 2], again=True) == 1
     assert waiting.get_job_ids() == ["score-v1-c2", "score-v1-c0"]
 

@@ -54,7 +54,7 @@ class Bench:
         return job.id
 
     def start(self, mode: str = "stay") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORK, self.settings.model_dir, self.settings.redis_url, mode]
+        command = [sys.executable, "-c", WORK, str(self.settings.model_dir), self.settings.redis_url, mode]
         here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
         self.workers.append(subprocess.Popen(command, env=here))
         return self.workers[-1]
@@ -193,7 +193,9 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
         scores.set_state(session, planned["all"], [1], ScoreState.WRITTEN)
         scores.plan(session, planned["measured"], [1], chunk_size=2)
         scores.set_state(session, planned["measured"], [1], ScoreState.MEASURED)
-        runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True).heartbeat_at -= 2 * runs.LEASE  # type: ignore[union-attr]
+        lost = runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True)
+        assert lost is not None
+        lost.heartbeat_at -= 2 * runs.LEASE
     recovery.resume_orderings(database, queues)
     recovery.resume_trainings(services.settings, database, queues)
     waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}

@@ -90,7 +90,8 @@ def test_every_score_equals_dice_label_by_label(
 @given(lower=MAPS, final=MAPS)
 @settings(max_examples=50, deadline=None)
 def test_one_label_is_counted_like_many(lower: NDArray[np.uint8], final: NDArray[np.uint8]) -> None:
-    lower, final = lower & 1, final & 1
+    one = np.uint8(1)
+    lower, final = lower & one, final & one
     assert consistency(lower, lower, final, 1) == consistency(lower, lower, final, 4)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from model.engines.decoder_rewrite import RewrittenUNet, fold
-from model.network import DeeplySupervisedUNet, NetworkSettings, Norm
+from model.network import ConvolutionBlock, DeeplySupervisedUNet, NetworkSettings, Norm
 
 
 def network(classes: int = 3, width: int = 4, levels: int = 5, norm: Norm = "batch") -> DeeplySupervisedUNet:
@@ -15,6 +15,8 @@ def network(classes: int = 3, width: int = 4, levels: int = 5, norm: Norm = "bat
     model = DeeplySupervisedUNet(NetworkSettings(classes, width, levels, norm=norm)).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.normal_(module.running_mean, 0, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 2)
         if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
@@ -26,6 +28,8 @@ def network(classes: int = 3, width: int = 4, levels: int = 5, norm: Norm = "bat
 @torch.inference_mode()
 def test_folding_equals_normalising() -> None:
     block = network().encoder[0]
+    assert isinstance(block, ConvolutionBlock)
+    assert isinstance(block.first_norm, nn.BatchNorm2d)
     x = torch.randn(1, 1, 8, 8)
     expected = block.first_norm(block.first(x))
     torch.testing.assert_close(F.conv2d(x, *fold(block.first, block.first_norm), padding=1), expected)

@@ -22,7 +22,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.engines import Engine, EngineError, Output, create_engine
+from model.engines import Engine, EngineError, EngineName, Output, Precision, create_engine
 from model.engines.decoder_rewrite import RewrittenUNet
 from model.engines.openvino_engine import GRAPH_FILE, has_graph, save_graph
 from model.precision import cpu_computes_bf16
@@ -73,6 +73,11 @@ def images(draw: Drawing) -> list[NDArray[np.uint8]]:
     return [draw(1000, 300, 240)[0], draw(1001, 150, 400)[0]]
 
 
+def scaled(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w) grey values → (1, h, w) in [0, 1]."""
+    return canvas[None].astype(np.float32) / np.float32(255)
+
+
 def plainly(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation]:
     segmenter = Segmenter(version, engine="torch", precision="fp32")
     segmenter.engine = PlainTorch(version)
@@ -91,7 +96,9 @@ def assert_agreement(
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engines_agree(version: Path, images: list[NDArray[np.uint8]], engine: str, precision: str) -> None:
+def test_engines_agree(
+    version: Path, images: list[NDArray[np.uint8]], engine: EngineName, precision: Precision
+) -> None:
     segmenter = Segmenter(version, engine=engine, precision=precision)
     assert (segmenter.engine.name, segmenter.engine.precision) == (engine, precision)
     assert_agreement(plainly(version, images), segmenter.segment(images), precision)
@@ -100,14 +107,14 @@ def test_engines_agree(version: Path, images: list[NDArray[np.uint8]], engine: s
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engines_agree_whatever_the_norm(
-    any_norm: Path, images: list[NDArray[np.uint8]], engine: str, precision: str
+    any_norm: Path, images: list[NDArray[np.uint8]], engine: EngineName, precision: Precision
 ) -> None:
     results = Segmenter(any_norm, engine=engine, precision=precision).segment(images)
     assert_agreement(plainly(any_norm, images), results, precision, leniency=3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_rewrite_is_exact_in_fp32(any_norm: Path, engine: str) -> None:
+def test_the_rewrite_is_exact_in_fp32(any_norm: Path, engine: EngineName) -> None:
     reference = PlainTorch(any_norm)
     runner = create_engine(load_version(any_norm)[0], any_norm, engine=engine, precision="fp32")
     for size in ((160, 128), (16, 16), (161, 37), (1, 1)):
@@ -124,11 +131,9 @@ def test_the_rewrite_is_exact_in_fp32(any_norm: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_threads_get_what_one_after_the_other_gets(draw: Drawing, version: Path, engine: str) -> None:
+def test_threads_get_what_one_after_the_other_gets(draw: Drawing, version: Path, engine: EngineName) -> None:
     runner = create_engine(load_version(version)[0], version, engine=engine)
-    canvases = [
-        draw(seed, 160, width)[0][None] / np.float32(255) for seed, width in enumerate([160, 96, 48] * 4)
-    ]
+    canvases = [scaled(draw(seed, 160, width)[0]) for seed, width in enumerate([160, 96, 48] * 4)]
     alone = [runner.run(canvas) for canvas in canvases]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(runner.run, canvases))
@@ -198,14 +203,15 @@ def with_dropout(version: Path, directory: Path, dropout: float = 0.5) -> Path:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_passes_of_dropout_tell_where_the_weights_disagree(
-    any_norm: Path, draw: Drawing, tmp_path: Path, engine: str
+    any_norm: Path, draw: Drawing, tmp_path: Path, engine: EngineName
 ) -> None:
     directory = with_dropout(any_norm, tmp_path / "v")
     runner = create_engine(load_version(directory)[0], directory, engine=engine, precision="fp32")
-    x = draw(7, 161, 101)[0][None] / np.float32(255)
+    x = scaled(draw(7, 161, 101)[0])
     plain, sampled, again = runner.run(x), runner.run(x, passes=4), runner.run(x, passes=4)
     assert plain.mutual_information is None
     assert sampled.mutual_information is not None
+    assert again.mutual_information is not None
     assert sampled.mutual_information.shape == (161, 101)
     assert 0 <= sampled.mutual_information.min() < sampled.mutual_information.max() <= 1
     assert np.array_equal(sampled.mutual_information, again.mutual_information), "lots never depend on luck"
@@ -216,7 +222,7 @@ def test_passes_of_dropout_tell_where_the_weights_disagree(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_passes_without_dropout_are_refused_in_one_sentence(version: Path, engine: str) -> None:
+def test_passes_without_dropout_are_refused_in_one_sentence(version: Path, engine: EngineName) -> None:
     runner = create_engine(load_version(version)[0], version, engine=engine)
     with pytest.raises(EngineError, match="without dropout"):
         runner.run(np.zeros((1, 16, 16), np.float32), passes=2)

@@ -36,7 +36,8 @@ def ellipse(frame: Frame, centre: tuple[float, float], radii: tuple[float, float
     y, x = y + 0.5 - top - centre[0] * height, x + 0.5 - left - centre[1] * width
     inside = np.zeros(frame.original, bool)
     inside[top : top + height, left : left + width] = True
-    return ((y / down) ** 2 + (x / across) ** 2 <= 1) & inside
+    disc: np.ndarray = ((y / down) ** 2 + (x / across) ** 2 <= 1) & inside
+    return disc
 
 
 @settings(max_examples=60, deadline=None)

@@ -317,18 +317,18 @@ def test_truncated_files_are_refused(form: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-SAMPLES = [
-    encoded(GREY, form, **options)
-    for form, options in [
-        ("PNG", {"exif": exif(6)}),
-        ("JPEG", {"exif": exif(6)}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {}),
-        ("GIF", {}),
-        ("BMP", {}),
-        ("WEBP", {}),
-    ]
-] + [cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()]
+FORMS: list[tuple[str, dict[str, object]]] = [
+    ("PNG", {"exif": exif(6)}),
+    ("JPEG", {"exif": exif(6)}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF", {}),
+    ("GIF", {}),
+    ("BMP", {}),
+    ("WEBP", {}),
+]
+SAMPLES = [encoded(GREY, form, **options) for form, options in FORMS] + [
+    cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()
+]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

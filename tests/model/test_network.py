@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings, Norm, norm_layer
@@ -77,9 +78,9 @@ def test_a_seed_fixes_every_weight() -> None:
 
 
 @pytest.mark.parametrize("shape", [{"classes": 1}, {"width": 0}, {"levels": 2}, {"width": 2.5}])
-def test_impossible_shapes_are_refused(shape: dict[str, int]) -> None:
+def test_impossible_shapes_are_refused(shape: dict[str, float]) -> None:
     with pytest.raises(NetworkError, match=next(iter(shape))):
-        NetworkSettings(**{"classes": 2, **shape})
+        NetworkSettings(**{"classes": 2, **shape})  # type: ignore[arg-type]
 
 
 def test_dropout_leaves_weights_and_predictions_alone_and_whole_maps_out() -> None:
@@ -160,10 +161,11 @@ def test_other_norms_learn_from_an_image_whose_bottleneck_is_one_pixel(norm: str
 
 
 def test_group_norm_takes_eight_channels_together_or_as_few_more_as_divide_them() -> None:
-    sizes = {
-        channels: channels // norm_layer("group", channels).num_groups
-        for channels in (1, 4, 8, 16, 17, 20, 24, 25, 256)
-    }
+    sizes = {}
+    for channels in (1, 4, 8, 16, 17, 20, 24, 25, 256):
+        layer = norm_layer("group", channels)
+        assert isinstance(layer, nn.GroupNorm)
+        sizes[channels] = channels // layer.num_groups
     assert sizes == {1: 1, 4: 4, 8: 8, 16: 8, 17: 17, 20: 10, 24: 8, 25: 25, 256: 8}
 
 

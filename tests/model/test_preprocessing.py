@@ -111,7 +111,8 @@ def test_any_image_gives_a_canvas_that_fits(image: np.ndarray) -> None:
 @pytest.mark.parametrize("border", [0, 90, 255])
 def test_dead_borders_go_and_content_stays(border: int) -> None:
     grey = (limb()[0] * 255).clip(0, 255).astype(np.uint8)
-    image = cv2.copyMakeBorder(grey, 120, 60, 80, 100, cv2.BORDER_CONSTANT, value=border)
+    bordered = cv2.copyMakeBorder(grey, 120, 60, 80, 100, cv2.BORDER_CONSTANT, value=border)
+    image = np.asarray(bordered, np.uint8)
     top, left, height, width = content_box(image)
     assert top <= 120
     assert left <= 80
@@ -166,7 +167,7 @@ def test_network_input_is_between_black_and_white() -> None:
     values = to_network(canvas)
     assert values.dtype == np.float32
     assert values.shape == (1, 2, 2)
-    np.testing.assert_allclose(values[0], [[0, 1], [0.2, 128 / 255]], rtol=1e-6)
+    np.testing.assert_allclose(values[0], [[0.0, 1.0], [0.2, 128 / 255]], rtol=1e-6)
 
 
 def test_settings_survive_json() -> None:

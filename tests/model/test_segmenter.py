@@ -152,7 +152,7 @@ def test_padding_does_not_count_in_an_entropy() -> None:
     frame = Frame(original=(40, 33), crop=(0, 0, 40, 33), scaled=(40, 33), canvas=(48, 48))
     probabilities = np.zeros((3, 2, 48, 48), np.float32)
     probabilities[:, 0], probabilities[:, :, :40, :33] = 1, 0.5
-    features = np.ones(4, np.float32) / 2
+    features = np.full(4, 0.5, np.float32)
     empty = np.zeros((40, 33), np.uint8)
     agreement = consistency(empty, empty, empty, 1)
     result = Segmentation(empty, empty, empty, agreement, features, Output(probabilities, features), frame)
@@ -197,8 +197,8 @@ def test_a_threshold_draws_the_most_probable_label_where_the_background_leaves_r
     classes: int, threshold: float
 ) -> None:
     frame = Frame.fit((90, 120), (5, 0, 80, 100), 64)
-    probabilities = np.random.default_rng(classes).dirichlet([0.4] * classes, frame.canvas)
-    probabilities = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0), dtype=np.float32)
+    drawn = np.random.default_rng(classes).dirichlet([0.4] * classes, frame.canvas)
+    probabilities = np.ascontiguousarray(np.moveaxis(drawn, -1, 0), dtype=np.float32)
     carried = frame.back(probabilities)
     found = hard_mask(probabilities, frame, threshold)
     sure = np.abs(1 - carried[0] - threshold) > 1e-5

@@ -157,6 +157,7 @@ def test_weights_stored_as_halves_come_back_as_singles_at_half_the_size(tmp_path
 
 def test_weights_too_large_for_halves_are_refused(tmp_path: Path) -> None:
     large = network()
+    assert large.final.bias is not None
     with torch.no_grad():
         large.final.bias.fill_(1e6)
     with pytest.raises(WeightsError, match="float32"):

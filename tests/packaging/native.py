@@ -130,7 +130,7 @@ class Machine:
     def volume(self, service: Mapping[str, Any], place: str) -> Path:
         """The folder that stands for the volume mounted at `place`."""
         source = next(volume.split(":")[0] for volume in service["volumes"] if volume.split(":")[1] == place)
-        folder = self.folder / source
+        folder: Path = self.folder / source
         folder.mkdir(exist_ok=True)
         return folder
 

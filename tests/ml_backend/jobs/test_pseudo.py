@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +28,7 @@ ROWS = st.lists(
 
 @given(ROWS, st.sets(st.integers(1, 30)), st.integers(0, 10), st.randoms(use_true_random=False))
 def test_only_masks_that_agree_most_are_picked(
-    rows: list[Score], free: set[int], count: int, lots: object
+    rows: list[Score], free: set[int], count: int, lots: Random
 ) -> None:
     usable = {
         row.task_id: (row.l_dsc + row.m_dsc) / 2
@@ -36,5 +38,5 @@ def test_only_masks_that_agree_most_are_picked(
     }
     picked = pick(rows, free, count)
     assert picked == sorted(usable, key=lambda task: (-usable[task], task))[:count]
-    lots.shuffle(rows)  # type: ignore[attr-defined]
+    lots.shuffle(rows)
     assert pick(rows, free, count) == picked

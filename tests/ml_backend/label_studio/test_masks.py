@@ -54,7 +54,8 @@ def label_maps(draw: st.DrawFn) -> NDArray[np.uint8]:
 @settings(deadline=None)
 def test_a_label_map_written_and_read_is_the_same(labels: NDArray[np.uint8]) -> None:
     written = results(labels, CONFIG)
-    reading = label_map(written, CONFIG, labels.shape)
+    height, width = labels.shape
+    reading = label_map(written, CONFIG, (height, width))
     assert reading.label_map is not None
     np.testing.assert_array_equal(reading.label_map, labels)
     assert reading.regions == len(written) == len(np.unique(labels[labels > 0]))

@@ -158,7 +158,10 @@ def test_of_two_that_begin_together_one_wins(database: Database) -> None:
         except IntegrityError as error:
             lost.append(error)
         else:
-            (lost if run is None else won).append(run)  # type: ignore[arg-type]
+            if run is None:
+                lost.append(run)
+            else:
+                won.append(run)
 
     threads = [threading.Thread(target=compete, args=(replace(FAR, pid=number),)) for number in (1, 2)]
     for thread in threads:

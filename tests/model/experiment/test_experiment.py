@@ -130,6 +130,7 @@ def test_every_figure_is_a_picture_of_its_own(done: Done) -> None:
     ]
     for path in done.report.figures:
         picture = cv2.imread(str(path))
+        assert picture is not None, path
         assert min(picture.shape[:2]) >= 300
         assert picture.std() > 5
 

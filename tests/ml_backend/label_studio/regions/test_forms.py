@@ -8,6 +8,7 @@ import json
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml_backend.label_studio import rle
-from ml_backend.label_studio.label_config import parse
+from ml_backend.label_studio.label_config import LabelConfig, parse
 from ml_backend.label_studio.masks import Reading, label_map, results
 from ml_backend.label_studio.regions import bitmask, ellipse, polygon, rectangle, vector
 from ml_backend.label_studio.regions.shape import RegionError
@@ -47,7 +48,7 @@ CONFIG = parse(
 )
 
 
-def config_of(tag: str, **knobs: str) -> Any:
+def config_of(tag: str, **knobs: str) -> LabelConfig:
     attributes = "".join(f' {name}="{value}"' for name, value in knobs.items())
     control = f'<{tag} name="mask" toName="image" closable="true"{attributes}>{LABELS}</{tag}>'
     return parse(f'<View><Image name="image" value="$image"/>{control}</View>')
@@ -71,7 +72,7 @@ def drawn(kind: str, value: dict[str, Any]) -> NDArray[np.bool_]:
     reading = read(kind, value)
     assert not reading.unreadable
     assert reading.label_map is not None
-    return reading.label_map == 1
+    return np.asarray(reading.label_map == 1)
 
 
 def box(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
@@ -92,7 +93,7 @@ def test_a_polygon_holds_the_pixels_whose_centres_it_holds(closed: dict[str, Any
     assert np.count_nonzero(shifted) == 30 * 40
 
 
-def chain(points: list[list[float]], **curves: Any) -> dict[str, Any]:
+def chain(points: Sequence[Sequence[float]], **curves: Any) -> dict[str, Any]:
     """A closed vector as the editor writes it."""
     last = len(points) - 1
     vertices = [
@@ -182,7 +183,8 @@ def test_an_empty_bitmask_draws_nothing_and_takes_nothing_away() -> None:
     empty = uri(Image.fromarray(np.zeros((*SIZE, 4), np.uint8)))
     reading = read("bitmasklabels", {"imageDataURL": empty})
     assert reading.regions == 1
-    assert not reading.label_map.any()  # type: ignore[union-attr]
+    assert reading.label_map is not None
+    assert not reading.label_map.any()
 
 
 def bomb() -> str:
@@ -322,13 +324,20 @@ def blobs(seed: int, labels: int = 2) -> NDArray[np.uint8]:
     return np.asarray(smooth.argmax(axis=0), np.uint8)
 
 
+def read_back(labels: NDArray[np.uint8], config: LabelConfig) -> NDArray[np.uint8]:
+    """What is read of a label map that was written."""
+    height, width = labels.shape
+    found = label_map(results(labels, config), config, (height, width)).label_map
+    assert found is not None
+    return found
+
+
 @given(st.integers(0, 10_000), st.sampled_from(["PolygonLabels", "VectorLabels"]), st.floats(0, 50))
 @settings(deadline=None, max_examples=20)
 def test_outlines_read_back_keep_the_dice_of_every_label(seed: int, tag: str, tolerance: float) -> None:
     config = config_of(tag, model_tolerance=f"{tolerance:.3f}")
     labels = blobs(seed)
-    found = label_map(results(labels, config), config, labels.shape).label_map
-    assert found is not None
+    found = read_back(labels, config)
     for index in np.unique(labels[labels > 0]):
         assert dice(found == index, labels == index) >= 0.99
 
@@ -337,14 +346,14 @@ def test_outlines_read_back_keep_the_dice_of_every_label(seed: int, tag: str, to
 @settings(deadline=None, max_examples=10)
 def test_brush_and_bitmask_are_exact(seed: int, tag: str) -> None:
     labels = blobs(seed)
-    found = label_map(results(labels, config_of(tag)), config_of(tag), labels.shape).label_map
+    found = read_back(labels, config_of(tag))
     np.testing.assert_array_equal(found, labels)
 
 
 def test_a_tolerance_of_nothing_is_exact() -> None:
     labels = np.asarray(np.random.default_rng(3).random((30, 40)) > 0.6, np.uint8)
     config = config_of("PolygonLabels", model_tolerance="0")
-    found = label_map(results(labels, config), config, labels.shape).label_map
+    found = read_back(labels, config)
     assert np.count_nonzero(found != labels) <= 0.005 * np.count_nonzero(labels)
 
 
@@ -439,6 +448,7 @@ def test_what_is_rough_lies_below_what_is_exact() -> None:
     written = results(labels, config)
     assert [region["type"] for region in written] == ["rectanglelabels", "polygonlabels"]
     found = label_map(written, config, SIZE).label_map
+    assert found is not None
     assert dice(found == 1, labels == 1) >= 0.99
 
 
@@ -457,7 +467,9 @@ def test_forms_may_be_mixed_and_the_later_region_lies_on_top() -> None:
     assert found[35, 40] == 2
     assert found[21, 21] == 1
     assert found[35, 130] == 1
-    assert label_map(regions[::-1], CONFIG, SIZE).label_map[35, 40] == 1  # type: ignore[index]
+    turned = label_map(regions[::-1], CONFIG, SIZE).label_map
+    assert turned is not None
+    assert turned[35, 40] == 1
 
 
 def test_labels_beside_the_region_are_found_by_its_id() -> None:

@@ -21,9 +21,10 @@ from ml_backend.label_studio.regions.shape import RegionError
 from model.consistency import dice
 
 
-def filled(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+def filled(points: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    height, width = size
     canvas = np.zeros(size, np.bool_)
-    top, left, mask = fill(points, size)
+    top, left, mask = fill(points, (height, width))
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     return canvas
 
@@ -96,7 +97,7 @@ def test_endless_outlines_are_refused_before_they_cost_anything() -> None:
 
 def blobs(seed: int, height: int, width: int) -> NDArray[np.bool_]:
     noise = np.random.default_rng(seed).random((height, width)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 7)
+    smooth = np.asarray(cv2.GaussianBlur(noise, (0, 0), 7), np.float32)
     return np.asarray(smooth > np.quantile(smooth, 0.6))
 
 
