@@ -22,11 +22,18 @@ from compose_spec import PyOptions
 from ml_backend.cli.app import app
 from ml_backend.label_studio.label_config import Form, Knobs, parse
 from ml_backend.settings import Settings
+from scripts import science_tables
 from scripts.settings_table import README, filled
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 
-DOCUMENTS = ["README.md", "docs/operations.md", "docs/label-studio-setup.md", "docs/experiments.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/operations.md",
+    "docs/label-studio-setup.md",
+    "docs/experiments.md",
+    "docs/science.md",
+]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
 POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
 COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build"}
@@ -111,6 +118,12 @@ def test_an_unknown_command_would_be_noticed() -> None:
 def test_the_settings_table_is_up_to_date() -> None:
     text = README.read_text(encoding="utf-8")
     assert text == filled(text), "run .venv/bin/python scripts/settings_table.py"
+
+
+def test_the_tables_of_what_was_measured_are_those_of_the_summaries() -> None:
+    text = science_tables.PAGE.read_text(encoding="utf-8")
+    assert text == science_tables.filled(text), "run .venv/bin/python scripts/science_tables.py"
+    assert science_tables.filled(text.replace("0.8", "0.9")) != text.replace("0.8", "0.9")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -1,0 +1,111 @@
+"""Write the tables of docs/science.md from the summaries beside it; run it with `.venv/bin/python`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "science.md"
+SUMMARIES = PAGE.with_suffix("")
+MARK = re.compile(r"(<!-- (table|ablation) ([\w, -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+THIRD = 0.3
+"""Share of the pool at which the curves are compared besides their areas."""
+
+
+def filled(page: str) -> str:
+    """The page's text with each marked table replaced by that of its summary or summaries."""
+    return MARK.sub(lambda found: f"{found[1]}{_written(found[2], found[3].split(', '))}\n{found[4]}", page)
+
+
+def _written(kind: str, names: list[str]) -> str:
+    summaries = [json.loads((SUMMARIES / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    return (
+        arms_table(summaries[0])
+        if kind == "table"
+        else ablation_table(dict(zip(names, summaries, strict=True)))
+    )
+
+
+def arms_table(summary: dict[str, Any]) -> str:
+    """A row for each arm of one experiment."""
+    number = _round_at(summary)
+    labels = _first(summary)["rounds"][number]["labels"]
+    last = _first(summary)["rounds"][-1]["labels"]
+    rows = [
+        f"| arm | AUBC | less `random`, 95 % | p | p, Holm | by effort | DSC, {labels} labels | "
+        f"DSC, {last} labels | 5th percentile | HD95 | labels to full − 0.01 |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, found in summary["arms"].items():
+        less, effort = found.get("aubc_less_random"), found.get("effort_aubc_less_random")
+        rows.append(
+            f"| `{arm}` | {found['aubc']['mean']:.4f} | {_difference(less)} | "
+            f"{'' if less is None else _p(less['p'])} | {'' if less is None else _p(less['p_holm'])} | "
+            f"{'' if effort is None else format(effort['mean'], '+.4f')} | "
+            f"{found['rounds'][number]['dsc']['mean']:.4f} | {found['rounds'][-1]['dsc']['mean']:.4f} | "
+            f"{found['dsc_5th_percentile']:.3f} | {found['hd95']:.1f} | {_reached(found.get('to_full'))} |"
+        )
+    bound = summary.get("full")
+    if bound is not None:
+        rows.append(
+            f"| full annotation | | | | | | | {bound['dsc']['mean']:.4f} ({bound['labels']} labels) | "
+            f"{bound['dsc_5th_percentile']['mean']:.3f} | {bound['hd95']['mean']:.1f} | |"
+        )
+    return "\n".join(rows).replace(" -0.", " −0.").replace("[-0.", "[−0.")
+
+
+def ablation_table(summaries: dict[str, dict[str, Any]]) -> str:
+    """A row for each setting: the arm `random` of experiments on the same seeds, less the first one's."""
+    rows = ["| setting | seeds | AUBC of `random` | less the first | last DSC |", "|---|---|---|---|---|"]
+    first: list[float] = []
+    for name, summary in summaries.items():
+        found = summary["arms"]["random"]
+        areas = found["aubc"]["by_seed"]
+        first = first or areas
+        shared = min(len(areas), len(first))
+        less = [areas[seed] - first[seed] for seed in range(shared)]
+        spread = f" ({', '.join(f'{value:+.4f}' for value in less)})"
+        said = "" if areas is first else f"{sum(less) / shared:+.4f}{spread}"
+        last = found["rounds"][-1]["dsc"]["by_seed"][:shared]
+        rows.append(
+            f"| {name} | {shared} | {sum(areas[:shared]) / shared:.4f} | {said} | {sum(last) / shared:.4f} |"
+        )
+    return "\n".join(rows)
+
+
+def _first(summary: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(summary["arms"].values()))
+    return found
+
+
+def _round_at(summary: dict[str, Any]) -> int:
+    """The last round with at most about `THIRD` of the pool labelled."""
+    most = round(THIRD * summary["images"]["training"])
+    labels = [entry["labels"] for entry in _first(summary)["rounds"]]
+    return max(number for number, count in enumerate(labels) if count <= most or number == 0)
+
+
+def _difference(less: dict[str, Any] | None) -> str:
+    if less is None:
+        return ""
+    low, high = less["interval"]
+    return f"{less['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _reached(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    seeds = f"{found['seeds_that_reach_it']} of {len(found['labels_by_seed'])} seeds"
+    if found["labels"] is None:
+        return f"never ({seeds})"
+    return f"{found['labels']:.0f} = {found['percent_of_pool']:.0f} % ({seeds})"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
