@@ -36,7 +36,7 @@ NAMES: tuple[str, ...] = tuple(_STRATEGIES)
 POWER, CLUSTERS = "power", "clusters"
 
 RECOMMENDED = "entropy+power+clusters"
-"""On no data set of docs/science.md clearly below drawing lots; the default, the paper's order, was on all."""
+"""Clearly below drawing lots on no data set of docs/science.md; the default, the paper's, was on all."""
 
 VARIED: tuple[str, ...] = tuple(
     name for name, strategy in _STRATEGIES.items() if strategy.reads_mask and not strategy.batch_aware
