@@ -53,26 +53,35 @@ def arms_table(summary: dict[str, Any]) -> str:
             f"| full annotation | | | | | | | {bound['dsc']['mean']:.4f} ({bound['labels']} labels) | "
             f"{bound['dsc_5th_percentile']['mean']:.3f} | {bound['hd95']['mean']:.1f} | |"
         )
-    return "\n".join(rows).replace(" -0.", " −0.").replace("[-0.", "[−0.")
+    return _signed("\n".join(rows))
 
 
 def ablation_table(summaries: dict[str, dict[str, Any]]) -> str:
-    """A row for each setting: the arm `random` of experiments on the same seeds, less the first one's."""
+    """A row for each setting: the arm `random` on the seeds that all have, less the first one's."""
     rows = ["| setting | seeds | AUBC of `random` | less the first | last DSC |", "|---|---|---|---|---|"]
-    first: list[float] = []
+    shared = min(len(_areas(summary)) for summary in summaries.values())
+    first = _areas(next(iter(summaries.values())))[:shared]
     for name, summary in summaries.items():
         found = summary["arms"]["random"]
-        areas = found["aubc"]["by_seed"]
-        first = first or areas
-        shared = min(len(areas), len(first))
+        areas = _areas(summary)
         less = [areas[seed] - first[seed] for seed in range(shared)]
         spread = f" ({', '.join(f'{value:+.4f}' for value in less)})"
-        said = "" if areas is first else f"{sum(less) / shared:+.4f}{spread}"
+        said = "" if areas[:shared] == first else f"{sum(less) / shared:+.4f}{spread}"
         last = found["rounds"][-1]["dsc"]["by_seed"][:shared]
         rows.append(
             f"| {name} | {shared} | {sum(areas[:shared]) / shared:.4f} | {said} | {sum(last) / shared:.4f} |"
         )
-    return "\n".join(rows)
+    return _signed("\n".join(rows))
+
+
+def _areas(summary: dict[str, Any]) -> list[float]:
+    areas: list[float] = summary["arms"]["random"]["aubc"]["by_seed"]
+    return areas
+
+
+def _signed(table: str) -> str:
+    """With minus signs for hyphens before numbers."""
+    return re.sub(r"(?<=[ (\[])-(?=\d)", "−", table)
 
 
 def _first(summary: dict[str, Any]) -> dict[str, Any]:
