@@ -10,7 +10,7 @@ from typing import Any
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "science.md"
 SUMMARIES = PAGE.with_suffix("")
 MARK = re.compile(r"(<!-- (table|ablation) ([\w, -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-THIRD = 0.3
+COMPARED_AT = 0.3
 """Share of the pool at which the curves are compared besides their areas."""
 
 
@@ -90,8 +90,8 @@ def _first(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _round_at(summary: dict[str, Any]) -> int:
-    """The last round with at most about `THIRD` of the pool labelled."""
-    most = round(THIRD * summary["images"]["training"])
+    """The last round with at most about `COMPARED_AT` of the pool labelled."""
+    most = round(COMPARED_AT * summary["images"]["training"])
     labels = [entry["labels"] for entry in _first(summary)["rounds"]]
     return max(number for number, count in enumerate(labels) if count <= most or number == 0)
 

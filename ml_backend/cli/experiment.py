@@ -57,7 +57,7 @@ def experiment(
     ] = "random,consistency,disagreement,full",
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Paired repetitions.")] = 5,
     start: Annotated[
-        int, typer.Option("--start", metavar="N", min=1, help="Labels of the first round, at random.")
+        int, typer.Option("--start", metavar="N", min=1, help="Labels of the first round.")
     ] = 10,
     start_by: Annotated[
         str,
