@@ -1,0 +1,38 @@
+"""Images over real HTTP: Label Studio and another host, as small servers, and a cache that asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_backend.label_studio.images import ImageCache
+from tests.ml_backend.label_studio.fetching import downloader
+from tests.ml_backend.label_studio.image_server import Server, answer, start_server
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    started = [start_server() for _ in range(2)]
+    yield [server for server, _ in started]
+    for _, http in started:
+        http.shutdown()
+        http.server_close()
+
+
+@pytest.fixture
+def studio(servers: list[Server]) -> Server:
+    servers[0].routes["/data/upload/1/a.png"] = answer()
+    return servers[0]
+
+
+@pytest.fixture
+def elsewhere(servers: list[Server]) -> Server:
+    servers[1].routes["/a.png"] = answer()
+    return servers[1]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, studio: Server) -> ImageCache:
+    return ImageCache(tmp_path / "cache", downloader(), base_url=studio.url, project=1)
