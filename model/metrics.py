@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.classes import Classes
-from model.consistency import Consistency, dice
+from model.consistency import dice
 from model.loss import IGNORE_INDEX
 from model.quality import Calibration, calibrate
 from model.segmenter import Segmenter
@@ -23,12 +23,13 @@ class Evaluation:
         labels: what was compared.
         images: for each image, in the order given, the Dice of each label that occurs in its prediction or
             its truth.
-        agreements: for each image how far the three masks agree, equation (3).
+        confidences: for each image how sure the network seems of its mask (`Measurement.confidence`); None of
+            a blank one.
     """
 
     labels: tuple[str, ...]
     images: list[dict[str, float]]
-    agreements: list[Consistency] = field(default_factory=list, repr=False)
+    confidences: list[float | None] = field(default_factory=list, repr=False)
 
     @property
     def dsc(self) -> float:
@@ -47,13 +48,13 @@ class Evaluation:
         return {label: _mean(several, empty=0.0) for label, several in values.items() if several}
 
     def calibration(self) -> Calibration | None:
-        """How R-DSC follows the consistency score on these images, blank masks left out; None of too few."""
+        """How R-DSC follows the confidence on these images, blank masks left out; None of too few."""
         known = [
-            (agreement.score, dsc)
-            for agreement, dsc in zip(self.agreements, self.per_image, strict=True)
-            if not agreement.blank
+            (confidence, dsc)
+            for confidence, dsc in zip(self.confidences, self.per_image, strict=True)
+            if confidence is not None
         ]
-        return calibrate([score for score, _ in known], [dsc for _, dsc in known])
+        return calibrate([confidence for confidence, _ in known], [dsc for _, dsc in known])
 
     def over(self, labels: Collection[str]) -> list[float]:
         """Of each image the mean over those of `labels` that occur in it; 1.0 where none does."""
@@ -105,14 +106,15 @@ def evaluate(
     """
     classes = classes or Classes.of(segmenter.labels)
     images: list[dict[str, float]] = []
-    agreements: list[Consistency] = []
+    confidences: list[float | None] = []
     for image, truth in samples:
         segmentation = segmenter.segment([image], threshold=threshold)[0]
         prediction = classes.translate(segmentation.final, segmenter.labels)
         found = dice_per_label(prediction, truth, len(classes.labels))
         images.append({classes.labels[index - 1]: value for index, value in found.items()})
-        agreements.append(segmentation.consistency)
-    return Evaluation(classes.labels, images, agreements)
+        blank = segmentation.consistency.blank
+        confidences.append(None if blank else segmentation.measurement("").confidence)
+    return Evaluation(classes.labels, images, confidences)
 
 
 def _mean(values: Iterable[float], *, empty: float) -> float:

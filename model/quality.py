@@ -1,9 +1,11 @@
-"""How good a mask probably is: real Dice estimated from the consistency score, with an interval.
+"""How good a mask probably is: real Dice estimated from the network's confidence in it, with an interval.
 
-The paper's Fig. 3 shows that R-DSC rises with the consistency score. How it does is learned on the validation
-images, whose truth is known: an isotonic regression gives the estimate, and what each image is estimated at
-by a regression without it gives the interval (jackknife, with the finite-sample quantile of conformal
-prediction, Barber et al. 2021). It holds for images like the validation images, on average over them.
+The paper's Fig. 3 shows that R-DSC rises with the consistency score; it rises more steadily with the mean
+of that score and of the certainty along the mask's boundary (`Measurement.confidence`). How it does is
+learned on the validation images, whose truth is known: an isotonic regression gives the estimate, and what
+each image is estimated at by a regression without it gives the interval (jackknife, with the finite-sample
+quantile of conformal prediction, Barber et al. 2021). It holds for images like the validation images, on
+average.
 """
 
 from __future__ import annotations
@@ -32,25 +34,25 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """How R-DSC follows the consistency score under one version.
+    """How R-DSC follows the confidence under one version.
 
     Attributes:
-        scores: where the regression bends, ascending, in [0, 1].
+        confidences: where the regression bends, ascending, in [0, 1].
         values: R-DSC there, not descending; straight lines between, constant beyond.
         margin: half the width of the interval.
         level: the probability that the interval holds R-DSC: 0.9, or n / (n + 1) of fewer than 9 images.
         images: how many it was learned on.
     """
 
-    scores: tuple[float, ...]
+    confidences: tuple[float, ...]
     values: tuple[float, ...]
     margin: float
     level: float
     images: int
 
-    def estimate(self, score: float) -> Estimate:
-        """R-DSC of a mask that is not blank, from its consistency score in [0, 1]."""
-        dsc = float(np.interp(score, self.scores, self.values))
+    def estimate(self, confidence: float) -> Estimate:
+        """R-DSC of a mask that is not blank, from the confidence in it, in [0, 1]."""
+        dsc = float(np.interp(confidence, self.confidences, self.values))
         return Estimate(dsc, max(dsc - self.margin, 0.0), min(dsc + self.margin, 1.0))
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,25 +62,26 @@ class Calibration:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Calibration:
         """The inverse of `to_dict`."""
-        return cls(**{**data, "scores": tuple(data["scores"]), "values": tuple(data["values"])})
+        bends = {name: tuple(data[name]) for name in ("confidences", "values")}
+        return cls(**{**data, **bends})
 
 
-def calibrate(scores: Sequence[float], real: Sequence[float]) -> Calibration | None:
-    """Learn how R-DSC follows the score, from images whose truth is known; None of fewer than `FEWEST`.
+def calibrate(confidences: Sequence[float], real: Sequence[float]) -> Calibration | None:
+    """Learn how R-DSC follows the confidence, from images whose truth is known; None of fewer than `FEWEST`.
 
     Args:
-        scores: consistency scores of masks that are not blank, in [0, 1].
+        confidences: in masks that are not blank, in [0, 1].
         real: their R-DSC, in the same order.
 
     Raises:
         ValueError: the two differ in length.
     """
-    if len(scores) != len(real):
-        raise ValueError(f"{len(scores)} scores cannot be paired with {len(real)} Dice values.")
-    n = len(scores)
+    if len(confidences) != len(real):
+        raise ValueError(f"{len(confidences)} confidences cannot be paired with {len(real)} Dice values.")
+    n = len(confidences)
     if n < FEWEST:
         return None
-    x, y = np.asarray(scores, np.float64), np.asarray(real, np.float64)
+    x, y = np.asarray(confidences, np.float64), np.asarray(real, np.float64)
     knots, values = isotonic(x, y)
     residuals = np.empty(n)
     for index in range(n):

@@ -209,12 +209,13 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
 def _quality(session: Session, version: Version) -> Iterator[str]:
     """How good the masks probably are that wait for an annotator, and which of them is worst."""
     from ml_backend.store import scores
+    from ml_backend.store.names import CALIBRATION
     from model.quality import Calibration
 
     rows = [row for row in scores.of_version(session, version.id) if row.quality is not None]
-    if not rows or version.metrics.get("calibration") is None:
+    if not rows or version.metrics.get(CALIBRATION) is None:
         return
-    calibration = Calibration.from_dict(version.metrics["calibration"])
+    calibration = Calibration.from_dict(version.metrics[CALIBRATION])
     qualities = [row.quality for row in rows if row.quality is not None]
     worst = min(rows, key=lambda row: (row.quality or 0.0, row.task_id))
     yield (

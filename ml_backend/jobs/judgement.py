@@ -12,6 +12,7 @@ from ml_backend.jobs.examples import Data, read_pairs
 from ml_backend.label_studio.label_config import LabelConfig
 from ml_backend.prediction import load_segmenter
 from ml_backend.store.models import Version
+from ml_backend.store.names import CALIBRATION
 from model.classes import Classes
 from model.comparison import clearly_worse
 from model.metrics import Evaluation, evaluate
@@ -64,7 +65,7 @@ def judge(
     metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
     calibration = own.calibration()
     if calibration is not None:
-        metrics["calibration"] = calibration.to_dict()
+        metrics[CALIBRATION] = calibration.to_dict()
     if champion is None or champion.weights_hash is None:
         return Judgement(metrics)
     both = classes.shared(champion.labels)

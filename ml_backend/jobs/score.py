@@ -12,6 +12,7 @@ from ml_backend.ordering import made_by, recipe, wanted
 from ml_backend.prediction import Scored, scorer
 from ml_backend.store import holding, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+from ml_backend.store.names import CALIBRATION
 from model.quality import Calibration
 from model.strategies import Strategy, parse
 
@@ -249,11 +250,11 @@ def prediction(one: Scored, version: str) -> dict[str, Any]:
 
 def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]:
     """What the version's validation images say of a mask's real Dice, and how sure that is."""
-    known = version.metrics.get("calibration")
+    known = version.metrics.get(CALIBRATION)
     if known is None or one.measurement is None or one.blank:
         return None, None
     calibration = Calibration.from_dict(known)
-    return calibration.estimate(one.measurement.consistency.score).dsc, calibration.margin
+    return calibration.estimate(one.measurement.confidence).dsc, calibration.margin
 
 
 def _finish(context: Context, version: Version) -> None:

@@ -30,3 +30,8 @@ def version_name(project_id: int, round: int, seed: int) -> str:
     adjective = ADJECTIVES[digest[0] % len(ADJECTIVES)]
     animal = ANIMALS[digest[1] % len(ANIMALS)]
     return f"p{project_id}-r{round:03d}-{adjective}-{animal}"
+
+
+CALIBRATION = "confidence_calibration"
+"""Under this key a version's metrics hold how R-DSC follows the confidence (`model.quality`). What lies under
+`calibration` was learned on the consistency score alone and is not read any more."""

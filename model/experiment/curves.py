@@ -95,12 +95,13 @@ def _quality(record: RoundRecord, score: Numbers) -> float:
 
 def quality_estimate(record: RoundRecord) -> tuple[float, float]:
     """Coverage and margin of the quality estimate on test images that are not blank; NaN if there is none."""
-    known = record.validation & ~record.blank
-    calibration = calibrate(record.score[known].tolist(), record.r_dsc[known].tolist())
-    drawn = record.test & ~record.blank
-    if calibration is None or not drawn.any():
+    known, drawn = record.validation & ~record.blank, record.test & ~record.blank
+    if not drawn.any() or np.isnan(record.confidence).any():
         return np.nan, np.nan
-    estimates = [calibration.estimate(score) for score in record.score[drawn].tolist()]
+    calibration = calibrate(record.confidence[known].tolist(), record.r_dsc[known].tolist())
+    if calibration is None:
+        return np.nan, np.nan
+    estimates = [calibration.estimate(confidence) for confidence in record.confidence[drawn].tolist()]
     held = [
         estimate.low <= real <= estimate.high
         for estimate, real in zip(estimates, record.r_dsc[drawn].tolist(), strict=True)

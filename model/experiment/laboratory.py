@@ -228,6 +228,7 @@ class Laboratory:
             l_dsc=np.array([agreement.l_dsc for agreement in agreements]),
             m_dsc=np.array([agreement.m_dsc for agreement in agreements]),
             score=np.array([agreement.score for agreement in agreements]),
+            confidence=np.array([found.measurement.confidence for found in examined.values()]),
             blank=np.array([agreement.blank for agreement in agreements]),
             r_dsc=np.array([found.r_dsc for found in examined.values()]),
             hd95=np.array([found.hd95 for found in examined.values()]),

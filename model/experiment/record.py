@@ -25,6 +25,7 @@ class RoundRecord:
         images: (N,) images that were measured: test images, validation images, then the pool that is left.
         validation: (N,) which of them are validation images.
         l_dsc, m_dsc, score: (N,) agreement of the masks.
+        confidence: (N,) in the masks (`Measurement.confidence`); NaN in records of earlier versions.
         blank: (N,) whether the final mask is empty.
         r_dsc: (N,) Dice of the final mask with the truth.
         hd95: (N,) 95th percentile Hausdorff distance to it in pixels; NaN for all but test images.
@@ -41,6 +42,7 @@ class RoundRecord:
     l_dsc: NDArray[np.float64]
     m_dsc: NDArray[np.float64]
     score: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     blank: NDArray[np.bool_]
     r_dsc: NDArray[np.float64]
     hd95: NDArray[np.float64]
@@ -79,8 +81,9 @@ class RoundRecord:
 
     @classmethod
     def _of(cls, arrays: Mapping[str, NDArray]) -> RoundRecord:
-        values: dict[str, Any] = {
-            field.name: arrays[field.name] for field in fields(cls) if field.name != "masks"
+        unknown = {"confidence": np.full(len(arrays["images"]), np.nan)} if "confidence" not in arrays else {}
+        values: dict[str, Any] = unknown | {
+            field.name: arrays[field.name] for field in fields(cls) if field.name not in {"masks", *unknown}
         }
         values["validation_dsc"] = float(values["validation_dsc"])
         count = len(values["chosen"]) if "masks_0" in arrays else 0

@@ -33,3 +33,12 @@ class Measurement:
     boundary_entropy: float
     features: NDArray[np.float32] = field(repr=False)
     mutual_information: float | None = None
+
+    @property
+    def confidence(self) -> float:
+        """How sure the network seems of its mask, in [0, 1]: the mean of the consistency score and of how
+        certain the final classifier is along the mask's boundary (1 − boundary entropy).
+
+        It follows R-DSC more closely than the score alone, see docs/science.md; `model.quality` says how.
+        """
+        return (self.consistency.score + 1 - self.boundary_entropy) / 2

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from model.classes import Classes
-from model.consistency import Consistency
 from model.loss import LossWeights
 from model.metrics import Evaluation, evaluate, mean_dice
 from model.network import DeeplySupervisedUNet, NetworkSettings
@@ -85,13 +84,11 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     assert (renamed.over(["thigh"]), renamed.over(["hip"])) == ([pytest.approx(2 / 3)], [1.0])
 
 
-def test_an_evaluation_tells_how_dice_follows_the_consistency() -> None:
-    agreements = [
-        Consistency(score, score, score, blank=score == 0) for score in (0.9, 0.5, 0.7, 0.0, 0.8, 0.6)
-    ]
+def test_an_evaluation_tells_how_dice_follows_the_confidence() -> None:
+    confidences = [0.9, 0.5, 0.7, None, 0.8, 0.6]
     images = [{"bone": dsc} for dsc in (0.95, 0.55, 0.75, 0.0, 0.85, 0.65)]
-    calibration = Evaluation(("bone",), images, agreements).calibration()
+    calibration = Evaluation(("bone",), images, confidences).calibration()
     assert calibration is not None
-    assert calibration.images == 5, "a blank mask has nothing to agree about"
+    assert calibration.images == 5, "nobody can be sure of a blank mask"
     assert calibration.estimate(0.65).dsc == pytest.approx(0.7)
-    assert Evaluation(("bone",), images[:4], agreements[:4]).calibration() is None
+    assert Evaluation(("bone",), images[:4], confidences[:4]).calibration() is None

@@ -231,7 +231,7 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
         images=np.arange(20),
         validation=np.arange(20) < 9,
         blank=np.arange(20) == 19,
-        score=np.concatenate([scores, scores, [0.7, 0.0]]),
+        confidence=np.concatenate([scores, scores, [0.7, 0.0]]),
         r_dsc=np.concatenate([scores + off, scores, [0.2, 0.0]]),
         hd95=np.where(np.arange(20) < 9, np.nan, 1.0),
     )
@@ -240,6 +240,8 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
     assert 0.05 <= margin <= 0.15
     few = replace(record, validation=np.arange(20) < 4, hd95=np.where(np.arange(20) < 4, np.nan, 1.0))
     assert np.isnan(quality_estimate(few)).all()
+    old = replace(record, confidence=np.full(20, np.nan))
+    assert np.isnan(quality_estimate(old)).all(), "records of earlier versions have no confidence"
     entry = done.report.summary["arms"]["random"]["rounds"][0]
     assert entry["estimate_coverage"] is None, "four validation images are too few"
 
