@@ -18,10 +18,12 @@ from model import checkpoint as checkpointing
 from model.batching import Batch, Batches, ExampleSource
 from model.checkpoint import Checkpoint
 from model.dataset import Example
-from model.loss import IGNORE_INDEX, DeepSupervisionLoss
+from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.optimisation import Budget, optimiser, rate_factor
+from model.training_checks import check_examples, check_network
 from model.training_device import TrainingDevice
+from model.training_result import TrainingResult
 from model.training_settings import Progress, TrainingError, TrainingSettings
 from model.validation import validation_dsc
 
@@ -32,29 +34,6 @@ NON_FINITE_STEPS = 5
 GRADIENT_NORM = 1.0
 """Longer gradients are shortened to this, so that one odd batch cannot throw a small network off."""
 RECENT_STEPS = 10
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run made.
-
-    Attributes:
-        network: the weights with the best validation Dice, or the last ones if nothing was validated; in
-            evaluation mode, on the CPU, fp32.
-        metrics: for the card: `steps`, `seconds`, `loss` (mean of the last steps), `training_images`,
-            `pseudo_labels` (examples of less than full trust, not counted among those), `validation_images`
-            (0 says that the last weights were kept, unvalidated), `kept_step`, and if validated
-            `validation_dsc` and, of given start weights, `start_validation_dsc`.
-        history: every step.
-        steps: done.
-        seconds: taken.
-    """
-
-    network: DeeplySupervisedUNet
-    metrics: dict[str, float]
-    history: list[Progress]
-    steps: int
-    seconds: float
 
 
 def train(
@@ -90,43 +69,9 @@ def train(
         TrainingError: there is nothing to train on, training and validation share a key, settings and data
             contradict each other, or the loss was not finite several times in a row.
     """
-    _check_examples(training, validation, labels)
-    _check_network(labels, network, start)
+    check_examples(training, validation, labels)
+    check_network(labels, network, start)
     return _Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
-
-
-def _check_examples(
-    training: Sequence[Example] | ExampleSource, validation: Sequence[Example], labels: tuple[str, ...]
-) -> None:
-    if isinstance(training, ExampleSource):
-        training = ()
-    elif not training:
-        raise TrainingError("There is nothing to train on; annotate at least one image.")
-    shared = sorted({example.key for example in training} & {example.key for example in validation})
-    if shared:
-        raise TrainingError(
-            f"{shared[0]} and {len(shared) - 1} other images are in both training and validation; "
-            "give each image to one side only."
-        )
-    for example in (*training, *validation):
-        known = example.mask[example.mask != IGNORE_INDEX]
-        if known.max(initial=0) > len(labels):
-            raise TrainingError(
-                f"The mask of {example.key} holds class index {known.max()}, but labels are only "
-                f"{len(labels)}; name all labels or correct the mask."
-            )
-
-
-def _check_network(
-    labels: tuple[str, ...], network: NetworkSettings, start: DeeplySupervisedUNet | None
-) -> None:
-    if network.classes != len(labels) + 1:
-        raise TrainingError(
-            f"The network has {network.classes} classes but {len(labels)} labels need {len(labels) + 1}; "
-            "make a network for these labels."
-        )
-    if start is not None and not start.settings.fits(network):
-        raise TrainingError(f"The start weights are of {start.settings}, not {network}; train from scratch.")
 
 
 class _Run:
