@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ml_backend.cli.console import answers, failure, long_progress_bar
+from ml_backend.cli.console import failure, long_progress_bar
+from ml_backend.cli.experiment_report import tell
 from ml_backend.cli.folder import Images, Masks
 from ml_backend.cli.usage import WrongUseError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from model.experiment.experiment import Progress
     from model.experiment.report import Report
     from model.experiment.settings import ExperimentSettings
@@ -200,7 +199,7 @@ def experiment(
         report = _run(settings, out, images, masks, subjects, processes or len(os.sched_getaffinity(0)))
     except OutOfPlaceError as error:
         raise WrongUseError(str(error)) from error
-    _tell(report, out)
+    tell(report, out)
 
 
 def _check_packages() -> None:
@@ -274,36 +273,3 @@ def _run(
             done = "" if last is None else f" after {last.done} of {last.rounds} rounds"
             failure(f"Stopped{done}; nothing that is done is lost, and the same command goes on from here.")
             raise
-
-
-def _tell(report: Report, out: Path) -> None:
-    console = answers()
-    console.print(_table(report.summary))
-    bound = report.summary.get("full")
-    if bound is not None:
-        console.print(f"Full annotation: test DSC {bound['dsc']['mean']:.3f}", soft_wrap=True)
-    console.print(
-        f"{report.table}, {out / 'summary.json'} and {len(report.figures)} figures in {out / 'figures'}",
-        soft_wrap=True,
-    )
-
-
-def _table(summary: dict[str, Any]) -> Table:
-    from rich.table import Column, Table
-
-    # Names are told whole, however narrow the terminal: they are what the reader looks for.
-    table = Table(
-        Column("arm", no_wrap=True), "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC"
-    )
-    for arm, found in summary["arms"].items():
-        difference = found.get("aubc_less_random")
-        reached = found.get("to_full", {}).get("percent_of_pool")
-        table.add_row(
-            arm,
-            f"{found['aubc']['mean']:.3f}",
-            "" if difference is None else f"{difference['mean']:+.3f}",
-            "" if difference is None else f"{difference['p_holm']:.3f}",
-            "" if "to_full" not in found else "never" if reached is None else f"{reached:.0f} %",
-            f"{found['rounds'][-1]['dsc']['mean']:.3f}",
-        )
-    return table
