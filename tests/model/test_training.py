@@ -120,7 +120,7 @@ def test_weights_of_another_norm_are_no_start() -> None:
     start = DeeplySupervisedUNet(replace(NETWORK, norm="group"))
     with pytest.raises(TrainingError, match="norm='group'"):
         _train(start=start)
-    result = _train(network=start.settings, start=start)
+    result = _train(network=start.settings, start=start, validation=[])
     assert result.network.settings.norm == "group"
     assert not _same(result.network, start)
 
