@@ -27,6 +27,7 @@ from tests.measured import told
 from tests.object_store import ObjectStore
 
 if TYPE_CHECKING:
+    from tests.loop.board import Board
     from tests.loop.service import Service
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +122,18 @@ def service(server: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory)
         yield service
     finally:
         service.stop()
+
+
+@pytest.fixture
+def boards(service: Service) -> Iterator[list[Board]]:
+    """A list for the projects that a test makes; they are deleted at its end."""
+    from ml_backend import upkeep
+
+    made: list[Board] = []
+    yield made
+    for board in made:
+        upkeep.archive(service.database, board.id)
+        service.label_studio.delete_project(board.id)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from playwright.sync_api import BrowserContext, Page
 
 from ml_backend.label_studio.client import LabelStudio
@@ -20,11 +17,10 @@ from ml_backend.label_studio.label_config import COLOURS, LabelConfig, parse
 from ml_backend.label_studio.masks import label_map, results
 from ml_backend.label_studio.server import LabelStudioServer
 from model.consistency import dice
+from tests.browser.canvas import hue_distance, painted, resized, screen
 
 SIZE = (360, 480)
 FORMS = ("Brush", "Bitmask", "Polygon", "Vector", "Ellipse", "Rectangle")
-GREY = 12
-"""How far the three channels of a grey pixel may lie apart on the screen."""
 
 
 def labeling_config() -> str:
@@ -96,17 +92,9 @@ def project(client: LabelStudio) -> Iterator[int]:
 
 def shown(page: Page) -> NDArray[np.uint8]:
     """The label map that a person sees: where there is colour, the label whose hue is nearest."""
-    box = page.locator('img[alt="image"]').bounding_box()
-    assert box is not None
-    screen = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB"))
-    hue = np.asarray(cv2.cvtColor(screen, cv2.COLOR_RGB2HSV)[..., 0], float) * 2
-    wanted = [
-        colorsys.rgb_to_hsv(*(int(colour[start : start + 2], 16) for start in (1, 3, 5)))[0] * 360
-        for colour in COLOURS[: len(FORMS)]
-    ]
-    away = np.abs((hue[..., None] - wanted + 180) % 360 - 180)
-    coloured = screen.max(axis=2).astype(int) - screen.min(axis=2) > GREY
-    return np.where(coloured, away.argmin(axis=2) + 1, 0).astype(np.uint8)
+    pixels = screen(page)
+    away = np.stack([hue_distance(pixels, colour) for colour in COLOURS[: len(FORMS)]], axis=2)
+    return np.where(painted(pixels), away.argmin(axis=2) + 1, 0).astype(np.uint8)
 
 
 def read(regions: list[dict[str, Any]], config: LabelConfig) -> NDArray[np.uint8]:
@@ -140,8 +128,7 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     drawn = shown(page)
     if pictures is not None:
         page.screenshot(path=pictures / "forms.png")
-    height, width = drawn.shape
-    scaled = cv2.resize(expected, (width, height), interpolation=cv2.INTER_NEAREST)
+    scaled = resized(expected, drawn.shape)
     found = {form: dice(drawn == n, scaled == n) for n, form in enumerate(FORMS, start=1)}
     assert min(found.values()) > 0.93, found
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.label_config import parse
 from ml_backend.label_studio.masks import label_map
 from model.consistency import dice
+from tests.browser.canvas import label_as_displayed, opened_task, painted, resized, screen
 from tests.demos import Demo
-
-GREY = 12
-"""How far the three channels of a grey pixel may lie apart on the screen."""
 
 
 def open_view(page: Page, demo: Demo) -> None:
@@ -27,29 +22,11 @@ def open_view(page: Page, demo: Demo) -> None:
     expect(page.get_by_test_id("table-row").first).to_be_visible()
 
 
-def label_as_displayed(page: Page) -> None:
-    page.get_by_role("button", name="Label All Tasks").locator("xpath=following-sibling::button").click()
-    page.get_by_text("Label Tasks As Displayed").click()
-
-
-def opened_task(page: Page) -> Locator:
-    return page.locator(".lsf-current-task__task-id")
-
-
 def rows(page: Page) -> list[list[str]]:
     """Cells of the Data Manager's rows, by the titles of the columns."""
     return [
         row.locator(".lsf-table__cell").all_inner_texts() for row in page.get_by_test_id("table-row").all()
     ]
-
-
-def painted(page: Page) -> NDArray[np.bool_]:
-    """Where the image on the canvas is not grey, as (H, W) of the screen."""
-    box = page.locator('img[alt="image"]').bounding_box()
-    assert box is not None
-    pixels = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")).astype(int)
-    colourful: NDArray[np.bool_] = pixels.max(axis=2) - pixels.min(axis=2) > GREY
-    return colourful
 
 
 def predicted(demo: Demo, task: int) -> NDArray[np.bool_]:
@@ -90,10 +67,8 @@ def test_the_top_task_opens_with_its_mask_drawn_and_then_the_second(
     expect(page.locator(".lsf-outliner-item")).to_have_count(1)
     expect(page.locator(".lsf-outliner-item__title")).to_have_text("Bone")
     page.wait_for_timeout(1000)
-    drawn, mask = painted(page), predicted(demo, first)
-    height, width = drawn.shape
-    shrunk = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    assert dice(drawn, shrunk) > 0.9
+    drawn = painted(screen(page))
+    assert dice(drawn, resized(predicted(demo, first), drawn.shape) > 0) > 0.9
     # Without the brush in hand, its slider does not hang over the edge of the picture.
     page.keyboard.press("v")
     shoot("pre-annotation")

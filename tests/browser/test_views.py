@@ -15,6 +15,7 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.label_config import default_config
 from ml_backend.label_studio.parts import Work
 from model.phantom import draw_phantom
+from tests.browser.canvas import opened_task
 from tests.demos import Demo
 
 VERSION = "dsal-p2-r002-3f2a91c0"
@@ -69,7 +70,7 @@ def test_an_open_page_is_served_what_is_dealt_later(
     page.wait_for_timeout(1000)
     shoot("annotator-view")
     button.click()
-    opened = page.locator(".lsf-current-task__task-id")
+    opened = opened_task(page)
     expect(opened).to_contain_text(f"{ranking[1]}")
     studio.reserve(project, {ranking[2]: demo.email})
     page.set_viewport_size({"width": 1440, "height": 900})

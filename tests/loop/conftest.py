@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -19,16 +19,6 @@ IMAGES = 14
 def phantoms() -> list[Phantom]:
     """Small hands of all ages."""
     return [draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(IMAGES)]
-
-
-@pytest.fixture
-def boards(service: Service) -> Iterator[list[Board]]:
-    """A list for the projects that a test makes; they are deleted at its end."""
-    made: list[Board] = []
-    yield made
-    for board in made:
-        upkeep.archive(service.database, board.id)
-        service.label_studio.delete_project(board.id)
 
 
 @pytest.fixture
