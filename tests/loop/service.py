@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,13 +154,16 @@ class Service:
             connection.execute("BEGIN IMMEDIATE")
             held = [worker, *worker.children(recursive=True)]
             for process in held:
-                process.suspend()
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
             connection.execute("ROLLBACK")
         try:
             yield
         finally:
-            for process in held:
-                process.resume()
+            # Children first: one that ended just before it was frozen is gone once the worker runs again.
+            for process in reversed(held):
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def check(self) -> None:
         """Fail at once if a process that should run has ended."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ml_backend.prediction import load_segmenter
+from ml_backend.store.holding import FEATURES
 from ml_backend.store.models import Version
 from model.images import decode_image
 from model.phantom import Phantom
@@ -30,13 +33,17 @@ def choose(board: Board, strategy: str) -> None:
 
 
 def measure(service: Service, board: Board, version: Version) -> dict[int, Measurement]:
-    """What the version's network says of each unlabelled task, computed here once more."""
+    """What the version's network says of each unlabelled task, computed here once more.
+
+    Features are rounded as they are kept between measuring and ranking: two images may be equally far.
+    """
     assert version.weights_hash is not None
     segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
-    return {
-        task: segmenter.segment([decode_image(png(board.truth[task].image))])[0].measurement(str(task))
-        for task, _ in board.order()
-    }
+    found = {}
+    for task, _ in board.order():
+        one = segmenter.segment([decode_image(png(board.truth[task].image))])[0].measurement(str(task))
+        found[task] = replace(one, features=one.features.astype(FEATURES).astype(np.float32))
+    return found
 
 
 def ends(board: Board) -> tuple[str, list[str]]:

@@ -60,20 +60,18 @@ def test_writers_of_many_threads_wait_for_each_other(database: Database) -> None
         projects.ensure(session, 3, seed=0)
     failures: list[Exception] = []
 
-    def write_many() -> None:
+    def write_many(writer: int) -> None:
         try:
             for number in range(10):
                 with database.write() as session:
                     before = events.pending(session, 3).changes
-                    events.add(
-                        session, 3, "ANNOTATION_CREATED", changes=[f"{threading.get_ident()}:{number}"]
-                    )
+                    events.add(session, 3, "ANNOTATION_CREATED", changes=[f"{writer}:{number}"])
                     session.flush()
                     assert events.pending(session, 3).changes > before
         except Exception as error:  # noqa: BLE001
             failures.append(error)
 
-    threads = [threading.Thread(target=write_many) for _ in range(4)]
+    threads = [threading.Thread(target=write_many, args=(writer,)) for writer in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
