@@ -25,7 +25,8 @@ from ml_backend.segmenters import NoRoomError, Segmenters
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import Version
+from ml_backend.store.models import Version, now
+from ml_backend.store.names import open_name
 from ml_backend.store.weights import WeightStore
 from model.classes import Classes
 from model.consistency import Consistency, consistency
@@ -150,7 +151,11 @@ def _in_labels(
 
 
 class Predictor:
-    """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters."""
+    """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
+
+    Before there is one, the initial weights draw at once what is opened: while they still score all tasks, an
+    annotator need not begin on an empty page. Such an answer is for the page alone (`store.names.open_name`).
+    """
 
     def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
         self._settings = settings
@@ -173,7 +178,7 @@ class Predictor:
         """
         with self._database.read() as session:
             project = projects.get(session, project_id)
-            version = versions.published(session, project_id)
+            version = versions.published(session, project_id) or versions.first_to_draw(session, project_id)
         if project is None or version is None or project.archived_at is not None:
             return [[] for _ in tasks]
         try:
@@ -181,9 +186,11 @@ class Predictor:
         except LabelConfigError as error:
             logger.warning("Project %s cannot be predicted: %s", project_id, error)
             return [[] for _ in tasks]
+        is_ordering = version.id == project.published_version_id
+        name = version.name if is_ordering else open_name(project_id, now().date())
         try:
             with self._scorer(version, project.seed, config, deadline) as score:
-                return _in_time(score, tasks, version.name, deadline)
+                return _in_time(score, tasks, name, deadline)
         except NoRoomError as error:
             logger.warning("Project %s is left to the workers: %s", project_id, error)
             return [[] for _ in tasks]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ml_backend.jobs.context import GONE, Context, job, open_context
+from ml_backend.jobs.context import Context, job, open_context
+from ml_backend.jobs.prune import set_aside
 from ml_backend.jobs.score import note, prediction
-from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.prediction import Scored, scorer
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
@@ -82,19 +82,10 @@ def _replace(context: Context, version: Version, found: Sequence[Scored]) -> Non
     for one in found:
         for old in context.label_studio.predictions(one.task_id):
             if old["model_version"] == version.name:
-                delete_prediction(context, old["id"])
+                set_aside(context, version.project_id, old["id"])
     sent = [prediction(one, version.name) for one in found]
     imported = context.label_studio.import_predictions(version.project_id, sent)
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, imported.missing)
         scores.set_state(session, version.id, {one.task_id for one in found}, ScoreState.WRITTEN)
     logger.info("%d images of version %s could be had again.", len(found), version.name)
-
-
-def delete_prediction(context: Context, prediction_id: int) -> None:
-    """Delete a prediction that may be gone already."""
-    try:
-        context.label_studio.delete_prediction(prediction_id)
-    except LabelStudioError as error:
-        if error.status != GONE:
-            raise

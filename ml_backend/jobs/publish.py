@@ -7,6 +7,7 @@ import math
 import time
 
 from ml_backend.jobs.context import Context, job, open_context
+from ml_backend.jobs.prune import prune
 from ml_backend.label_studio.order import turn
 from ml_backend.ordering import made_by
 from ml_backend.store import projects, scores, versions
@@ -45,7 +46,7 @@ def run_publish(version_id: int) -> None:
             current = session.get_one(Version, version_id)
             versions.publish(session, current)
             current.seconds_publishing = time.monotonic() - began
-        _prune(context, version)
+        prune(context, version)
         context.request_deal(version.project_id)
         # Tasks that came while the version was being scored.
         context.queues.request_score_new(version.project_id)
@@ -130,25 +131,3 @@ def _read_back(context: Context, version: Version) -> None:
             raise PublishError(
                 f"Label Studio shows {score} for task {task_id} where version {version.name} scored {ours}."
             )
-
-
-def _prune(context: Context, version: Version) -> None:
-    """Delete the predictions of our other versions, and weights beyond KEEP_VERSIONS; others' stay."""
-    with context.database.read() as session:
-        ours = versions.of_project(session, version.project_id)
-    finished = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
-    stored = context.label_studio.model_versions(version.project_id)
-    for other in ours:
-        if other.name in stored and other.id != version.id and other.state in finished:
-            context.label_studio.delete_model_version(version.project_id, other.name)
-    with context.database.write() as session:
-        scores.let_go(session, [other.id for other in ours if other.state in finished])
-    held = [
-        other for other in ours if other.weights_hash and other.id != version.id and other.state in finished
-    ]
-    kept = {other.weights_hash for other in held[: context.settings.keep_versions]} | {version.weights_hash}
-    for other in held[context.settings.keep_versions :]:
-        if other.weights_hash not in kept and other.weights_hash is not None:
-            context.weights.delete(other.weights_hash)
-            with context.database.write() as session:
-                session.get_one(Version, other.id).weights_hash = None

@@ -100,8 +100,15 @@ class Predictions(DataManager):
             str(k): int(v) for k, v in self._dict("GET", f"/api/projects/{project}/model-versions/").items()
         }
 
+    def rename_prediction(self, prediction: int, version: str) -> None:
+        """Put one prediction under another version; status 404 if it is gone.
+
+        Its number stays, by which a page that is open submits what was made of it.
+        """
+        self._http.call("PATCH", f"/api/predictions/{prediction}/", json={"model_version": version})
+
     def delete_prediction(self, prediction: int) -> None:
-        """Delete one prediction."""
+        """Delete one prediction; status 404 if it is gone."""
         self._http.call("DELETE", f"/api/predictions/{prediction}/")
 
     def delete_model_version(self, project: int, version: str) -> None:

@@ -100,6 +100,13 @@ class Survey(DataManager):
             if names_version(names, version):
                 yield Held(row["id"], row["total_predictions"], frozenset(version_names(names)))
 
+    def labelled_last(self, project: int, version: str, limit: int) -> set[int]:
+        """Return the annotated tasks changed last, at most `limit`, that have a prediction of a version."""
+        filters = {"conjunction": "and", "items": [has_version(version), _ANNOTATED]}
+        ordering = ["-tasks:updated_at"]
+        answer = self._page(project, "id", size=limit, filters=filters, ordering=ordering)
+        return {row["id"] for row in answer["tasks"]}
+
     def changed_since(self, project: int, changed_at: str) -> Iterator[LabelledTask]:
         """Yield the tasks changed since an extent's latest change, or all for "", with their annotations.
 

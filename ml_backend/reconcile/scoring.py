@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Mapping
 
-from ml_backend.jobs.again import delete_prediction
 from ml_backend.jobs.context import Context
+from ml_backend.jobs.prune import is_left_over, set_aside
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import scores, versions
-from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
-
-FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
+from ml_backend.store.models import Score, ScoreState, Version, now
 
 
 def mend(
     context: Context, version: Version, stored: Mapping[str, int], *, thorough: bool = False
 ) -> Iterator[Finding]:
-    """Ask for scores that are missing, delete what is doubled, try failed images again, prune old versions.
+    """Ask for scores that are missing, set doubles aside, try failed images again, prune old versions.
 
     `stored` is the number of predictions that Label Studio holds of each version. Where it agrees with the
     database the predictions are not compared one by one, unless `thorough`.
@@ -59,13 +57,13 @@ def _compare(context: Context, version: Version) -> Generator[Finding, None, int
             doubled += _without_doubles(context, version, one.task, rows.get(one.task))
     if doubled:
         yield Finding(
-            version.project_id, f"{doubled} predictions of {version.name} were doubles: deleted, one kept."
+            version.project_id, f"{doubled} predictions of {version.name} were doubles: set aside, one kept."
         )
     return len(lost & to_label)
 
 
 def _without_doubles(context: Context, version: Version, task_id: int, row: Score | None) -> int:
-    """Delete our predictions of a task but for one: the newest with the score we know, or the newest."""
+    """Leave one of our predictions of a task: the newest with the score we know, or the newest."""
     ours = [one for one in context.label_studio.predictions(task_id) if one["model_version"] == version.name]
     if len(ours) < 2:
         return 0
@@ -73,7 +71,7 @@ def _without_doubles(context: Context, version: Version, task_id: int, row: Scor
     kept = max(ours, key=lambda one: (_is(one["score"], known), one["id"]))
     for one in ours:
         if one["id"] != kept["id"]:
-            delete_prediction(context, one["id"])
+            set_aside(context, version.project_id, one["id"])
     return len(ours) - 1
 
 
@@ -92,6 +90,6 @@ def _old_versions(context: Context, version: Version, stored: Mapping[str, int])
     """Have the publication run again, which prunes, if it was cut off before it had."""
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
-    old = [one.name for one in ours if one.state in FINISHED and stored.get(one.name)]
+    old = [name for name, count in stored.items() if count and is_left_over(name, version.project_id, ours)]
     if old and context.queues.request_publish(version.id):
         yield Finding(version.project_id, f"Predictions of {', '.join(old)} were left over: pruned.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from datetime import date, timedelta
 
 _ADJECTIVES = """
     able agile amber ample apt bold brave bright brisk calm candid clear clever cosy crisp daring
@@ -30,6 +32,29 @@ def version_name(project_id: int, round: int, seed: int) -> str:
     adjective = ADJECTIVES[digest[0] % len(ADJECTIVES)]
     animal = ANIMALS[digest[1] % len(ANIMALS)]
     return f"p{project_id}-r{round:03d}-{adjective}-{animal}"
+
+
+def open_name(project_id: int, day: date) -> str:
+    """Name of the predictions that are kept since `day` for pages that show them, `p3-open-2026-11-23`.
+
+    None of them orders anything. The day in the name says when they may go, without a record of our own.
+    """
+    return f"{_open(project_id)}{day.isoformat()}"
+
+
+def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
+    """Those of `names` that have been kept for open pages for a whole day and more by `day`."""
+    recent = {open_name(project_id, day), open_name(project_id, day - timedelta(days=1))}
+    return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
+
+
+def is_open_name(name: str | None, project_id: int) -> bool:
+    """Whether predictions of this name are kept for open pages of a project."""
+    return name is not None and name.startswith(_open(project_id))
+
+
+def _open(project_id: int) -> str:
+    return f"p{project_id}-open-"
 
 
 CALIBRATION = "confidence_calibration"

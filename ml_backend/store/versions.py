@@ -52,6 +52,13 @@ def published(session: Session, project_id: int) -> Version | None:
     return session.scalars(query).one_or_none()
 
 
+def first_to_draw(session: Session, project_id: int) -> Version | None:
+    """The version of the initial weights while its first scores are made; None without such weights."""
+    first = at_round(session, project_id, 0)
+    is_under_way = first is not None and first.state is VersionState.SCORING and first.weights_hash
+    return first if is_under_way else None
+
+
 def current_name(session: Session, project: Project) -> str:
     """Name that /setup gives: the published version's, before that the seeded random ordering's."""
     version = published(session, project.id)

@@ -34,6 +34,17 @@ def screen(page: Page) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB"))
 
 
+def stroke(page: Page) -> None:
+    """Draw a short line with the brush of the first label, somewhere in the upper left of the image."""
+    box = page.locator('img[alt="image"]').bounding_box()
+    assert box is not None
+    page.keyboard.press("1")
+    page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2, steps=8)
+    page.mouse.up()
+
+
 def painted(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where a screen (H, W, 3) is not grey, as (H, W)."""
     colourful: NDArray[np.bool_] = pixels.max(axis=2).astype(int) - pixels.min(axis=2) > GREY

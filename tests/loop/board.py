@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import cv2
@@ -16,7 +17,8 @@ from ml_backend.label_studio.label_config import LabelConfig, default_config, pa
 from ml_backend.label_studio.masks import label_map, results
 from ml_backend.reconcile import reconcile
 from ml_backend.store import events, runs, scores, versions
-from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState
+from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState, now
+from ml_backend.store.names import open_name
 from model.phantom import Phantom
 from tests.loop.service import AUTH, Service
 
@@ -109,8 +111,18 @@ class Board:
         return str(self.service.label_studio.project(self.id)["model_version"])
 
     def stored(self) -> dict[str, int]:
-        """Number of predictions that Label Studio holds of each version."""
-        return self.service.label_studio.model_versions(self.id)
+        """Number of predictions that Label Studio holds of each version, those for open pages left out."""
+        held = self.service.label_studio.model_versions(self.id)
+        return {name: count for name, count in held.items() if name not in self._open_names()}
+
+    def kept_open(self) -> int:
+        """Number of predictions that are kept for pages that may show them."""
+        held = self.service.label_studio.model_versions(self.id)
+        return sum(held.get(name, 0) for name in self._open_names())
+
+    def _open_names(self) -> set[str]:
+        today = now().date()
+        return {open_name(self.id, day) for day in (today, today - timedelta(days=1))}
 
     def open(self, task: int) -> list[dict[str, Any]]:
         """Open a task in the editor, which has Label Studio ask /predict; returns what is drawn on it."""
@@ -126,6 +138,11 @@ class Board:
         answer.raise_for_status()
         found: list[list[dict[str, Any]]] = answer.json()["results"]
         return found
+
+    def labels(self) -> dict[int, list[dict[str, Any]]]:
+        """Regions of the latest annotation of each labelled task."""
+        labelled = self.service.label_studio.labelled_tasks(self.id)
+        return {task.id: task.annotations[-1].result for task in labelled}
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """All predictions of a task."""

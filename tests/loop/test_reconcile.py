@@ -103,6 +103,7 @@ def test_scores_that_label_studio_lost_or_has_twice(service: Service, calm: Boar
     assert f"2 predictions of {version.name} were doubles" in found
     assert board.order() == order
     assert board.stored() == {version.name: 6, "mine": 2}
+    assert board.kept_open() == 2
 
     # "Delete predictions" in the Data Manager, for some tasks.
     service.ask_label_studio(

@@ -1,0 +1,96 @@
+"""What a published version leaves of those before it: predictions that an open page may show, for a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from ml_backend.jobs import prune
+from ml_backend.store.models import now
+from ml_backend.store.names import open_name
+from model.phantom import Phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+
+
+def test_predictions_of_a_former_version_stay_for_pages_that_may_show_them(
+    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:9])
+    first = board.shown_version()
+    top = [task for task, _ in board.order()]
+    # What an annotator opens by a click in the list is locked by nobody.
+    shown = {task: board.open(task)[0] for task in top}
+    board.annotate(3)
+    version = board.await_round(1)
+    service.wait(lambda: first not in board.stored(), "pruning")
+
+    # The numbers that pages submit still stand for what they show; only the name is another.
+    kept = {
+        task: next(one for one in board.predictions(task) if one["id"] == shown[task]["id"]) for task in top
+    }
+    assert {one["model_version"] for one in kept.values()} == {open_name(board.id, now().date())}
+    assert [kept[task]["result"] for task in top] == [shown[task]["result"] for task in top]
+    # Nobody else sees them: neither in the order nor drawn by the label stream.
+    scored = board.scores(version)
+    assert [(task, score) for task, score in board.order()] == [
+        (task, pytest.approx(scored[task].score)) for task, _ in board.order()
+    ]
+    handed = service.label_studio.next_task(board.id, board.view)
+    assert handed is not None
+    assert [one["model_version"] for one in handed["predictions"]] == [version.name]
+
+    past, recent = (open_name(board.id, now().date() - timedelta(days=days)) for days in (2, 1))
+    foreign = open_name(board.id + 1000, now().date() - timedelta(days=9))
+    service.label_studio.import_predictions(
+        board.id,
+        [
+            {"task": top[0], "result": [], "score": 0.5, "model_version": name}
+            for name in (past, recent, foreign)
+        ],
+    )
+    (found,) = board.reconcile()
+    assert f"Predictions of {past} were left over" in found
+    service.wait(lambda: past not in board.stored(), "pruning of what is past")
+    assert board.stored() == {version.name: 6, foreign: 1}
+    assert board.kept_open() == 9 + 1
+
+
+def test_only_those_that_may_be_open_are_kept(
+    service: Service,
+    make_board: Callable[[Sequence[Phantom]], Board],
+    phantoms: list[Phantom],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = make_board(phantoms[:9])
+    service.rest()
+    first = board.published()
+    assert first is not None
+    order = [task for task, _ in board.order()]
+    labelled, streamed = board.next_task(), None
+    assert labelled == order[0]
+    board.submit(labelled)
+    streamed = board.next_task()
+    assert streamed == order[1]
+    monkeypatch.setattr(prune, "LIKELY", 2)
+    with service.context() as context:
+        prune._set_aside_open(context, first)
+    # Labelled; handed out and locked; the next two in line.
+    kept = {task for task in order if _names(board, task) == {open_name(board.id, now().date())}}
+    assert kept == set(order[:4])
+
+    # The editor shows each in a tab: of what is only likely to be open no more than two stay.
+    for _ in range(3):
+        again = [
+            {"task": task, "result": [], "score": 0.5, "model_version": first.name} for task in order[:4]
+        ]
+        service.label_studio.import_predictions(board.id, again)
+        with service.context() as context:
+            prune._set_aside_open(context, first)
+    assert [len(board.predictions(task)) for task in order[:4]] == [2, 4, 2, 2]
+
+
+def _names(board: Board, task: int) -> set[str]:
+    return {one["model_version"] for one in board.predictions(task)}
