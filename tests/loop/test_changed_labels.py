@@ -99,7 +99,7 @@ def test_labels_change_after_the_training(
     redrawn = board.await_round(2)
     assert (redrawn.weights_hash, redrawn.labels) == (first.weights_hash, first.labels)
     service.wait(lambda: board.stored() == {redrawn.name: 5}, "predictions of one version alone")
-    (prediction,) = board.predictions(late)
+    (prediction,) = [one for one in board.predictions(late) if one["model_version"] == redrawn.name]
     assert first.weights_hash is not None
     segmenter = load_segmenter(service.settings, service.weights.get(first.weights_hash))
     found = segmenter.segment([decode_image(png(phantoms[7].image))])[0].final
