@@ -47,6 +47,23 @@ def test_the_published_version_gives_its_name_to_the_project(database: Database)
         assert versions.in_state(session, VersionState.SCORING) == []
 
 
+def test_before_the_first_order_only_weights_under_way_draw(database: Database) -> None:
+    def drawing() -> int | None:
+        with database.read() as session:
+            version = versions.first_to_draw(session, 3)
+        return None if version is None else version.id
+
+    assert drawing() is None
+    first = add_version(database, 0)
+    assert drawing() is None, "the seeded random order has nothing to draw with"
+    with database.write() as session:
+        session.get_one(Version, first).weights_hash = "aa"
+    assert drawing() == first
+    with database.write() as session:
+        session.get_one(Version, first).state = VersionState.FAILED
+    assert drawing() is None
+
+
 def test_a_version_is_made_once_a_round(database: Database) -> None:
     assert add_version(database, 1) == add_version(database, 1)
 
