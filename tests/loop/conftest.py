@@ -13,6 +13,7 @@ from tests.loop.board import Board
 from tests.loop.service import Service
 
 IMAGES = 14
+MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +23,24 @@ def phantoms() -> list[Phantom]:
 
 
 @pytest.fixture
-def make_board(service: Service, boards: list[Board]) -> Callable[[Sequence[Phantom]], Board]:
+def make_board(service: Service, boards: list[Board]) -> MakeBoard:
     """A function that makes a connected project."""
 
     def make(phantoms: Sequence[Phantom]) -> Board:
         boards.append(Board.make(service, phantoms))
         return boards[-1]
+
+    return make
+
+
+@pytest.fixture
+def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
+    """A function that makes a connected project for which nothing is left to be done."""
+
+    def make(phantoms: Sequence[Phantom]) -> Board:
+        board = make_board(phantoms)
+        service.settle()
+        return board
 
     return make
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from ml_backend.label_studio.transport import Transport
 from ml_backend.owners import Owner
 from ml_backend.reconcile import reconcile
 from ml_backend.reconcile.looking import LOCK
-from ml_backend.store.models import TrainingRun, now
 from model.phantom import Phantom
 from tests.file_server import serve_folder
 from tests.loop.board import Board, png
@@ -25,36 +21,11 @@ from tests.loop.service import AUTH, Service
 
 pytestmark = pytest.mark.usefixtures("others_aside")
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
-
-
-@pytest.fixture
-def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
-    """A function that makes a connected project for which nothing is left to be done."""
-
-    def make(phantoms: Sequence[Phantom]) -> Board:
-        board = make_board(phantoms)
-        service.settle()
-        return board
-
-    return make
-
 
 @pytest.fixture(scope="module")
 def calm(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
     """A project in its first order, for which nothing is left to be done; each test leaves it so."""
     board = Board.make(service, phantoms[:6])
-    service.settle()
-    yield board
-    service.label_studio.delete_project(board.id)
-
-
-@pytest.fixture(scope="module")
-def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
-    """A project with three labels and a version that learned from them."""
-    board = Board.make(service, phantoms[:8])
-    board.annotate(3)
-    board.await_round(1)
     service.settle()
     yield board
     service.label_studio.delete_project(board.id)
@@ -272,125 +243,3 @@ def test_images_that_failed_are_tried_again(
     assert board.stored() == stored
     assert board.duplicates(version.name) == []
     assert board.reconcile(thorough=True) == []
-
-
-def test_lost_weights(service: Service, trained: Board) -> None:
-    board = trained
-    version = board.published()
-    assert version is not None
-    key = version.weights_hash
-    assert key is not None
-    order = board.order()
-    folder = service.settings.model_dir / "store" / key
-
-    # This machine still has a copy.
-    shutil.rmtree(folder)
-    (found,) = board.reconcile()
-    assert "put back from this machine's cache" in found
-    assert service.weights.contains(key)
-    assert board.reconcile() == []
-
-    # Nobody has a copy: the order stands, and a training starts from nothing.
-    service.weights.delete(key)
-    (found,) = board.reconcile()
-    assert f"The weights of {version.name} are gone from the store" in found
-    assert board.order() == order
-    assert "weights of this version are gone" in " ".join(service.command("status").stdout.split())
-    second = board.await_round(2)
-    assert (second.state, second.parent_id, second.labels_used) == ("published", None, 3)
-    assert board.shown_version() == second.name
-    service.settle()
-    assert board.reconcile() == []
-
-
-def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantoms: list[Phantom]) -> None:
-    board = trained
-    client = service.label_studio
-    number = board.versions()[0].round
-    first, second = (task.annotations[0].id for task in islice(client.labelled_tasks(board.id), 2))
-    assert board.reconcile() == []
-
-    with service.away():
-        drawn = board.regions(board.next_task() or 0)
-        client.patch_annotation(first, drawn)
-        client.delete_annotation(second)
-        board.annotate(1)
-        imported = {"data": {"image": _image(board)}, "annotations": [{"result": drawn}]}
-        service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])
-        (late,) = board.add(phantoms[8:9])
-    assert board.changes() == 0
-    found = board.reconcile()
-    assert [sentence for sentence in found if "changes of labels" in sentence] == [
-        f"project {board.id}: 4 changes of labels had not been told of: noted for training."
-    ]
-    assert any("had no score" in sentence for sentence in found)
-    assert board.await_round(number + 1).labels_used == 4
-    assert late in dict(board.order())
-    assert all(score is not None for _, score in board.order())
-    service.settle()
-    assert board.reconcile() == []
-    assert board.changes() == 0
-
-    # Tasks deleted with their labels, likewise.
-    with service.away():
-        client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
-    (noted,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
-    assert "1 changes of labels" in noted
-    assert board.changes() == 1
-
-
-def test_a_training_that_failed_while_images_were_away(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
-) -> None:
-    board = make_quiet(phantoms[:3])
-    port = free_port()
-    addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
-    for number, task in enumerate(
-        service.label_studio.create_tasks(board.id, [{"image": each} for each in addresses])
-    ):
-        board.truth[task] = phantoms[number]
-        (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
-        board.submit(task)
-    service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the failure")
-
-    assert "3 of 3 labelled images cannot be had now" in board.runs()[0].message
-
-    # The queue has given up, an hour has passed.
-    with service.context() as context:
-        retries = context.queues.all()[-1].scheduled_job_registry
-        service.wait(lambda: f"train-{board.id}" in retries.get_job_ids(), "the plan to try again")
-        context.queues.forget_project(board.id, [])
-    assert board.reconcile() == []
-    with service.database.write() as session:
-        session.get_one(TrainingRun, board.runs()[0].id).finished_at = now() - timedelta(hours=1)
-    with serve_folder(tmp_path, port):
-        (found,) = board.reconcile()
-        assert "A training had failed: tried again. 3 of 3 labelled images" in found
-        assert board.await_round(1).labels_used == 3
-
-
-def test_a_lost_queue_is_filled_again(
-    service: Service, make_quiet: MakeBoard, phantoms: list[Phantom]
-) -> None:
-    board = make_quiet(phantoms[:5])
-    service.rest()
-    board.annotate(3)
-    added = board.add(phantoms[5:7])
-    service.wait(lambda: board.changes() == 3, "the events")
-    with service.context() as context:
-        service.wait(lambda: context.queues.training_waits(board.id), "the training")
-        context.queues.redis.flushall()
-        assert sum(context.queues.depths().values()) == 0
-        found = board.reconcile()
-        assert "queue: 1 jobs were missing" in found[0]
-        assert "2 tasks had no score" in found[1]
-        assert context.queues.training_waits(board.id)
-    service.work()
-    board.await_round(1)
-    assert set(added) <= dict(board.order()).keys()
-    assert all(score is not None for _, score in board.order())
-
-
-def _image(board: Board) -> str:
-    task = next(iter(board.truth))
-    return str(board.service.label_studio.task_data(board.id, [task])[task]["image"])

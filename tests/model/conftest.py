@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -90,3 +90,12 @@ def version_of_instance_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def version_of_group_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With two labels and another such norm."""
     return _taught_version(tmp_path_factory.mktemp("versions") / "group", LABELS, "group")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch computes in one thread, so that its results are the same to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
