@@ -10,6 +10,8 @@ import pytest
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.server import LabelStudioServer
 
+from .subpath_proxy import SubpathProxy
+
 CONFIG = """<View>
   <Image name="image" value="$image"/>
   <BrushLabels name="mask" toName="image"><Label value="Bone"/></BrushLabels>
@@ -39,3 +41,9 @@ def make_tasks(client: LabelStudio, project: int) -> Callable[[int], list[int]]:
         return client.create_tasks(project, data)
 
     return make
+
+
+@pytest.fixture
+def proxy(server: LabelStudioServer) -> Iterator[SubpathProxy]:
+    with SubpathProxy(server.url) as proxy:
+        yield proxy
