@@ -27,8 +27,9 @@ IDLE = timedelta(hours=1)
 LOCKED = timedelta(hours=24)
 """An open task is somebody's for so long, as long as Label Studio's own locks last."""
 
-RESERVE = 1
-"""Tasks that stay in each hand while a new version's order is dealt, so that nobody sees an empty list."""
+RESERVE = 3
+"""Tasks that stay in each hand besides the open one while a new version's order is dealt, so that nobody sees
+an empty list, not even who only accepts masks while the others rest."""
 
 ALONE_SECONDS = 300
 BUSY_SECONDS = 5.0
@@ -77,6 +78,11 @@ class Table:
         """Who works now; all, if nobody does."""
         seen = [email for email, one in self.annotators.items() if one.active_at > self.at - IDLE]
         return seen or list(self.annotators)
+
+    @property
+    def reserve(self) -> int:
+        """Tasks that stay in each hand while others rest: `RESERVE`, but not most of a small hand."""
+        return max(1, min(RESERVE, self.size // 2))
 
     @property
     def elsewhere(self) -> set[int]:
@@ -190,7 +196,7 @@ def outdated(table: Table) -> list[int]:
     """Tasks to be taken back: not opened, and dealt by an older order, or to somebody who is not there."""
     found = []
     for email in dict.fromkeys(table.held.values()):
-        stays = RESERVE
+        stays = table.reserve
         for task in table.hand(email):
             holding = table.known[task]
             if table.is_open(holding):
@@ -241,7 +247,7 @@ def plan(table: Table) -> dict[int, str]:
     free = [task for task in table.ranking if task not in resting and task not in elsewhere]
     if resting:
         hungry = [email for email in active if not table.hand(email)]
-        return deal([task for task in free if task not in table.held], {}, hungry, RESERVE)
+        return deal([task for task in free if task not in table.held], {}, hungry, table.reserve)
     away = [email for email in table.annotators if email not in active]
     near = [task for task in free if table.held.get(task) in (None, *active)]
     given = deal(near, table.held, active, table.size)

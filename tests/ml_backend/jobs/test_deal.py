@@ -104,6 +104,14 @@ def test_a_new_order_leaves_the_best_task_and_the_open_ones() -> None:
     assert outdated(board) == [3, 5]
 
 
+def test_a_large_hand_keeps_enough_to_go_on_while_others_rest() -> None:
+    hands = {"ann": [1, 3, 5, 7, 9], "bob": []}
+    board = table(hands, version=OLD, opened={1: NOW}, size=10)
+    assert outdated(board) == [9], "the open one and three more stay"
+    rest(board, 2, NOW)
+    assert plan(board) == dict.fromkeys((4, 6, 8), "bob")
+
+
 def test_who_has_no_view_keeps_what_is_open() -> None:
     assert outdated(table({"cho": [1, 2]}, opened={2: NOW})) == [1]
 
