@@ -7,6 +7,7 @@ That is what makes it certain that nobody is handed what another has.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +32,11 @@ RESERVE = 3
 """Tasks that stay in each hand besides the open one while a new version's order is dealt, so that nobody sees
 an empty list, not even who only accepts masks while the others rest."""
 
+LINGER_SECONDS = 15.0
+"""How long a job stays for what rests. A later one might find the only worker training, and hands would be
+left with their reserve for all that time."""
+
+LOOK_SECONDS = 2.0
 ALONE_SECONDS = 300
 BUSY_SECONDS = 5.0
 
@@ -43,7 +49,7 @@ def run_deal(project_id: int) -> None:
             return
         if not alone:
             context.queues.request_deal(project_id, delay=BUSY_SECONDS)
-        elif _deal(context, project_id):
+        elif _deal_until_rested(context, project_id):
             context.queues.request_deal(project_id, delay=GRACE.total_seconds() + 1)
 
 
@@ -109,6 +115,20 @@ class Table:
             (task for task, owner in self.held.items() if owner == email),
             key=lambda task: rank.get(task, inf),
         )
+
+    def unopened(self, email: str) -> list[int]:
+        """What somebody holds and has not opened, the best first."""
+        return [task for task in self.hand(email) if self.known[task].opened_at is None]
+
+
+def _deal_until_rested(context: Context, project_id: int) -> bool:
+    """Deal, and again until no task rests any more; True if one still does after `LINGER_SECONDS`."""
+    until = time.monotonic() + LINGER_SECONDS
+    while _deal(context, project_id):
+        if time.monotonic() > until:
+            return True
+        time.sleep(LOOK_SECONDS)
+    return False
 
 
 def _deal(context: Context, project_id: int) -> bool:
@@ -240,13 +260,13 @@ def _take_back(context: Context, table: Table, tasks: list[int]) -> None:
 def plan(table: Table) -> dict[int, str]:
     """Who gets what: those who work the best, the others what comes after.
 
-    While tasks rest that have just been taken back, only those whose hands are empty get something: the
-    others wait, so that the best ones are dealt together.
+    While tasks rest that have just been taken back, only those who have nothing to open next get something:
+    the others wait, so that the best ones are dealt together.
     """
     active, resting, elsewhere = table.active, table.resting, table.elsewhere
     free = [task for task in table.ranking if task not in resting and task not in elsewhere]
     if resting:
-        hungry = [email for email in active if not table.hand(email)]
+        hungry = [email for email in active if not table.unopened(email)]
         return deal([task for task in free if task not in table.held], {}, hungry, table.reserve)
     away = [email for email in table.annotators if email not in active]
     near = [task for task in free if table.held.get(task) in (None, *active)]

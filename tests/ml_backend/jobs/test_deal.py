@@ -74,10 +74,14 @@ def test_what_was_open_for_a_day_rests_before_it_is_dealt() -> None:
     assert plan(board) == {1: "ann", 2: "bob"}
 
 
-def test_while_tasks_rest_only_empty_hands_get_something() -> None:
+def test_while_tasks_rest_only_who_has_nothing_to_open_next_gets_something() -> None:
     board = table({"ann": [9]})
     rest(board, 1, NOW - GRACE / 2)
     assert plan(board) == {2: "bob"}
+    # What is open is soon submitted, and then the next is asked for at once.
+    board.known[9].opened_at = NOW
+    assert plan(board) == {2: "ann", 3: "bob"}
+    board.known[9].opened_at = None
     rest(board, 1, NOW - GRACE)
     assert plan(board) == {1: "ann", 2: "bob", 3: "ann", 4: "bob"}
 

@@ -1,0 +1,80 @@
+"""Two annotators who label without a pause, in their browsers, while versions are published behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from ml_backend.label_studio.connection import connect
+from ml_backend.label_studio.server import LabelStudioServer
+from model.phantom import draw_phantom
+from tests.browser.canvas import label_as_displayed, opened_task, stroke
+from tests.loop.board import Board
+from tests.loop.service import AUTH, Service
+from tests.people import PASSWORD, sign_up
+
+STREAMING, CLICKING = "stream@example.com", "click@example.com"
+TURNS = 8
+
+
+@pytest.fixture
+def board(service: Service, boards: list[Board]) -> Board:
+    """A project of two annotators whose trainings are short, in its first order."""
+    hands = [draw_phantom(age % 19, seed=age, size=(128, 160)) for age in range(36)]
+    boards.append(Board.connected(service, hands, "Labelling on"))
+    return boards[-1]
+
+
+def test_nobody_waits_and_nothing_is_refused(
+    service: Service,
+    board: Board,
+    server: LabelStudioServer,
+    log_in: Callable[[str, str, str], BrowserContext],
+) -> None:
+    pages: dict[str, Page] = {}
+    refused: list[str] = []
+    for email in (STREAMING, CLICKING):
+        sign_up(server, email)
+        pages[email] = log_in(server.url, email, PASSWORD).new_page()
+        pages[email].on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
+    service.work(HAND_SIZE="12", RETRAIN_EVERY="5", TRAIN_STEPS="20", SCORE_CHUNK="40")
+    service.wait(board.published, "the first order")
+    connect(
+        service.label_studio,
+        backend_url=service.url,
+        project=board.id,
+        basic_auth=AUTH,
+        annotators=list(pages),
+    )
+    views = service.label_studio.annotators(board.id)
+    with service.context() as context:
+        context.queues.request_deal(board.id)
+    waiting = partial(service.label_studio.hand, board.id)
+    service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "full hands")
+
+    served: list[str] = []
+    orders = set()
+    pages[STREAMING].goto(f"{server.url}/projects/{board.id}/data?tab={views[STREAMING]}")
+    label_as_displayed(pages[STREAMING])
+    for _ in range(TURNS):
+        for email, page in pages.items():
+            if email == CLICKING:
+                page.goto(f"{server.url}/projects/{board.id}/data?tab={views[email]}")
+                page.get_by_test_id("table-row").first.click()
+            submit = page.get_by_test_id("bottombar-submit-button")
+            expect(submit).to_be_enabled()
+            # Only one who has looked draws: the page has the next task's name before its picture.
+            page.wait_for_timeout(700)
+            served.append(opened_task(page).inner_text())
+            stroke(page)
+            with page.expect_response(lambda one: "/annotations" in one.url and one.request.method == "POST"):
+                submit.click()
+            page.wait_for_timeout(500)
+        orders.add(board.shown_version())
+
+    assert not refused
+    assert len(set(served)) == len(served) == len(board.labels()) == 2 * TURNS
+    assert len(orders) > 1, "versions were published in between"
