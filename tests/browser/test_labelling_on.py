@@ -17,7 +17,7 @@ from tests.loop.service import AUTH, Service
 from tests.people import PASSWORD, sign_up
 
 STREAMING, CLICKING = "stream@example.com", "click@example.com"
-TURNS = 8
+MOST = 30
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def test_nobody_waits_and_nothing_is_refused(
     service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "full hands")
 
     served: list[str] = []
-    orders = set()
+    orders = {board.shown_version()}
     pages[STREAMING].goto(f"{server.url}/projects/{board.id}/data?tab={views[STREAMING]}")
     label_as_displayed(pages[STREAMING])
-    for _ in range(TURNS):
+    while len(orders) < 3 and len(served) < MOST:
         for email, page in pages.items():
             if email == CLICKING:
                 page.goto(f"{server.url}/projects/{board.id}/data?tab={views[email]}")
@@ -76,5 +76,5 @@ def test_nobody_waits_and_nothing_is_refused(
         orders.add(board.shown_version())
 
     assert not refused
-    assert len(set(served)) == len(served) == len(board.labels()) == 2 * TURNS
+    assert len(set(served)) == len(served) == len(board.labels())
     assert len(orders) > 1, "versions were published in between"
