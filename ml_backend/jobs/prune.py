@@ -26,7 +26,6 @@ stream hands out, but tells nobody about a task that was opened by a click in th
 LATEST = 50
 """Tasks labelled last whose pages may still be open, to update what was submitted."""
 
-
 FORMER = 2
 """Predictions kept of a task that nobody is known to have open: the editor shows a tab for each."""
 
@@ -95,13 +94,13 @@ def _unless_gone(call: Callable[..., None], *arguments: object) -> None:
             raise
 
 
-def _next_in_line(context: Context, version: Version, without: Iterable[int]) -> set[int]:
+def _next_in_line(context: Context, version: Version, without: set[int]) -> set[int]:
     """The tasks that were to be labelled next by a version, some others left out."""
     with context.database.read() as session:
         known = {
             row.task_id: row.score
             for row in scores.of_version(session, version.id)
-            if row.score is not None and row.task_id not in set(without)
+            if row.score is not None and row.task_id not in without
         }
     ranked = sorted(known, key=known.__getitem__, reverse=made_by(version).highest_first)
     return set(ranked[:LIKELY])
