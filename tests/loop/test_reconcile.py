@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.blueprint import BACKEND_TITLE, VIEW_TITLE
 from ml_backend.label_studio.transport import Transport
 from ml_backend.owners import Owner
 from ml_backend.reconcile import reconcile
 from ml_backend.reconcile.looking import LOCK
 from model.phantom import Phantom
-from tests.file_server import serve_folder
-from tests.loop.board import Board, png
+from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
 
 pytestmark = pytest.mark.usefixtures("others_aside")
@@ -195,51 +192,3 @@ def test_the_order_survives_what_people_do(service: Service, calm: Board) -> Non
     assert board.order() == order
     board.submit(order[0][0])
     service.wait(lambda: board.changes() == 1, "the event")
-
-
-def test_images_that_failed_are_tried_again(
-    service: Service, trained: Board, phantoms: list[Phantom], tmp_path: Path
-) -> None:
-    board = trained
-    client = service.label_studio
-    back, missing = tmp_path / "back", tmp_path / "missing"
-    for folder in (back, missing):
-        folder.mkdir()
-    port = free_port()
-    with serve_folder(missing) as there:
-        addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
-        away = client.create_tasks(board.id, [{"image": address} for address in addresses])
-        (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
-        version = board.published()
-        assert version is not None
-        service.wait(lambda: len(board.scores(version)) == 8 and board.idle(), "the scores of the new tasks")
-        rows = board.scores(version)
-        assert {task for task, row in rows.items() if row.error} == {*away, lacking}
-        assert {task for task, row in rows.items() if row.retry_at} == set(away)
-        service.settle()
-        stored = board.stored()
-        assert stored == {version.name: 8}
-
-        # Still away: no prediction is touched, and the next try comes later. What was missing is left alone.
-        assert board.reconcile() == [f"project {board.id}: 2 images could not be had: tried again."]
-        service.wait(lambda: all(board.scores(version)[task].tries == 2 for task in away), "the second try")
-        service.settle()
-        assert board.stored() == stored
-        assert board.reconcile() == []
-
-        # All are there again, and a person has them all tried.
-        for folder, name in ((back, "a"), (back, "b"), (missing, "c")):
-            (folder / f"{name}.png").write_bytes(png(phantoms[5].image))
-        with serve_folder(back, port):
-            again = service.command("reconcile", "--project", str(board.id), "--failed-images")
-            assert again.returncode == 0, again.stderr
-            assert "3 images could not be had" in again.stdout
-            service.wait(lambda: not any(row.error for row in board.scores(version).values()), "the images")
-            service.settle()
-    rows, order = board.scores(version), dict(board.order())
-    for task in (*away, lacking):
-        assert rows[task].l_dsc is not None
-        assert order[task] == pytest.approx(rows[task].score, abs=1e-6)
-    assert board.stored() == stored
-    assert board.duplicates(version.name) == []
-    assert board.reconcile(thorough=True) == []

@@ -32,6 +32,54 @@ def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
     service.label_studio.delete_project(board.id)
 
 
+def test_images_that_failed_are_tried_again(
+    service: Service, trained: Board, phantoms: list[Phantom], tmp_path: Path
+) -> None:
+    board = trained
+    client = service.label_studio
+    back, missing = tmp_path / "back", tmp_path / "missing"
+    for folder in (back, missing):
+        folder.mkdir()
+    port = free_port()
+    with serve_folder(missing) as there:
+        addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
+        away = client.create_tasks(board.id, [{"image": address} for address in addresses])
+        (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
+        version = board.published()
+        assert version is not None
+        service.wait(lambda: len(board.scores(version)) == 8 and board.idle(), "the scores of the new tasks")
+        rows = board.scores(version)
+        assert {task for task, row in rows.items() if row.error} == {*away, lacking}
+        assert {task for task, row in rows.items() if row.retry_at} == set(away)
+        service.settle()
+        stored = board.stored()
+        assert stored == {version.name: 8}
+
+        # Still away: no prediction is touched, and the next try comes later. What was missing is left alone.
+        assert board.reconcile() == [f"project {board.id}: 2 images could not be had: tried again."]
+        service.wait(lambda: all(board.scores(version)[task].tries == 2 for task in away), "the second try")
+        service.settle()
+        assert board.stored() == stored
+        assert board.reconcile() == []
+
+        # All are there again, and a person has them all tried.
+        for folder, name in ((back, "a"), (back, "b"), (missing, "c")):
+            (folder / f"{name}.png").write_bytes(png(phantoms[5].image))
+        with serve_folder(back, port):
+            again = service.command("reconcile", "--project", str(board.id), "--failed-images")
+            assert again.returncode == 0, again.stderr
+            assert "3 images could not be had" in again.stdout
+            service.wait(lambda: not any(row.error for row in board.scores(version).values()), "the images")
+            service.settle()
+    rows, order = board.scores(version), dict(board.order())
+    for task in (*away, lacking):
+        assert rows[task].l_dsc is not None
+        assert order[task] == pytest.approx(rows[task].score, abs=1e-6)
+    assert board.stored() == stored
+    assert board.duplicates(version.name) == []
+    assert board.reconcile(thorough=True) == []
+
+
 def test_lost_weights(service: Service, trained: Board) -> None:
     board = trained
     version = board.published()
