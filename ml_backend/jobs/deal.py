@@ -37,6 +37,8 @@ LINGER_SECONDS = 15.0
 left with their reserve for all that time."""
 
 LOOK_SECONDS = 2.0
+"""How often it looks meanwhile whether somebody has nothing to open next."""
+
 ALONE_SECONDS = 300
 BUSY_SECONDS = 5.0
 

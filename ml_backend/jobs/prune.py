@@ -8,7 +8,7 @@ predictions of tasks that may be open change their version's name instead, for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ml_backend.jobs.context import GONE, Context
 from ml_backend.label_studio.errors import LabelStudioError
@@ -35,16 +35,23 @@ def prune(context: Context, version: Version) -> None:
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
-    _prune_predictions(context, version.project_id, others)
+    _prune_predictions(context, version.project_id, ours)
     with context.database.write() as session:
         scores.let_go(session, [one.id for one in others])
     _prune_weights(context, version, others)
 
 
-def is_left_over(name: str, project_id: int, ours: Iterable[Version]) -> bool:
-    """Whether Label Studio should no longer hold predictions of this name."""
+def left_over(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
+    """Those of our names that Label Studio should hold no predictions of any more.
+
+    Args:
+        stored: the number of predictions that it holds of each version.
+        project_id: the project.
+        ours: its versions.
+    """
     finished = {one.name for one in ours if one.state in FINISHED}
-    return name in finished or bool(no_longer_open([name], project_id, now().date()))
+    held = [name for name, count in stored.items() if count]
+    return [*(name for name in held if name in finished), *no_longer_open(held, project_id, now().date())]
 
 
 def set_aside(context: Context, project_id: int, prediction_id: int) -> None:
@@ -53,15 +60,11 @@ def set_aside(context: Context, project_id: int, prediction_id: int) -> None:
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
-def _prune_predictions(context: Context, project_id: int, others: Iterable[Version]) -> None:
-    stored = context.label_studio.model_versions(project_id)
-    for other in others:
-        if other.name not in stored:
-            continue
-        if other.published_at is not None:
-            _set_aside_open(context, other)
-        context.label_studio.delete_model_version(project_id, other.name)
-    for name in no_longer_open(stored, project_id, now().date()):
+def _prune_predictions(context: Context, project_id: int, ours: Sequence[Version]) -> None:
+    shown = {one.name: one for one in ours if one.published_at is not None}
+    for name in left_over(context.label_studio.model_versions(project_id), project_id, ours):
+        if name in shown:
+            _set_aside_open(context, shown[name])
         context.label_studio.delete_model_version(project_id, name)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 
 from ml_backend.jobs.context import Context
-from ml_backend.jobs.prune import is_left_over, set_aside
+from ml_backend.jobs.prune import left_over, set_aside
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, now
@@ -90,6 +90,6 @@ def _old_versions(context: Context, version: Version, stored: Mapping[str, int])
     """Have the publication run again, which prunes, if it was cut off before it had."""
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
-    old = [name for name, count in stored.items() if count and is_left_over(name, version.project_id, ours)]
+    old = left_over(stored, version.project_id, ours)
     if old and context.queues.request_publish(version.id):
         yield Finding(version.project_id, f"Predictions of {', '.join(old)} were left over: pruned.")
