@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -208,6 +208,10 @@ class Board:
         latest = self.versions()[0]
         written = all(score.state == "written" for score in self.scores(latest).values())
         return written and all(run.state is not RunState.RUNNING for run in self.runs())
+
+
+MakeBoard = Callable[[Sequence[Phantom]], Board]
+"""A function that makes a connected project with one task for each phantom."""
 
 
 def png(image: NDArray[Any]) -> bytes:

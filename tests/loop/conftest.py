@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from ml_backend import upkeep
 from ml_backend.store import projects
 from model.phantom import Phantom, draw_phantom
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
 IMAGES = 14
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 @pytest.fixture(scope="session")

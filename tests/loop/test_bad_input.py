@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ml_backend.demo.processes import free_port
@@ -12,10 +11,9 @@ from ml_backend.label_studio.connection import BACKEND_TITLE
 from ml_backend.store import projects
 from model.phantom import Phantom
 from tests.file_server import serve_folder
-from tests.loop.board import Board, png
+from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import AUTH, Service
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 CHOICES = """<View>
   <Image name="image" value="$image"/>
   <Choices name="kind" toName="image"><Choice value="Left"/><Choice value="Right"/></Choices>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ml_backend.label_studio.masks import results
 from ml_backend.store.models import RunState
 from model.phantom import Phantom, draw_phantom
 from tests.label_studio.tiny_backend import TinyBackend
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.clients import Watch, burst
 from tests.loop.service import Service
 from tests.measured import MEASURED
@@ -50,7 +50,7 @@ def event(service: Service) -> dict[str, Any]:
 
 def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
     service: Service,
-    make_board: Callable[[Sequence[Phantom]], Board],
+    make_board: MakeBoard,
     phantoms: list[Phantom],
     event: dict[str, Any],
     record_property: Callable[[str, object], None],

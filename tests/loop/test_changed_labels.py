@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,8 @@ from ml_backend.store.models import Version
 from model.images import decode_image
 from model.phantom import Phantom
 from model.weights import load_version
-from tests.loop.board import Board, png
+from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 def validate(board: Board, config: str) -> requests.Response:

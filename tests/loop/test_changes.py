@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pytest
 
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import MakeBoard
 from tests.loop.service import Service
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 def test_every_change_counts_once(service: Service, make_board: MakeBoard, phantoms: list[Phantom]) -> None:

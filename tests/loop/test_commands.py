@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
 
 import pytest
 
 from ml_backend.label_studio.label_config import default_config
 from model.phantom import Phantom
 from model.strategies import RECOMMENDED
-from tests.loop.board import Board
+from tests.loop.board import MakeBoard
 from tests.loop.service import AUTH, Service
 
 
-def test_commands_about_a_project(
-    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
-) -> None:
+def test_commands_about_a_project(service: Service, make_board: MakeBoard, phantoms: list[Phantom]) -> None:
     board = make_board(phantoms[:6])
     board.annotate(2)
     trained = service.command("train", "--project", str(board.id))
@@ -95,7 +92,7 @@ def test_a_mistake_is_answered_in_a_sentence(
 
 
 def test_the_logs_tell_of_every_call_and_of_no_secret(
-    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:3])
     board.annotate(1)

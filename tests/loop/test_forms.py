@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from ml_backend.prediction import load_segmenter
 from model.consistency import dice
 from model.images import decode_image
 from model.phantom import Phantom
-from tests.loop.board import Board, png
+from tests.loop.board import MakeBoard, png
 from tests.loop.service import Service
 
 LABEL = '<Label value="Bone"/>'
@@ -26,7 +24,7 @@ IMAGE = '<Image name="image" value="$image"/>'
 
 
 def test_a_project_of_polygons_goes_round(
-    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:6])
     client = service.label_studio

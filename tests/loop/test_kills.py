@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -15,10 +14,9 @@ from safetensors import safe_open
 from ml_backend.store.models import RunState, TrainingRun
 from model.checkpoint import FILE
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import MakeBoard
 from tests.loop.service import Service
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 STEPS = 120
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import cv2
 import numpy as np
 import pytest
@@ -14,10 +12,8 @@ from ml_backend.prediction import load_segmenter
 from model.images import decode_image
 from model.phantom import Phantom
 from model.splitting import placement
-from tests.loop.board import Board, png
+from tests.loop.board import MakeBoard, png
 from tests.loop.service import AUTH, Service
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 def dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

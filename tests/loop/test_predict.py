@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
 MANY = 300
 
 
 def test_predict_answers_every_task_and_leaves_the_rest_to_the_workers(
-    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:12])
     client = service.label_studio

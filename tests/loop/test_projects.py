@@ -15,12 +15,11 @@ from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.store import labels, projects
 from ml_backend.store.models import RunState, Version
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
 pytestmark = pytest.mark.usefixtures("others_aside")
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 MakeConnected = Callable[..., Board]
 
 

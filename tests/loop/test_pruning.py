@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,12 +10,12 @@ from ml_backend.jobs import prune
 from ml_backend.store.models import now
 from ml_backend.store.names import open_name
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
 
 def test_predictions_of_a_former_version_stay_for_pages_that_may_show_them(
-    service: Service, make_board: Callable[[Sequence[Phantom]], Board], phantoms: list[Phantom]
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:9])
     first = board.shown_version()
@@ -60,7 +59,7 @@ def test_predictions_of_a_former_version_stay_for_pages_that_may_show_them(
 
 def test_only_those_that_may_be_open_are_kept(
     service: Service,
-    make_board: Callable[[Sequence[Phantom]], Board],
+    make_board: MakeBoard,
     phantoms: list[Phantom],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -14,10 +12,8 @@ from model.images import decode_image
 from model.metrics import mean_dice
 from model.phantom import Phantom
 from model.quality import calibrate
-from tests.loop.board import Board, png
+from tests.loop.board import MakeBoard, png
 from tests.loop.service import Service
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 def test_masks_come_with_an_estimate_of_their_dice(

@@ -14,8 +14,7 @@ from ml_backend.demo.processes import free_port
 from ml_backend.store.models import TrainingRun, now
 from model.phantom import Phantom
 from tests.file_server import serve_folder
-from tests.loop.board import Board, png
-from tests.loop.conftest import MakeBoard
+from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
 
 pytestmark = pytest.mark.usefixtures("others_aside")

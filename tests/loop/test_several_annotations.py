@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.store import agreements, labels
 from ml_backend.store.models import LabelSeen, Part, Version
 from model.phantom import Phantom
-from tests.loop.board import Board
+from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 from tests.people import sign_up
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_backend.label_studio.server import LabelStudioServer
 from model.phantom import Phantom
 from tests.file_server import serve_folder
-from tests.loop.board import Board, png
+from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
 from tests.object_store import ObjectStore
 from tests.storages import add_bucket, add_local_files
-
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 
 
 def test_images_from_everywhere_are_learned_and_scored(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +13,10 @@ from ml_backend.store.models import Version
 from model.images import decode_image
 from model.phantom import Phantom
 from model.strategies import Measurement, parse, published
-from tests.loop.board import Board, png
+from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
 from tests.people import plain_stream
 
-MakeBoard = Callable[[Sequence[Phantom]], Board]
 BATCH = 3
 """QUERY_SIZE of the service."""
 
