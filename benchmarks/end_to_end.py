@@ -22,13 +22,13 @@ from support.measuring import Contestant, Work, compare, ratio
 from support.plain import as_first_written
 from support.subject import LABELS, radiograph, taught_version
 
-from ml_backend.label_studio import masks
-from ml_backend.label_studio.label_config import default_config
-from ml_backend.label_studio.label_config import parse as parse_config
+from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.config import parse as parse_config
+from ml_backend.label_studio.regions import masks
 from model.engines import EngineName
 from model.engines.openvino_engine import openvino_installed, save_graph
-from model.images import decode_image
-from model.preprocessing import preprocess, to_network
+from model.imaging.decoding import decode_image
+from model.imaging.preprocessing import preprocess, to_network
 from model.segmenter import Segmenter
 from model.weights import load_version
 

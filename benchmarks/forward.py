@@ -19,8 +19,8 @@ from support.plain import as_first_written
 
 from model.engines import EngineName, Precision, create_engine
 from model.engines.openvino_engine import openvino_installed, save_graph
+from model.imaging.preprocessing import PreprocessingSettings
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.preprocessing import PreprocessingSettings
 from model.weights import Card, load_version, save_version
 
 PLAIN = "plain eager fp32 NCHW"

@@ -19,8 +19,8 @@ import numpy as np
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from numpy.typing import NDArray
 
-from ml_backend.label_studio import masks, rle
-from ml_backend.label_studio.label_config import parse
+from ml_backend.label_studio.config import parse
+from ml_backend.label_studio.regions import masks, rle
 from model.consistency import dice
 
 HEIGHT, WIDTH = 2000, 1500

@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/training_step.py [--rounds N] [--channels C]
 
-Ours is `model.training.train` itself: its progress callback waits for the other side between steps. The
+Ours is `model.training.run.train` itself: its progress callback waits for the other side between steps. The
 plain side is the same network, loss and optimiser as anyone would first write them. Each lives in a fresh
 process; the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, and 2.5 GB.
 """
@@ -17,13 +17,13 @@ import torch
 from support.measuring import Contestant, Work, compare, ratio
 from support.plain import as_first_written
 
-from model.dataset import Example
+from model.imaging.preprocessing import PreprocessingSettings, preprocess, to_network
 from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.optimisation import optimiser
-from model.phantom import draw_phantom
-from model.preprocessing import PreprocessingSettings, preprocess, to_network
-from model.training import Progress, TrainingSettings, train
+from model.research.phantom import draw_phantom
+from model.training.dataset import Example
+from model.training.optimisation import optimiser
+from model.training.run import Progress, TrainingSettings, train
 
 PLAIN = "plain fp32 NCHW"
 BATCH = 2

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ml_backend.label_studio.hosts import ImageHosts
+from ml_backend.label_studio.images.hosts import ImageHosts
 from model.strategies import NAMES, StrategyError
 from model.strategies import parse as parse_strategy
 
@@ -20,7 +20,7 @@ SHIPPED_WEIGHTS = "hand-bones"
 """Name of the weights that come with the package."""
 
 Rule = Literal["latest", "majority", "all"]
-"""Which annotations of a task count, and how several are united; see `ml_backend.jobs.labels`."""
+"""Which annotations of a task count, and how several are united; see `ml_backend.learn.labels`."""
 
 
 class Settings(BaseSettings):

@@ -9,7 +9,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.upsampling import upsampled_convolution
+# Row t of the 4 taps of the transposed convolution as sums of the 3 taps of the convolution.
+TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+def transposed_weight(weight: Tensor) -> Tensor:
+    """Weight (I, O, 4, 4) of the stride-2 transposed convolution that equals a 3×3 one after enlarging.
+
+    Args:
+        weight: (O, I, 3, 3), of a convolution with one pixel of zero padding; gradients flow back to it.
+    """
+    # Sums of two or four weights would lose half their bits in a half-precision training.
+    with torch.autocast(weight.device.type, enabled=False):
+        taps = torch.tensor(TAPS, dtype=weight.dtype, device=weight.device)
+        return torch.einsum("sk,oikl,tl->iost", taps, weight, taps)
+
+
+def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
+    """Equals `conv2d(interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)`.
+
+    Args:
+        x: (N, I, h, w).
+        weight: (O, I, 3, 3).
+
+    Returns:
+        (N, O, 2h, 2w).
+    """
+    return F.conv_transpose2d(x, transposed_weight(weight), stride=2, padding=1)
+
 
 MINIMUM_LEVELS = 3
 """The lower classifier reads the quarter-resolution decoder block, so three resolutions must exist."""
@@ -218,7 +245,7 @@ class DeeplySupervisedUNet(nn.Module):
         """Classify every pixel three times.
 
         Args:
-            x: (N, 1, H, W) images as `model.preprocessing.to_network` scales them.
+            x: (N, 1, H, W) images as `model.imaging.preprocessing.to_network` scales them.
 
         Returns:
             Logits, each (N, C, H, W); softmax over C gives probabilities, class 0 is background.

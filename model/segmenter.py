@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from model.consistency import Consistency, consistency
 from model.engines import EngineName, Output, Precision, create_engine
-from model.preprocessing import Frame, preprocess, to_network
+from model.imaging.preprocessing import Frame, preprocess, to_network
 from model.strategies import Measurement
-from model.uncertainty import boundary_band, entropy_map
+from model.strategies.measurement import boundary_band, entropy_map
 from model.weights import Card, load_version
 
 CUDA_WORKERS = 4
@@ -30,7 +30,7 @@ class Segmentation:
         lower, middle, final: label maps (H, W) uint8 of the three classifiers; 0 is background,
             label i has index i + 1.
         consistency: agreement of exactly these masks.
-        features: see `model.engines.base.Output`.
+        features: see `model.engines.interface.Output`.
     """
 
     lower: NDArray[np.uint8] = field(repr=False)
@@ -91,7 +91,7 @@ class Segmenter:
 
     Raises:
         model.weights.WeightsError: if the version cannot be read.
-        model.engines.base.EngineError: if the engine cannot be had here.
+        model.engines.interface.EngineError: if the engine cannot be had here.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Segmenter:
             passes: of MC-dropout, for measurements with mutual information; see `Strategy.dropout_passes`.
 
         Raises:
-            model.engines.base.EngineError: if passes are asked of a network without dropout.
+            model.engines.interface.EngineError: if passes are asked of a network without dropout.
         """
         return list(self.stream(images, threshold=threshold, passes=passes))
 

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.imaging.preprocessing import PreprocessingError, PreprocessingSettings
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
-from model.preprocessing import PreprocessingError, PreprocessingSettings
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"

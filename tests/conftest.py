@@ -11,20 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before torch is imported: two processes, each with a thread a core, would wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import pytest
 from gcp_storage_emulator.server import create_server
 from xdist.remote import Producer
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import free_port
-from ml_backend.label_studio.server import LabelStudioServer
 from tests import keeper
 from tests.groups import GroupScheduling, rank
 from tests.measured import told
 from tests.object_store import ObjectStore
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: two processes, each with a thread a core, would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 if TYPE_CHECKING:
     from tests.loop.board import Board
@@ -127,12 +128,12 @@ def service(server: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def boards(service: Service) -> Iterator[list[Board]]:
     """A list for the projects that a test makes; they are deleted at its end."""
-    from ml_backend import upkeep
+    from ml_backend.reconcile import lifecycle
 
     made: list[Board] = []
     yield made
     for board in made:
-        upkeep.archive(service.database, board.id)
+        lifecycle.archive(service.database, board.id)
         service.label_studio.delete_project(board.id)
 
 

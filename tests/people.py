@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import requests
 
-from ml_backend.label_studio.account import Account
+from ml_backend.demo.account import Account
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.server import LabelStudioServer
 
 PASSWORD = "a long password"
 

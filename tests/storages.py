@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer
 from tests.object_store import ACCESS_KEY, SECRET_KEY, ObjectStore
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from model.dataset import make_example
+from model.imaging.preprocessing import PreprocessingSettings
 from model.network import NetworkSettings
-from model.phantom import draw_phantom
-from model.preprocessing import PreprocessingSettings
-from model.training import TrainingSettings, train
+from model.research.phantom import draw_phantom
+from model.training.dataset import make_example
+from model.training.run import TrainingSettings, train
 from model.weights import Card, save_version
 
 LABELS = ("Bone",)

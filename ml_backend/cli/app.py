@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ml_backend.cli import folder, pretraining, project, service, upkeep
+from ml_backend.cli import connect, folder, pretrain, projects, service
 from ml_backend.cli.console import failure
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -32,14 +32,14 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
-app.command(rich_help_panel="A Label Studio project")(project.connect)
-app.command(rich_help_panel="A Label Studio project")(project.status)
+app.command(rich_help_panel="A Label Studio project")(connect.connect)
+app.command(rich_help_panel="A Label Studio project")(connect.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
-app.command(rich_help_panel="A Label Studio project")(upkeep.reconcile)
-app.add_typer(upkeep.app, name="projects", rich_help_panel="A Label Studio project")
+app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
+app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
-app.command(rich_help_panel="Training and scoring")(pretraining.pretrain)
+app.command(rich_help_panel="Training and scoring")(pretrain.pretrain)
 app.command(rich_help_panel="Training and scoring")(experiment)
 app.command(rich_help_panel="Trying it out")(folder.phantom)
 app.command(rich_help_panel="Trying it out")(service.demo)
@@ -51,7 +51,7 @@ def main() -> None:
         status = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         # Knows every kind of error there is, which takes longer to import than most commands take to run.
-        from ml_backend.cli.errors import explain
+        from ml_backend.cli.exits import explain
 
         explained = explain(error)
         if explained is None:

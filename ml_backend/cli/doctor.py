@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_backend.cli.console import answers
-from ml_backend.cli.usage import WrongUseError
+from ml_backend.cli.exits import WrongUseError
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def doctor(
 
 def _read_settings() -> tuple[Settings, list[str]]:
     """The settings, and a sentence for each wrong one, which is taken at its default."""
-    from ml_backend.cli.errors import setting_fault
+    from ml_backend.cli.exits import setting_fault
 
     defaults: dict[str, Any] = {}
     sentences: list[str] = []

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from ml_backend.cli.console import failure, long_progress_bar
+from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.experiment_report import tell
 from ml_backend.cli.folder import Images, Masks
-from ml_backend.cli.usage import WrongUseError
 
 if TYPE_CHECKING:
-    from model.experiment.experiment import Progress
-    from model.experiment.report import Report
-    from model.experiment.settings import ExperimentSettings
     from model.loss import LossWeights
+    from model.research.experiment.report import Report
+    from model.research.experiment.rounds import Progress
+    from model.research.experiment.settings import ExperimentSettings
 
 Number = TypeVar("Number", int, float)
 
@@ -164,8 +164,8 @@ def experiment(
     `dsal experiment --images DIR --masks DIR --arms random,consistency,full --all --out DIR`
     """
     _check_packages()
-    from model.experiment.place import OutOfPlaceError
-    from model.experiment.settings import ExperimentError, ExperimentSettings
+    from model.research.experiment.records import OutOfPlaceError
+    from model.research.experiment.settings import ExperimentError, ExperimentSettings
 
     try:
         settings = ExperimentSettings(
@@ -203,7 +203,7 @@ def experiment(
 
 
 def _check_packages() -> None:
-    from model.experiment import missing_packages
+    from model.research.experiment import missing_packages
 
     missing = missing_packages()
     if missing:
@@ -240,9 +240,9 @@ def _run(
     subjects: Path | None,
     processes: int,
 ) -> Report:
-    from model.experiment.collection import Source
-    from model.experiment.place import PHANTOMS
-    from model.experiment.report import run_experiment
+    from model.research.experiment.collection import Source
+    from model.research.experiment.records import PHANTOMS
+    from model.research.experiment.report import run_experiment
 
     source = Source.of_phantoms(out / PHANTOMS)
     if images is not None and masks is not None:

@@ -10,7 +10,7 @@ from ml_backend.cli.console import answers
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from model.experiment.report import Report
+    from model.research.experiment.report import Report
 
 
 def tell(report: Report, out: Path) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_backend.cli.console import answers, progress_bar
-from ml_backend.cli.requests import follow_training, request_scores
-from ml_backend.cli.usage import WrongUseError
+from ml_backend.cli.exits import WrongUseError
+from ml_backend.cli.watching import follow_training, request_scores
 
 if TYPE_CHECKING:
-    from model.dataset import Example, FolderSample
-    from model.preprocessing import PreprocessingSettings
-    from model.training import TrainingResult
+    from model.imaging.preprocessing import PreprocessingSettings
+    from model.training.dataset import Example, FolderSample
+    from model.training.run import TrainingResult
 
 Images = Annotated[
     Path | None,
@@ -115,12 +115,12 @@ def _train_folder(
     validation: float,
     seed: int,
 ) -> None:
-    from model.dataset import folder_labels, read_folder
+    from model.imaging.preprocessing import PreprocessingSettings
     from model.network import NetworkSettings
-    from model.preprocessing import PreprocessingSettings
-    from model.splitting import extend_split
-    from model.training import Progress, TrainingSettings
-    from model.training import train as fine_tune
+    from model.training.dataset import folder_labels, read_folder
+    from model.training.run import Progress, TrainingSettings
+    from model.training.run import train as fine_tune
+    from model.training.splitting import extend_split
     from model.weights import Card, load_version, save_version
 
     samples = {sample.stem: sample for sample in read_folder(images, masks)}
@@ -172,7 +172,7 @@ def _train_folder(
 
 
 def _example(sample: FolderSample, preprocessing: PreprocessingSettings) -> Example:
-    from model.dataset import make_example, read_sample
+    from model.training.dataset import make_example, read_sample
 
     return make_example(sample.stem, *read_sample(sample), preprocessing)
 
@@ -216,9 +216,9 @@ def score(
 def _score_folder(version: Path, images: Path, out: Path) -> None:
     import cv2
 
-    from model.dataset import IMAGE_SUFFIXES, DatasetError
-    from model.images import ImageError, decode_image
+    from model.imaging.decoding import ImageError, decode_image
     from model.segmenter import Segmenter
+    from model.training.dataset import IMAGE_SUFFIXES, DatasetError
 
     segmenter = Segmenter(version)
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -279,7 +279,7 @@ def phantom(
 
     Example: `dsal phantom --out DIR --per-group 2 --groups 5`
     """
-    from model.phantom import write_phantoms
+    from model.research.phantom import write_phantoms
 
     with progress_bar() as bar:
         drawing = bar.add_task("Drawing", total=groups * per_group, note="")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ml_backend.cli.usage import WrongUseError
+from ml_backend.cli.exits import WrongUseError
 from ml_backend.settings import Settings
 
 
@@ -20,7 +20,7 @@ def serve() -> None:
 
     Example: `LABEL_STUDIO_API_KEY=TOKEN dsal serve`
     """
-    from ml_backend.gunicorn import serve as run_server
+    from ml_backend.web.gunicorn import serve as run_server
 
     run_server(Settings())
 
@@ -34,7 +34,7 @@ def worker() -> None:
 
     Example: `LABEL_STUDIO_API_KEY=TOKEN DEVICE=cuda dsal worker`
     """
-    from ml_backend.worker import run_worker
+    from ml_backend.work.worker import run_worker
 
     run_worker(Settings())
 
@@ -106,8 +106,8 @@ def demo(
 
     Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """
-    from ml_backend.demo.run import DemoOptions, run_demo
-    from ml_backend.demo.signals import Interrupted
+    from ml_backend.demo.demo import DemoOptions, run_demo
+    from ml_backend.demo.processes import Interrupted
 
     if (images is None) != (masks is None):
         raise WrongUseError("Give --images and --masks together.")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import LabelConfig
-from ml_backend.label_studio.masks import results
-from model.dataset import FolderSample, read_mask
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.regions.masks import results
+from model.training.dataset import FolderSample, read_mask
 
 
 @dataclass(frozen=True)

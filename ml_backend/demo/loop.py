@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ml_backend.demo.annotator import Annotator
-from ml_backend.demo.collection import Collection
 from ml_backend.demo.display import Display
+from ml_backend.demo.images import Collection
 from ml_backend.demo.processes import Processes
-from ml_backend.demo.report import Round, TopTask
-from ml_backend.label_studio.masks import label_map
-from ml_backend.ordering import made_by
-from ml_backend.prediction import load_segmenter
+from ml_backend.demo.results import Round, TopTask
+from ml_backend.label_studio.regions.masks import label_map
+from ml_backend.score.prediction import load_segmenter
+from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
 from ml_backend.store import runs, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import RunState, Score, ScoreState, Version, VersionState
 from ml_backend.store.weights import WeightStore
-from model.dataset import read_mask
-from model.images import decode_image
+from model.imaging.decoding import decode_image
 from model.metrics import evaluate, mean_dice
+from model.training.dataset import read_mask
 
 TOP = 10
 POLL_SECONDS = 0.5

@@ -1,7 +1,8 @@
-"""Child processes of a demo: started together, stopped together."""
+"""Child processes of a demo: started together, stopped together by a signal, and none left behind."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -9,10 +10,87 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
 
 import requests
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of descendants whose own parent ends.
+
+    A Redis that made itself a daemon, or a job whose worker was killed, stays below us and can be found.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def descendants() -> list[int]:
+    """Process ids of all running processes below this one; zombies do not count."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The command name, in brackets, may hold anything; state and parent follow it.
+            state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            if state not in ("Z", "X"):
+                children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found: list[int] = []
+    generation = [os.getpid()]
+    while generation:
+        generation = [child for parent in generation for child in children.get(parent, [])]
+        found += generation
+    return found
+
+
+def end_descendants(patience: float) -> None:
+    """End all of them: politely, and after `patience` seconds for good."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + patience
+        for pid in descendants():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while descendants() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a polite kill, and a closed terminal."""
+
+
+class Interrupted(BaseException):
+    """A signal asked for the end; `number` says which one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Signals:
+    """While open, the first of `ENDING` raises `Interrupted`, so that the stopping itself runs to its end."""
+
+    def __enter__(self) -> Self:
+        self._former = {number: signal.signal(number, self._interrupt) for number in ENDING}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def ignore(self) -> None:
+        """Pay no heed to further signals, for the time that stopping takes."""
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        self.ignore()
+        raise Interrupted(number)
+
 
 STOP_SECONDS = 15.0
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import requests
 
 from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
-from ml_backend.doctor.patient import ConnectedProject
+from ml_backend.doctor.installation import ConnectedProject
 from ml_backend.label_studio.blueprint import BACKEND_TITLE
-from ml_backend.routes.health import SERVICE
 from ml_backend.store import projects
+from ml_backend.web.health import SERVICE
 
 ARRIVAL_SECONDS = 3.0
 LOOK_SECONDS = 3.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ml_backend.doctor.finding import Verdict, fault, ok
-from ml_backend.doctor.patient import Patient
+from ml_backend.doctor.installation import Patient
 
 
 def look_at_settings(patient: Patient) -> Iterator[Verdict]:
@@ -22,8 +22,8 @@ def look_at_device(patient: Patient) -> Iterator[Verdict]:
     """Whether the device of the settings is here and computes."""
     import torch
 
-    from model.training_device import TrainingDevice
-    from model.training_settings import TrainingError
+    from model.training.device import TrainingDevice
+    from model.training.settings import TrainingError
 
     settings = patient.settings
     try:

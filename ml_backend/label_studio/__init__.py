@@ -1,1 +1,3 @@
-"""Everything that knows the shapes and habits of Label Studio."""
+"""Label Studio: its API, labeling configs, mask formats, images and views.
+
+Knows no database, no queue and no job."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, has_mark
+from ml_backend.label_studio.data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, has_mark
 
 BACKEND_TITLE = "dsal"
 """Title of the ML backend. Never the name of a version: Label Studio would ask us instead of its database."""

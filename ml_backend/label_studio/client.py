@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hands import Hands
-from .projects import Projects
-from .survey import Survey
-from .tasks import Annotation, LabelledTask, Task, Tasks
-from .tokens import Credentials
-from .transport import Transport
+from ml_backend.label_studio.assignments import Hands
+from ml_backend.label_studio.projects import Projects
+from ml_backend.label_studio.survey import Survey
+from ml_backend.label_studio.tasks import Annotation, LabelledTask, Task, Tasks
+from ml_backend.label_studio.tokens import Credentials
+from ml_backend.label_studio.transport import Transport
 
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
 

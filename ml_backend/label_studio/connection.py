@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import order
-from .blueprint import BACKEND_TITLE, EVENTS
-from .client import LabelStudio
-from .errors import LabelStudioError
-from .label_config import LabelConfig, LabelConfigError, default_config, parse
-from .parts import CannotConnectError, Item, State, Work, differs
+from ml_backend.label_studio import views
+from ml_backend.label_studio.blueprint import BACKEND_TITLE, EVENTS
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig, LabelConfigError, default_config, parse
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.views import CannotConnectError, Item, State, Work, differs
 
 __all__ = ["BACKEND_TITLE", "CannotConnectError", "Connection", "Item", "connect", "webhook_headers"]
 
@@ -79,9 +79,9 @@ def connect(
     from_top = highest_first(number, config)
     backend = _backend(work, number)
     webhook = _webhook(work, number)
-    order.settings(work, number, from_top)
-    view = order.shared_view(work, number, from_top)
-    views = order.annotator_views(work, number, annotators, from_top)
+    views.settings(work, number, from_top)
+    view = views.shared_view(work, number, from_top)
+    annotator_ids = views.annotator_views(work, number, annotators, from_top)
     return Connection(
         number,
         found["title"],
@@ -91,7 +91,7 @@ def connect(
         config,
         tuple(work.items),
         tuple(work.notes),
-        views,
+        annotator_ids,
     )
 
 

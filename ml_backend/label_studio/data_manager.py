@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .errors import LabelStudioError, refusal
-from .resource import Resource
+from ml_backend.label_studio.errors import LabelStudioError, refusal
+from ml_backend.label_studio.resource import Resource
 
 SCORE = "tasks:predictions_score"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .data_manager import DataManager
-from .errors import LabelStudioError, PredictionsRefusedError
+from ml_backend.label_studio.data_manager import DataManager
+from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
 
 BODY_BYTES = 64 * 1024 * 1024
 """Largest body sent, one prediction excepted.

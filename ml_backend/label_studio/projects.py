@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import LabelStudioError
-from .resource import Resource
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.resource import Resource
 
 CONNECT_SECONDS = 60.0
 """Label Studio answers these calls only after it has called the backend's /health and /setup itself."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import requests
 
-from .errors import LabelStudioError
-from .transport import CONNECT_SECONDS, check_address, unreachable
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.transport import CONNECT_SECONDS, check_address, unreachable
 
 TESTED = "1.23.2"
 """The release of Label Studio that this service is developed and tested with."""

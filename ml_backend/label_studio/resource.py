@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .transport import Transport
+from ml_backend.label_studio.transport import Transport
 
 
 class Resource:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .data_manager import (
+from ml_backend.label_studio.data_manager import (
     MINUTES,
     NOT_SKIPPED,
     PAGE,
@@ -19,7 +19,7 @@ from .data_manager import (
     number_filter,
     version_names,
 )
-from .tasks import LabelledTask, labelled_task
+from ml_backend.label_studio.tasks import LabelledTask, labelled_task
 
 WITH_ANNOTATIONS = 50
 """Tasks in one page that carries their masks."""

@@ -12,9 +12,9 @@ from typing import Any
 import ijson  # type: ignore[import-untyped]
 import requests
 
-from .data_manager import MINUTES, PAGE, UNLABELLED, number_filter
-from .errors import LabelStudioError
-from .resource import Resource
+from ml_backend.label_studio.data_manager import MINUTES, PAGE, UNLABELLED, number_filter
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.resource import Resource
 
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
 UPLOAD_FILES = 50

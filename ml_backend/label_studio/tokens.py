@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 import jwt
 
-from .errors import LabelStudioError
+from ml_backend.label_studio.errors import LabelStudioError
 
 LEEWAY_SECONDS = 60.0
 """An access token is renewed this long before it expires, so that no slow request outlives it."""

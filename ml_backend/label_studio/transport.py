@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from .errors import LabelStudioError, refusal
-from .tokens import Credentials, credentials
+from ml_backend.label_studio.errors import LabelStudioError, refusal
+from ml_backend.label_studio.tokens import Credentials, credentials
 
 CONNECT_SECONDS = 5.0
 RETRIES = 3

@@ -1,1 +1,3 @@
-"""What survives any process: the database and the weights."""
+"""Store: what survives any process. Tables, their queries, and the weights.
+
+Knows neither Label Studio nor the model's classes."""

@@ -105,8 +105,8 @@ class Version(Base):
 
     Attributes:
         strategy: the query strategy by which it orders the tasks.
-        recipe: fingerprint of what shaped its predictions besides weights and images (`ml_backend.ordering`);
-            None until they are begun.
+        recipe: fingerprint of what shaped its predictions besides weights and images
+            (`ml_backend.score.strategy`); None until they are begun.
     """
 
     __tablename__ = "versions"

@@ -7,9 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend import owners
-from ml_backend.owners import Owner
-from ml_backend.store import events
+from ml_backend.store import events, liveness
+from ml_backend.store.liveness import Owner
 from ml_backend.store.models import RunState, TrainingRun, now
 
 LEASE = timedelta(seconds=60)
@@ -27,7 +26,7 @@ def running(session: Session, project_id: int) -> TrainingRun | None:
 
 def is_abandoned(run: TrainingRun) -> bool:
     """Whether the owner of a running run is dead, or, where that cannot be known, silent beyond `LEASE`."""
-    living = owners.alive(run.owner)
+    living = liveness.alive(run.owner)
     return now() - run.heartbeat_at > LEASE if living is None else not living
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from ml_backend.store.models import Project, Version, VersionState, now
-from ml_backend.store.names import version_name
+from ml_backend.store.version_names import version_name
 
 
 def get(session: Session, version_id: int) -> Version | None:

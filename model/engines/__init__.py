@@ -1,4 +1,4 @@
-"""Ways to run a network forward: one protocol, `model.engines.base.Engine`, and its engines."""
+"""Ways to run a network forward: one protocol, `model.engines.interface.Engine`, and its engines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from model.engines.base import Engine, EngineError, EngineName, Output, Precision
+from model.engines.interface import Engine, EngineError, EngineName, Output, Precision
 from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed, save_graph
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet

@@ -1,7 +1,7 @@
 """An exact, cheaper form of the network for inference.
 
 Batch norm in evaluation mode is a scale and a shift per channel, and goes into the convolution before
-it. The decoder's first convolution becomes a transposed one over the small map (see `model.upsampling`)
+it. The decoder's first convolution becomes a transposed one over the small map (see `model.network`)
 plus one over the encoder's features, with the weights of both summed and cut out once and for all:
 157 → 127 GFLOP for one 608×608 image.
 
@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet, GroupNorm
-from model.upsampling import transposed_weight
+from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet, GroupNorm, transposed_weight
 
 
 def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

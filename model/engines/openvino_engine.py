@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.engines.decoder_rewrite import RewrittenUNet
+from model.engines.hardware import cpu_computes_bf16
+from model.engines.interface import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
-from model.precision import cpu_computes_bf16
 
 GRAPH_FILE = "openvino.xml"
 GRAPH_WEIGHTS_FILE = "openvino.bin"
@@ -110,7 +110,7 @@ class OpenVinoEngine:
         self._sampler: TorchEngine | None = None
 
     def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
-        """See `model.engines.base.Engine.run`; where passes are asked for, torch computes everything."""
+        """See `model.engines.interface.Engine.run`; where passes are asked for, torch computes everything."""
         if passes:
             return self._sampled(x, passes)
         _, height, width = x.shape

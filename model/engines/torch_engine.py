@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.base import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.dropout_passes import mutual_information
 from model.engines.fusion import can_fuse, fuse
-from model.memory import keep_freed_memory
+from model.engines.hardware import cpu_computes_bf16, keep_freed_memory
+from model.engines.interface import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
 from model.network import DeeplySupervisedUNet
-from model.precision import cpu_computes_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,7 +23,7 @@ class TorchEngine:
     """Runs the rewritten network (see `decoder_rewrite`) channels last, on a processor or with CUDA.
 
     On a processor the convolutions are fused where torch can (see `fusion`), and the process keeps
-    freed memory (see `model.memory`). One forward runs at a time: two at once would share the same
+    freed memory (see `model.engines.hardware`). One forward runs at a time: two at once would share the same
     cores and need twice the memory.
 
     Args:
@@ -66,7 +65,7 @@ class TorchEngine:
         self._lock = threading.Lock()
 
     def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
-        """See `model.engines.base.Engine.run`."""
+        """See `model.engines.interface.Engine.run`."""
         if passes and not self._dropout:
             raise EngineError(NO_DROPOUT)
         _, height, width = x.shape

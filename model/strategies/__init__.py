@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from model.strategies.base import Strategy, StrategyError
 from model.strategies.measurement import Measurement
-from model.strategies.publishing import outside_batch, published
 from model.strategies.registry import NAMES, RECOMMENDED, parse
+from model.strategies.scores import outside_batch, published
+from model.strategies.strategy import Strategy, StrategyError
 
 __all__ = [
     "NAMES",

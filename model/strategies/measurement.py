@@ -1,9 +1,11 @@
-"""What is known of one unlabelled image under one version, and all that a strategy may ask."""
+"""What is known of one unlabelled image under one version, and how uncertain its probabilities are."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,8 @@ class Measurement:
             class is equally probable everywhere.
         boundary_entropy: the same over a band around the final mask's boundary; if there is none, over the
             image.
-        features: (D,) of unit length, pooled from the network's bottleneck (see `model.engines.base.Output`).
+        features: (D,) of unit length, pooled from the network's bottleneck
+            (`model.engines.interface.Output`).
         mutual_information: between prediction and weights under MC-dropout, mean over the image, in [0, 1];
             None unless passes were asked for.
     """
@@ -42,3 +45,34 @@ class Measurement:
         It follows R-DSC more closely than the score alone, see docs/science.md; `model.quality` says how.
         """
         return (self.consistency.score + 1 - self.boundary_entropy) / 2
+
+
+BAND = 0.01
+"""Half the width of the band around a boundary, as a share of the image's longer side: 6 pixels of 600."""
+
+SMALLEST = 1e-12
+"""Below this a probability adds nothing to an entropy, and its logarithm would not be finite."""
+
+
+def entropy_map(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Entropy of each pixel's classes, in [0, 1].
+
+    Args:
+        probabilities: (C, h, w), summing to 1 over C.
+
+    Returns:
+        −Σ p log p / log C, (h, w): 0 where one class is certain, 1 where all are equally probable.
+    """
+    total = np.zeros(probabilities.shape[1:], np.float32)
+    for channel in probabilities:
+        plane = np.maximum(channel, np.float32(SMALLEST))
+        total -= plane * cv2.log(plane)
+    total /= math.log(len(probabilities))
+    return np.clip(total, 0, 1, out=total)
+
+
+def boundary_band(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a label map (h, w) changes within `BAND` of its longer side, in any direction; (h, w)."""
+    side = 2 * max(1, round(BAND * max(labels.shape))) + 1
+    kernel = np.ones((side, side), np.uint8)
+    return np.asarray(cv2.dilate(labels, kernel) != cv2.erode(labels, kernel))

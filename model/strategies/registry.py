@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from model.strategies.aift import Aift
-from model.strategies.base import Strategy, StrategyError
-from model.strategies.consistency import Consistency
-from model.strategies.core_set import CoreSet
-from model.strategies.disagreement import Disagreement
-from model.strategies.entropy import BoundaryEntropy, Entropy
-from model.strategies.mc_dropout import McDropout
-from model.strategies.random_choice import Random
-from model.strategies.stratified_random import StratifiedRandom
-from model.strategies.suggestive import Suggestive
+from model.strategies.coverage import CoreSet, Random, StratifiedRandom, Suggestive
+from model.strategies.strategy import Strategy, StrategyError
+from model.strategies.uncertainty import Aift, BoundaryEntropy, Consistency, Disagreement, Entropy, McDropout
 from model.strategies.variation import Variation
 
 _STRATEGIES: dict[str, type[Strategy]] = {

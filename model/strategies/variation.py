@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.strategies.base import Strategy, chance
 from model.strategies.diversity import clusters, feature_matrix, in_turn
 from model.strategies.measurement import Measurement
+from model.strategies.strategy import Strategy, chance
 
 ROUNDS = 4
 """Labelled batches after which the exponent of the noise has grown by one."""

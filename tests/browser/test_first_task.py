@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import BrowserContext, expect
 
-from ml_backend.label_studio.label_config import COLOURS
-from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.label_studio.config import COLOURS
 from model.consistency import dice
-from model.phantom import draw_phantom
+from model.research.phantom import draw_phantom
 from tests.browser.canvas import hue_distance, label_as_displayed, opened_task, painted, resized, screen
 from tests.loop.board import Board
 from tests.loop.service import Service

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext, Page
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import COLOURS, LabelConfig, parse
-from ml_backend.label_studio.masks import label_map, results
-from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.label_studio.config import COLOURS, LabelConfig, parse
+from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from tests.browser.canvas import hue_distance, painted, resized, screen
 

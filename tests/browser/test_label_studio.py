@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import parse
-from ml_backend.label_studio.masks import label_map
+from ml_backend.label_studio.config import parse
+from ml_backend.label_studio.regions.masks import label_map
 from model.consistency import dice
 from tests.browser.canvas import label_as_displayed, opened_task, painted, resized, screen
 from tests.demos import Demo

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.connection import connect
-from ml_backend.label_studio.server import LabelStudioServer
-from model.phantom import draw_phantom
+from model.research.phantom import draw_phantom
 from tests.browser.canvas import label_as_displayed, opened_task, stroke
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Browser, Page
 
-from model.images import decode_image, image_size
+from model.imaging.decoding import decode_image, image_size
 
 GREY = (np.arange(20 * 40).reshape(20, 40) % 251).astype(np.uint8)
 SIZE_OF = """async (address) => {

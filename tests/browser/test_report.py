@@ -9,7 +9,7 @@ from typing import Any
 from playwright.sync_api import Page
 from rich.console import Console
 
-from ml_backend.demo.report import Round, TopTask, round_table, summary_table
+from ml_backend.demo.results import Round, TopTask, round_table, summary_table
 from tests.demos import Demo
 
 

@@ -9,12 +9,12 @@ import cv2
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from ml_backend.dealing import deal
-from ml_backend.label_studio import order
+from ml_backend.assign.distribution import deal
+from ml_backend.label_studio import views
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import default_config
-from ml_backend.label_studio.parts import Work
-from model.phantom import draw_phantom
+from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.views import Work
+from model.research.phantom import draw_phantom
 from tests.browser.canvas import opened_task
 from tests.demos import Demo
 
@@ -40,9 +40,9 @@ def test_an_open_page_is_served_what_is_dealt_later(
 ) -> None:
     """The browser sends its filters as it read them once; they find what comes into the hand afterwards."""
     work = Work(studio, "", None)
-    order.settings(work, project, highest_first=True)
-    order.shared_view(work, project, highest_first=True)
-    view = order.annotator_views(work, project, [demo.email], highest_first=True)[demo.email]
+    views.settings(work, project, highest_first=True)
+    views.shared_view(work, project, highest_first=True)
+    view = views.annotator_views(work, project, [demo.email], highest_first=True)[demo.email]
     files = {
         f"hand-{n}.png": cv2.imencode(".png", draw_phantom(n + 3, seed=n, size=(128, 160)).image)[1].tobytes()
         for n in range(6)

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from ml_backend.app import Services, create_app
 from ml_backend.doctor import Finding, Patient, State, examine, is_healthy
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import default_config
 from ml_backend.label_studio.connection import connect
-from ml_backend.label_studio.label_config import default_config
 from ml_backend.settings import Settings
 from ml_backend.store import versions
 from ml_backend.store.models import Version
+from ml_backend.web.app import Services, create_app
 from tests.loop.service import AUTH, Service
 
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 
 from ml_backend.doctor import State
-from ml_backend.doctor.examination import Check, Examination
 from ml_backend.doctor.finding import Verdict, fault, ok, warning
+from ml_backend.doctor.runner import Check, Examination
 
 
 def well(_: list[str]) -> Iterator[Verdict]:

@@ -10,11 +10,11 @@ import jwt
 import pytest
 import requests
 
+from ml_backend.demo.account import Account
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import free_port
 from ml_backend.doctor import State
-from ml_backend.label_studio.account import Account
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer
 from ml_backend.store import projects
 from tests.doctor.conftest import Case
 

@@ -22,12 +22,12 @@ from sqlalchemy import create_engine
 
 from ml_backend.demo.processes import free_port
 from ml_backend.doctor import Patient, State
-from ml_backend.doctor.state import OVERDUE, look_at_database
-from ml_backend.embedded_redis import EmbeddedRedis
-from ml_backend.owners import Owner
-from ml_backend.queue import QUICK, SCORE, TRAIN, JobQueues, client_of, socket_url
+from ml_backend.doctor.infrastructure import OVERDUE, look_at_database
+from ml_backend.queue.embedded_redis import EmbeddedRedis
+from ml_backend.queue.queues import QUICK, SCORE, TRAIN, JobQueues, client_of, socket_url
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+from ml_backend.store.liveness import Owner
 from ml_backend.store.migrate import alembic_config
 from tests.doctor.conftest import Case
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer
-
-from .subpath_proxy import SubpathProxy
+from tests.label_studio.subpath_proxy import SubpathProxy
 
 CONFIG = """<View>
   <Image name="image" value="$image"/>

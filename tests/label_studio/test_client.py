@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.connection import connect
-from ml_backend.label_studio.downloads import Downloader
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.label_config import default_config, parse
-from ml_backend.label_studio.server import LabelStudioServer
-from ml_backend.label_studio.sources import resolve
-
-from .regions import prediction, region
-from .subpath_proxy import SubpathProxy
-from .tiny_backend import TinyBackend
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.images.sources import resolve
+from tests.label_studio.regions import prediction, region
+from tests.label_studio.subpath_proxy import SubpathProxy
+from tests.label_studio.tiny_backend import TinyBackend
 
 MakeTasks = Callable[[int], list[int]]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)

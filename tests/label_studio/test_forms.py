@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import LabelConfig, parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.config import LabelConfig, parse
+from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 
 SIZE = (120, 160)

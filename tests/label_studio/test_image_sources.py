@@ -14,17 +14,16 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from ml_backend.images import IMAGE_FAULTS, ImageReader
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.label_config import default_config, parse
-from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.settings import Settings
 from tests.file_server import serve_folder
+from tests.label_studio.subpath_proxy import SubpathProxy
 from tests.loop.board import png
 from tests.object_store import ACCESS_KEY, ObjectStore
 from tests.storages import add_bucket, add_local_files, add_storage
-
-from .subpath_proxy import SubpathProxy
 
 CONFIG = parse(default_config(["Bone"]))
 GREY = (np.arange(48 * 64).reshape(48, 64) % 251).astype(np.uint8)

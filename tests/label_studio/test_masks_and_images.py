@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.downloads import Downloader
-from ml_backend.label_studio.images import ImageCache, ImageUnavailable
-from ml_backend.label_studio.label_config import default_config, parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.label_studio.tokens import LegacyToken
 
 LABELS = ("Tibia & co", "Femur")

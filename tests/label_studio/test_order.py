@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.blueprint import annotator_of, mark
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
-from ml_backend.label_studio.order import restore_annotator_views, turn
-from ml_backend.label_studio.server import LabelStudioServer
+from ml_backend.label_studio.views import restore_annotator_views, turn
+from tests.label_studio.tiny_backend import TinyBackend
 from tests.people import plain_stream, sign_up
-
-from .tiny_backend import TinyBackend
 
 VERSION = "v1"
 MakeTasks = Callable[[int], list[int]]

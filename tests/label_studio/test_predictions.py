@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.data_manager import TO_LABEL, by_score
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
-from ml_backend.label_studio.server import LabelStudioServer
-
-from .regions import prediction, region
-from .subpath_proxy import SubpathProxy
+from tests.label_studio.regions import prediction, region
+from tests.label_studio.subpath_proxy import SubpathProxy
 
 MakeTasks = Callable[[int], list[int]]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from ml_backend.label_studio.account import Account, AccountError
+from ml_backend.demo.account import Account, AccountError
+from ml_backend.demo.label_studio import LabelStudioServer, LabelStudioServerError
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer, LabelStudioServerError
 
 
 def test_a_second_start_on_the_same_folder_is_the_same_label_studio(

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.label_studio.connection import connect
-from ml_backend.label_studio.label_config import LabelConfig, default_config, parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.reconcile import reconcile
 from ml_backend.store import events, runs, scores, versions
 from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState, now
-from ml_backend.store.names import open_name
-from model.phantom import Phantom
+from ml_backend.store.version_names import open_name
+from model.research.phantom import Phantom
 from tests.loop.service import AUTH, Service
 
 SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)

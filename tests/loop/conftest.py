@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from ml_backend import upkeep
+from ml_backend.reconcile import lifecycle
 from ml_backend.store import projects
-from model.phantom import Phantom, draw_phantom
+from model.research.phantom import Phantom, draw_phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
@@ -50,6 +50,6 @@ def others_aside(service: Service) -> None:
     with service.database.read() as session:
         known = [project.id for project in projects.active(session)]
     for project in known:
-        upkeep.archive(service.database, project)
+        lifecycle.archive(service.database, project)
     service.work()
     service.settle()

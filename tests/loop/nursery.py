@@ -110,7 +110,7 @@ def _bury(*_: object) -> None:
 def main() -> None:
     """Fork a worker for each order that is read, until there are no more."""
     from ml_backend.cli import main as dsal
-    from ml_backend.worker import JOB_MODULES
+    from ml_backend.work.worker import JOB_MODULES
 
     for module in JOB_MODULES:
         importlib.import_module(module)

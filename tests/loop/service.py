@@ -18,12 +18,12 @@ import requests
 from rq.job import JobStatus
 from rq.utils import as_text
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import Processes, free_port
-from ml_backend.images import ImageReader
-from ml_backend.jobs.context import Context
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer
-from ml_backend.queue import JobQueues, connect_redis
+from ml_backend.label_studio.images.reader import ImageReader
+from ml_backend.queue.context import Context
+from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.server import LabelStudioServer
-from ml_backend.store import hands
-from model.phantom import Phantom
+from ml_backend.store import assignments
+from model.research.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
 from tests.people import sign_up
@@ -82,7 +82,7 @@ def settled(board: Board, people: Sequence[Person]) -> bool:
     version = board.published()
     assert version is not None
     with board.service.database.read() as session:
-        holdings = hands.holdings(session, board.id)
+        holdings = assignments.holdings(session, board.id)
     if any(one.email is None or one.version_id != version.id for one in holdings.values()):
         return False
     # The database knows first.

@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.connection import BACKEND_TITLE
 from ml_backend.store import projects
-from model.phantom import Phantom
+from model.research.phantom import Phantom
 from tests.file_server import serve_folder
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import AUTH, Service

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_backend.label_studio.label_config import default_config
-from ml_backend.label_studio.masks import results
+from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.regions.masks import results
 from ml_backend.store.models import RunState
-from model.phantom import Phantom, draw_phantom
+from model.research.phantom import Phantom, draw_phantom
 from tests.label_studio.tiny_backend import TinyBackend
 from tests.loop.board import Board, MakeBoard
 from tests.loop.clients import Watch, burst

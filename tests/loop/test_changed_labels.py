@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import requests
 
-from ml_backend.label_studio.label_config import default_config
-from ml_backend.label_studio.masks import results
-from ml_backend.prediction import load_segmenter
+from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
-from model.images import decode_image
-from model.phantom import Phantom
+from model.imaging.decoding import decode_image
+from model.research.phantom import Phantom
 from model.weights import load_version
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from ml_backend.label_studio.label_config import default_config
-from model.phantom import Phantom
+from ml_backend.label_studio.config import default_config
+from model.research.phantom import Phantom
 from model.strategies import RECOMMENDED
 from tests.loop.board import MakeBoard
 from tests.loop.service import AUTH, Service
@@ -98,7 +98,7 @@ def test_the_logs_tell_of_every_call_and_of_no_secret(
     board.annotate(1)
     service.wait(lambda: board.changes() == 1, "the event")
     assert "POST /setup 200 in" in service.log("serve")
-    assert "INFO    ml_backend.app" in service.log("serve")
+    assert "INFO    ml_backend.web.app" in service.log("serve")
     assert "run_start" in service.log("worker")
     for name in ("serve", "worker"):
         log = service.log(name)

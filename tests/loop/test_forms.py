@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml_backend.label_studio.label_config import parse
-from ml_backend.label_studio.masks import results
-from ml_backend.prediction import load_segmenter
+from ml_backend.label_studio.config import parse
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.score.prediction import load_segmenter
 from model.consistency import dice
-from model.images import decode_image
-from model.phantom import Phantom
+from model.imaging.decoding import decode_image
+from model.research.phantom import Phantom
 from tests.loop.board import MakeBoard, png
 from tests.loop.service import Service
 

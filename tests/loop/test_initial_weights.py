@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.metrics import mean_dice
-from model.phantom import Phantom, draw_phantom
+from model.research.phantom import Phantom, draw_phantom
 from model.weights import load_version
 from tests.loop.board import Board
 from tests.loop.service import Service

@@ -12,8 +12,8 @@ import psutil  # type: ignore[import-untyped]
 from safetensors import safe_open
 
 from ml_backend.store.models import RunState, TrainingRun
-from model.checkpoint import FILE
-from model.phantom import Phantom
+from model.research.phantom import Phantom
+from model.training.checkpoint import FILE
 from tests.loop.board import MakeBoard
 from tests.loop.service import Service
 

@@ -8,10 +8,10 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from ml_backend.prediction import load_segmenter
-from model.images import decode_image
-from model.phantom import Phantom
-from model.splitting import placement
+from ml_backend.score.prediction import load_segmenter
+from model.imaging.decoding import decode_image
+from model.research.phantom import Phantom
+from model.training.splitting import placement
 from tests.loop.board import MakeBoard, png
 from tests.loop.service import AUTH, Service
 

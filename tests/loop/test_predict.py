@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from model.phantom import Phantom
+from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 

@@ -10,11 +10,11 @@ from functools import partial
 
 import pytest
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import free_port
-from ml_backend.label_studio.server import LabelStudioServer
-from ml_backend.store import labels, projects
+from ml_backend.store import labels_seen, projects
 from ml_backend.store.models import RunState, Version
-from model.phantom import Phantom
+from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
@@ -77,8 +77,8 @@ def test_projects_of_different_kinds_learn_side_by_side(
         tasks = set(board.truth)
         assert board.scores(version).keys() <= tasks
         with service.database.read() as session:
-            assert labels.split(session, board.id).keys() <= tasks
-            assert labels.labelled_tasks(session, board.id) <= tasks
+            assert labels_seen.split(session, board.id).keys() <= tasks
+            assert labels_seen.labelled_tasks(session, board.id) <= tasks
     assert first.weights_hash != second.weights_hash
 
     # Asked for at the same time, each is answered by its own version.
@@ -198,5 +198,5 @@ def test_archive_restore_and_purge(service: Service, phantoms: list[Phantom]) ->
     assert not cached.exists()
     with service.database.read() as session:
         assert projects.get(session, board.id) is None
-        assert labels.count(session, board.id) == 0
+        assert labels_seen.count(session, board.id) == 0
     assert (board.versions(), board.runs()) == ([], [])

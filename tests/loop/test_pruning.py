@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from ml_backend.jobs import prune
+from ml_backend.score import pruning
 from ml_backend.store.models import now
-from ml_backend.store.names import open_name
-from model.phantom import Phantom
+from ml_backend.store.version_names import open_name
+from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
@@ -73,9 +73,9 @@ def test_only_those_that_may_be_open_are_kept(
     board.submit(labelled)
     streamed = board.next_task()
     assert streamed == order[1]
-    monkeypatch.setattr(prune, "LIKELY", 2)
+    monkeypatch.setattr(pruning, "LIKELY", 2)
     with service.context() as context:
-        prune._set_aside_open(context, first)
+        pruning._set_aside_open(context, first)
     # Labelled; handed out and locked; the next two in line.
     kept = {task for task in order if _names(board, task) == {open_name(board.id, now().date())}}
     assert kept == set(order[:4])
@@ -87,7 +87,7 @@ def test_only_those_that_may_be_open_are_kept(
         ]
         service.label_studio.import_predictions(board.id, again)
         with service.context() as context:
-            prune._set_aside_open(context, first)
+            pruning._set_aside_open(context, first)
     assert [len(board.predictions(task)) for task in order[:4]] == [2, 4, 2, 2]
 
 

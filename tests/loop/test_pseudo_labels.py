@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_backend.images import ImageReader
-from ml_backend.jobs.context import Context
-from ml_backend.jobs.pseudo import read_pseudo_labels
-from ml_backend.label_studio.label_config import default_config, parse
-from ml_backend.prediction import load_segmenter
-from ml_backend.store import labels
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.images.reader import ImageReader
+from ml_backend.learn.pseudo_labels import read_pseudo_labels
+from ml_backend.queue.context import Context
+from ml_backend.score.prediction import load_segmenter
+from ml_backend.store import labels_seen
 from ml_backend.store.models import Part, Version
-from model.dataset import Example, make_example
-from model.images import decode_image
-from model.phantom import Phantom
-from model.preprocessing import PreprocessingSettings
+from model.imaging.decoding import decode_image
+from model.imaging.preprocessing import PreprocessingSettings
 from model.pretrained import pretrained_version
+from model.research.phantom import Phantom
+from model.training.dataset import Example, make_example
 from model.weights import load_version, save_version
 from tests.loop.board import Board, png
 from tests.loop.service import Service
@@ -88,7 +88,7 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
     *good, skipped, validating = best_first(board, second)
     service.label_studio.submit_annotation(skipped, [], skip=True)
     with service.database.write() as session:
-        labels.extend_split(session, board.id, {validating: Part.VALIDATION})
+        labels_seen.extend_split(session, board.id, {validating: Part.VALIDATION})
     with context_of(service) as context:
         drawn = read_pseudo_labels(context, second, board.config, CANVAS, 9)
         again = read_pseudo_labels(context, second, board.config, CANVAS, 9)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from ml_backend.prediction import load_segmenter
+from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Part, Split
-from model.images import decode_image
+from model.imaging.decoding import decode_image
 from model.metrics import mean_dice
-from model.phantom import Phantom
 from model.quality import calibrate
+from model.research.phantom import Phantom
 from tests.loop.board import MakeBoard, png
 from tests.loop.service import Service
 

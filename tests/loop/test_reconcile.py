@@ -9,10 +9,10 @@ import pytest
 
 from ml_backend.label_studio.blueprint import BACKEND_TITLE, VIEW_TITLE
 from ml_backend.label_studio.transport import Transport
-from ml_backend.owners import Owner
 from ml_backend.reconcile import reconcile
-from ml_backend.reconcile.looking import LOCK
-from model.phantom import Phantom
+from ml_backend.reconcile.comparison import LOCK
+from ml_backend.store.liveness import Owner
+from model.research.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
 

@@ -12,7 +12,7 @@ import pytest
 
 from ml_backend.demo.processes import free_port
 from ml_backend.store.models import TrainingRun, now
-from model.phantom import Phantom
+from model.research.phantom import Phantom
 from tests.file_server import serve_folder
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service

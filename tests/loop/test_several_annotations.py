@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_backend.jobs.train import UNCHANGED
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.masks import results
-from ml_backend.label_studio.server import LabelStudioServer
-from ml_backend.store import agreements, labels
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.learn.training import UNCHANGED
+from ml_backend.store import agreements, labels_seen
 from ml_backend.store.models import LabelSeen, Part, Version
-from model.phantom import Phantom
+from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 from tests.people import sign_up
@@ -40,7 +40,9 @@ def agreed(board: Board) -> dict[int, float]:
 def validating(board: Board) -> set[int]:
     """The tasks on the validation side."""
     with board.service.database.read() as session:
-        return {task for task, part in labels.split(session, board.id).items() if part is Part.VALIDATION}
+        return {
+            task for task, part in labels_seen.split(session, board.id).items() if part is Part.VALIDATION
+        }
 
 
 def set_rule(board: Board, rule: str) -> None:

@@ -6,8 +6,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ml_backend.label_studio.server import LabelStudioServer
-from model.phantom import Phantom
+from ml_backend.demo.label_studio import LabelStudioServer
+from model.research.phantom import Phantom
 from tests.file_server import serve_folder
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service

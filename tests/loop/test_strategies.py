@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml_backend.prediction import load_segmenter
-from ml_backend.store.holding import FEATURES
+from ml_backend.score.packing import FEATURES
+from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
-from model.images import decode_image
-from model.phantom import Phantom
+from model.imaging.decoding import decode_image
+from model.research.phantom import Phantom
 from model.strategies import Measurement, parse, published
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service

@@ -17,11 +17,11 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from ml_backend.app import Services, create_app
-from ml_backend.embedded_redis import EmbeddedRedis
-from ml_backend.queue import JobQueues
+from ml_backend.queue.embedded_redis import EmbeddedRedis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+from ml_backend.web.app import Services, create_app
 
 Argv = list[str | Path]
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from model.imaging.preprocessing import PreprocessingSettings, preprocess, to_network
 from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings, Norm
-from model.preprocessing import PreprocessingSettings, preprocess, to_network
 from model.weights import Card, save_version
 
 Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]

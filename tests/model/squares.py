@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.dataset import Example
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.training import TrainingResult, TrainingSettings, train
+from model.training.dataset import Example
+from model.training.run import TrainingResult, TrainingSettings, train
 
 LABELS = ("bone",)
 NETWORK = NetworkSettings(classes=2, width=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.comparison import clearly_worse
+from model.metrics import clearly_worse
 
 
 def test_only_a_mean_loss_beyond_the_margin_counts() -> None:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.classes import Classes
-from model.dataset import Example
 from model.inheritance import RESERVE, adopted, carried_over
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.training import train
-from model.training_settings import TrainingSettings
+from model.training.dataset import Example
+from model.training.run import train
+from model.training.settings import TrainingSettings
 
 FORMER = ("a", "b", "c")
 IMAGE = torch.rand(2, 1, 32, 48, generator=torch.Generator().manual_seed(1))

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from model.classes import Classes
+from model.imaging.preprocessing import PreprocessingSettings
 from model.loss import LossWeights
 from model.metrics import Evaluation, evaluate, mean_dice
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.preprocessing import PreprocessingSettings
 from model.segmenter import Segmenter
 from model.weights import Card, save_version
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from model.classes import Classes
-from model.dataset import read_folder, read_mask
-from model.images import decode_image
+from model.imaging.decoding import decode_image
 from model.metrics import evaluate, mean_dice
-from model.phantom import draw_phantom
 from model.pretrained import pretrained_start, pretrained_version
+from model.research.phantom import draw_phantom
 from model.segmenter import Segmenter
+from model.training.dataset import read_folder, read_mask
 from model.weights import load_version
 
 HANDS = Path(os.environ.get("DSAL_DATA", Path(__file__).parents[2] / "../shared/data")) / "hand-bones"

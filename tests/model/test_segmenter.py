@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.consistency import consistency, dice
 from model.engines import Output
-from model.preprocessing import Frame, PreprocessingError
+from model.imaging.preprocessing import Frame, PreprocessingError
 from model.segmenter import Segmentation, Segmenter, hard_mask
 from model.weights import WeightsError
 

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.network import DecoderBlock
-from model.upsampling import upsampled_convolution
+from model.network import DecoderBlock, upsampled_convolution
 
 
 def as_written(deep: Tensor, weight: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model.imaging.preprocessing import PreprocessingSettings
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.preprocessing import PreprocessingSettings
 from model.weights import CARD_FILE, WEIGHTS_FILE, Card, WeightsError, load_version, read_card, save_version
 
 

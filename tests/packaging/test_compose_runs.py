@@ -18,7 +18,7 @@ import pytest
 import redis
 import requests
 
-from ml_backend.label_studio.account import Account
+from ml_backend.demo.account import Account
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 from tests.packaging.native import Machine, PostgresImage, Service, resolved

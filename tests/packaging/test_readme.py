@@ -20,7 +20,7 @@ import yaml
 from compose_spec import PyOptions
 
 from ml_backend.cli.app import app
-from ml_backend.label_studio.label_config import Form, Knobs, parse
+from ml_backend.label_studio.config import Form, Knobs, parse
 from ml_backend.settings import Settings
 from scripts import science_tables
 from scripts.settings_table import README, filled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .outlines import Component, components, worth_drawing
+from ml_backend.label_studio.regions.outlines import Component, components, worth_drawing
 
 SMALLEST = 9
 """Least pixels of a part that gets a box or an ellipse."""

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.images import DAMAGED
-
-from .shape import RegionError, Shape, Size
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
+from model.imaging.decoding import DAMAGED
 
 PREFIX = "data:image/png;base64,"
 THRESHOLD = 128

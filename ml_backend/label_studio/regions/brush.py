@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_backend.label_studio import rle
-
-from .shape import RegionError, Shape, Size
+from ml_backend.label_studio.regions import rle
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
 
 THRESHOLD = 128
 """Least alpha that counts as drawn: the editor's strokes have soft edges."""

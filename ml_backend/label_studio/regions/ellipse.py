@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .approximation import parts
-from .outlines import Component
-from .shape import RegionError, Shape, Size, number
+from ml_backend.label_studio.regions.approximation import parts
+from ml_backend.label_studio.regions.outlines import Component
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
 WIDEST = 50.0
 """Largest radius in percent that Label Studio takes; it drops a prediction with a larger one."""

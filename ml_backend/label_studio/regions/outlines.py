@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.label_studio.regions.filling import fill
 from model.consistency import dice
-
-from .raster import fill
 
 MOST_COMPONENTS = 200
 """Regions that one label is written as at most: more of them nobody could correct."""

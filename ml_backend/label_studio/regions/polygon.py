@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import outlines
-from .raster import fill
-from .shape import RegionError, Shape, Size, checked
+from ml_backend.label_studio.regions import outlines
+from ml_backend.label_studio.regions.filling import fill
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, checked
 
 MOST_POINTS = 100_000
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .approximation import parts
-from .raster import fill
-from .shape import RegionError, Shape, Size, number
+from ml_backend.label_studio.regions.approximation import parts
+from ml_backend.label_studio.regions.filling import fill
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:

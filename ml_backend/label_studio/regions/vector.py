@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import polygon
-from .raster import fill
-from .shape import RegionError, Shape, Size, number
+from ml_backend.label_studio.regions import polygon
+from ml_backend.label_studio.regions.filling import fill
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
 PIECE = 2.0
 """Pixels of a curve that are drawn as one straight piece, about."""

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from model.experiment.collection import Source
-from model.experiment.experiment import run_rounds
-from model.experiment.settings import ExperimentSettings
-from model.experiment.table import write_table
+from model.research.experiment.collection import Source
+from model.research.experiment.report import write_table
+from model.research.experiment.rounds import run_rounds
+from model.research.experiment.settings import ExperimentSettings
 from tests.ml_backend.cli.conftest import Run
 from tests.small_set import write_small_set
 

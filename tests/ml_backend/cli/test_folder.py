@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from model.dataset import read_mask
-from model.images import decode_image
+from model.imaging.decoding import decode_image
+from model.training.dataset import read_mask
 from model.weights import read_card
 from tests.ml_backend.cli.conftest import Run
 
@@ -19,7 +19,7 @@ from tests.ml_backend.cli.conftest import Run
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small phantoms of three ages, with masks."""
-    from model.phantom import draw_phantom
+    from model.research.phantom import draw_phantom
 
     folder = tmp_path_factory.mktemp("hands")
     for name in ("images", "masks"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_backend.label_studio.images import ImageCache
-from tests.ml_backend.label_studio.fetching import downloader
-from tests.ml_backend.label_studio.image_server import Server, answer, start_server
+from ml_backend.label_studio.images.cache import ImageCache
+from tests.ml_backend.label_studio.images.fetching import downloader
+from tests.ml_backend.label_studio.images.image_server import Server, answer, start_server
 
 
 @pytest.fixture

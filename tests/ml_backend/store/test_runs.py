@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from ml_backend.owners import Owner
 from ml_backend.store import events, projects, runs
 from ml_backend.store.database import Database
+from ml_backend.store.liveness import Owner
 from ml_backend.store.models import RunState, TrainingRun, now
 from ml_backend.store.runs import LeaseLostError
 
@@ -89,7 +89,7 @@ def test_one_training_at_a_time(database: Database) -> None:
 
 
 def test_the_run_of_a_dead_process_is_carried_on_at_once(database: Database) -> None:
-    code = "from ml_backend.owners import Owner; print(Owner.current())"
+    code = "from ml_backend.store.liveness import Owner; print(Owner.current())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     gone = Owner.parse(dead.stdout.strip())
     assert gone is not None

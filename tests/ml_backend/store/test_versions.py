@@ -3,11 +3,11 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.store import labels, projects, scores, versions
+from ml_backend.store import labels_seen, projects, scores, versions
 from ml_backend.store.database import Database
-from ml_backend.store.labels import Fingerprint
+from ml_backend.store.labels_seen import Fingerprint
 from ml_backend.store.models import Part, ProjectState, Score, ScoreState, Version, VersionState
-from ml_backend.store.names import version_name
+from ml_backend.store.version_names import version_name
 
 
 def add_version(database: Database, round: int) -> int:
@@ -116,24 +116,24 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
 def test_new_changed_and_deleted_labels_are_told_apart(database: Database) -> None:
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
-        labels.replace(
+        labels_seen.replace(
             session, 3, {1: Fingerprint(11, "a"), 2: Fingerprint(12, "b"), 3: Fingerprint(13, "c")}
         )
     with database.read() as session:
         seen = {2: Fingerprint(12, "b"), 3: Fingerprint(13, "other"), 4: Fingerprint(14, "d")}
-        found = labels.difference(session, 3, seen)
+        found = labels_seen.difference(session, 3, seen)
         assert (found.new, found.changed, found.deleted, len(found)) == ({4}, {3}, {1}, 3)
-        assert labels.count(session, 3) == 3
-        assert labels.labelled_tasks(session, 3) == {11, 12, 13}
-        assert labels.labelled_tasks(session, 3, [12, 99]) == {12}
+        assert labels_seen.count(session, 3) == 3
+        assert labels_seen.labelled_tasks(session, 3) == {11, 12, 13}
+        assert labels_seen.labelled_tasks(session, 3, [12, 99]) == {12}
 
 
 def test_a_side_of_the_split_once_given_stays(database: Database) -> None:
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
-        labels.extend_split(session, 3, {1: Part.TRAINING, 2: Part.VALIDATION})
+        labels_seen.extend_split(session, 3, {1: Part.TRAINING, 2: Part.VALIDATION})
     with database.write() as session:
-        whole = labels.extend_split(session, 3, {1: Part.VALIDATION, 5: Part.VALIDATION})
+        whole = labels_seen.extend_split(session, 3, {1: Part.VALIDATION, 5: Part.VALIDATION})
     assert whole == {1: Part.TRAINING, 2: Part.VALIDATION, 5: Part.VALIDATION}
     with database.read() as session:
-        assert labels.split(session, 3) == whole
+        assert labels_seen.split(session, 3) == whole

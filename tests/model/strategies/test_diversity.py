@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.strategies import Measurement, parse
+from model.strategies.coverage import StratifiedRandom
 from model.strategies.diversity import best_cover, clusters, farthest_first, in_turn
-from model.strategies.stratified_random import StratifiedRandom
 
 Measured = Callable[..., Measurement]
 

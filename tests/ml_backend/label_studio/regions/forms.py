@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml_backend.label_studio.label_config import parse
-from ml_backend.label_studio.masks import Reading, label_map
+from ml_backend.label_studio.config import parse
+from ml_backend.label_studio.regions.masks import Reading, label_map
 
 SIZE = (100, 200)
 """(H, W): one percent is one row, and two columns."""

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml_backend.label_studio import rle
-from ml_backend.label_studio.masks import label_map
-from ml_backend.label_studio.regions import bitmask, ellipse, polygon, rectangle, vector
+from ml_backend.label_studio.regions import bitmask, ellipse, polygon, rectangle, rle, vector
+from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.label_studio.regions.shape import RegionError
 from tests.ml_backend.label_studio.regions.forms import CONFIG, FORMS, SIZE, SQUARE, box, chain, read, uri
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_backend.label_studio.label_config import parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.config import parse
+from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from tests.ml_backend.label_studio.regions.forms import CONFIG, SIZE, SQUARE, box
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ml_backend.label_studio.regions.filling import MOST_CROSSINGS, fill
 from ml_backend.label_studio.regions.outlines import (
     LEAST_DSC,
     MOST_COMPONENTS,
@@ -16,7 +17,6 @@ from ml_backend.label_studio.regions.outlines import (
     simplified,
     worth_drawing,
 )
-from ml_backend.label_studio.regions.raster import MOST_CROSSINGS, fill
 from ml_backend.label_studio.regions.shape import RegionError
 from model.consistency import dice
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml_backend.label_studio.masks import label_map
+from ml_backend.label_studio.regions.masks import label_map
 from model.consistency import dice
 from tests.ml_backend.label_studio.regions.forms import CONFIG, SIZE, SQUARE, box, chain, read, uri
 

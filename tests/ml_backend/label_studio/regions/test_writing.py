@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.label_config import LabelConfig, parse
-from ml_backend.label_studio.masks import label_map, results
+from ml_backend.label_studio.config import LabelConfig, parse
 from ml_backend.label_studio.regions import ellipse, polygon, rectangle, vector
+from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from tests.ml_backend.label_studio.regions.forms import LABELS, SIZE, box
 

@@ -1,0 +1,253 @@
+"""Commands about Label Studio projects: `connect` and `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ml_backend.cli.console import answers
+from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ml_backend.label_studio.config import LabelConfig
+    from ml_backend.store.models import Project, Version
+
+
+LEAST_AGREED = 5
+"""Tasks of which `dsal status` tells that their annotators agree least."""
+
+
+def connect(
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Address of Label Studio, instead of LABEL_STUDIO_URL."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token", metavar="TOKEN", help="Access token of a user there, instead of LABEL_STUDIO_API_KEY."
+        ),
+    ] = None,
+    project: Annotated[
+        int | None, typer.Option("--project", metavar="N", help="Number of the project to connect.")
+    ] = None,
+    create: Annotated[
+        str | None,
+        typer.Option(
+            "--create", metavar="TITLE", help="Title of a project to create, or to take if there is one."
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            help="This service's address as Label Studio reaches it; http://localhost:PORT without.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            metavar="NAMES",
+            help="Label names, with commas, for a project without labeling config.",
+        ),
+    ] = "Bone",
+    annotators: Annotated[
+        str | None,
+        typer.Option(
+            "--annotators",
+            metavar="EMAILS",
+            help="Several annotators, with commas: each gets a view with tasks that nobody else gets.",
+        ),
+    ] = None,
+) -> None:
+    """Connect a Label Studio project once: make everything there that it needs.
+
+    That is the labeling config if there is none, the ML backend with its password, the webhook with its
+    header, the sampling, pre-annotations shown to annotators, and the view "Most informative first", which
+    begins at the end of the scores that the query strategy reads first. Run again, it repairs what is missing
+    and changes nothing else. `dsal serve` must be running: Label Studio calls it. Takes the password from
+    BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does. One annotator at a time needs no
+    `--annotators`; `--annotators ""` takes the views of single people away again.
+
+    Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
+    `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
+    """
+    from ml_backend.label_studio.client import LabelStudio
+    from ml_backend.label_studio.connection import connect as make_connection
+    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.score.strategy import advice, is_highest_first
+    from ml_backend.store.database import Database
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    client = LabelStudio(
+        url or settings.label_studio_url,
+        token or settings.label_studio_api_key.get_secret_value(),
+        timeout=settings.http_timeout,
+    )
+    connection = make_connection(
+        client,
+        backend_url=backend or f"http://localhost:{settings.port}",
+        project=project,
+        create=create,
+        labels=[label.strip() for label in labels.split(",")],
+        basic_auth=settings.basic_auth,
+        annotators=None
+        if annotators is None
+        else [one.strip() for one in annotators.split(",") if one.strip()],
+        highest_first=lambda number, config: is_highest_first(database, settings, number, config),
+    )
+    if annotators is not None or connection.annotators:
+        JobQueues(connect_redis(settings)).request_deal(connection.project)
+    console = answers()
+    table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")
+    for column in ("", "", ""):
+        table.add_column(column)
+    table.show_header = False
+    for item in connection.items:
+        table.add_row(item.name, item.state, item.detail)
+    console.print(table)
+    for note in (*connection.notes, advice(settings, connection.config)):
+        if note is not None:
+            console.print(note, soft_wrap=True)
+    for who, view in (connection.annotators or {"": connection.view}).items():
+        console.print(
+            f"{who + ': annotate' if who else 'Annotate'} at "
+            f"{client.url}/projects/{connection.project}/data?tab={view} "
+            'with "Label Tasks As Displayed", in the menu beside "Label All Tasks".'
+        )
+
+
+def status() -> None:
+    """Show what is going on: projects with their versions, running and waiting work, and what went wrong.
+
+    The ten latest versions of each project with their state, labels, validation DSC and seconds; the changes
+    that the next training will take in; how far annotators of the same task agree; images that could not be
+    read; waiting and failed jobs.
+
+    Example: `dsal status`
+    """
+    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.store import events, projects, versions
+    from ml_backend.store.database import Database
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    console = answers()
+    with database.read() as session:
+        for project in projects.all_projects(session):
+            table = Table(title=f"Project {project.id} “{project.title or ''}”", title_justify="left")
+            for column in ("version", "state", "labels", "validation DSC", "train s", "score s", "publish s"):
+                table.add_column(column, justify="left" if column in ("version", "state") else "right")
+            listed = versions.of_project(session, project.id)
+            for version in listed[:10]:
+                dsc = version.metrics.get("validation_dsc")
+                table.add_row(
+                    version.name,
+                    version.state.value,
+                    _learned_from(version),
+                    "–" if dsc is None else f"{dsc:.3f}",
+                    f"{version.seconds_training:.0f}",
+                    f"{version.seconds_scoring:.0f}",
+                    f"{version.seconds_publishing:.1f}",
+                )
+            console.print(table)
+            console.print(f"  changes since the last training: {events.pending(session, project.id).changes}")
+            for sentence in _remarks(session, project, listed):
+                console.print(f"  {sentence}", markup=False)
+    queues = JobQueues(connect_redis(settings))
+    waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
+    failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
+    console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+
+
+def _learned_from(version: Version) -> str:
+    """The number of its labels, and of its pseudo-labels if it has any."""
+    pseudo = version.metrics.get("pseudo_labels")
+    return f"{version.labels_used} + {pseudo} pseudo" if pseudo else str(version.labels_used)
+
+
+def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
+    """What a person should know of a project: what stops it, what its last training left out, and why."""
+    from ml_backend.label_studio.config import LabelConfigError, parse
+    from ml_backend.learn.problems import summed_up
+    from ml_backend.score.strategy import made_by
+    from ml_backend.store import runs, scores
+    from ml_backend.store.models import RunState, VersionState
+
+    try:
+        config = parse(project.label_config)
+        yield from config.faults
+        yield from _changed_labels(config, listed)
+    except LabelConfigError as error:
+        yield str(error)
+    run = runs.last(session, project.id)
+    if run is not None and (run.state is RunState.RUNNING or run.message):
+        yield f"last training {run.state.value}: {run.message}"
+    if listed and listed[0].message:
+        yield f"{listed[0].name}: {listed[0].message}"
+    yield from _agreement(session, project.id)
+    for version in listed:
+        if version.state is VersionState.PUBLISHED:
+            end = "highest" if made_by(version).highest_first else "lowest"
+            yield f"ordered by {version.strategy}: the {end} score first"
+            yield from _quality(session, version)
+        if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
+            yield from summed_up(
+                f"task {score.task_id} is not scored: {score.error}"
+                for score in scores.of_version(session, version.id)
+                if score.error
+            )
+
+
+def _quality(session: Session, version: Version) -> Iterator[str]:
+    """How good the masks probably are that wait for an annotator, and which of them is worst."""
+    from ml_backend.store import scores
+    from ml_backend.store.version_names import CALIBRATION
+    from model.quality import Calibration
+
+    rows = [row for row in scores.of_version(session, version.id) if row.quality is not None]
+    if not rows or version.metrics.get(CALIBRATION) is None:
+        return
+    calibration = Calibration.from_dict(version.metrics[CALIBRATION])
+    qualities = [row.quality for row in rows if row.quality is not None]
+    worst = min(rows, key=lambda row: (row.quality or 0.0, row.task_id))
+    yield (
+        f"masks of {len(rows)} tasks: DSC about {sum(qualities) / len(rows):.2f} on average, each "
+        f"± {calibration.margin:.2f} in {calibration.level:.0%} of cases, as {calibration.images} validation "
+        f"images tell; the worst, of task {worst.task_id}, about {worst.quality:.2f}"
+    )
+
+
+def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[str]:
+    """Labels that were added or removed since the version in use was trained."""
+    from ml_backend.store.models import VersionState
+    from model.classes import Classes
+
+    for version in listed:
+        if version.state is VersionState.PUBLISHED and version.weights_hash:
+            known = Classes(config.labels, config.indices).shared(version.labels)
+            new = [label for label in config.labels if label not in known]
+            gone = [label for label in version.labels if label not in config.indices]
+            if new:
+                yield f"labels that {version.name} does not know before the next training: {', '.join(new)}"
+            if gone:
+                yield f"labels of {version.name} that the labeling config no longer has: {', '.join(gone)}"
+
+
+def _agreement(session: Session, project_id: int) -> Iterator[str]:
+    """How far annotators of the same tasks agree, and on which tasks they agree least."""
+    from ml_backend.store import agreements
+
+    summary = agreements.summaries(session).get(project_id)
+    if summary is not None:
+        worst = agreements.lowest(session, project_id, LEAST_AGREED).items()
+        listed = ", ".join(f"task {task} {one.dsc:.3f} ({one.annotators})" for task, one in worst)
+        yield f"agreement between annotators: mean DSC {summary.dsc:.3f} over {summary.tasks} tasks"
+        yield f"lowest agreement (annotators): {listed}"

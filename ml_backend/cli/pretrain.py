@@ -1,0 +1,71 @@
+"""`dsal pretrain`: start weights from phantoms alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_backend.cli.console import answers, progress_bar
+from ml_backend.cli.exits import WrongUseError
+from ml_backend.cli.folder import check_out
+
+if TYPE_CHECKING:
+    from model.training.run import Progress
+
+
+def pretrain(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the version to write.", metavar="DIR", file_okay=False)
+    ],
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Training steps.")] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", metavar="HOURS", min=0, help="Stop after so many hours.")
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", min=64, help="Longer side, in pixels, that the network sees."),
+    ] = 384,
+    width: Annotated[
+        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
+    ] = 16,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of a version to go on from; --width is its own.", metavar="DIR"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other phantoms and weights.")
+    ] = 0,
+) -> None:
+    """Train start weights for hand radiographs on phantoms alone, drawn while they are learned from.
+
+    No image and no label is needed. Killed, it goes on where it stood when called again with the same
+    options; what it needs for that lies in DIR.checkpoints. The result is a version with one label, bone, for
+    `dsal score` or `dsal train --from`.
+
+    Example: `dsal pretrain --hours 1 --out DIR`
+    """
+    if steps is None and not hours:
+        raise WrongUseError("Give --steps or --hours, or both: whichever ends first.")
+    check_out(out)
+    from model.research.pretraining import PretrainingSettings
+    from model.research.pretraining import pretrain as learn
+    from model.training.optimisation import Budget
+
+    settings = PretrainingSettings(
+        steps=steps, seconds=None if not hours else hours * 3600, size=size, width=width, seed=seed
+    )
+    budget = Budget(settings.steps, settings.seconds)
+    with progress_bar() as bar:
+        training = bar.add_task("Pre-training", total=steps, note="")
+
+        def show(now: Progress) -> None:
+            left = budget.left(now.step, now.seconds)
+            bar.update(
+                training, completed=now.step, note=f"{left / 60:.0f} minutes left  loss {now.loss:.3f}"
+            )
+
+        card = learn(out, settings, start=start, progress=show)
+    done, dsc = card.training["steps"], card.metrics["phantom_dsc"]
+    answers().print(f"{out}: {done} steps, DSC {dsc:.3f} on phantoms not learned from", soft_wrap=True)

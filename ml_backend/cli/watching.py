@@ -1,0 +1,77 @@
+"""Asking the running workers for something, and watching them do it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from ml_backend.cli.console import answers, progress_bar
+from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_backend.store.database import Database
+
+POLL_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+
+
+class UnknownProjectError(ValueError):
+    """The service has never heard of a project; the sentence says how to make it known."""
+
+
+def follow_training(project_id: int) -> None:
+    """Ask for a training of the project now, and show its progress until the run has ended."""
+    from ml_backend.learn.trigger import consider
+    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.store import events, runs, versions
+    from ml_backend.store.database import Database
+    from ml_backend.store.models import RunState
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    queues = JobQueues(connect_redis(settings))
+    _check_known(database, project_id)
+    with database.write() as session:
+        former = runs.last(session, project_id)
+        events.add(session, project_id, events.START_TRAINING)
+    consider(database, queues, settings, project_id)
+    with progress_bar() as bar:
+        task = bar.add_task("Training", total=None, note="waiting for a worker")
+        while True:
+            with database.read() as session:
+                run = runs.last(session, project_id)
+            if run is not None and (former is None or run.id != former.id):
+                if run.state is not RunState.RUNNING:
+                    break
+                bar.update(task, note=run.message)
+            time.sleep(POLL_SECONDS)
+    with database.read() as session:
+        version = None if run.version_id is None else versions.get(session, run.version_id)
+    outcome = run.message if version is None else f"version {version.name} is {version.state.value}"
+    answers().print(f"Training {run.state.value}: {run.labels} labels, {run.seconds:.0f} s; {outcome}")
+    if run.state is RunState.FAILED:
+        raise typer.Exit(1)
+
+
+def request_scores(project_id: int) -> None:
+    """Ask the published version to score the project's tasks that have no score."""
+    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.store.database import Database
+
+    settings = Settings()
+    _check_known(Database(settings.effective_database_url), project_id)
+    queues = JobQueues(connect_redis(settings))
+    asked = queues.request_score_new(project_id)
+    answers().print("The workers will score what is new." if asked else "That is waiting to be done already.")
+
+
+def _check_known(database: Database, project_id: int) -> None:
+    from ml_backend.store import projects
+
+    with database.read() as session:
+        if projects.get(session, project_id) is None:
+            raise UnknownProjectError(
+                f"Project {project_id} is unknown here; connect it with dsal connect first."
+            )

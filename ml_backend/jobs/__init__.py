@@ -1,1 +1,0 @@
-"""The work done in the background: train, score, publish."""

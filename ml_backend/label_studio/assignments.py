@@ -1,0 +1,76 @@
+"""Hands: tasks reserved for one annotator each, so that nobody is handed what another has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ml_backend.label_studio.blueprint import annotator_of, mark
+from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, has_mark
+from ml_backend.label_studio.predictions import Predictions
+
+PAGE = 100
+
+_LOCKED = {"filter": "filter:tasks:locks", "operator": "empty", "type": "Number", "value": False}
+"""Label Studio locks a task for whom it hands it out. Its pages do not know this filter, its API does."""
+_BEGUN = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The tasks reserved for one annotator: those still to be labelled, and those labelled or skipped."""
+
+    waiting: frozenset[int]
+    done: frozenset[int]
+
+
+class Hands(Predictions):
+    """Calls about who has which task. All raise LabelStudioError.
+
+    A task is reserved by a prediction without regions whose version says for whom; Label Studio shows it in
+    the column of versions, and neither counts it into the score nor draws it while labelling.
+    """
+
+    def annotators(self, project: int) -> dict[str, int]:
+        """Return the views of single annotators by their e-mail addresses."""
+        return {email: int(view["id"]) for view in self.views(project) if (email := annotator_of(view))}
+
+    def emails(self) -> list[str]:
+        """Return the e-mail addresses of all users."""
+        return [str(user["email"]) for user in self._list("GET", "/api/users/")]
+
+    def hand(self, project: int, email: str) -> Hand:
+        """Return what is reserved for one annotator."""
+        fields = "id,total_annotations,cancelled_annotations"
+        filters = {"conjunction": "and", "items": [has_mark(mark(email))]}
+        rows = list(self._rows(project, fields, filters=filters, size=PAGE))
+        done = {row["id"] for row in rows if row["total_annotations"] or row["cancelled_annotations"]}
+        return Hand(frozenset(row["id"] for row in rows) - done, frozenset(done))
+
+    def opened(self, project: int) -> set[int]:
+        """Return the tasks to be labelled that Label Studio has handed out, or that somebody began."""
+        return {
+            row["id"]
+            for condition in (_LOCKED, _BEGUN)
+            for row in self._rows(
+                project,
+                "id",
+                filters={"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED, condition]},
+                size=PAGE,
+            )
+        }
+
+    def reserve(self, project: int, tasks: Mapping[int, str]) -> None:
+        """Reserve tasks, given as {task: e-mail address}; those that no longer exist are left out."""
+        reservations: list[dict[str, Any]] = [
+            {"task": task, "result": [], "score": None, "model_version": mark(email)}
+            for task, email in tasks.items()
+        ]
+        self.import_predictions(project, reservations)
+
+    def release(self, task: int, email: str) -> None:
+        """Reserve a task no longer; one that is not reserved, or gone, is fine."""
+        for prediction in self.predictions(task):
+            if prediction["model_version"] == mark(email):
+                self._http.call("DELETE", f"/api/predictions/{prediction['id']}/")

@@ -1,0 +1,27 @@
+"""What a project's labeling config says about masks: which image, control tags, labels and knobs."""
+
+from ml_backend.label_studio.config.knobs import Knobs
+from ml_backend.label_studio.config.labeling import (
+    COLOURS,
+    MAX_LABELS,
+    READ_ONLY,
+    Control,
+    Form,
+    LabelConfig,
+    LabelConfigError,
+    default_config,
+)
+from ml_backend.label_studio.config.parsing import parse
+
+__all__ = [
+    "COLOURS",
+    "MAX_LABELS",
+    "READ_ONLY",
+    "Control",
+    "Form",
+    "Knobs",
+    "LabelConfig",
+    "LabelConfigError",
+    "default_config",
+    "parse",
+]

@@ -1,0 +1,139 @@
+"""A labeling config as values, and the config of a new project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import cycle
+from types import MappingProxyType
+from xml.etree import ElementTree
+
+from ml_backend.label_studio.config.knobs import Knobs
+
+MAX_LABELS = 254
+"""A label map is uint8 with 0 for background and 255 for "not known", which leaves this many labels."""
+
+
+READ_ONLY = "magicwand"
+"""The kind whose predictions Label Studio 1.23.2 drops: its masks are read, and written with a brush."""
+
+
+class LabelConfigError(ValueError):
+    """A labeling config that cannot be served; the message is one sentence that says what to add."""
+
+
+class Form(Enum):
+    """A form in which regions hold masks, from exact to approximate: a label is written in its first one."""
+
+    BRUSH = "brush"
+    BITMASK = "bitmask"
+    POLYGON = "polygon"
+    VECTOR = "vector"
+    ELLIPSE = "ellipse"
+    RECTANGLE = "rectangle"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control tag over the served image.
+
+    Attributes:
+        name: `from_name` of its regions.
+        kind: `type` of its regions, such as "brushlabels", or "brush" beside a <Labels> tag.
+        form: how its regions hold a mask.
+        labels: the labels it can draw, as regions carry them, in the config's order.
+        labels_tag: name of the <Labels> tag that names what this tag draws; empty where it has labels itself.
+    """
+
+    name: str
+    kind: str
+    form: Form
+    labels: tuple[str, ...]
+    labels_tag: str = ""
+
+    @property
+    def labels_key(self) -> str:
+        """Key of a region's value under which the names of its labels lie."""
+        return "labels" if self.labels_tag else self.kind
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """What is served of a project: one image, and all controls over it that can draw masks."""
+
+    image_tag: str
+    """Name of the ``<Image>`` tag: ``to_name`` of a region."""
+    control_tag: str
+    """Name of the first control over the image: ``from_name`` of a region that it draws."""
+    data_key: str
+    """Key of a task's data under which the image's address lies."""
+    labels: tuple[str, ...]
+    """Foreground labels as regions carry them (a label's alias where it has one), in the config's order."""
+    controls: tuple[Control, ...] = ()
+    """The controls over the image that can draw masks, in the config's order."""
+    synonyms: tuple[tuple[str, str], ...] = ()
+    """(other name, label): values of labels that have an alias, and then their ``predicted_values``."""
+    knobs: Knobs = field(default_factory=Knobs)
+    """What the config sets by ``model_…`` attributes."""
+    faults: tuple[str, ...] = ()
+    """One sentence for each part of the config that is passed over, and what to do about it."""
+    indices: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    """Index in a label map, from 1 on, of every name that a region or a version may carry for a label."""
+
+    def __post_init__(self) -> None:
+        indices = {label: index for index, label in enumerate(self.labels, start=1)}
+        for name, label in self.synonyms:
+            indices.setdefault(name, indices[label])
+        object.__setattr__(self, "indices", MappingProxyType(indices))
+
+    def control_of(self, label: str) -> Control:
+        """The control that writes a label: of those that can the one whose form comes first in `Form`."""
+        forms = list(Form)
+        able = [control for control in self.controls if label in control.labels and control.kind != READ_ONLY]
+        return min(able, key=lambda control: forms.index(control.form))
+
+
+def check_labels(tag: str, labels: tuple[str, ...]) -> None:
+    """Refuse no labels, and more than a label map holds; `tag` is how the sentence names the place."""
+    if not labels:
+        raise LabelConfigError(f'{tag} has no labels: add at least one, such as <Label value="Bone"/>.')
+    if len(labels) > MAX_LABELS:
+        raise LabelConfigError(f"{tag} has {len(labels)} labels: keep to {MAX_LABELS} at most.")
+
+
+COLOURS = ("#e8772e", "#2e9fe8", "#6cc04a", "#c94fd1", "#e8d22e", "#2ec9b7", "#e83a5f", "#8a6df1")
+"""Colours of a new project's labels: strong ones that stand out on grey radiographs; repeated past eight."""
+
+
+def default_config(labels: Iterable[str]) -> str:
+    """Write the labeling config of a new project: one image with zoom, one brush label for each name.
+
+    Raises:
+        LabelConfigError: no label, too many, a repeated one, or one that Label Studio would not keep as is.
+    """
+    names = tuple(labels)
+    for name in names:
+        if not name or not name.isprintable() or name != name.strip() or name.startswith("$"):
+            raise LabelConfigError(
+                f"A label must be printable text without spaces around it, unlike {name!r}."
+            )
+    check_labels('<BrushLabels name="mask">', names)
+    if len(set(names)) < len(names):
+        raise LabelConfigError(f"Each label may be named once, unlike in {', '.join(names)}.")
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(
+        view,
+        "Image",
+        name="image",
+        value="$image",
+        zoom="true",
+        zoomControl="true",
+        brightnessControl="true",
+        contrastControl="true",
+    )
+    control = ElementTree.SubElement(view, "BrushLabels", name="mask", toName="image")
+    for name, colour in zip(names, cycle(COLOURS), strict=False):
+        ElementTree.SubElement(control, "Label", value=name, background=colour)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")

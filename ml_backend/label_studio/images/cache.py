@@ -1,0 +1,181 @@
+"""The images of tasks, fetched once and kept in a bounded folder that several processes may share."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.images.downloads import DownloadError
+from ml_backend.label_studio.images.sources import AddressError, Kind, Source, resolve
+
+Download = Callable[[Source], Generator[bytes, None, None]]
+
+_PARTIAL = ".part-"
+_ABANDONED_SECONDS = 3600
+_PATIENCE_SECONDS = 60
+
+
+class ImageUnavailable(Exception):  # noqa: N818 (a condition of the task, as its name says)
+    """A task whose image cannot be had; the message is one sentence that names task and reason."""
+
+    def __init__(self, task_id: int, reason: str, *, transient: bool = False) -> None:
+        super().__init__(f"The image of task {task_id} cannot be had: {reason}.")
+        self.task_id = task_id
+        self.transient = transient
+        """Whether trying again later may help."""
+
+
+class _Entry(NamedTuple):
+    used: int
+    size: int
+    path: Path
+
+
+class ImageCache:
+    """Images of one project by address, as a folder of files; safe for several threads and processes.
+
+    An address is fetched once while it stays in the cache, by one of those who ask at the same time; a
+    file changed behind an unchanged address is not noticed. Files appear whole or not at all. The least
+    recently used go first.
+    """
+
+    def __init__(
+        self, root: Path, download: Download, *, base_url: str, project: int, cache_bytes: int = 4 << 30
+    ) -> None:
+        """Use ``root``, which is made when the first image arrives; projects may share it.
+
+        Args:
+            root: folder of the cache.
+            download: yields the body of a source in pieces and bounds it, such as ``downloads.Downloader``.
+            base_url: address of Label Studio.
+            project: goes into the key, so that one project never reads what another's token fetched.
+            cache_bytes: what the folder may hold. Each process looks at the folder once for every 5 % of it
+                written and then brings it down to 90 %, so a single writer stays within.
+        """
+        self._root = root
+        self._download = download
+        self._base_url = base_url
+        self._project = project
+        self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()
+        self._unseen_bytes = cache_bytes
+
+    def fetch(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> bytes:
+        """Return the encoded image of a task.
+
+        Raises:
+            ImageUnavailable: see :func:`sources.resolve`, or the address cannot be fetched. Failures are not
+                kept.
+        """
+        try:
+            source = resolve(task_id, data, config, self._base_url)
+            return self._content(source)
+        except AddressError as error:
+            raise ImageUnavailable(task_id, str(error)) from error
+        except DownloadError as error:
+            raise ImageUnavailable(task_id, str(error), transient=error.transient) from error
+
+    def forget(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> None:
+        """Drop the image of a task, for instance because it cannot be decoded."""
+        self._path(resolve(task_id, data, config, self._base_url)).unlink(missing_ok=True)
+
+    def _content(self, source: Source) -> bytes:
+        if source.kind is Kind.INLINE:
+            return b"".join(self._download(source))
+        path = self._path(source)
+        content = _read(path)
+        if content is not None:
+            return content
+        with self._turn(path):
+            content = _read(path)
+            if content is not None:
+                return content
+            content = self._store(source, path)
+        self._account(len(content))
+        return content
+
+    @staticmethod
+    def purge(root: Path, project: int) -> None:
+        """Drop all images of a project."""
+        shutil.rmtree(root / str(project), ignore_errors=True)
+
+    def _path(self, source: Source) -> Path:
+        digest = hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
+        return self._root / str(self._project) / digest[:2] / digest
+
+    @contextmanager
+    def _turn(self, path: Path) -> Iterator[None]:
+        """Let one fetch an address while others wait for the file; past the patience they fetch it too."""
+        locks = self._root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        # One lock for 1/256 of all addresses, because a lock file of its own for each would never go.
+        lock = FileLock(locks / f"{path.name[:2]}.lock")
+        with suppress(Timeout):
+            lock.acquire(timeout=_PATIENCE_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _store(self, source: Source, path: Path) -> bytes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
+        partial = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file, closing(self._download(source)) as body:
+                for piece in body:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            content = partial.read_bytes()
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return content
+
+    def _account(self, written: int) -> None:
+        with self._lock:
+            self._unseen_bytes += written
+            if self._unseen_bytes < self._cache_bytes // 20:
+                return
+            self._unseen_bytes = 0
+        self._evict()
+
+    def _evict(self) -> None:
+        entries = sorted(self._entries())
+        held = sum(entry.size for entry in entries)
+        for entry in entries:
+            if held <= self._cache_bytes * 9 // 10:
+                return
+            entry.path.unlink(missing_ok=True)
+            held -= entry.size
+
+    def _entries(self) -> Iterator[_Entry]:
+        """Every finished file; files that a killed process left half written are removed on the way."""
+        for path in self._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                if not path.name.startswith(_PARTIAL):
+                    yield _Entry(status.st_mtime_ns, status.st_size, path)
+                elif time.time() - status.st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+
+
+def _read(path: Path) -> bytes | None:
+    """The content of a cached file, marked as used now: in its mtime, since many mounts keep no atime."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    with suppress(FileNotFoundError):
+        os.utime(path)
+    return content

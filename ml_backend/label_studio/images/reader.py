@@ -1,0 +1,75 @@
+"""From a task's data to its pixels: fetched by the talking floor, decoded by the thinking one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.settings import Settings
+from model.imaging.decoding import ImageError, decode_image
+
+IMAGE_FAULTS = (ImageUnavailable, ImageError)
+"""What one task's image may fail with; the others go on."""
+
+
+class ImageReader:
+    """Reads the grey image (H, W) of a task through the bounded cache; threads may share it."""
+
+    def __init__(
+        self, download: Downloader, base_url: str, root: Path, cache_bytes: int, pixels: int
+    ) -> None:
+        self._download = download
+        self._base_url = base_url
+        self._root = root
+        self._cache_bytes = cache_bytes
+        self._pixels = pixels
+
+    @classmethod
+    def from_settings(cls, settings: Settings, label_studio: LabelStudio) -> ImageReader:
+        """A reader with the settings' bounds on bytes, pixels, seconds and cache size."""
+        download = Downloader(
+            label_studio.credentials,
+            hosts=ImageHosts.parse(settings.image_hosts),
+            seconds=settings.http_timeout,
+            max_bytes=settings.max_image_bytes,
+        )
+        return cls(
+            download,
+            label_studio.url,
+            settings.image_cache_dir,
+            settings.cache_bytes,
+            settings.max_image_pixels,
+        )
+
+    def read(
+        self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
+    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """The task's image as grey values (H, W), EXIF orientation applied.
+
+        Raises:
+            ImageUnavailable: it cannot be fetched.
+            ImageError: it cannot be decoded, or has too many pixels; it is fetched anew next time.
+            LabelStudioError: there is no token to fetch with, neither this image nor any other.
+        """
+        cache = ImageCache(
+            self._root,
+            self._download,
+            base_url=self._base_url,
+            project=project_id,
+            cache_bytes=self._cache_bytes,
+        )
+        content = cache.fetch(task_id, data, config)
+        try:
+            return decode_image(content, max_pixels=self._pixels)
+        except ImageError as error:
+            cache.forget(task_id, data, config)
+            raise ImageError(f"Task {task_id}: {error}") from error

@@ -1,0 +1,203 @@
+"""Where the image of a task lies: what each form of address in a task's data means."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from ml_backend.label_studio.config import LabelConfig
+
+STORAGE_SCHEMES = ("s3", "gs", "azure-blob")
+"""Addresses that only Label Studio can read, through the import storages of the project."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_TRUSTED_PATHS = ("/data/", "/tasks/", "/projects/")
+"""Where Label Studio serves files; nothing else there is asked with the token."""
+
+_OWN_PATH = re.compile(
+    r"/(?:data/upload/\d+/[0-9a-f]{8}-[^/]+|data/local-files/?|(?:tasks|projects)/\d+/(?:resolve|presign)/?)$"
+)
+"""Paths that Label Studio alone has: it puts eight hexadecimal digits in front of an uploaded file's name."""
+
+_NEEDED_QUERY = {"local-files": "d", "resolve": "fileuri", "presign": "fileuri"}
+
+
+class AddressError(ValueError):
+    """A task's data names no image that could be fetched; the message is a clause without a full stop."""
+
+
+class Kind(StrEnum):
+    """The ways in which images are had."""
+
+    UPLOAD = "upload"
+    """From Label Studio, which stores it."""
+    LOCAL_FILE = "local file"
+    """From Label Studio, which serves it from a Local Files storage."""
+    STORAGE = "storage"
+    """From Label Studio, which redirects to the cloud storage, or passes the bytes on."""
+    WEB = "web"
+    """From any server, without a token."""
+    INLINE = "inline"
+    """Out of the address itself, a data URI."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image lies."""
+
+    url: str
+    """Absolute http or https address, or the data URI."""
+    trusted: str | None = None
+    """Address of the Label Studio whose token goes with the request; None for a request without any."""
+    kind: Kind = Kind.WEB
+    name: str = ""
+    """What people call it, such as s3://bucket/key, where that is not `url`."""
+    key: str = ""
+    """What the image is kept under in a project's cache, where that is not `url`."""
+
+    @property
+    def shown(self) -> str:
+        """The image in a sentence: `name` or the address, without what may be secret."""
+        return shown(self.name or self.url)
+
+    @property
+    def cache_key(self) -> str:
+        """The same for each address of the same image in a project."""
+        return self.key or self.url
+
+
+def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url: str) -> Source:
+    """Say where the image of a task lies, and whether Label Studio's token goes with the request for it.
+
+    The token goes only to `base_url`, and there only to the paths under which it serves files. An absolute
+    address whose path only Label Studio has is asked of `base_url` whatever its host: Label Studio writes
+    the name under which browsers know it into tasks, which from here may be another machine or none.
+
+    Args:
+        task_id: Label Studio's id of the task; storages are read through it.
+        data: the task's data.
+        config: names the key of the data.
+        base_url: address of Label Studio from here, with its subpath if it has one.
+
+    Raises:
+        AddressError: the task's data has no address that can be read.
+    """
+    value = data.get(config.data_key)
+    if not isinstance(value, str) or not value.strip():
+        raise AddressError(f'its data has no address under "{config.data_key}"')
+    value, root = value.strip(), base_url.rstrip("/")
+    parts = _split(value)
+    if parts.scheme == "data":
+        return Source(value, kind=Kind.INLINE, name="the data URI")
+    if parts.scheme in STORAGE_SCHEMES and parts.netloc:
+        coded = base64.urlsafe_b64encode(value.encode()).decode()
+        return Source(f"{root}/tasks/{task_id}/resolve/?fileuri={coded}", root, Kind.STORAGE, value, value)
+    own = _at_label_studio(task_id, value, parts, root)
+    if own is not None:
+        return own
+    if parts.scheme in _DEFAULT_PORTS and parts.hostname:
+        return Source(value, root if covers(f"{root}/data/", value) else None)
+    known = ", ".join(f"{scheme}://" for scheme in STORAGE_SCHEMES)
+    raise AddressError(
+        f'"{value[:80]}" is no address that can be read: not a file of Label Studio, an http(s) address, '
+        f"a data URI, or one of {known}"
+    )
+
+
+def is_trusted(root: str, url: str) -> bool:
+    """Whether a request for `url` carries the token of the Label Studio at `root`."""
+    return any(covers(f"{root}{path}", url) for path in _TRUSTED_PATHS)
+
+
+def covers(root: str, url: str) -> bool:
+    """Whether `url` has the scheme, host and port of `root` and lies under its path.
+
+    What two parsers might read differently is never covered: backslashes, control characters, user
+    names, and steps up the path.
+    """
+    if "\\" in url or not url.isprintable():
+        return False
+    try:
+        one, other = urlsplit(root), urlsplit(url)
+        same = _origin(one) == _origin(other)
+    except ValueError:
+        return False
+    steps_up = ".." in unquote(unquote(other.path)).replace("\\", "/").split("/")
+    inside = other.path.startswith(one.path.rstrip("/") + "/")
+    return same and inside and not steps_up and "@" not in other.netloc
+
+
+def shown(url: str) -> str:
+    """The address without user name, query and fragment, which may hold secrets; at most 200 characters."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an invalid address"
+    if not parts.netloc:
+        return url[:200]
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200]
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:
+        raise AddressError(f'"{value[:80]}" is no valid address') from None
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _at_label_studio(task_id: int, value: str, parts: SplitResult, root: str) -> Source | None:
+    """The source that an address means which leads to Label Studio; None if it does not."""
+    path = _own_path(value, parts, root)
+    if path is None:
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    url = f"{root}{path}{query}"
+    if not is_trusted(root, url):
+        return None
+    if "/local-files" in path:
+        return Source(url, root, Kind.LOCAL_FILE, f'the local file "{_argument(parts.query, "d")}"')
+    if path.startswith("/data/"):
+        return Source(url, root, Kind.UPLOAD)
+    name = _storage_address(_argument(parts.query, "fileuri"))
+    same_task = path.startswith(f"/tasks/{task_id}/")
+    return Source(url, root, Kind.STORAGE, name, name if same_task else "")
+
+
+def _own_path(value: str, parts: SplitResult, root: str) -> str | None:
+    """The path of an address below the root of Label Studio; None if it is none of Label Studio's."""
+    if parts.scheme not in ("", *_DEFAULT_PORTS) or bool(parts.scheme) is not bool(parts.netloc):
+        return None
+    subpath = urlsplit(root).path
+    inside = subpath and parts.path.startswith(f"{subpath}/")
+    path = parts.path.removeprefix(subpath) if inside else parts.path
+    here = covers(f"{root}/data/", value) or not parts.netloc
+    if here and path.startswith("/data/upload/"):
+        return path
+    found = _OWN_PATH.search(path)
+    if found is None:
+        return None
+    needed = _NEEDED_QUERY.get(found.group().rstrip("/").rpartition("/")[2])
+    return found.group() if needed is None or _argument(parts.query, needed) else None
+
+
+def _argument(query: str, name: str) -> str:
+    return parse_qs(query).get(name, [""])[0]
+
+
+def _storage_address(fileuri: str) -> str:
+    """The address that Label Studio has packed into its own, in base64 or, formerly, percent-encoded."""
+    try:
+        return base64.urlsafe_b64decode(fileuri).decode()
+    except (binascii.Error, ValueError):
+        return unquote(fileuri)

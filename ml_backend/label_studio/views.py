@@ -1,0 +1,169 @@
+"""What keeps the order of a connected project: sampling, the shared view, and a view for each annotator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ml_backend.label_studio.blueprint import (
+    ANNOTATOR_VIEW_TITLE,
+    BACKEND_TITLE,
+    VIEW_COLUMNS,
+    VIEW_TITLE,
+    annotator_of,
+    annotator_rules,
+    order_fields,
+    project_fields,
+    view_rules,
+)
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.data_manager import by_score
+
+State = Literal["created", "changed", "unchanged"]
+
+
+class CannotConnectError(Exception):
+    """The project cannot be connected; one sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that Label Studio needs, and what was done about it."""
+
+    name: str
+    state: State
+    detail: str
+
+
+@dataclass
+class Work:
+    """A connection in the making."""
+
+    client: LabelStudio
+    backend_url: str
+    basic_auth: tuple[str, str] | None
+    items: list[Item] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def done(self, name: str, state: State, detail: str) -> None:
+        """Note what was done about one part."""
+        self.items.append(Item(name, state, detail))
+
+
+def differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether something of `wanted` is not so in `present`."""
+    return any(present.get(key) != value for key, value in wanted.items())
+
+
+def restore_annotator_views(
+    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]], *, highest_first: bool
+) -> list[str]:
+    """Put right what differs in the rules of annotators' views; returns whose they were.
+
+    `views` are all views of the project. Deleted ones are left deleted: their owners have left. Raises
+    LabelStudioError.
+    """
+    work = Work(client, "", None)
+    found = {email: view for view in views if (email := annotator_of(view))}
+    for email, view in found.items():
+        _view(work, project, view, email, "", annotator_rules(email, highest_first))
+    return [item.name for item in work.items if item.state == "changed"]
+
+
+def turn(client: LabelStudio, project: int, *, highest_first: bool) -> None:
+    """Have a connected project read from this end of its scores: its sampling, and every view of ours.
+
+    A view that somebody renamed is known by its rules. A page that is open keeps the order it was opened with
+    until it is loaded again. Raises LabelStudioError.
+    """
+    other = view_rules(not highest_first)
+    ours = [
+        view
+        for view in client.views(project)
+        if view["data"].get("title") == VIEW_TITLE
+        or annotator_of(view) is not None
+        or other.items() <= view["data"].items()
+    ]
+    if not ours:
+        return
+    client.patch_project(project, **order_fields(highest_first))
+    for view in ours:
+        if view["data"].get("ordering") != by_score(highest_first):
+            client.patch_view(view["id"], project, {**view["data"], "ordering": by_score(highest_first)})
+
+
+def settings(work: Work, number: int, highest_first: bool) -> None:
+    """Set the project's sampling and what annotators see."""
+    project, wanted = work.client.project(number), project_fields(highest_first)
+    state: State = "unchanged"
+    if differs(project, wanted):
+        work.client.patch_project(number, **wanted)
+        state = "changed"
+    work.done("settings", state, f"{wanted['sampling'].lower()}, pre-annotations shown")
+    if project["model_version"] in ("", None, BACKEND_TITLE):
+        work.notes.append("No version is published yet: the score column stays empty until one is.")
+    if project["min_annotations_to_start_training"]:
+        work.notes.append(
+            'The project starts trainings on submission by itself: "Start model training on annotation '
+            'submission" can be switched off, as the webhook does it.'
+        )
+
+
+def shared_view(work: Work, project: int, highest_first: bool) -> int:
+    """Have the view that shows the whole order; returns its id."""
+    ours = [each for each in work.client.views(project) if each["data"].get("title") == VIEW_TITLE]
+    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, view_rules(highest_first))
+
+
+def annotator_views(
+    work: Work, project: int, emails: Sequence[str] | None, highest_first: bool
+) -> dict[str, int]:
+    """Have one view for each of `emails` and none for others, or with None those that there are.
+
+    Returns the views' ids by address.
+
+    Raises:
+        CannotConnectError: Label Studio does not know one of the addresses.
+    """
+    present = {email: view for view in work.client.views(project) if (email := annotator_of(view))}
+    wanted = list(present) if emails is None else _known(work.client, emails)
+    for email in present.keys() - set(wanted):
+        work.client.delete_view(present[email]["id"])
+        work.done(f"view of {email}", "changed", "removed")
+    return {
+        email: _view(
+            work,
+            project,
+            present.get(email),
+            f"view of {email}",
+            ANNOTATOR_VIEW_TITLE.format(email=email),
+            annotator_rules(email, highest_first),
+        )
+        for email in wanted
+    }
+
+
+def _view(
+    work: Work, project: int, view: Mapping[str, Any] | None, name: str, title: str, rules: Mapping[str, Any]
+) -> int:
+    state: State = "unchanged"
+    if view is None:
+        data = {"title": title, "type": "list", "target": "tasks", **VIEW_COLUMNS, **rules}
+        view, state = work.client.create_view(project, data), "created"
+    elif differs(view["data"], rules):
+        view, state = work.client.patch_view(view["id"], project, {**view["data"], **rules}), "changed"
+    work.done(name, state, title)
+    return int(view["id"])
+
+
+def _known(client: LabelStudio, emails: Sequence[str]) -> list[str]:
+    """Return the addresses as Label Studio spells them."""
+    users = {email.lower(): email for email in client.emails()}
+    unknown = [email for email in emails if email.lower() not in users]
+    if unknown:
+        raise CannotConnectError(
+            f"Label Studio has no user {unknown[0]}: have everybody sign up first, by the link under "
+            "Organization, Add Members."
+        )
+    return list(dict.fromkeys(users[email.lower()] for email in emails))

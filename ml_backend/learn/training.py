@@ -1,0 +1,278 @@
+"""Training: re-read the labels, fine-tune, compare with the champion, hand the version on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
+from ml_backend.learn.judgement import judge
+from ml_backend.learn.labels import LabelledTask, choose, fingerprints
+from ml_backend.learn.lease import Lease, hold
+from ml_backend.learn.problems import summed_up
+from ml_backend.learn.pseudo_labels import read_pseudo_labels
+from ml_backend.learn.start_weights import beginning
+from ml_backend.learn.trigger import after_training
+from ml_backend.queue.context import FINAL, Context, job, open_context
+from ml_backend.store import agreements, events, labels_seen, projects, runs, versions
+from ml_backend.store.liveness import Owner
+from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
+from ml_backend.store.version_names import version_name
+from model.engines import prepare_version
+from model.imaging.preprocessing import PreprocessingSettings
+from model.loss import LossWeights
+from model.training.run import TrainingResult, train
+from model.training.settings import Progress, TrainingError, TrainingSettings
+from model.weights import Card, WeightsError, save_version
+
+logger = logging.getLogger(__name__)
+
+TELL_SECONDS = 3.0
+"""From one note of how far the training is to the next."""
+
+UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
+"""Said of a run that made no version."""
+
+OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
+"""Errors whose text is a sentence that needs no name before it."""
+
+
+@job
+def run_training(project_id: int) -> None:
+    """Train a project on all labels it has now, as one run that a kill does not end.
+
+    Does nothing if another process trains the project or nothing has changed. After a kill the next worker
+    carries the same run on from its last checkpoint.
+    """
+    with open_context() as context:
+        owner = Owner.current()
+        with context.database.write() as session:
+            active = projects.is_active(session, project_id)
+            run = runs.begin(session, project_id, owner) if active else None
+        if run is None:
+            return
+        training = Training(context, project_id, run.id, owner)
+        try:
+            with hold(context.database, run.id, owner) as lease:
+                version = training.perform(lease)
+        except runs.LeaseLostError as error:
+            logger.warning("%s", error)
+            return
+        except Exception as error:
+            training.fail(error)
+            after_training(context.database, context.queues, context.settings, project_id)
+            raise
+        if version is not None and version.state is VersionState.SCORING:
+            context.queues.request_score_version(version.id)
+        training.clear()
+        after_training(context.database, context.queues, context.settings, project_id)
+
+
+@dataclass
+class Training:
+    """One run: what it works with, and its steps."""
+
+    context: Context
+    project_id: int
+    run_id: int
+    owner: Owner
+    _told: float = field(default=0.0, init=False)
+
+    def perform(self, lease: Lease) -> Version | None:
+        """Re-read the labels, fine-tune, judge, record the new version; None if there is nothing to learn.
+
+        Raises:
+            LeaseLostError: another process has taken the run over.
+            LabelConfigError, LabelStudioError, TrainingError, WeightsError: the run cannot be done.
+        """
+        context = self.context
+        config = context.read_config(self.project_id)
+        rule = config.knobs.annotations or context.settings.annotations
+        tasks = choose(context.label_studio.labelled_tasks(self.project_id), rule)
+        if self._is_needless(tasks, config):
+            self._end_needless(len(tasks))
+            return None
+        champion = self._champion()
+        begun = beginning(context, champion, config)
+        data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
+        if not data.training:
+            with context.database.write() as session:
+                self._end(session, data, None)
+            return None
+        count = round(context.settings.pseudo_labels * data.teaching)
+        pseudo = read_pseudo_labels(context, champion, config, begun.preprocessing, count)
+        result = train(
+            [*data.training, *pseudo],
+            data.validation,
+            labels=config.labels,
+            network=begun.network,
+            settings=self._settings(),
+            start=begun.start,
+            checkpoints=self._folder / "checkpoint",
+            progress=lambda progress: self._tell(progress, lease),
+        )
+        parent = champion if begun.start is not None else None
+        directory = self._save(config, result, parent, begun.preprocessing)
+        judgement = judge(context, self.project_id, config, directory, champion, data)
+        figures = {
+            "steps": result.steps,
+            "training_seconds": round(result.seconds, 1),
+            "pseudo_labels": int(result.metrics["pseudo_labels"]),
+            **judgement.metrics,
+        }
+        verdict = judgement.verdict
+        return self._record(directory, data, config, parent, figures, verdict)
+
+    def fail(self, error: Exception) -> None:
+        """Note why the run ended; its events stay pending, so the next try or the next change takes them."""
+        sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
+        with self.context.database.write() as session:
+            run = session.get_one(TrainingRun, self.run_id)
+            run.passing = _may_pass(error)
+            runs.finish(session, run, RunState.FAILED, message=sentence)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the checkpoints."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _folder(self) -> Path:
+        return self.context.settings.checkpoint_dir / f"run-{self.run_id}"
+
+    def _settings(self) -> TrainingSettings:
+        settings = self.context.settings
+        return TrainingSettings(
+            steps=settings.train_steps,
+            seconds=settings.train_seconds,
+            batch=settings.batch_size,
+            seed=settings.seed,
+            precision=settings.precision,
+            device=settings.device,
+            loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final),
+        )
+
+    def _is_needless(self, tasks: Sequence[LabelledTask], config: LabelConfig) -> bool:
+        """Whether nobody asked for the training and nothing differs from what the last version was made of.
+
+        An event says that an annotation was touched; a changed remark on a region, or a change of an
+        annotation that does not count, teaches nothing.
+        """
+        with self.context.database.read() as session:
+            latest = next(iter(versions.of_project(session, self.project_id)), None)
+            if latest is None or latest.weights_hash is None or tuple(latest.labels) != config.labels:
+                return False
+            if events.was_asked_for(session, self.run_id):
+                return False
+            return not labels_seen.difference(session, self.project_id, fingerprints(tasks))
+
+    def _champion(self) -> Version | None:
+        """The published version, if it has weights and they are still to be had."""
+        with self.context.database.read() as session:
+            champion = versions.published(session, self.project_id)
+        if champion is None or champion.weights_hash is None:
+            return None
+        return champion if self.context.weights.can_give(champion.weights_hash) else None
+
+    def _tell(self, progress: Progress, lease: Lease) -> None:
+        """Stop if the lease is lost, and let `dsal status` know how far the training is."""
+        lease.check()
+        if time.monotonic() - self._told < TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        of = "" if progress.steps is None else f" of {progress.steps}"
+        with self.context.database.write() as session:
+            runs.keep(session, self.run_id, self.owner)
+            run = session.get_one(TrainingRun, self.run_id)
+            run.message = f"step {progress.step}{of}, {progress.seconds:.0f} s, loss {progress.loss:.3f}"
+
+    def _save(
+        self,
+        config: LabelConfig,
+        result: TrainingResult,
+        parent: Version | None,
+        preprocessing: PreprocessingSettings,
+    ) -> Path:
+        """Write the version's folder, with what the engine needs to serve it."""
+        with self.context.database.read() as session:
+            number = versions.next_round(session, self.project_id)
+            seed = session.get_one(Project, self.project_id).seed
+        directory = self._folder / "version"
+        card = Card(
+            name=version_name(self.project_id, number, seed),
+            labels=config.labels,
+            network=result.network.settings,
+            preprocessing=preprocessing,
+            loss=self._settings().loss,
+            metrics={name: value for name, value in result.metrics.items() if np.isfinite(value)},
+            parent=None if parent is None else parent.name,
+            training={**self._settings().to_dict(), "steps_done": result.steps, "run": self.run_id},
+        )
+        save_version(directory, result.network, card)
+        settings = self.context.settings
+        prepare_version(result.network, directory, engine=settings.engine, device=settings.device)
+        return directory
+
+    def _record(
+        self,
+        directory: Path,
+        data: Data,
+        config: LabelConfig,
+        parent: Version | None,
+        figures: dict[str, Any],
+        verdict: str,
+    ) -> Version:
+        """Store the weights, then version, seen labels and the end of the run in one transaction."""
+        weights_hash = self.context.weights.put(directory)
+        with self.context.database.write() as session:
+            runs.keep(session, self.run_id, self.owner)
+            version = versions.create(
+                session,
+                session.get_one(Project, self.project_id),
+                round=versions.next_round(session, self.project_id),
+                state=VersionState.REJECTED if verdict else VersionState.SCORING,
+                labels=config.labels,
+                parent_id=None if parent is None else parent.id,
+                weights_hash=weights_hash,
+                labels_used=data.used,
+                metrics=figures,
+                seconds_training=figures["training_seconds"],
+            )
+            version.message = verdict
+            self._end(session, data, version)
+        return version
+
+    def _end(self, session: Session, data: Data, version: Version | None) -> None:
+        labels_seen.replace(session, self.project_id, data.seen)
+        agreements.replace(session, self.project_id, data.agreements)
+        nothing = "" if version is not None else "There are no labels to learn from."
+        runs.finish(
+            session,
+            session.get_one(TrainingRun, self.run_id),
+            RunState.FINISHED,
+            message="; ".join(summed_up(data.problems)) or nothing,
+            labels=data.used,
+            version_id=None if version is None else version.id,
+        )
+
+    def _end_needless(self, tasks: int) -> None:
+        with self.context.database.write() as session:
+            run = session.get_one(TrainingRun, self.run_id)
+            runs.finish(session, run, RunState.FINISHED, message=UNCHANGED, labels=tasks)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a training may succeed later although nobody has done anything about its failure."""
+    if isinstance(error, LabelStudioError):
+        return error.status is None or error.status >= 500
+    return isinstance(error, ImagesAwayError)

@@ -1,0 +1,280 @@
+"""The jobs: which there are, and how a wish for one that is already waiting becomes no second job."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry as RedisRetry
+from rq import Queue, Retry, Worker, get_current_job
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.registry import ScheduledJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
+from ml_backend.queue.embedded_redis import EmbeddedRedis
+from ml_backend.settings import Settings
+
+QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
+QUEUES = (QUICK, SCORE, TRAIN)
+"""Queue names, the most urgent first."""
+
+SOCKET_SECONDS = 5
+RETRY_SECONDS = (10, 60, 300)
+FEWEST_CHUNKS = 2
+"""Chunks of one version that wait or are scored at once, where there are no more workers than that."""
+FAILED_SECONDS = 7 * 24 * 3600
+ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A kind of job: its function, its queue, its time limit in seconds.
+
+    `repeats` tells whether a wish that comes while such a job runs needs another one after it, as jobs do
+    that read all there is to do when they start.
+    """
+
+    function: str
+    queue: str
+    timeout: int
+    repeats: bool
+
+
+START = JobKind("ml_backend.score.orders.run_start", QUICK, 3600, repeats=True)
+SCORE_NEW = JobKind("ml_backend.score.scoring.run_score_new", QUICK, 4 * 3600, repeats=True)
+SCORE_VERSION = JobKind("ml_backend.score.scoring.run_score_version", QUICK, 4 * 3600, repeats=False)
+RANK = JobKind("ml_backend.score.ranking.run_rank_version", SCORE, 2 * 3600, repeats=False)
+PUBLISH = JobKind("ml_backend.score.publication.run_publish", QUICK, 3600, repeats=False)
+SCORE_CHUNK = JobKind("ml_backend.score.scoring.run_score_chunk", SCORE, 2 * 3600, repeats=False)
+SCORE_AGAIN = JobKind("ml_backend.score.failed_images.run_score_again", SCORE, 2 * 3600, repeats=False)
+RECONCILE = JobKind("ml_backend.reconcile.job.run_reconcile", QUICK, 2 * 3600, repeats=False)
+DEAL = JobKind("ml_backend.assign.assignment.run_deal", QUICK, 3600, repeats=True)
+TRAINING = JobKind("ml_backend.learn.training.run_training", TRAIN, 24 * 3600, repeats=True)
+
+
+def connect_redis(settings: Settings) -> redis.Redis:
+    """A client of REDIS_URL, or of the embedded server, which stays up as long as any process has a client.
+
+    Raises `redis.exceptions.ConnectionError` where REDIS_URL does not answer, `EmbeddedRedisError` where the
+    embedded server does not start.
+    """
+    server = None if settings.redis_url else EmbeddedRedis(settings.redis_dir)
+    client = client_of(settings.redis_url if server is None else socket_url(server.socket))
+    client.ping()
+    if server is not None:
+        weakref.finalize(client, server.leave)
+    return client
+
+
+def client_of(url: str) -> redis.Redis:
+    """A client of the Redis at `url`; it does not connect before it is used."""
+    return redis.Redis.from_url(
+        url,
+        # An unreachable server must not hold up a web answer; RQ's worker sets a longer time for itself.
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=RedisRetry(ConstantBackoff(0.1), 1),
+    )
+
+
+def socket_url(socket: Path) -> str:
+    """The address of a server that listens on a Unix socket."""
+    return f"unix://{quote(str(socket))}"
+
+
+class JobQueues:
+    """The way to ask for jobs; asking for one that already waits changes nothing.
+
+    Jobs carry ids only, as JSON: what is to be done stands in the database and in Label Studio, so that a
+    lost Redis loses no work.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Use the queues behind `client`."""
+        self.redis = client
+        self._queues = {name: Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES}
+
+    def all(self) -> list[Queue]:
+        """RQ's queues, the most urgent first."""
+        return list(self._queues.values())
+
+    def request_training(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Ask for a training, at once or `delay` seconds from now; True if this makes a new job.
+
+        A wish with a delay pushes back a training that waits for its time, a wish without one lets it begin.
+        """
+        return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
+
+    def training_waits(self, project_id: int) -> bool:
+        """Whether a training of the project waits for nothing but a worker."""
+        return self._status(f"train-{project_id}") is JobStatus.QUEUED
+
+    def request_start(self, project_id: int) -> bool:
+        """Ask for the project's first ordering; True if this makes a new job."""
+        return self._request(START, f"start-{project_id}", {"project_id": project_id})
+
+    def request_score_new(self, project_id: int) -> bool:
+        """Ask for scores of tasks that the published version has not scored; True if this makes a new job."""
+        return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
+
+    def request_score_version(self, version_id: int) -> bool:
+        """Ask for the scores of all unlabelled tasks under a new version; True if this makes a new job."""
+        return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
+
+    def request_score_chunk(self, version_id: int, chunk: int) -> bool:
+        """Ask for the scores of one chunk; True if this makes a new job."""
+        arguments = {"version_id": version_id, "chunk": chunk}
+        return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
+
+    def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
+        """Ask for the first of a version's unfinished chunks, as many as the workers can use at once.
+
+        The others are asked for as these end. A project with ten thousand tasks thus stands in line with a
+        few chunks at a time, behind those of other projects. Chunks that failed for good are asked for only
+        `again`. Returns the number of new jobs.
+        """
+        states = {chunk: self._status(f"score-v{version_id}-c{chunk}") for chunk in chunks}
+        busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
+        free = max(FEWEST_CHUNKS, Worker.count(queue=self._queues[SCORE])) - busy
+        idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
+        return sum(self.request_score_chunk(version_id, chunk) for chunk in idle[: max(free, 0)])
+
+    def request_score_again(self, version_id: int) -> bool:
+        """Ask to try the images again that failed for a while; True if this makes a new job."""
+        return self._request(SCORE_AGAIN, f"score-again-v{version_id}", {"version_id": version_id})
+
+    def request_reconcile(self, *, delay: float | None = None) -> bool:
+        """Ask for a comparison with Label Studio, `delay` seconds from now; True if this makes a new job."""
+        return self._request(RECONCILE, "reconcile", {}, delay)
+
+    def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
+        """Drop all jobs of a project that wait, those that wait for their time included."""
+        mine = {("project_id", project_id), *(("version_id", version_id) for version_id in version_ids)}
+        for queue in self._queues.values():
+            waiting = [*queue.get_job_ids(), *ScheduledJobRegistry(queue=queue).get_job_ids()]
+            for job in Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer):
+                if job is not None and mine & set(job.kwargs.items()):
+                    job.delete()
+
+    def request_deal(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Ask to fill annotators' hands, at once or `delay` seconds from now; True if this makes a new job.
+
+        A wish without a delay brings on one that waits for its time.
+        """
+        return self._request(DEAL, f"deal-{project_id}", {"project_id": project_id}, delay)
+
+    @contextmanager
+    def alone(self, name: str, seconds: int) -> Iterator[bool]:
+        """Tell whether no other job is inside a block of this name, or has been for less than `seconds`.
+
+        A job that was killed inside and runs again is let in.
+        """
+        key, job = f"dsal-alone-{name}", get_current_job()
+        token = "" if job is None else job.id
+        free = bool(self.redis.set(key, token, nx=True, ex=seconds)) or self._holds(key, token)
+        try:
+            yield free
+        finally:
+            if free and self._holds(key, token):
+                self.redis.delete(key)
+
+    def _holds(self, key: str, token: str) -> bool:
+        value = self.redis.get(key)
+        return value is not None and as_text(value) == token
+
+    def request_rank(self, version_id: int) -> bool:
+        """Ask to choose a version's batch once all its images are measured; True if this makes a new job."""
+        return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
+
+    def request_publish(self, version_id: int) -> bool:
+        """Ask to publish a version; True if this makes a new job."""
+        return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
+
+    def depths(self) -> dict[str, int]:
+        """Number of waiting jobs of each queue, those that wait for their time included."""
+        return {
+            name: len(queue) + ScheduledJobRegistry(queue=queue).get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
+    def failed(self) -> dict[str, int]:
+        """Number of jobs of each queue that failed for good."""
+        return {
+            name: queue.failed_job_registry.get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
+    def _request(
+        self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
+    ) -> bool:
+        """Make the job unless one of the same name waits; True if made.
+
+        A running job keeps its name, so the next one after it is called `name-again-1`, and so on.
+        """
+        queue = self._queues[kind.queue]
+        slot = 0
+        while True:
+            job_id = name if slot == 0 else f"{name}-again-{slot}"
+            status = self._status(job_id)
+            if status is None:
+                if self._enqueue(queue, kind, job_id, arguments, delay):
+                    return True
+            elif status in ENDED:
+                self._forget(job_id)
+            elif status is JobStatus.STARTED and kind.repeats:
+                slot += 1
+            else:
+                # Other jobs that wait for their time wait to be tried again, and are not hurried.
+                if status is JobStatus.SCHEDULED and (
+                    kind in (TRAINING, DEAL) or (kind is RECONCILE and delay is None)
+                ):
+                    self._change_time(queue, job_id, delay)
+                return False
+
+    def _status(self, job_id: str) -> JobStatus | None:
+        status = self.redis.hget(Job.key_for(job_id), "status")
+        return None if status is None else JobStatus(as_text(status))
+
+    def _enqueue(
+        self, queue: Queue, kind: JobKind, job_id: str, arguments: Mapping[str, int], delay: float | None
+    ) -> bool:
+        options = {
+            "kwargs": dict(arguments),
+            "job_id": job_id,
+            "unique": True,
+            "job_timeout": kind.timeout,
+            "result_ttl": 0,
+            "failure_ttl": FAILED_SECONDS,
+            "retry": Retry(max=len(RETRY_SECONDS), interval=list(RETRY_SECONDS)),
+        }
+        try:
+            if delay is None:
+                queue.enqueue(kind.function, **options)
+            else:
+                queue.enqueue_in(timedelta(seconds=delay), kind.function, **options)
+        except DuplicateJobError:
+            return False
+        return True
+
+    def _forget(self, job_id: str) -> None:
+        with suppress(NoSuchJobError):
+            Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer).delete()
+
+    def _change_time(self, queue: Queue, job_id: str, delay: float | None) -> None:
+        registry = ScheduledJobRegistry(queue=queue)
+        if delay is not None:
+            # Only later, and only while it still waits: the scheduler may be taking it this moment.
+            self.redis.zadd(registry.key, {job_id: int(time.time() + delay)}, xx=True, gt=True)
+            return
+        with suppress(InvalidJobOperation, NoSuchJobError):
+            registry.requeue(job_id)

@@ -1,0 +1,175 @@
+"""Takes up what dead processes left: started jobs, jobs lost on their way, and state without a job."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+import redis
+from rq import Queue, Worker
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.registry import StartedJobRegistry
+from rq.scheduler import RQScheduler
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
+from ml_backend.learn.trigger import consider
+from ml_backend.queue.queues import JobQueues
+from ml_backend.settings import Settings
+from ml_backend.store import assignments, liveness, projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import ProjectState, ScoreState, VersionState
+
+logger = logging.getLogger(__name__)
+
+SILENCE = timedelta(seconds=60)
+"""A worker of another host that gave no sign for so long is dead."""
+
+MOMENT_SECONDS = 1.0
+
+
+def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
+    """Put jobs whose worker is dead back to the front of their queues; returns how many.
+
+    `worker_name` is the asking worker's: another worker of the same process is dead, as it came before.
+    """
+    requeued = 0
+    for queue in queues.all():
+        registry = StartedJobRegistry(queue=queue)
+        for job_id, execution_id in registry.get_job_and_execution_ids(cleanup=False):
+            try:
+                execution = Execution.fetch(execution_id, job_id, connection=queues.redis)
+                job = Job.fetch(job_id, connection=queues.redis, serializer=JSONSerializer)
+            except (ValueError, NoSuchJobError):
+                # Expired records are RQ's own cleaning to do.
+                continue
+            if _is_dead(queues.redis, execution.worker_name, worker_name):
+                requeue(queue, job, execution)
+                requeued += 1
+    return requeued
+
+
+def requeue(queue: Queue, job: Job, execution: Execution) -> None:
+    """Put a job whose execution was cut off back to the front of its queue, at no cost to its retries."""
+    with queue.connection.pipeline() as pipeline:
+        execution.delete(job=job, pipeline=pipeline)
+        # The public method reads before it writes and cannot join a transaction; RQ's registries do the same.
+        queue._enqueue_job(job, pipeline=pipeline, at_front=True)
+        pipeline.execute()
+    logger.warning("Job %s was cut off and will run again.", job.id)
+
+
+def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
+    """Put back jobs that a dying worker had taken from a queue and not begun; returns how many.
+
+    `beside_others` looks twice, a moment apart, as a living worker may be taking a job just now.
+    """
+    lost = _lost(queues)
+    if lost and beside_others:
+        time.sleep(MOMENT_SECONDS)
+        still = {job.id for job in _lost(queues)}
+        lost = [job for job in lost if job.id in still]
+    by_name = {queue.name: queue for queue in queues.all()}
+    for job in lost:
+        queue = by_name[job.origin]
+        queue.intermediate_queue.remove(job.id)
+        queue.enqueue_job(job, at_front=True)
+    return len(lost)
+
+
+def forget_dead_workers(queues: JobQueues) -> None:
+    """Remove workers and schedulers that are known to be dead, so that their locks hold nobody up."""
+    for worker in Worker.all(connection=queues.redis, serializer=JSONSerializer):
+        if liveness.alive(owner_of(worker.name)) is False:
+            worker.register_death()
+    for queue in queues.all():
+        key = RQScheduler.get_locking_key(queue.name)
+        holder = queues.redis.get(key)
+        if holder is not None and liveness.alive(owner_of(as_text(holder))) is False:
+            queues.redis.delete(key)
+
+
+def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
+    """Ask for the trainings that events or abandoned runs call for; returns the number of new jobs."""
+    with database.read() as session:
+        known = [project.id for project in projects.active(session)]
+    return sum(consider(database, queues, settings, project_id) for project_id in known)
+
+
+def resume_orderings(database: Database, queues: JobQueues) -> int:
+    """Ask for every first ordering, scoring and publication that the database says is unfinished.
+
+    Returns the number of new jobs.
+    """
+    with database.read() as session:
+        active = {one.id: one for one in projects.active(session)}
+        scoring = {
+            version.id: (scores.count(session, version.id), scores.unfinished_chunks(session, version.id))
+            for version in versions.in_state(session, VersionState.SCORING)
+            if version.project_id in active
+        }
+    asked = 0
+    for project in active.values():
+        if project.state is ProjectState.NEW:
+            asked += queues.request_start(project.id)
+    for version_id, (counted, chunks) in scoring.items():
+        if not sum(counted.values()):
+            asked += queues.request_score_version(version_id)
+        elif chunks:
+            asked += queues.request_chunks(version_id, chunks, again=True)
+        elif counted[ScoreState.MEASURED]:
+            asked += queues.request_rank(version_id)
+        else:
+            asked += queues.request_publish(version_id)
+    return asked
+
+
+def resume_deals(database: Database, queues: JobQueues) -> None:
+    """Ask to fill the hands of several annotators, which others have emptied while no worker ran."""
+    with database.read() as session:
+        dealt = [
+            number for number in assignments.dealt_projects(session) if projects.is_active(session, number)
+        ]
+    for project_id in dealt:
+        queues.request_deal(project_id)
+
+
+def owner_of(name: str) -> str:
+    """The process behind a worker's or scheduler's name, which is its owner and a number: `owner#3`."""
+    return name.partition("#")[0]
+
+
+def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
+    if owner_of(worker_name) == owner_of(asking):
+        return worker_name != asking
+    return not is_living(client, worker_name)
+
+
+def is_living(client: redis.Redis, worker_name: str) -> bool:
+    """Whether a worker lives, as far as can be known: of another host by its signs of life."""
+    alive = liveness.alive(owner_of(worker_name))
+    if alive is not None:
+        return alive
+    key = Worker.redis_worker_namespace_prefix + worker_name
+    death, heartbeat = client.hmget(key, "death", "last_heartbeat")
+    if heartbeat is None or death is not None:
+        return False
+    seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
+    return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) <= SILENCE
+
+
+def _lost(queues: JobQueues) -> list[Job]:
+    names = {queue.name for queue in queues.all()}
+    waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
+    return [job for job in _queued_jobs(queues.redis) if job.id not in waiting and job.origin in names]
+
+
+def _queued_jobs(client: redis.Redis) -> list[Job]:
+    prefix = Job.redis_job_namespace_prefix
+    keys = client.scan_iter(match=f"{prefix}*", _type="HASH")
+    job_ids = [as_text(key).removeprefix(prefix) for key in keys]
+    jobs = Job.fetch_many(job_ids, connection=client, serializer=JSONSerializer)
+    return [job for job in jobs if job is not None and job.get_status(refresh=False) is JobStatus.QUEUED]

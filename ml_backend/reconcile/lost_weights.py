@@ -1,0 +1,49 @@
+"""The published version's weights: still in the store?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ml_backend.learn.trigger import consider
+from ml_backend.queue.context import Context
+from ml_backend.reconcile.finding import Finding
+from ml_backend.store import events
+from ml_backend.store.models import Version
+
+LOST = "The weights of this version are gone: its order stays, and a training from scratch was asked for."
+
+
+def mend(context: Context, version: Version) -> Iterator[Finding]:
+    """Put lost weights back from this machine's cache, or ask once for a training that replaces them."""
+    key = version.weights_hash
+    if key is None:
+        return
+    if context.weights.contains(key):
+        if version.message == LOST:
+            _tell(context, version, "")
+        return
+    if context.weights.put_back(key):
+        yield Finding(
+            version.project_id,
+            f"The weights of {version.name} were gone from the store: put back from this machine's cache.",
+        )
+        return
+    change = f"weights:{version.id}"
+    with context.database.write() as session:
+        known = events.has_happened(session, version.project_id, events.WEIGHTS_LOST, change)
+        if not known:
+            events.add(session, version.project_id, events.WEIGHTS_LOST, changes=[change])
+    if not known:
+        _tell(context, version, LOST)
+        consider(context.database, context.queues, context.settings, version.project_id)
+    yield Finding(
+        version.project_id,
+        f"The weights of {version.name} are gone from the store: new images get no score until a training "
+        "from scratch has replaced them.",
+        repaired=not known,
+    )
+
+
+def _tell(context: Context, version: Version, message: str) -> None:
+    with context.database.write() as session:
+        session.get_one(Version, version.id).message = message

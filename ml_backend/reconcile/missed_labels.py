@@ -1,0 +1,91 @@
+"""Labels that no event told of: missed webhooks, imports, deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from ml_backend.label_studio.config import LabelConfigError, parse
+from ml_backend.label_studio.survey import Extent
+from ml_backend.learn.labels import choose, fingerprints
+from ml_backend.learn.trigger import consider
+from ml_backend.queue.context import Context
+from ml_backend.reconcile.finding import Finding
+from ml_backend.settings import Rule
+from ml_backend.store import events, labels_seen, runs
+from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.models import Project, RunState, TrainingRun
+
+
+def mend(context: Context, project: Project) -> Iterator[Finding]:
+    """Note an event for every label that differs from what the last training saw and that no event named.
+
+    The usual rules then decide about a training. One request tells whether anything has changed since the
+    last look; only tasks that have are read. While a training runs nothing is looked at: what it sees is
+    known when it ends.
+    """
+    before = _last_run(context, project.id)
+    if before is not None and before.state is RunState.RUNNING:
+        return
+    extent = context.label_studio.extent(project.id)
+    last = Extent(**project.extent) if project.extent else None
+    if extent == last:
+        return
+    found, touched = _read(context, project, last)
+    touched |= _gone(context, project.id, last, extent)
+    with context.database.write() as session:
+        after = runs.last(session, project.id)
+        if (after and after.id, after and after.state) != (before and before.id, before and before.state):
+            return
+        names = {f"annotation:{number}" for number in _changed(context, project.id, found, touched)}
+        names -= events.pending_changes(session, project.id)
+        if names:
+            events.add(session, project.id, events.MISSED, changes=sorted(names))
+        session.get_one(Project, project.id).extent = asdict(extent)
+    if names:
+        consider(context.database, context.queues, context.settings, project.id)
+        yield Finding(project.id, f"{len(names)} changes of labels had not been told of: noted for training.")
+
+
+def _read(context: Context, project: Project, last: Extent | None) -> tuple[dict[int, Fingerprint], set[int]]:
+    """Fingerprints by annotation of the labels that changed since the last look, and the tasks looked at."""
+    found: dict[int, Fingerprint] = {}
+    touched: set[int] = set()
+    rule = _rule(context, project)
+    for task in context.label_studio.changed_since(project.id, last.changed_at if last else ""):
+        touched.add(task.id)
+        found |= fingerprints(choose([task], rule))
+    return found, touched
+
+
+def _rule(context: Context, project: Project) -> Rule:
+    """Which annotations count, as the project's knob or the setting says."""
+    try:
+        knob = parse(project.label_config).knobs.annotations
+    except LabelConfigError:
+        knob = None
+    return knob or context.settings.annotations
+
+
+def _gone(context: Context, project_id: int, last: Extent | None, extent: Extent) -> set[int]:
+    """Labelled tasks of the last training that are gone, or without a label, as far as totals hint at any."""
+    if last is not None and extent.annotations >= last.annotations:
+        made = context.label_studio.created_since(project_id, last.changed_at) if last.changed_at else 0
+        if extent.tasks >= last.tasks + made:
+            return set()
+    with context.database.read() as session:
+        seen = labels_seen.labelled_tasks(session, project_id)
+    return seen - context.label_studio.labelled_now(project_id, sorted(seen))
+
+
+def _changed(
+    context: Context, project_id: int, found: dict[int, Fingerprint], touched: set[int]
+) -> frozenset[int]:
+    with context.database.read() as session:
+        difference = labels_seen.difference(session, project_id, found, touched)
+    return difference.new | difference.changed | difference.deleted
+
+
+def _last_run(context: Context, project_id: int) -> TrainingRun | None:
+    with context.database.read() as session:
+        return runs.last(session, project_id)

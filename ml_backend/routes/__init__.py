@@ -1,1 +1,0 @@
-"""What Label Studio calls, a module a route."""

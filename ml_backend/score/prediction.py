@@ -1,0 +1,241 @@
+"""Masks and scores for tasks: what the scoring jobs write and what `/predict` answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.cache import ImageUnavailable
+from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.score.segmenters import NoRoomError, Segmenters
+from ml_backend.score.strategy import made_by
+from ml_backend.settings import Settings
+from ml_backend.store import projects, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Version, now
+from ml_backend.store.version_names import open_name
+from ml_backend.store.weights import WeightStore
+from model.classes import Classes
+from model.consistency import Consistency, consistency
+from model.strategies import Measurement, Strategy, outside_batch
+from model.training.splitting import placement
+
+if TYPE_CHECKING:
+    from model.segmenter import Segmentation, Segmenter
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A task's prediction.
+
+    Attributes:
+        task_id: Label Studio's id.
+        score: the query strategy's, in [0, 1], for an image by itself; that of a blank mask and of an
+            unreadable image lies at the end that is labelled last.
+        result: regions of the final mask, in the form of the labeling config.
+        l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
+        blank: nothing was found in the image.
+        error: why the image could not be had or read, in one sentence.
+        transient: whether that reason may pass.
+    """
+
+    task_id: int
+    score: float
+    result: list[dict[str, Any]] = field(default_factory=list)
+    l_dsc: float | None = None
+    m_dsc: float | None = None
+    blank: bool = False
+    error: str | None = None
+    transient: bool = False
+    measurement: Measurement | None = field(default=None, repr=False)
+    """What strategies choose by; None without a network or an image."""
+
+
+Scorer = Callable[[int, Mapping[str, Any]], Scored]
+
+
+def scorer(
+    settings: Settings,
+    weights: WeightStore,
+    images: ImageReader,
+    version: Version,
+    seed: int,
+    config: LabelConfig,
+) -> Scorer:
+    """What scores (task id, task data) under a version; without weights that is a seeded random order."""
+    if version.weights_hash is None:
+        return lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+    segmenter = load_segmenter(settings, weights.get(version.weights_hash))
+    strategy = made_by(version)
+    reader = partial(images.read, version.project_id)
+    return lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
+
+
+def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
+    """A version's segmenter with the engine, device and precision of the settings."""
+    from model.segmenter import Segmenter
+
+    return Segmenter(directory, engine=settings.engine, device=settings.device, precision=settings.precision)
+
+
+def segment(
+    segmenter: Segmenter,
+    strategy: Strategy,
+    read: Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]],
+    config: LabelConfig,
+    task_id: int,
+    data: Mapping[str, Any],
+    seed: int,
+) -> Scored:
+    """Fetch, segment and score one task; an image that cannot be had becomes a reason, not an exception.
+
+    Args:
+        segmenter: the version's.
+        strategy: what makes the score.
+        read: gives the grey image (H, W) of (task id, task data, labeling config).
+        config: the labeling config, which says what is drawn and how.
+        task_id, data: the task.
+        seed: of strategies that draw lots.
+    """
+    try:
+        image = read(task_id, data, config)
+    except IMAGE_FAULTS as error:
+        passing = isinstance(error, ImageUnavailable) and error.transient
+        return Scored(task_id, last(strategy), error=str(error), transient=passing)
+    found = segmenter.segment([image], threshold=config.knobs.threshold, passes=strategy.dropout_passes)[0]
+    agreement, final = _in_labels(found, segmenter.labels, config)
+    measurement = replace(found.measurement(str(task_id)), consistency=agreement)
+    return Scored(
+        task_id,
+        outside_batch(strategy, measurement, seed),
+        results(final, config),
+        agreement.l_dsc,
+        agreement.m_dsc,
+        agreement.blank,
+        measurement=measurement,
+    )
+
+
+def last(strategy: Strategy) -> float:
+    """The score that is labelled last."""
+    return 0.0 if strategy.highest_first else 1.0
+
+
+def _in_labels(
+    found: Segmentation, labels: Sequence[str], config: LabelConfig
+) -> tuple[Consistency, NDArray[np.uint8]]:
+    """Consistency and final mask; where the labels changed after the training, of those that still exist."""
+    agreement, final = found.consistency, found.final
+    if tuple(labels) != config.labels:
+        classes = Classes(config.labels, config.indices)
+        lower, middle, final = (
+            classes.translate(mask, labels) for mask in (found.lower, found.middle, found.final)
+        )
+        agreement = consistency(lower, middle, final, len(config.labels))
+    return agreement, final
+
+
+class Predictor:
+    """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
+
+    Before there is one, the initial weights draw at once what is opened: while they still score all tasks, an
+    annotator need not begin on an empty page. Such an answer is for the page alone (`store.names.open_name`).
+    """
+
+    def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
+        self._settings = settings
+        self._database = database
+        self._images: ImageReader | None = None
+        self._segmenters = Segmenters(
+            settings.loaded_versions, lambda weights_hash: load_segmenter(settings, weights.get(weights_hash))
+        )
+        self._lock = threading.Lock()
+
+    def predict(
+        self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
+    ) -> list[list[dict[str, Any]]]:
+        """One list for each task, in their order: a prediction, or nothing where it must be left for later.
+
+        Args:
+            tasks: Label Studio's tasks.
+            project_id: their project.
+            deadline: `time.monotonic()` by which the answer must be ready; tasks beyond it get [].
+        """
+        with self._database.read() as session:
+            project = projects.get(session, project_id)
+            version = versions.published(session, project_id) or versions.first_to_draw(session, project_id)
+        if project is None or version is None or project.archived_at is not None:
+            return [[] for _ in tasks]
+        try:
+            config = parse(project.label_config)
+        except LabelConfigError as error:
+            logger.warning("Project %s cannot be predicted: %s", project_id, error)
+            return [[] for _ in tasks]
+        is_ordering = version.id == project.published_version_id
+        name = version.name if is_ordering else open_name(project_id, now().date())
+        try:
+            with self._scorer(version, project.seed, config, deadline) as score:
+                return _in_time(score, tasks, name, deadline)
+        except NoRoomError as error:
+            logger.warning("Project %s is left to the workers: %s", project_id, error)
+            return [[] for _ in tasks]
+
+    @contextmanager
+    def _scorer(self, version: Version, seed: int, config: LabelConfig, deadline: float) -> Iterator[Scorer]:
+        """What scores a task, with the version's segmenter borrowed for the time of the block."""
+        if version.weights_hash is None:
+            yield lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+            return
+        with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
+            strategy, reader = made_by(version), partial(self._reader().read, version.project_id)
+            yield lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
+
+    def _reader(self) -> ImageReader:
+        """Made on first use: a server without a token can still answer everything but images."""
+        with self._lock:
+            if self._images is None:
+                label_studio = LabelStudio(
+                    self._settings.label_studio_url,
+                    self._settings.label_studio_api_key.get_secret_value(),
+                    timeout=self._settings.http_timeout,
+                )
+                self._images = ImageReader.from_settings(self._settings, label_studio)
+            return self._images
+
+
+def _in_time(
+    score: Scorer, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
+) -> list[list[dict[str, Any]]]:
+    """One answer a task; [] for those that would take longer than is left, as the longest so far shows."""
+    answers: list[list[dict[str, Any]]] = []
+    longest = 0.0
+    for task in tasks:
+        began = time.monotonic()
+        if began + longest > deadline:
+            answers.append([])
+            continue
+        answers.append(_answer(score(int(task["id"]), task["data"]), version))
+        longest = max(longest, time.monotonic() - began)
+    return answers
+
+
+def _answer(scored: Scored, version: str) -> list[dict[str, Any]]:
+    if scored.error is not None:
+        logger.warning("Task %s is not predicted: %s", scored.task_id, scored.error)
+        return []
+    return [{"result": scored.result, "score": scored.score, "model_version": version}]

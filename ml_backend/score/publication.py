@@ -1,0 +1,133 @@
+"""Publishing: a version becomes visible only whole, and annotators see the old order or the new one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+from ml_backend.label_studio.views import turn
+from ml_backend.queue.context import Context, job, open_context
+from ml_backend.score.pruning import prune
+from ml_backend.score.strategy import made_by
+from ml_backend.store import projects, scores, versions
+from ml_backend.store.models import ScoreState, Version, VersionState
+
+logger = logging.getLogger(__name__)
+
+READ_BACK = 100
+"""Tasks from the top of Label Studio's own order that are compared with the database."""
+
+
+class PublishError(RuntimeError):
+    """Label Studio does not show the version as it should."""
+
+
+@job
+def run_publish(version_id: int) -> None:
+    """Count the version's predictions, make it the project's, read the order back, prune the old ones."""
+    began = time.monotonic()
+    with open_context() as context:
+        with context.database.read() as session:
+            version = versions.get(session, version_id)
+            active = version is not None and projects.is_active(session, version.project_id)
+        if (
+            version is None
+            or not active
+            or version.state not in (VersionState.SCORING, VersionState.PUBLISHED)
+        ):
+            return
+        if is_overtaken(context, version) or not _complete(context, version):
+            return
+        make_current(context, version)
+        _turn(context, version)
+        _read_back(context, version)
+        with context.database.write() as session:
+            current = session.get_one(Version, version_id)
+            versions.publish(session, current)
+            current.seconds_publishing = time.monotonic() - began
+        prune(context, version)
+        context.request_deal(version.project_id)
+        # Tasks that came while the version was being scored.
+        context.queues.request_score_new(version.project_id)
+
+
+def is_overtaken(context: Context, version: Version) -> bool:
+    """Whether a newer version is on its way: then nobody needs this one, and it says so."""
+    if version.state is VersionState.PUBLISHED:
+        return False
+    with context.database.write() as session:
+        newer = any(
+            other.id > version.id and other.state in (VersionState.SCORING, VersionState.PUBLISHED)
+            for other in versions.of_project(session, version.project_id)
+        )
+        if newer:
+            current = session.get_one(Version, version.id)
+            current.state = VersionState.SUPERSEDED
+            current.message = "A newer version was ready before this one was published."
+    return newer
+
+
+def make_current(context: Context, version: Version) -> None:
+    """Have Label Studio order by this version, if it does not yet.
+
+    Label Studio refuses a version without predictions; where no task is unlabelled there is nothing to order,
+    and the first scored task brings it up again.
+    """
+    fields = context.label_studio.project(version.project_id)
+    if fields["model_version"] == version.name:
+        return
+    if version.name in context.label_studio.model_versions(version.project_id):
+        context.label_studio.patch_project(version.project_id, model_version=version.name)
+
+
+def _turn(context: Context, version: Version) -> None:
+    """Have the project read from the other end, if its strategy is read from another one than before."""
+    with context.database.read() as session:
+        former = versions.published(session, version.project_id)
+    highest_first = made_by(version).highest_first
+    if former is None or made_by(former).highest_first != highest_first:
+        turn(context.label_studio, version.project_id, highest_first=highest_first)
+
+
+def _complete(context: Context, version: Version) -> bool:
+    """Whether all planned predictions are in Label Studio; if not, what is missing is asked for again."""
+    with context.database.read() as session:
+        planned = {score.task_id for score in scores.of_version(session, version.id)}
+        unfinished = scores.unfinished_chunks(session, version.id)
+        measured = scores.count(session, version.id)[ScoreState.MEASURED]
+    if measured and not unfinished:
+        context.queues.request_rank(version.id)
+        return False
+    stored = context.label_studio.model_versions(version.project_id).get(version.name, 0)
+    if not unfinished and stored >= len(planned):
+        return True
+    there = context.label_studio.predictions_of(version.project_id, sorted(planned), version.name)
+    existing = context.label_studio.existing(version.project_id, sorted(planned - there))
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, planned - there - existing)
+        scores.set_state(session, version.id, existing, ScoreState.PENDING)
+        unfinished = scores.unfinished_chunks(session, version.id)
+    context.queues.request_chunks(version.id, unfinished, again=True)
+    return not unfinished
+
+
+def _read_back(context: Context, version: Version) -> None:
+    """Compare the top of Label Studio's order with the database.
+
+    Raises:
+        PublishError: a score differs, or the order is not the scores' order.
+    """
+    highest_first = made_by(version).highest_first
+    shown = context.label_studio.ordered_scores(version.project_id, READ_BACK, highest_first=highest_first)
+    with context.database.read() as session:
+        known = {score.task_id: score.score for score in scores.of_version(session, version.id)}
+    values = [score for _, score in shown if score is not None]
+    if values != sorted(values, reverse=highest_first):
+        raise PublishError(f"Label Studio does not order project {version.project_id} by score.")
+    for task_id, score in shown:
+        ours = known.get(task_id)
+        if ours is not None and (score is None or not math.isclose(score, ours, abs_tol=1e-6)):
+            raise PublishError(
+                f"Label Studio shows {score} for task {task_id} where version {version.name} scored {ours}."
+            )

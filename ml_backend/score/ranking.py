@@ -1,0 +1,92 @@
+"""Ranking: once every image of a version is measured, its strategy chooses the batch and gives the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.images.reader import IMAGE_FAULTS
+from ml_backend.queue.context import Context, job, open_context
+from ml_backend.score import packing
+from ml_backend.score.prediction import last, load_segmenter
+from ml_backend.score.publication import is_overtaken
+from ml_backend.score.strategy import made_by
+from ml_backend.store import labels_seen, projects, scores, versions
+from ml_backend.store.models import Score, ScoreState, Version, VersionState
+from model.strategies import Measurement, outside_batch, published
+
+
+@job
+def run_rank_version(version_id: int) -> None:
+    """Give all measured images of a version their scores, and ask for their predictions to be sent."""
+    with open_context() as context:
+        with context.database.read() as session:
+            version = versions.get(session, version_id)
+            active = version is not None and projects.is_active(session, version.project_id)
+        if version is None or not active or version.state is not VersionState.SCORING:
+            return
+        if is_overtaken(context, version):
+            return
+        with context.database.read() as session:
+            counted = scores.count(session, version_id)
+        if not counted[ScoreState.PENDING]:
+            _rank(context, version)
+        with context.database.read() as session:
+            chunks = scores.unfinished_chunks(session, version_id)
+        context.queues.request_chunks(version_id, chunks, again=True)
+
+
+def _rank(context: Context, version: Version) -> None:
+    """Score all at once; images that come late, as their prediction was lost, are scored by themselves."""
+    with context.database.read() as session:
+        rows = scores.of_version(session, version.id)
+        project = projects.get(session, version.project_id)
+    assert project is not None
+    waiting = [row for row in rows if row.state is ScoreState.MEASURED]
+    if len(waiting) == len(rows):
+        found = _scores(context, version, waiting, project.seed)
+    else:
+        found = {row.task_id: _alone(version, row, project.seed) for row in waiting}
+    with context.database.write() as session:
+        for task_id, score in found.items():
+            row = session.get_one(Score, (version.id, task_id))
+            row.score, row.state = score, ScoreState.RANKED
+
+
+def _scores(context: Context, version: Version, rows: Sequence[Score], seed: int) -> dict[int, float]:
+    """The score of every task: the strategy's batch first, and what could not be had last."""
+    strategy = made_by(version)
+    pool = {row.task_id: known for row in rows if (known := _measurement(row)) is not None}
+    labelled = _labelled(context, version) if strategy.reads_labelled else []
+    values = published(strategy, list(pool.values()), labelled, context.settings.query_size, seed)
+    return {row.task_id: last(strategy) for row in rows} | dict(zip(pool, values.tolist(), strict=True))
+
+
+def _alone(version: Version, row: Score, seed: int) -> float:
+    if row.score is not None:
+        return row.score
+    strategy, known = made_by(version), _measurement(row)
+    return last(strategy) if known is None else outside_batch(strategy, known, seed)
+
+
+def _measurement(row: Score) -> Measurement | None:
+    return None if row.held is None else packing.measurement(row.held)
+
+
+def _labelled(context: Context, version: Version) -> list[NDArray[np.float32]]:
+    """Features of the labelled images, each (D,); images that cannot be had are left out."""
+    assert version.weights_hash is not None
+    with context.database.read() as session:
+        tasks = labels_seen.labelled_tasks(session, version.project_id)
+    config = context.read_config(version.project_id)
+    segmenter = load_segmenter(context.settings, context.weights.get(version.weights_hash))
+    found = []
+    for task_id, data in context.label_studio.task_data(version.project_id, sorted(tasks)).items():
+        try:
+            image = context.images.read(version.project_id, task_id, data, config)
+        except IMAGE_FAULTS:
+            continue
+        found.append(segmenter.segment([image])[0].measurement(str(task_id)).features)
+    return found

@@ -1,0 +1,275 @@
+"""Scoring: every unlabelled task gets a mask and a consistency score, chunk by chunk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ml_backend.queue.context import Context, job, open_context
+from ml_backend.score import packing
+from ml_backend.score.prediction import Scored, scorer
+from ml_backend.score.publication import is_overtaken, make_current
+from ml_backend.score.strategy import made_by, recipe, wanted
+from ml_backend.store import projects, scores, versions
+from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+from ml_backend.store.version_names import CALIBRATION
+from model.quality import Calibration
+from model.strategies import Strategy, parse
+
+logger = logging.getLogger(__name__)
+
+MOST_CHUNKS = 64
+"""A chunk is one bulk import, and each import makes Label Studio recount all tasks of the project, about
+0.7 ms a task: large projects get larger chunks instead of more of them."""
+
+
+@job
+def run_score_version(version_id: int) -> None:
+    """Plan the scores of all unlabelled tasks under a new version, and ask for its chunks."""
+    with open_context() as context:
+        version = _version(context, version_id)
+        if version is None or is_overtaken(context, version):
+            return
+        _request_chunks(context, version)
+
+
+@job
+def run_score_new(project_id: int) -> None:
+    """Have the published version score the unlabelled tasks that it has not scored yet."""
+    with open_context() as context:
+        if not context.is_active(project_id):
+            return
+        with context.database.read() as session:
+            version = versions.published(session, project_id)
+        if version is not None:
+            _request_chunks(context, version)
+
+
+@job
+def run_score_chunk(version_id: int, chunk: int) -> None:
+    """Score one chunk of a version; the last chunk to end asks for the publication.
+
+    Where the strategy chooses whole batches, it is measured first, and sent when it is asked for once more
+    after the last one has asked for the ranking (`jobs.rank`). Run again after a kill it writes only what is
+    not in Label Studio yet.
+    """
+    with open_context() as context:
+        version = _version(context, version_id)
+        if version is None or is_overtaken(context, version):
+            return
+        try:
+            _score_chunk(context, version, chunk)
+        finally:
+            # However this one ended, the version goes on with its next chunk.
+            with context.database.read() as session:
+                left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
+            context.queues.request_chunks(version_id, left)
+        _finish(context, version)
+
+
+def _score_chunk(context: Context, version: Version, chunk: int) -> None:
+    with context.database.read() as session:
+        waiting = [
+            score
+            for score in scores.of_chunk(session, version.id, chunk)
+            if score.state is not ScoreState.WRITTEN
+        ]
+    waiting = _without_written(context, version, waiting)
+    ranked = [row for row in waiting if row.held and row.state is not ScoreState.MEASURED]
+    fresh = [row for row in waiting if not row.held]
+    if ranked:
+        _send(context, version, ranked)
+    if fresh:
+        _score(context, version, fresh)
+
+
+def _version(context: Context, version_id: int) -> Version | None:
+    with context.database.read() as session:
+        version = versions.get(session, version_id)
+        active = version is not None and projects.is_active(session, version.project_id)
+    if version is None or not active or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+        logger.info("Version %s is no longer to be scored.", version_id)
+        return None
+    return version
+
+
+def _request_chunks(context: Context, version: Version) -> None:
+    # What is wrong with the project as a whole is told here, once, and not by every chunk.
+    config = context.read_config(version.project_id)
+    if version.recipe is None and version.state is VersionState.SCORING:
+        strategy = _feasible(context, version, wanted(context.settings, config))
+        with context.database.write() as session:
+            current = session.get_one(Version, version.id)
+            current.strategy = version.strategy = strategy.name
+            current.recipe = recipe(context.settings, config, version)
+    _forget_lost(context, version)
+    unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
+    with context.database.write() as session:
+        size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
+        scores.plan(session, version.id, unlabelled, chunk_size=size)
+        chunks = scores.unfinished_chunks(session, version.id)
+    context.queues.request_chunks(version.id, chunks, again=True)
+    if not chunks:
+        _finish(context, version)
+
+
+def _feasible(context: Context, version: Version, strategy: Strategy) -> Strategy:
+    """The strategy itself, or the paper's where the version's network has no dropout to ask."""
+    # Here and not above: who only reconciles need not wait for torch.
+    from model.weights import read_card
+
+    if not strategy.dropout_passes or version.weights_hash is None:
+        return strategy
+    if read_card(context.weights.get(version.weights_hash)).network.dropout:
+        return strategy
+    logger.warning("%s has no dropout for %s: it is ordered by consistency.", version.name, strategy.name)
+    return parse("consistency")
+
+
+def _forget_lost(context: Context, version: Version) -> None:
+    """Forget scores that Label Studio no longer holds, so that their tasks are planned anew.
+
+    Once all its tasks were deleted it gives their ids to the next ones, and deleting all sends no event.
+    """
+    with context.database.read() as session:
+        written = {
+            score.task_id
+            for score in scores.of_version(session, version.id)
+            if score.state is ScoreState.WRITTEN
+        }
+    if context.label_studio.model_versions(version.project_id).get(version.name, 0) >= len(written):
+        return
+    there = context.label_studio.predictions_of(version.project_id, sorted(written), version.name)
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, written - there)
+
+
+def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:
+    """Drop the scores that a killed job, or /predict, has put into Label Studio already."""
+    doubtful = [
+        score.task_id
+        for score in waiting
+        if score.state is ScoreState.WRITING or version.state is VersionState.PUBLISHED
+    ]
+    if not doubtful:
+        return list(waiting)
+    there = context.label_studio.predictions_of(version.project_id, doubtful, version.name)
+    known = {score.task_id for score in waiting if score.score is not None}
+    with context.database.write() as session:
+        scores.set_state(session, version.id, there & known, ScoreState.WRITTEN)
+    return [score for score in waiting if score.task_id not in there & known]
+
+
+def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
+    project_id = version.project_id
+    data = context.label_studio.task_data(project_id, [row.task_id for row in rows])
+    config = context.read_config(project_id)
+    with context.database.read() as session:
+        project = projects.get(session, project_id)
+    assert project is not None  # read_config made sure of it
+    score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
+    found = [score(task_id, task_data) for task_id, task_data in data.items()]
+    gone = {row.task_id for row in rows} - data.keys()
+    if is_chosen_together(version):
+        with context.database.write() as session:
+            scores.remove_tasks(session, version.id, gone)
+        note(context, version, found, ScoreState.MEASURED)
+        return
+    note(context, version, found)
+    there = context.label_studio.predictions_of(project_id, list(data), version.name)
+    sent = [prediction(one, version.name) for one in found if one.task_id not in there]
+    imported = context.label_studio.import_predictions(project_id, sent)
+    _settle(context, version, data.keys(), gone | set(imported.missing))
+
+
+def is_chosen_together(version: Version) -> bool:
+    """Whether the version's tasks get their scores only when all are measured.
+
+    What comes after its publication is scored by itself, as nothing may overtake the batch.
+    """
+    by_network = version.weights_hash is not None and version.state is VersionState.SCORING
+    return by_network and made_by(version).batch_aware
+
+
+def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
+    """Send what was measured before, with the scores that it was given since."""
+    task_ids = [row.task_id for row in rows]
+    with context.database.write() as session:
+        for row in rows:
+            session.get_one(Score, (version.id, row.task_id)).state = ScoreState.WRITING
+    existing = context.label_studio.existing(version.project_id, task_ids)
+    there = context.label_studio.predictions_of(version.project_id, task_ids, version.name)
+    sent = [
+        {
+            "task": row.task_id,
+            "result": packing.result(row.held),
+            "score": row.score,
+            "model_version": version.name,
+        }
+        for row in rows
+        if row.held and row.task_id in existing - there
+    ]
+    imported = context.label_studio.import_predictions(version.project_id, sent)
+    _settle(context, version, task_ids, (set(task_ids) - existing) | set(imported.missing))
+
+
+def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: set[int]) -> None:
+    """Note that these predictions are in Label Studio, and forget the tasks that are not any more."""
+    with context.database.write() as session:
+        scores.remove_tasks(session, version.id, gone)
+        scores.set_state(session, version.id, set(task_ids) - gone, ScoreState.WRITTEN)
+
+
+def note(
+    context: Context, version: Version, found: Sequence[Scored], state: ScoreState = ScoreState.WRITING
+) -> None:
+    """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us.
+
+    Those that are only measured keep their regions here, and the score they had, if they had one.
+    """
+    with context.database.write() as session:
+        for one in found:
+            row = session.get_one(Score, (version.id, one.task_id))
+            row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
+            row.quality, row.margin = _quality(version, one)
+            row.state = state
+            if state is ScoreState.MEASURED:
+                row.held = packing.pack(one.measurement, one.result)
+            else:
+                row.score = one.score
+            if one.transient:
+                scores.postpone(row)
+            else:
+                row.retry_at, row.tries = None, 0
+
+
+def prediction(one: Scored, version: str) -> dict[str, Any]:
+    """What Label Studio is sent for a scored task."""
+    return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
+
+
+def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]:
+    """What the version's validation images say of a mask's real Dice, and how sure that is."""
+    known = version.metrics.get(CALIBRATION)
+    if known is None or one.measurement is None or one.blank:
+        return None, None
+    calibration = Calibration.from_dict(known)
+    return calibration.estimate(one.measurement.confidence).dsc, calibration.margin
+
+
+def _finish(context: Context, version: Version) -> None:
+    if version.state is VersionState.PUBLISHED:
+        make_current(context, version)
+        context.request_deal(version.project_id)
+        return
+    with context.database.write() as session:
+        if scores.unfinished_chunks(session, version.id):
+            return
+        measured = scores.count(session, version.id)[ScoreState.MEASURED]
+        current = session.get_one(Version, version.id)
+        current.seconds_scoring = (now() - current.created_at).total_seconds()
+    if measured:
+        context.queues.request_rank(version.id)
+    else:
+        context.queues.request_publish(version.id)

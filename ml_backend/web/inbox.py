@@ -1,0 +1,168 @@
+"""Takes in Label Studio's events: those that arrive together share one transaction and one look at jobs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ml_backend.learn.trigger import consider
+from ml_backend.queue.queues import JobQueues
+from ml_backend.settings import Settings
+from ml_backend.store import assignments, events, labels_seen, projects
+from ml_backend.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+Item = TypeVar("Item")
+
+
+class Job(Enum):
+    """What an event may call for."""
+
+    START = auto()
+    SCORE_NEW = auto()
+    TRAINING = auto()
+    DEAL = auto()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An event as the webhook received it.
+
+    Attributes:
+        project_id, title, label_config: the project as Label Studio describes it; None where it did not.
+        action: Label Studio's name of the event.
+        task_ids: the tasks it is about.
+        changes: names of the annotations it made, changed or deleted.
+        jobs: what it may call for, besides the first ordering of a new project.
+    """
+
+    project_id: int
+    action: str
+    title: str | None = None
+    label_config: str | None = None
+    task_ids: tuple[int, ...] = ()
+    changes: tuple[str, ...] = ()
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(eq=False)
+class _Letter:
+    arrival: Arrival
+    done: bool = False
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Writes events and has their jobs asked for, from any number of threads.
+
+    A thread puts its event down and waits for its turn; whose turn it is writes all that lie there, and the
+    others find theirs done: under a burst an event costs a fraction of a transaction. Jobs are asked for by a
+    thread of the inbox's own, so that no answer waits for Redis, which may be slow or away.
+    """
+
+    settings: Settings
+    database: Database
+    queues: JobQueues
+    _letters: deque[_Letter] = field(default_factory=deque, init=False)
+    _writing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _wishes: deque[tuple[Job, int]] = field(default_factory=deque, init=False)
+    _asker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
+
+    def take(self, arrival: Arrival) -> None:
+        """Return once the event is committed; its jobs are asked for at once, after that.
+
+        Raises the database's error, such as `sqlalchemy.exc.OperationalError`, if it cannot be written.
+        """
+        letter = _Letter(arrival)
+        self._letters.append(letter)
+        with self._writing:
+            if not letter.done:
+                self._empty()
+        if letter.error is not None:
+            raise letter.error
+
+    def settle(self) -> None:
+        """Wait until the jobs of all events taken so far have been asked for."""
+        self._asker.submit(self._ask_for_jobs).result()
+
+    def _empty(self) -> None:
+        batch = _drain(self._letters)
+        try:
+            self._write(batch)
+        except Exception:  # noqa: BLE001
+            # One event that cannot be written must not take the others with it.
+            for letter in batch:
+                self._write_alone(letter)
+        for letter in batch:
+            letter.done = True
+
+    def _write_alone(self, letter: _Letter) -> None:
+        try:
+            self._write([letter])
+        except Exception as error:  # noqa: BLE001
+            # The thread whose event it is raises it.
+            letter.error = error
+
+    def _write(self, batch: Sequence[_Letter]) -> None:
+        wishes: list[tuple[Job, int]] = []
+        with self.database.write() as session:
+            for letter in batch:
+                arrival = letter.arrival
+                project_id = arrival.project_id
+                changes = [*arrival.changes, *_labels_lost(session, arrival)]
+                if projects.note(
+                    session, project_id, arrival.label_config, arrival.title, seed=self.settings.seed
+                ):
+                    wishes.append((Job.START, project_id))
+                events.add(session, project_id, arrival.action, task_ids=arrival.task_ids, changes=changes)
+                wishes.extend((job, project_id) for job in arrival.jobs)
+        if wishes:
+            self._wishes.extend(wishes)
+            self._asker.submit(self._ask_for_jobs)
+
+    def _ask_for_jobs(self) -> None:
+        try:
+            for job, project_id in dict.fromkeys(_drain(self._wishes)):
+                if job is Job.START:
+                    self.queues.request_start(project_id)
+                elif job is Job.SCORE_NEW:
+                    self.queues.request_score_new(project_id)
+                elif job is Job.DEAL:
+                    self._deal(project_id)
+                else:
+                    consider(self.database, self.queues, self.settings, project_id)
+        except (RedisError, SQLAlchemyError):
+            # The events are kept: the next one, or a worker, asks for what they call for.
+            logger.warning("The jobs that events call for wait, as they cannot be asked for.", exc_info=True)
+
+    def _deal(self, project_id: int) -> None:
+        with self.database.read() as session:
+            dealt = assignments.is_dealt(session, project_id)
+        if dealt:
+            self.queues.request_deal(project_id)
+
+
+def _drain(items: deque[Item]) -> list[Item]:
+    return [items.popleft() for _ in range(len(items))]
+
+
+def _labels_lost(session: Session, arrival: Arrival) -> list[str]:
+    """Names of the labelled tasks among those that the event says are deleted."""
+    if arrival.action != "TASKS_DELETED":
+        return []
+    return [
+        f"task:{task}" for task in labels_seen.labelled_tasks(session, arrival.project_id, arrival.task_ids)
+    ]

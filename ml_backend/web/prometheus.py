@@ -1,0 +1,97 @@
+"""GET /metrics: requests from the serving processes, the rest from the database and the queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from ml_backend.queue.queues import JobQueues
+from ml_backend.store import agreements, runs, versions
+from ml_backend.store.database import Database
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.0)
+
+
+class Metrics:
+    """Counters of this process, and the page that joins them with the state all processes share."""
+
+    def __init__(self, database: Database, queues: JobQueues, shared: Path | None = None) -> None:
+        """Where several processes serve, `shared` is the folder in which their counters lie."""
+        self._own = CollectorRegistry()
+        self._shared = shared
+        self._state = StateCollector(database, queues)
+        self.latency = Histogram(
+            "dsal_request_seconds",
+            "Time taken to answer.",
+            ("route", "status"),
+            registry=self._own,
+            buckets=LATENCY_BUCKETS,
+        )
+        self.events = Counter("dsal_events", "Webhook events received.", ("action",), registry=self._own)
+        self.predictions = Counter(
+            "dsal_predictions", "Tasks asked of /predict.", ("answer",), registry=self._own
+        )
+
+    def page(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        state = CollectorRegistry()
+        state.register(self._state)
+        requests = self._own
+        if self._shared is not None:
+            requests = CollectorRegistry()
+            MultiProcessCollector(requests, path=str(self._shared))
+        return generate_latest(requests) + generate_latest(state)
+
+
+class StateCollector(Collector):
+    """Reads trainings, versions and queues at the time of the scrape, as no single process knows them."""
+
+    def __init__(self, database: Database, queues: JobQueues) -> None:
+        self._database = database
+        self._queues = queues
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The present numbers; queues are left out while Redis does not answer."""
+        with self._database.read() as session:
+            trainings, known = runs.count(session), versions.count(session)
+            agreed = agreements.summaries(session)
+        yield _family("dsal_trainings", "Trainings by state.", "state", trainings)
+        yield _family("dsal_versions", "Versions by state.", "state", known)
+        yield _family(
+            "dsal_annotator_agreement",
+            "Mean Dice between the annotators of a task, over the tasks that several have annotated.",
+            "project",
+            {project: summary.dsc for project, summary in agreed.items()},
+        )
+        try:
+            waiting, failed = self._queues.depths(), self._queues.failed()
+        except RedisError:
+            return
+        yield _family("dsal_jobs_waiting", "Jobs waiting by queue.", "queue", waiting)
+        yield _family("dsal_jobs_failed", "Jobs failed for good by queue.", "queue", failed)
+
+
+def _family(name: str, text: str, label: str, values: Mapping[Any, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for value, number in values.items():
+        family.add_metric((str(value),), number)
+    return family
+
+
+def blueprint(counters: Metrics) -> Blueprint:
+    """The route."""
+    routes = Blueprint("metrics", __name__)
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        return Response(counters.page(), content_type=CONTENT_TYPE_LATEST)
+
+    return routes

@@ -1,0 +1,75 @@
+"""POST /webhook: takes in one event; what it calls for is done by jobs, which read the labels again."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import ValidationError
+from werkzeug.exceptions import BadRequest
+
+from ml_backend.store.events import START_TRAINING
+from ml_backend.web.inbox import Arrival, Inbox, Job
+from ml_backend.web.payloads import Envelope, Event, explain, read
+from ml_backend.web.prometheus import Metrics
+
+ANNOTATION_ACTIONS = {
+    "ANNOTATION_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATIONS_DELETED",
+}
+JOBS = {
+    **dict.fromkeys((*ANNOTATION_ACTIONS, "TASKS_DELETED"), (Job.TRAINING, Job.DEAL)),
+    START_TRAINING: (Job.TRAINING,),
+    "TASKS_CREATED": (Job.SCORE_NEW,),
+}
+KNOWN_ACTIONS = {*JOBS, "PROJECT_UPDATED"}
+OTHER = "other"
+
+
+def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
+    """The route."""
+    routes = Blueprint("webhook", __name__)
+
+    @routes.post("/webhook")
+    def webhook() -> Response:
+        event = _read()
+        metrics.events.labels(OTHER if event is None else event.action).inc()
+        if event is None:
+            return jsonify(status="ignored")
+        inbox.take(arrival_of(event))
+        return jsonify(status="accepted")
+
+    return routes
+
+
+def _read() -> Event | None:
+    """The event, or None for an action that means nothing here, whatever else its body holds."""
+    try:
+        event = Event.model_validate_json(request.get_data(cache=True))
+    except ValidationError as error:
+        if read(Envelope).action in KNOWN_ACTIONS:
+            raise BadRequest(explain(error)) from error
+        return None
+    return event if event.action in KNOWN_ACTIONS else None
+
+
+def arrival_of(event: Event) -> Arrival:
+    """What the inbox takes in of an event, and which jobs it may call for."""
+    return Arrival(
+        project_id=event.project.id,
+        action=event.action,
+        title=event.project.title,
+        label_config=event.project.label_config,
+        task_ids=tuple(task.id for task in (*event.task, *event.tasks)),
+        changes=_changed_annotations(event),
+        jobs=JOBS.get(event.action, ()),
+    )
+
+
+def _changed_annotations(event: Event) -> tuple[str, ...]:
+    """Names of the annotations that were made, changed or deleted; a new skip is no label."""
+    if event.action not in ANNOTATION_ACTIONS:
+        return ()
+    made = event.action in {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"}
+    both = (*event.annotation, *event.annotations)
+    return tuple(f"annotation:{one.id}" for one in both if not (made and one.was_cancelled))

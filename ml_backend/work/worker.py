@@ -1,0 +1,241 @@
+"""The worker: takes jobs one at a time and runs each in a forked child that never outlives it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import redis
+from rq import Queue, Worker
+from rq.defaults import DEFAULT_LOGGING_DATE_FORMAT, DEFAULT_LOGGING_FORMAT
+from rq.executions import Execution
+from rq.job import Job
+from rq.scheduler import RQScheduler
+from rq.serializers import JSONSerializer
+
+from ml_backend.queue import recovery
+from ml_backend.queue.logs import configure_logs
+from ml_backend.queue.queues import QUEUES, QUICK, JobQueues, connect_redis
+from ml_backend.settings import Settings
+from ml_backend.store.database import Database
+from ml_backend.store.liveness import Owner
+from ml_backend.work import fairness
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 10
+AUTOGROUP = Path("/proc/self/autogroup")
+WORKER_TTL = 45
+MONITORING_SECONDS = 10
+MAINTENANCE_SECONDS = 30
+RECONNECT_SECONDS = 2.0
+JOB_MODULES = (
+    "ml_backend.learn.training",
+    "ml_backend.score.scoring",
+    "ml_backend.score.publication",
+    "ml_backend.score.orders",
+    "ml_backend.score.failed_images",
+    "ml_backend.reconcile.job",
+    "ml_backend.assign.assignment",
+)
+PR_SET_PDEATHSIG = 1
+
+LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+
+
+class JobWorker(Worker):
+    """RQ's forking worker, which here never loses a job to a signal, a kill, or a lost Redis.
+
+    This parent process imports what jobs need and computes nothing, so that forks are quick and safe for
+    threads and CUDA.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, queues: JobQueues, names: Sequence[str], name: str
+    ) -> None:
+        super().__init__(
+            [queue for queue in queues.all() if queue.name in names],
+            name=name,
+            connection=queues.redis,
+            serializer=JSONSerializer,
+            worker_ttl=WORKER_TTL,
+            job_monitoring_interval=MONITORING_SECONDS,
+            maintenance_interval=MAINTENANCE_SECONDS,
+        )
+        self._settings = settings
+        self._database = database
+        self._job_queues = queues
+        self._interrupted = False
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a signal has asked this worker to end."""
+        return self._shutdown_requested_date is not None
+
+    def reorder_queues(self, reference_queue: Queue) -> None:
+        """Let scoring and training take turns; quick jobs leave the turn as it is."""
+        if reference_queue.name != QUICK:
+            self._ordered_queues = fairness.order(self._ordered_queues, reference_queue.name, self._database)
+
+    def recover(self) -> None:
+        """Take up at once all that dead workers left, and all that the database says is unfinished."""
+        recovery.forget_dead_workers(self._job_queues)
+        recovery.requeue_abandoned(self._job_queues, self.name)
+        recovery.requeue_lost(self._job_queues)
+        recovery.resume_orderings(self._database, self._job_queues)
+        recovery.resume_deals(self._database, self._job_queues)
+        recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        if self._settings.reconcile_seconds:
+            # Whatever happened while nobody worked is looked for at once.
+            self._job_queues.request_reconcile()
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Fork the child that runs a job, in a session of its own."""
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            self.main_work_horse(job, queue)
+        self._horse_pid = child
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Run a job in the forked child, nicer than the web service beside it."""
+        os.nice(NICENESS)
+        # Linux may weigh sessions rather than processes against each other.
+        with suppress(OSError):
+            AUTOGROUP.write_text(str(NICENESS))
+        self._database.after_fork()
+        super().main_work_horse(job, queue)
+
+    def handle_warm_shutdown_request(self) -> None:
+        """End a running job at once: it goes back to the front of its queue and loses only unsaved steps."""
+        super().handle_warm_shutdown_request()
+        if self.horse_pid:
+            self._interrupted = True
+            self.kill_horse(signal.SIGTERM)
+
+    def handle_job_failure(
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: Any = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
+    ) -> None:
+        """Note a failure; a job that was interrupted has not failed."""
+        if self._interrupted and execution is not None:
+            recovery.requeue(queue, job, execution)
+            return
+        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Give signs of life; the job goes on while Redis is away."""
+        try:
+            super().maintain_heartbeats(job, execution)
+        except LOST:
+            logger.warning("Redis does not answer; job %s goes on.", job.id)
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's own cleaning, and ours: what dead workers left is taken up."""
+        recovery.forget_dead_workers(self._job_queues)
+        recovery.requeue_abandoned(self._job_queues, self.name)
+        recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        if self._settings.reconcile_seconds:
+            # The job is named: however many workers ask, one waits, and the next is asked for after its end.
+            self._job_queues.request_reconcile(delay=self._settings.reconcile_seconds)
+        super().run_maintenance_tasks()
+
+    def _start_scheduler(
+        self,
+        burst: bool = False,
+        logging_level: str | None = "INFO",
+        date_format: str = DEFAULT_LOGGING_DATE_FORMAT,
+        log_format: str = DEFAULT_LOGGING_FORMAT,
+    ) -> None:
+        # RQ names schedulers at random; by the owner's name a dead one's lock can be told from a live one's.
+        self.scheduler = RQScheduler(
+            self.queues,
+            connection=self.connection,
+            logging_level=logging_level or self.log.level,
+            date_format=date_format,
+            log_format=log_format,
+            serializer=self.serializer,
+            name=self.name,
+        )
+        if not self.scheduler.acquire_locks():
+            return
+        if burst:
+            self.scheduler.enqueue_scheduled_jobs()
+            self.scheduler.release_locks()
+        else:
+            self.scheduler.start()
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    queues: Sequence[str] = QUEUES,
+    burst: bool = False,
+    preload: Sequence[str] = JOB_MODULES,
+) -> None:
+    """Work until SIGTERM or SIGINT, or with `burst` until no job is left; survives a restart of Redis.
+
+    `preload` are the modules imported once, before any fork. Raises what opening the database or the first
+    connection to Redis raises.
+    """
+    configure_logs(settings.log_level)
+    for module in preload:
+        importlib.import_module(module)
+    _let_no_child_outlive_its_parent()
+    database = Database(settings.effective_database_url)
+    owner = Owner.current()
+    client = connect_redis(settings)
+    for generation in count():
+        worker = JobWorker(settings, database, JobQueues(client), queues, f"{owner}#{generation}")
+        # Connections made before keep the short patience of web answers, too short to wait for jobs.
+        client.connection_pool.disconnect()
+        try:
+            worker.recover()
+            worker.work(burst=burst, with_scheduler=True, logging_level=settings.log_level)
+        except LOST:
+            logger.warning("Redis does not answer; connecting again.")
+        if burst or worker.stop_requested:
+            return
+        if worker.horse_pid:
+            worker.kill_horse()
+            worker.wait_for_horse()
+        client = _connect_again(settings)
+
+
+def _connect_again(settings: Settings) -> redis.Redis:
+    while True:
+        time.sleep(RECONNECT_SECONDS)
+        try:
+            return connect_redis(settings)
+        except LOST:
+            logger.warning("Redis does not answer yet.")
+
+
+def _let_no_child_outlive_its_parent() -> None:
+    """Have the kernel kill every child forked from now on when its parent dies, however that happens."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def remember_parent() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def die_with_parent() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)

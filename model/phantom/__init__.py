@@ -1,5 +1,0 @@
-"""Synthetic hand radiographs with exact bone masks: pictures to try everything on that belong to nobody."""
-
-from model.phantom.dataset import Phantom, PhantomError, draw_phantom, natural_size, write_phantoms
-
-__all__ = ["Phantom", "PhantomError", "draw_phantom", "natural_size", "write_phantoms"]

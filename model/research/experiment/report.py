@@ -1,0 +1,117 @@
+"""A whole experiment: its rounds, then the table, the summary and the figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.research.experiment.collection import Source
+from model.research.experiment.figures import draw_figures
+from model.research.experiment.records import RoundRecord, write_whole
+from model.research.experiment.rounds import Progress, Results, run_rounds
+from model.research.experiment.settings import ExperimentSettings
+from model.research.experiment.summary import write_summary
+
+FILE = "results.csv"
+COLUMNS = (
+    "arm",
+    "seed",
+    "round",
+    "labels",
+    "image",
+    "role",
+    "chosen",
+    "l_dsc",
+    "m_dsc",
+    "score",
+    "confidence",
+    "blank",
+    "own_score",
+    "r_dsc",
+    "hd95",
+    "boundary_length",
+)
+
+
+def write_table(results: Results, folder: Path) -> Path:
+    """Write `results.csv`; docs/experiments.md explains its columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for arm, seed, number, record in results.rounds():
+        for row in _rows(results, record):
+            writer.writerow((arm, seed, number, len(record.labelled), *row))
+    write_whole(folder / FILE, text.getvalue().encode())
+    return folder / FILE
+
+
+def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]:
+    places = {int(index): place for place, index in enumerate(record.chosen, start=1)}
+    for position, index in enumerate(record.images.tolist()):
+        image = results.collection.images[index]
+        yield (
+            image.stem,
+            _role(record, position),
+            places.get(index, ""),
+            _say(record.l_dsc[position]),
+            _say(record.m_dsc[position]),
+            _say(record.score[position]),
+            _say(record.confidence[position]),
+            int(record.blank[position]),
+            _say(record.own_score[position]),
+            _say(record.r_dsc[position]),
+            _say(record.hd95[position]),
+            f"{image.boundary:.1f}",
+        )
+
+
+def _role(record: RoundRecord, position: int) -> str:
+    if record.test[position]:
+        return "test"
+    return "validation" if record.validation[position] else "pool"
+
+
+def _say(value: float) -> str:
+    return f"{value:.6f}" if np.isfinite(value) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What an experiment wrote.
+
+    Attributes:
+        results: in memory.
+        table: path of the CSV file.
+        summary: as in summary.json.
+        figures: paths of the pictures.
+    """
+
+    results: Results
+    table: Path
+    summary: dict[str, Any]
+    figures: list[Path]
+
+
+def run_experiment(
+    settings: ExperimentSettings,
+    source: Source,
+    folder: Path,
+    *,
+    processes: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    reading: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Carry out an experiment and write results.csv, summary.json and figures/ into its folder.
+
+    See `run_rounds`; with all rounds done, everything is only written anew.
+    """
+    results = run_rounds(settings, source, folder, processes=processes, progress=progress, reading=reading)
+    table = write_table(results, folder)
+    summary = write_summary(results, folder)
+    return Report(results, table, summary, draw_figures(results, folder))

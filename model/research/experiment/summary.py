@@ -1,0 +1,183 @@
+"""The summary of an experiment: a few numbers for each arm, and what they are worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.research.experiment.curves import Curves, bound_of, strategies_of
+from model.research.experiment.records import write_whole
+from model.research.experiment.rounds import Results
+from model.research.experiment.settings import FULL, REFERENCE, strategy_of
+from model.research.experiment.statistics import (
+    area_between,
+    crossing,
+    holm,
+    normalised_area,
+    paired_difference,
+)
+
+FILE = "summary.json"
+NEAR = 0.01
+"""Within so much DSC of full annotation counts as reached."""
+Numbers = NDArray[np.float64]
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """The summary as JSON can hold it; docs/experiments.md explains every number."""
+    curves = {arm: Curves.of(results, arm) for arm in results.settings.arms}
+    chosen = {arm: curves[arm] for arm in strategies_of(results)}
+    bound = bound_of(results)
+    areas = {arm: _areas(found) for arm, found in chosen.items()}
+    efforts = _effort_areas(chosen)
+    arms = {
+        arm: {"forwards_per_image": strategy_of(arm).forwards, "source": strategy_of(arm).source}
+        | _arm(results, found, bound)
+        | {"aubc": _spread(areas[arm]), "effort_aubc": _spread(efforts[arm])}
+        for arm, found in chosen.items()
+    }
+    for name, values in (("aubc", areas), ("effort_aubc", efforts)):
+        for arm, difference in _against_reference(values).items():
+            arms[arm][f"{name}_less_{REFERENCE}"] = difference
+    summary: dict[str, Any] = {
+        "settings": results.settings.to_dict(),
+        "images": {
+            "training": len(results.sides.training),
+            "validation": len(results.sides.validation),
+            "test": len(results.sides.test),
+        },
+        "labels": list(results.collection.labels),
+        "arms": arms,
+    }
+    if bound is not None:
+        summary[FULL] = _bound(curves[FULL], bound)
+    return summary
+
+
+def write_summary(results: Results, folder: Path) -> dict[str, Any]:
+    """Write `summary.json` and return what it holds."""
+    summary = summarise(results)
+    write_whole(folder / FILE, json.dumps(summary, indent=2, allow_nan=False).encode() + b"\n")
+    return summary
+
+
+def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, Any]:
+    pool = len(results.sides.training)
+    arm = {
+        "rounds": [
+            {
+                "labels": int(labels),
+                "effort": _number(curves.effort[:, number].mean()),
+                "dsc": _spread(curves.dsc[:, number]),
+                "dsc_5th_percentile": _spread(curves.dsc_low[:, number]),
+                "hd95": _spread(curves.hd95[:, number]),
+                "blank": _number(curves.blank[:, number].mean()),
+                "spearman_score": _number(_mean(curves.quality[:, number])),
+                "spearman_own_score": _number(_mean(curves.own_quality[:, number])),
+                "estimate_coverage": _number(_mean(curves.coverage[:, number])),
+                "estimate_margin": _number(_mean(curves.margin[:, number])),
+            }
+            for number, labels in enumerate(curves.labels)
+        ],
+        "dsc_mean": _number(curves.dsc.mean()),
+        "dsc_5th_percentile": _number(curves.dsc_low.mean()),
+        "hd95": _number(curves.hd95.mean()),
+        "blank": _number(curves.blank.mean()),
+        "spearman_score": _number(_mean(curves.quality)),
+        "spearman_own_score": _number(_mean(curves.own_quality)),
+        "estimate_coverage": _number(_mean(curves.coverage)),
+        "estimate_margin": _number(_mean(curves.margin)),
+        "seconds_per_round": {
+            "training": _number(curves.seconds[..., 0].mean()),
+            "measuring": _number(curves.seconds[..., 1].mean()),
+        },
+    }
+    if bound is not None:
+        arm["to_full"] = _to_full(curves, bound, pool)
+    return arm
+
+
+def _to_full(curves: Curves, bound: Numbers, pool: int) -> dict[str, Any]:
+    """Where the mean curve comes within `NEAR` of the mean bound, and each seed's within its own."""
+    labels = crossing(curves.labels, curves.dsc.mean(axis=0), float(bound.mean()) - NEAR)
+    effort = crossing(curves.effort.mean(axis=0), curves.dsc.mean(axis=0), float(bound.mean()) - NEAR)
+    by_seed = [
+        crossing(curves.labels, dsc, float(best) - NEAR) for dsc, best in zip(curves.dsc, bound, strict=True)
+    ]
+    return {
+        "labels": labels,
+        "percent_of_pool": None if labels is None else 100 * labels / pool,
+        "percent_of_effort": None if effort is None else 100 * effort,
+        "labels_by_seed": by_seed,
+        "seeds_that_reach_it": sum(found is not None for found in by_seed),
+    }
+
+
+def _areas(curves: Curves) -> Numbers:
+    return np.array([normalised_area(curves.labels, dsc) for dsc in curves.dsc])
+
+
+def _effort_areas(curves: Mapping[str, Curves]) -> dict[str, Numbers]:
+    """Area over effort; for each seed over what all arms have spent, since the same labels cost unequally."""
+    if not curves:
+        return {}
+    first = np.max([found.effort[:, 0] for found in curves.values()], axis=0)
+    last = np.min([found.effort[:, -1] for found in curves.values()], axis=0)
+    return {
+        arm: np.array(
+            [area_between(*pair) for pair in zip(found.effort, found.dsc, first, last, strict=True)],
+            np.float64,
+        )
+        for arm, found in curves.items()
+    }
+
+
+def _against_reference(values: Mapping[str, Numbers]) -> dict[str, dict[str, Any]]:
+    """Paired differences of all arms from the reference, their p values corrected together."""
+    if REFERENCE not in values:
+        return {}
+    found = {
+        arm: difference
+        for arm, numbers in values.items()
+        if arm != REFERENCE and (difference := paired_difference(numbers, values[REFERENCE])) is not None
+    }
+    corrected = holm([difference.p for difference in found.values()])
+    return {
+        arm: {
+            "mean": difference.mean,
+            "interval": [difference.low, difference.high],
+            "p": difference.p,
+            "p_holm": p_holm,
+        }
+        for (arm, difference), p_holm in zip(found.items(), corrected, strict=True)
+    }
+
+
+def _bound(curves: Curves, bound: Numbers) -> dict[str, Any]:
+    return {
+        "labels": int(curves.labels[-1]),
+        "dsc": _spread(bound),
+        "dsc_5th_percentile": _spread(curves.dsc_low[:, -1]),
+        "hd95": _spread(curves.hd95[:, -1]),
+        "rounds": [_number(dsc) for dsc in curves.dsc.mean(axis=0)],
+    }
+
+
+def _spread(values: Numbers) -> dict[str, Any]:
+    """Mean and sample standard deviation over seeds, and each seed's."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(values.mean()), "sd": deviation, "by_seed": [float(value) for value in values]}
+
+
+def _mean(values: Numbers) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else np.nan
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

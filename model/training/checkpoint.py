@@ -1,0 +1,110 @@
+"""Checkpoints of a training run: one safetensors file, replaced atomically, read without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.training.dataset import Example
+
+FILE = "checkpoint.safetensors"
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """Where a run stands.
+
+    Attributes:
+        tensors: named tensors of the network, the optimiser and the best weights so far.
+        state: everything else, JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(directory: Path, checkpoint: Checkpoint, *, fingerprint: str) -> None:
+    """Write the checkpoint into the directory, in place of the one before.
+
+    A run killed at any moment leaves either the old file or the new one.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    note = {"format": FORMAT, "fingerprint": fingerprint, "state": checkpoint.state}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    unfinished = directory / f"{FILE}.{os.getpid()}.part"
+    try:
+        save_file(tensors, unfinished, metadata={"dsal": json.dumps(note)})
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(directory / FILE)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
+    """The checkpoint of this very run, or None: there is none, it is broken, or it is of another run."""
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get("dsal", "{}"))
+            if note.get("format") != FORMAT or note.get("fingerprint") != fingerprint:
+                return None
+            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, note["state"])  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def run_fingerprint(
+    configuration: Mapping[str, Any], examples: Iterable[Example], start: Mapping[str, Tensor] | None
+) -> str:
+    """What makes a run this one: SHA-256 of its configuration (JSON), examples and start weights."""
+    digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode())
+    for example in examples:
+        digest.update(f"\0{example.key}\0{example.image.shape}\0".encode())
+        digest.update(example.image.tobytes())
+        digest.update(example.mask.tobytes())
+        if example.trust != 1:
+            digest.update(f"\0{example.trust!r}".encode())
+    for name, tensor in sorted((start or {}).items()):
+        digest.update(f"\0{name}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with `prefix.` before each name."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix.`, without it."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments as named tensors, such as `3.exp_avg`."""
+    states = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": value for index, state in states.items() for name, value in state.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimiser_tensors`; learning rates and decay stay as they are."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        states.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,274 @@
+"""Training: fine-tune given weights, or train fresh ones, within a budget of steps or seconds."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.loss import DeepSupervisionLoss
+from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.training import checkpoint as checkpointing
+from model.training.batches import Batch, Batches, ExampleSource
+from model.training.checkpoint import Checkpoint
+from model.training.checks import check_examples, check_network
+from model.training.dataset import Example
+from model.training.device import TrainingDevice
+from model.training.optimisation import Budget, optimiser, rate_factor
+from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
+from model.training.validation import validation_dsc
+
+__all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
+
+NON_FINITE_STEPS = 5
+"""So many steps in a row without a finite loss end the run."""
+GRADIENT_NORM = 1.0
+"""Longer gradients are shortened to this, so that one odd batch cannot throw a small network off."""
+RECENT_STEPS = 10
+
+
+def train(
+    training: Sequence[Example] | ExampleSource,
+    validation: Sequence[Example],
+    *,
+    labels: tuple[str, ...],
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    start: DeeplySupervisedUNet | None = None,
+    checkpoints: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainingResult:
+    """Train on `training`, keep the weights that do best on `validation`.
+
+    Deterministic under `settings.seed` for a budget in steps, in fp32, on one machine's CPU with one number
+    of threads. torch's global generator and number of threads are left alone.
+
+    Args:
+        training: at least one example, or a source that draws them as they are needed.
+        validation: examples under other keys; may be empty, then the last weights are kept.
+        labels: foreground label names; the network has one class more.
+        network: shape of fresh weights; `start` must have the same, except for dropout.
+        settings: how to train.
+        start: weights to fine-tune; not changed. They take part in the choice of the best as step 0.
+        checkpoints: a directory for this run alone. If it holds a checkpoint of the very same run (labels,
+            network, settings, data and start weights are compared), the run resumes there; any other
+            checkpoint is ignored and replaced. The last one stays, so a caller who is killed before the
+            result is stored gets it again at once; remove the directory after that.
+        progress: called after each step, in this thread; whatever it raises ends the run.
+
+    Raises:
+        TrainingError: there is nothing to train on, training and validation share a key, settings and data
+            contradict each other, or the loss was not finite several times in a row.
+    """
+    check_examples(training, validation, labels)
+    check_network(labels, network, start)
+    return _Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
+
+
+class _Run:
+    """One training, from its start or from its checkpoint to its end."""
+
+    def __init__(
+        self,
+        training: Sequence[Example] | ExampleSource,
+        validation: Sequence[Example],
+        labels: tuple[str, ...],
+        network: NetworkSettings,
+        settings: TrainingSettings,
+        start: DeeplySupervisedUNet | None,
+        checkpoints: Path | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.training, self.validation, self.settings = training, validation, settings
+        self.checkpoints, self.progress = checkpoints, progress
+        self.fine_tunes = start is not None
+        self.device = TrainingDevice.find(settings.device, settings.precision)
+        self.budget = Budget(settings.steps, settings.seconds)
+        self.batches = Batches(training, settings.batch, seed=settings.seed, augment=settings.augment)
+        self.criterion = DeepSupervisionLoss(settings.loss)
+        self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
+        self.network = _prepared(network, settings.seed, start).to(self.device.device)
+        nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+        self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.step = 0
+        self.skipped_in_a_row = 0
+        self.history: list[Progress] = []
+        self.best: _Best | None = None
+        self.began = time.monotonic()
+
+    def finish(self) -> TrainingResult:
+        """Run until the budget ends."""
+        self._resume()
+        if self.step == 0 and self.fine_tunes and self.validation:
+            self._report(math.nan, self._validate())
+        finished = self._spent() >= 1
+        with closing(self.batches.stream(self.step)) as stream:
+            while not finished:
+                loss = self._learn(next(stream))
+                self.step += 1
+                finished = self._spent() >= 1
+                due = finished or self.step % self.settings.validate_every == 0
+                self._report(loss, self._validate() if due and self.validation else None, finished=finished)
+        return self._result()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def _spent(self) -> float:
+        return self.budget.spent(self.step, self._seconds())
+
+    def _learn(self, batch: Batch) -> float:
+        """One step; its loss, or NaN if it was skipped because loss or gradient was not finite."""
+        rate = self.settings.learning_rate * rate_factor(self._spent())
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        statistics = [buffer.clone() for buffer in self.network.buffers()]
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=False)
+        with self.device.lots(self.settings.seed, self.step), self.device.autocast():
+            heads = self.network(self.device.images(batch.images))
+            trust = None if batch.trust is None else batch.trust.to(self.device.device)
+            loss = self.criterion(heads, batch.targets.to(self.device.device), trust)
+        value = float(loss.detach())
+        if math.isfinite(value):
+            loss.backward()
+            if nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM).isfinite():
+                self.optimiser.step()
+                self.skipped_in_a_row = 0
+                return value
+        for buffer, before in zip(self.network.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row == NON_FINITE_STEPS:
+            raise TrainingError(
+                f"The loss was not finite {NON_FINITE_STEPS} times in a row (step {self.step + 1}); "
+                "lower the learning rate or train from other weights."
+            )
+        return math.nan
+
+    def _validate(self) -> float:
+        """Dice of the weights as they are; they are kept if it is the best so far."""
+        dsc = validation_dsc(self.network, self.validation, self.device)
+        if self.best is None or dsc > self.best.dsc:
+            self.best = _Best(dsc, self.step, _snapshot(self.network))
+        return dsc
+
+    def _report(self, loss: float, dsc: float | None, *, finished: bool = False) -> None:
+        """Note the step; the checkpoint comes before the callback, so that a cancelled run can resume."""
+        done = Progress(self.step, self.settings.steps, self._seconds(), loss, dsc)
+        self.history.append(done)
+        if self.step and (finished or self.step % self.settings.checkpoint_every == 0):
+            self._save()
+        if self.progress is not None:
+            self.progress(done)
+
+    def _save(self) -> None:
+        if self.checkpoints is None:
+            return
+        tensors = checkpointing.prefixed("network", self.network.state_dict())
+        tensors |= checkpointing.prefixed("optimiser", checkpointing.optimiser_tensors(self.optimiser))
+        state = {
+            "step": self.step,
+            "seconds": self._seconds(),
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "history": [asdict(entry) for entry in self.history],
+        }
+        if self.best is not None:
+            tensors |= checkpointing.prefixed("best", self.best.weights)
+            state["best"] = {"dsc": self.best.dsc, "step": self.best.step}
+        checkpointing.save_checkpoint(
+            self.checkpoints, Checkpoint(tensors, state), fingerprint=self.fingerprint
+        )
+
+    def _resume(self) -> None:
+        if self.checkpoints is None:
+            return
+        found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
+        if found is None:
+            return
+        self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
+        checkpointing.restore_optimiser(self.optimiser, checkpointing.unprefixed("optimiser", found.tensors))
+        self.step, self.skipped_in_a_row = found.state["step"], found.state["skipped_in_a_row"]
+        self.began -= found.state["seconds"]
+        self.history = [Progress(**entry) for entry in found.state["history"]]
+        if "best" in found.state:
+            self.best = _Best(**found.state["best"], weights=checkpointing.unprefixed("best", found.tensors))
+
+    def _result(self) -> TrainingResult:
+        seconds = self._seconds()
+        examples = () if isinstance(self.training, ExampleSource) else self.training
+        pseudo = sum(example.trust < 1 for example in examples)
+        losses = [p.loss for p in self.history if math.isfinite(p.loss)][-RECENT_STEPS:]
+        metrics = {
+            "steps": float(self.step),
+            "seconds": seconds,
+            "loss": float(np.mean(losses)) if losses else math.nan,
+            "training_images": float(self._images() - pseudo),
+            "pseudo_labels": float(pseudo),
+            "validation_images": float(len(self.validation)),
+            "kept_step": float(self.best.step if self.best else self.step),
+        }
+        if self.best is not None:
+            metrics["validation_dsc"] = self.best.dsc
+            if self.history[0].step == 0 and self.history[0].validation_dsc is not None:
+                metrics["start_validation_dsc"] = self.history[0].validation_dsc
+        network = copy.deepcopy(self.network).to("cpu")
+        if self.best is not None:
+            network.load_state_dict(self.best.weights)
+        network.zero_grad(set_to_none=True)
+        return TrainingResult(network.eval(), metrics, self.history, self.step, seconds)
+
+    def _images(self) -> int:
+        if isinstance(self.training, ExampleSource):
+            return self.step * self.settings.batch
+        return len(self.training)
+
+
+@dataclass(frozen=True)
+class _Best:
+    dsc: float
+    step: int
+    weights: dict[str, Tensor]
+
+
+def _snapshot(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _prepared(
+    settings: NetworkSettings, seed: int, start: DeeplySupervisedUNet | None
+) -> DeeplySupervisedUNet:
+    if start is not None:
+        network = copy.deepcopy(start)
+        network.settings = settings
+        return network
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DeeplySupervisedUNet(settings)
+
+
+def _fingerprint(
+    training: Sequence[Example] | ExampleSource,
+    validation: Sequence[Example],
+    labels: tuple[str, ...],
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    start: DeeplySupervisedUNet | None,
+) -> str:
+    configuration = {
+        "labels": labels,
+        "network": network.to_dict(),
+        "settings": settings.to_dict(),
+        "training": training.description if isinstance(training, ExampleSource) else len(training),
+    }
+    weights = None if start is None else start.state_dict()
+    examples = () if isinstance(training, ExampleSource) else training
+    return checkpointing.run_fingerprint(configuration, [*examples, *validation], weights)

@@ -1,0 +1,105 @@
+"""What a training is told, what it reports while it runs, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from model.engines import Precision
+from model.loss import LossWeights
+from model.network import DeeplySupervisedUNet
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot start or go on; one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a run trains.
+
+    Attributes:
+        steps, seconds: the budget; whichever ends first, at least one is needed. Seconds count everything:
+            batches, steps, validation, checkpoints, and the time before a resumed run was killed.
+        batch: examples in a step.
+        learning_rate: full height of the schedule (`model.training.optimisation.rate_factor`).
+        weight_decay: AdamW's, on convolution weights.
+        seed: of fresh weights, order and augmentation.
+        precision: "bf16" computes the network in bfloat16 (weights stay fp32), "fp32" does not, "auto" is
+            bf16 where the processor has it.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA when there.
+        augment: whether examples are varied.
+        validate_every: steps from one validation to the next; the last step is always validated.
+        checkpoint_every: steps from one checkpoint to the next.
+        loss: weights of equation (2).
+
+    Raises:
+        TrainingError: if a number makes no sense.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    batch: int = 2
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+    precision: Precision = "auto"
+    device: str = "auto"
+    augment: bool = True
+    validate_every: int = 20
+    checkpoint_every: int = 20
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise TrainingError("The training has no end; give it a number of steps or of seconds.")
+        for name in ("steps", "seconds", "batch", "learning_rate", "validate_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TrainingError(f"The training's {name} is {value!r}; give a number above zero.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One finished step.
+
+    Attributes:
+        step: steps done, from 1; 0 is the validation of the start weights.
+        steps: the budget's, if it has any.
+        seconds: since the start, those before a resume included.
+        loss: of this step; NaN if the step was skipped because its loss was not finite, and at step 0.
+        validation_dsc: mean Dice of the validation images after this step, if it was validated.
+    """
+
+    step: int
+    steps: int | None
+    seconds: float
+    loss: float
+    validation_dsc: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run made.
+
+    Attributes:
+        network: the weights with the best validation Dice, or the last ones if nothing was validated; in
+            evaluation mode, on the CPU, fp32.
+        metrics: for the card: `steps`, `seconds`, `loss` (mean of the last steps), `training_images`,
+            `pseudo_labels` (examples of less than full trust, not counted among those), `validation_images`
+            (0 says that the last weights were kept, unvalidated), `kept_step`, and if validated
+            `validation_dsc` and, of given start weights, `start_validation_dsc`.
+        history: every step.
+        steps: done.
+        seconds: taken.
+    """
+
+    network: DeeplySupervisedUNet
+    metrics: dict[str, float]
+    history: list[Progress]
+    steps: int
+    seconds: float

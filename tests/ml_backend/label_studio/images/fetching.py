@@ -1,0 +1,27 @@
+"""How tests fetch images, and what the cache keeps of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.images.cache import ImageCache
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.tokens import LegacyToken
+
+CONFIG = parse(default_config(["Bone"]))
+
+
+def downloader(seconds: float = 5.0, max_bytes: int = 1 << 20) -> Downloader:
+    return Downloader(LegacyToken("secret"), seconds=seconds, max_bytes=max_bytes)
+
+
+def fetch(cache: ImageCache, address: Any, task: int = 7) -> bytes:
+    """The file of the task whose image is at this address."""
+    return cache.fetch(task, {"image": address}, CONFIG)
+
+
+def files(cache: ImageCache) -> list[Path]:
+    """The images that the cache keeps."""
+    return list(cache._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"))

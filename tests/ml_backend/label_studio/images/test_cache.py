@@ -1,0 +1,128 @@
+"""Images in data URIs, and the cache of all others under concurrency."""
+
+from __future__ import annotations
+
+import base64
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from tests.ml_backend.label_studio.images.fetching import CONFIG, downloader, fetch, files
+from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, answer
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}",
+        f"data:;BASE64,{base64.b64encode(IMAGE).decode().rstrip('=')}",
+        f"DATA:image/png;x=y;base64,{base64.encodebytes(IMAGE).decode()}",
+        f"data:image/png;base64,{quote(base64.b64encode(IMAGE).decode())}",
+        f"data:image/png,{quote(IMAGE)}",
+    ],
+)
+def test_data_uris_are_unpacked_and_not_kept(cache: ImageCache, studio: Server, address: str) -> None:
+    assert fetch(cache, address) == IMAGE
+    assert files(cache) == []
+    cache.forget(7, {"image": address}, CONFIG)
+    assert studio.requests == []
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("data:image/png;base64", "has no comma"),
+        ("data:image/png;base64,", "is empty"),
+        ("data:image/png;base64,#", "no base64"),
+        (f"data:image/png;base64,{'A' * (1 << 21)}", "more than the 1048576 bytes"),
+    ],
+)
+def test_data_uris_that_hold_no_image_are_told(cache: ImageCache, address: str, told: str) -> None:
+    with pytest.raises(ImageUnavailable, match=told) as refused:
+        fetch(cache, address)
+    assert len(str(refused.value)) < 200
+
+
+def test_an_image_is_fetched_once(cache: ImageCache, studio: Server) -> None:
+    for _ in range(3):
+        assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    assert len(studio.requests) == 1
+
+
+def test_simultaneous_fetches_of_one_address_make_one_request(cache: ImageCache, studio: Server) -> None:
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.3)
+        answer()(handler)
+
+    studio.routes["/data/upload/1/a.png"] = slow
+    with ThreadPoolExecutor(8) as pool:
+        bodies = list(pool.map(lambda _: fetch(cache, "/data/upload/1/a.png"), range(8)))
+    assert bodies == [IMAGE] * 8
+    assert len(studio.requests) == 1
+
+
+def _fetch_elsewhere(root: Path, url: str) -> bool:
+    cache = ImageCache(root, downloader(), base_url=url, project=1)
+    return all(fetch(cache, f"/data/upload/1/{number % 3}.png") == IMAGE for number in range(30))
+
+
+def test_processes_share_the_cache(tmp_path: Path, studio: Server) -> None:
+    for number in range(3):
+        studio.routes[f"/data/upload/1/{number}.png"] = answer()
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert all(pool.starmap(_fetch_elsewhere, [(tmp_path, studio.url)] * 3))
+    assert len(studio.requests) == 3
+
+
+def test_projects_do_not_share_images(tmp_path: Path, studio: Server) -> None:
+    for project in (1, 2):
+        cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=project)
+        fetch(cache, "/data/upload/1/a.png")
+    assert len(studio.requests) == 2
+
+
+def test_the_least_recently_used_images_go_first(tmp_path: Path, studio: Server) -> None:
+    cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=1, cache_bytes=10 * len(IMAGE))
+    for number in range(20):
+        studio.routes[f"/data/upload/1/{number}.png"] = answer()
+        fetch(cache, f"/data/upload/1/{number}.png")
+        fetch(cache, "/data/upload/1/0.png")
+        assert sum(path.stat().st_size for path in files(cache)) <= 10 * len(IMAGE)
+    assert len(files(cache)) >= 8
+    assert len(studio.tokens("/data/upload/1/0.png")) == 1
+    fetch(cache, "/data/upload/1/1.png")
+    assert len(studio.tokens("/data/upload/1/1.png")) == 2
+
+
+def test_an_image_larger_than_the_cache_is_still_served(tmp_path: Path, studio: Server) -> None:
+    cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=1, cache_bytes=100)
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    assert files(cache) == []
+
+
+def test_what_a_killed_process_left_is_cleaned_up_but_never_served(cache: ImageCache, studio: Server) -> None:
+    fetch(cache, "/data/upload/1/a.png")
+    folder = files(cache)[0].parent
+    old, young = folder / ".part-old", folder / ".part-young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    again = ImageCache(cache._root, downloader(), base_url=studio.url, project=1)
+    studio.routes["/data/upload/1/b.png"] = answer()
+    assert fetch(again, "/data/upload/1/b.png") == IMAGE
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_forgotten_image_is_fetched_again(cache: ImageCache, studio: Server) -> None:
+    fetch(cache, "/data/upload/1/a.png")
+    cache.forget(7, {"image": "/data/upload/1/a.png"}, CONFIG)
+    fetch(cache, "/data/upload/1/a.png")
+    assert len(studio.requests) == 2

@@ -1,0 +1,118 @@
+"""Who is asked for images, and who sees the token: over real HTTP, with redirects."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.label_studio.tokens import LegacyToken, PersonalAccessToken
+from tests.ml_backend.label_studio.images.fetching import fetch
+from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, answer, redirect
+
+TOKEN = "Token secret"
+
+
+def test_the_token_reaches_label_studio_and_nobody_else(
+    cache: ImageCache, studio: Server, elsewhere: Server
+) -> None:
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    assert studio.tokens("/data/upload/1/a.png") == [TOKEN]
+    assert fetch(cache, f"{elsewhere.url}/a.png") == IMAGE
+    assert elsewhere.tokens("/a.png") == [None]
+
+
+def test_the_token_does_not_follow_a_redirect_to_another_host(
+    cache: ImageCache, studio: Server, elsewhere: Server
+) -> None:
+    studio.routes["/data/upload/1/moved.png"] = redirect(f"{elsewhere.url}/a.png?signature=1")
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    assert studio.tokens("/data/upload/1/moved.png") == [TOKEN]
+    assert elsewhere.tokens("/a.png") == [None]
+
+
+def test_the_token_does_not_come_back_by_a_redirect(
+    cache: ImageCache, studio: Server, elsewhere: Server
+) -> None:
+    elsewhere.routes["/back.png"] = redirect(f"{studio.url}/data/upload/1/a.png")
+    studio.routes["/data/upload/1/moved.png"] = redirect(f"{elsewhere.url}/back.png")
+    assert fetch(cache, f"{elsewhere.url}/back.png", task=1) == IMAGE
+    assert fetch(cache, "/data/upload/1/moved.png", task=2) == IMAGE
+    assert studio.tokens("/data/upload/1/a.png") == [None, None]
+    assert elsewhere.tokens("/back.png") == [None, None]
+
+
+def test_a_netrc_lends_no_credentials(
+    cache: ImageCache, elsewhere: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    fetch(cache, f"{elsewhere.url}/a.png")
+    assert elsewhere.tokens("/a.png") == [None]
+
+
+def test_the_token_follows_a_redirect_within_label_studio(cache: ImageCache, studio: Server) -> None:
+    studio.routes["/data/upload/1/moved.png"] = redirect("a.png")
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    assert studio.tokens("/data/upload/1/a.png") == [TOKEN]
+
+
+def test_a_refused_token_is_renewed_once(tmp_path: Path, studio: Server) -> None:
+    bought = iter(["stale", "fresh", "never asked for"])
+    credentials = PersonalAccessToken("pat", lambda _: next(bought))
+    cache = ImageCache(tmp_path, Downloader(credentials), base_url=studio.url, project=1)
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        answer(*((IMAGE, 200) if handler.headers["Authorization"] == "Bearer fresh" else (b"", 401)))(handler)
+
+    studio.routes["/data/upload/1/a.png"] = route
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    assert studio.tokens("/data/upload/1/a.png") == ["Bearer stale", "Bearer fresh"]
+    studio.routes["/data/upload/1/b.png"] = answer(b"", 401)
+    with pytest.raises(ImageUnavailable, match="answers HTTP 401"):
+        fetch(cache, "/data/upload/1/b.png")
+    assert len(studio.tokens("/data/upload/1/b.png")) == 2
+
+
+def test_cookies_stay_where_they_are_even_on_another_port(
+    cache: ImageCache, studio: Server, elsewhere: Server
+) -> None:
+    moved = answer(b"", 302, Location=f"{elsewhere.url}/a.png", Set_Cookie="sessionid=secret; Path=/")
+    studio.routes["/data/upload/1/moved.png"] = moved
+    seen: list[str | None] = []
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["Cookie"])
+        answer()(handler)
+
+    elsewhere.routes["/a.png"] = route
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    assert seen == [None]
+
+
+def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
+    tmp_path: Path, studio: Server, elsewhere: Server
+) -> None:
+    listed = Downloader(LegacyToken("secret"), hosts=ImageHosts.parse("images.example.org"))
+    cache = ImageCache(tmp_path, listed, base_url=studio.url, project=1)
+    assert fetch(cache, "/data/upload/1/a.png") == IMAGE
+    studio.routes["/data/upload/1/moved.png"] = redirect(f"{elsewhere.url}/a.png")
+    assert fetch(cache, "/data/upload/1/moved.png") == IMAGE
+    elsewhere.routes["/on.png"] = redirect(f"{elsewhere.url}/a.png")
+    studio.routes["/data/upload/1/twice.png"] = redirect(f"{elsewhere.url}/on.png")
+    for address in ("/data/upload/1/twice.png", f"{elsewhere.url}/a.png"):
+        with pytest.raises(ImageUnavailable, match="IMAGE_HOSTS lists neither 127"):
+            fetch(cache, address)
+
+
+def test_no_redirect_leads_to_cloud_metadata(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
+    for server, path in ((studio, "/data/upload/1/m.png"), (elsewhere, "/m.png")):
+        server.routes[path] = redirect("http://169.254.169.254/latest/meta-data/")
+        with pytest.raises(ImageUnavailable, match="an address for cloud metadata"):
+            fetch(cache, f"{server.url}{path}")

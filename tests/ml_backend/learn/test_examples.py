@@ -1,0 +1,103 @@
+"""What a training takes for true of a task that several people have annotated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.client import Annotation, LabelledTask
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.learn.examples import MaskError, Truth, read_truth
+from ml_backend.learn.labels import choose
+from ml_backend.settings import Rule
+
+CONFIG = parse(default_config(["Bone", "Nail"]))
+FORMER = parse(default_config(["Bone", "Claw"]))
+SIZE = (6, 8)
+
+
+def columns(first: int, last: int, label: int = 1) -> NDArray[np.uint8]:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, first:last] = label
+    return mask
+
+
+def drawn(mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    return results(mask, CONFIG)
+
+
+def broken(mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    regions = drawn(mask)
+    regions[0]["value"]["rle"] = [0, 0, 0, 1]
+    return regions
+
+
+def read(rule: Rule, *several: list[dict[str, Any]]) -> Truth:
+    """The truth of a task on which one person after the other has drawn."""
+    annotations = tuple(
+        Annotation(number, result, f"2026-11-22T10:00:{number:02}Z", False, False, number)
+        for number, result in enumerate(several, start=1)
+    )
+    (task,) = choose([LabelledTask(5, {}, annotations)], rule)
+    return read_truth(task, CONFIG, SIZE)
+
+
+def masks(truth: Truth) -> list[list[int]]:
+    """The first row of each mask, which says all."""
+    assert all((mask == mask[0]).all() for mask in truth.masks.values())
+    return [mask[0].tolist() for mask in truth.masks.values()]
+
+
+def test_the_rule_decides_what_is_learned() -> None:
+    three = [drawn(columns(0, 4)), drawn(columns(1, 5)), drawn(columns(1, 3))]
+    assert masks(read("latest", *three)) == [[0, 1, 1, 0, 0, 0, 0, 0]]
+    assert masks(read("majority", *three)) == [[0, 1, 1, 1, 0, 0, 0, 0]]
+    assert masks(read("majority", *three[:2])) == [[255, 1, 1, 1, 255, 0, 0, 0]]
+    assert masks(read("all", *three)) == [
+        [1, 1, 1, 1, 0, 0, 0, 0],
+        [0, 1, 1, 1, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize("rule", ["latest", "majority", "all"])
+def test_agreement_is_the_same_whatever_counts(rule: Rule) -> None:
+    truth = read(rule, drawn(columns(0, 4)), drawn(columns(2, 4)), drawn(columns(0, 4)))
+    assert truth.annotators == 3
+    assert truth.agreement == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
+    alone = read(rule, drawn(columns(0, 4)))
+    assert (alone.annotators, alone.agreement) == (1, None)
+
+
+def test_who_cannot_be_read_has_no_vote_and_is_told() -> None:
+    truth = read("majority", drawn(columns(0, 4)), broken(columns(0, 8)))
+    assert masks(truth) == [[1, 1, 1, 1, 0, 0, 0, 0]]
+    assert truth.problem.startswith("Task 5 is learned without 1 of its regions: ")
+    assert (truth.annotators, truth.agreement) == (1, None)
+    with pytest.raises(MaskError, match="No mask of task 5 can be read"):
+        read("latest", drawn(columns(0, 4)), broken(columns(0, 8)))
+
+
+def test_what_bears_a_label_that_is_gone_is_as_if_never_drawn() -> None:
+    both = columns(0, 2) + columns(4, 6, label=2)
+    truth = read("latest", results(both, FORMER))
+    assert masks(truth) == [[1, 1, 0, 0, 0, 0, 0, 0]]
+    assert truth.problem == ""
+
+    # An annotation of nothing else says nothing, and does not make its image a picture of background.
+    alone = read("latest", results(columns(4, 6, label=2), FORMER))
+    assert (masks(alone), alone.problem, alone.annotators) == ([], "", 0)
+    voted = read("majority", results(columns(4, 6, label=2), FORMER), drawn(columns(0, 4)))
+    assert masks(voted) == [[1, 1, 1, 1, 0, 0, 0, 0]]
+
+
+def test_who_saw_nothing_to_draw_has_a_vote() -> None:
+    truth = read("majority", drawn(columns(0, 4)), [], [])
+    assert masks(truth) == [[0] * 8]
+    assert truth.agreement == pytest.approx((0 + 0 + 1) / 3)
+    note = {"type": "textarea", "from_name": "note", "to_name": "image", "value": {"text": ["no hand here"]}}
+    assert masks(read("latest", [note])) == [[0] * 8]

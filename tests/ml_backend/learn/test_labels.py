@@ -1,0 +1,170 @@
+"""Which annotation counts, what counts as a change of it, and the side of the split it falls on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_backend.label_studio.client import Annotation
+from ml_backend.label_studio.client import LabelledTask as Exported
+from ml_backend.label_studio.config import default_config, parse
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.learn.labels import LabelledTask, choose, digest, fingerprints, new_sides
+from ml_backend.settings import Rule
+from ml_backend.store.models import Part
+
+CONFIG = parse(default_config(["Bone", "Nail"]))
+MASK = np.zeros((6, 8), np.uint8)
+MASK[1:4, 2:5] = 1
+MASK[4:, 6:] = 2
+
+
+def annotation(
+    number: int,
+    at: str = "10:00:00Z",
+    *,
+    by: int | None = 1,
+    skip: bool = False,
+    truth: bool = False,
+    result: list[Any] | None = None,
+) -> Annotation:
+    drawn = result if result is not None else [{"of": number}]
+    return Annotation(number, drawn, f"2026-11-22T{at}", skip, truth, by)
+
+
+def counting(rule: Rule, *annotations: Annotation) -> list[int]:
+    return [one.id for task in choose([Exported(5, {}, annotations)], rule) for one in task.counting]
+
+
+def labelled(number: int, *annotations: Annotation, rule: Rule = "latest") -> LabelledTask:
+    return LabelledTask(number, {"image": "x"}, annotations, annotations, rule)
+
+
+def test_the_annotation_changed_last_counts() -> None:
+    first, second = annotation(1, "10:00:00.500000Z"), annotation(2, "10:00:00Z", by=2)
+    assert counting("latest", first, second) == [1]
+    assert counting("latest", first, annotation(2, "12:00:01+01:00", by=2)) == [2]
+
+
+def test_each_annotator_has_one_vote_and_it_is_the_latest() -> None:
+    several = (
+        annotation(1, "10:00:00Z", by=7),
+        annotation(2, "11:00:00Z", by=8),
+        annotation(3, "12:00:00Z", by=7),
+        annotation(4, "13:00:00Z", by=8, skip=True),
+    )
+    assert counting("majority", *several) == [2, 3]
+    assert counting("all", *several) == [1, 2, 3]
+    (task,) = choose([Exported(5, {}, several)], "latest")
+    assert [one.id for one in task.opinions] == [2, 3], "who agrees does not depend on what counts"
+
+
+def test_annotations_that_nobody_is_named_for_stand_for_themselves() -> None:
+    assert counting("majority", annotation(1, by=None), annotation(2, by=None), annotation(3, by=2)) == [
+        1,
+        2,
+        3,
+    ]
+
+
+def test_ground_truth_takes_precedence() -> None:
+    several = (
+        annotation(1, "10:00:00Z", by=1, truth=True),
+        annotation(2, "11:00:00Z", by=2),
+        annotation(3, "12:00:00Z", by=3, truth=True),
+        annotation(4, "13:00:00Z", by=4, truth=True, skip=True),
+    )
+    assert counting("latest", *several) == [3]
+    assert counting("majority", *several) == [1, 3]
+    assert counting("all", *several) == [1, 3]
+    (task,) = choose([Exported(5, {}, several)], "all")
+    assert [one.id for one in task.opinions] == [1, 2, 3]
+
+
+def test_a_skip_is_no_label_and_an_empty_annotation_is_one() -> None:
+    skip = annotation(1, skip=True)
+    empty = annotation(2, "09:00:00Z", result=[])
+    chosen = choose([Exported(9, {}, (skip,)), Exported(4, {}, (skip, empty)), Exported(3, {}, ())], "latest")
+    assert [(one.task_id, [each.id for each in one.counting]) for one in chosen] == [(4, [2])]
+
+
+def test_tasks_come_in_a_fixed_order_so_that_a_training_can_be_carried_on() -> None:
+    tasks = [Exported(number, {}, (annotation(1), annotation(2, by=2))) for number in (8, 3, 5)]
+    for rule in ("latest", "majority", "all"):
+        assert choose(tasks, rule) == choose(reversed(tasks), rule)
+
+
+def test_a_changed_mask_is_another_label_and_nothing_else_is() -> None:
+    regions = results(MASK, CONFIG)
+    turned = [dict(reversed(region.items())) for region in regions]
+    assert digest(regions) == digest(turned)
+    moved = [regions[0] | {"value": regions[0]["value"] | {"rle": [1, 2, 3]}}, *regions[1:]]
+    renamed = [regions[0] | {"value": regions[0]["value"] | {"brushlabels": ["Nail"]}}, *regions[1:]]
+    assert len({digest(regions), digest(moved), digest(renamed), digest(regions[::-1])}) == 4
+
+    # The editor's own states, and what is said about regions.
+    touched = [region | {"id": "new", "hidden": True, "locked": True, "score": 0.4} for region in regions]
+    kind = {
+        "type": "choices",
+        "id": "new",
+        "from_name": "kind",
+        "to_name": "image",
+        "value": {"choices": ["a"]},
+    }
+    text = {"type": "textarea", "from_name": "note", "to_name": "image", "value": {"text": ["broken"]}}
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    assert digest([text, *touched, kind, relation]) == digest(regions)
+
+
+def test_a_changed_mask_is_a_changed_example() -> None:
+    one, other = annotation(1, result=results(MASK, CONFIG)), annotation(1, result=[])
+    for rule in ("latest", "majority", "all"):
+        (sample,), (changed,) = labelled(7, one, rule=rule).samples, labelled(7, other, rule=rule).samples
+        assert sample.key.startswith("task 7 ")
+        assert sample.key != changed.key
+
+
+def test_what_an_example_is_made_of() -> None:
+    drawn = results(MASK, CONFIG)
+    one, two = annotation(1, result=drawn), annotation(2, by=2, result=drawn)
+    (voted,) = labelled(7, one, two, rule="majority").samples
+    assert voted.annotations == (one, two)
+    each = labelled(7, one, two, rule="all").samples
+    assert [sample.annotations for sample in each] == [(one,), (two,)]
+    assert each[0].key != each[1].key, "two people who drew the same are two examples"
+
+
+def test_each_annotation_that_counts_is_remembered() -> None:
+    one, two = annotation(1, result=results(MASK, CONFIG)), annotation(2, by=2, result=[])
+    tasks = [labelled(7, one, two, rule="majority"), labelled(8, annotation(3))]
+    found = fingerprints(tasks)
+    assert {number: print.task_id for number, print in found.items()} == {1: 7, 2: 7, 3: 8}
+    assert found[1].digest == digest(one.result)
+
+
+@given(
+    known=st.dictionaries(st.integers(1, 200), st.sampled_from(Part), max_size=30),
+    fresh=st.sets(st.integers(1, 200), max_size=30),
+    fraction=st.floats(0, 0.9),
+    most=st.integers(0, 10),
+    seed=st.integers(0, 99),
+)
+def test_the_split_only_ever_grows(
+    known: dict[int, Part], fresh: set[int], fraction: float, most: int, seed: int
+) -> None:
+    tasks = [labelled(number, annotation(number)) for number in sorted(known.keys() | fresh)]
+    sides = new_sides(tasks, known, fraction, most, seed)
+    assert sides.keys() == fresh - known.keys(), "a side once given is not given again"
+    settled = sum(part is Part.VALIDATION for part in known.values())
+    added = sum(part is Part.VALIDATION for part in sides.values())
+    assert added <= max(most - settled, 0)
+    assert new_sides(list(reversed(tasks)), known, fraction, most, seed) == sides
+
+
+def test_two_labels_are_enough_for_an_image_to_validate_on() -> None:
+    tasks = [labelled(number, annotation(number)) for number in (11, 12)]
+    sides = new_sides(tasks, {}, 0.2, 20, 0)
+    assert sorted(sides.values()) == [Part.TRAINING, Part.VALIDATION]

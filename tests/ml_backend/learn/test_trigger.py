@@ -1,0 +1,132 @@
+import time
+from dataclasses import replace
+
+import pytest
+from rq.registry import ScheduledJobRegistry
+from rq.serializers import JSONSerializer
+
+from ml_backend.learn.trigger import after_training, consider
+from ml_backend.queue.queues import TRAIN
+from ml_backend.store import events, projects, runs
+from ml_backend.store.liveness import Owner
+from ml_backend.store.models import RunState, TrainingRun
+from ml_backend.web.app import Services
+
+ELSEWHERE = replace(Owner.current(), host="elsewhere")
+
+
+@pytest.fixture(autouse=True)
+def project(services: Services) -> None:
+    with services.database.write() as session:
+        projects.ensure(session, 3, seed=0)
+
+
+def happen(services: Services, *changes: str, action: str = "ANNOTATION_CREATED") -> None:
+    with services.database.write() as session:
+        events.add(session, 3, action, changes=changes)
+    consider(services.database, services.queues, services.settings, 3)
+
+
+def annotate(services: Services, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        happen(services, f"annotation:{number}")
+
+
+def begin(services: Services) -> int:
+    """Take the waiting job as a worker does, and begin its run."""
+    services.queues.redis.flushall()
+    with services.database.write() as session:
+        run = runs.begin(session, 3, ELSEWHERE)
+        assert run is not None
+        return run.id
+
+
+def end(services: Services, run_id: int, state: RunState = RunState.FINISHED) -> None:
+    with services.database.write() as session:
+        runs.finish(session, session.get_one(TrainingRun, run_id), state)
+    after_training(services.database, services.queues, services.settings, 3)
+
+
+def waits(services: Services) -> bool:
+    return services.queues.training_waits(3)
+
+
+def due_in(services: Services) -> float | None:
+    registry = ScheduledJobRegistry(TRAIN, connection=services.queues.redis, serializer=JSONSerializer)
+    score = services.queues.redis.zscore(registry.key, "train-3")
+    return None if score is None else float(score) - time.time()
+
+
+def test_the_tenth_changed_annotation_starts_a_training(services: Services) -> None:
+    annotate(services, 1, 9)
+    assert not waits(services)
+    happen(services, "annotation:9")
+    assert not waits(services)
+    happen(services, "annotation:10", action="ANNOTATIONS_DELETED")
+    assert waits(services)
+
+
+def test_a_single_change_trains_after_a_quiet_time_from_the_last_one(services: Services) -> None:
+    happen(services, "annotation:1")
+    assert due_in(services) == pytest.approx(services.settings.quiet_seconds, abs=3)
+    assert services.queues.depths()[TRAIN] == 1
+
+
+def test_what_changes_no_label_starts_nothing(services: Services) -> None:
+    for action in ("TASKS_CREATED", "PROJECT_UPDATED", "ANNOTATION_CREATED"):
+        happen(services, action=action)
+    assert services.queues.depths()[TRAIN] == 0
+
+
+def test_a_training_that_is_asked_for_begins_at_once(services: Services) -> None:
+    happen(services, "annotation:1")
+    happen(services, action=events.START_TRAINING)
+    assert waits(services)
+
+
+def test_two_hundred_events_are_one_training_and_at_most_one_more(services: Services) -> None:
+    annotate(services, 1, 100)
+    assert services.queues.depths()[TRAIN] == 1
+    run = begin(services)
+    annotate(services, 101, 200)
+    assert services.queues.depths()[TRAIN] == 0
+    end(services, run)
+    assert services.queues.depths()[TRAIN] == 1
+    assert waits(services)
+    end(services, begin(services))
+    assert services.queues.depths()[TRAIN] == 0
+
+
+def test_few_changes_during_a_training_wait_for_quiet(services: Services) -> None:
+    annotate(services, 1, 10)
+    run = begin(services)
+    annotate(services, 11, 13)
+    end(services, run)
+    assert not waits(services)
+    assert due_in(services) == pytest.approx(services.settings.quiet_seconds, abs=5)
+
+
+def test_asking_during_a_training_is_not_forgotten(services: Services) -> None:
+    annotate(services, 1, 10)
+    run = begin(services)
+    happen(services, action=events.START_TRAINING)
+    end(services, run)
+    assert waits(services)
+
+
+def test_a_failed_training_is_not_begun_again_without_a_new_reason(services: Services) -> None:
+    annotate(services, 1, 10)
+    end(services, begin(services), RunState.FAILED)
+    assert services.queues.depths()[TRAIN] == 0
+    happen(services, "annotation:11")
+    assert waits(services)
+
+
+def test_an_abandoned_training_is_asked_for_again(services: Services) -> None:
+    annotate(services, 1, 10)
+    run = begin(services)
+    with services.database.write() as session:
+        begun = session.get_one(TrainingRun, run)
+        begun.heartbeat_at = begun.heartbeat_at - 2 * runs.LEASE
+    consider(services.database, services.queues, services.settings, 3)
+    assert waits(services)

@@ -1,0 +1,96 @@
+import time
+
+import pytest
+import redis
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.registry import ScheduledJobRegistry
+from rq.serializers import JSONSerializer
+
+from ml_backend.queue.queues import QUICK, SCORE, TRAIN, JobQueues, connect_redis
+from ml_backend.settings import Settings
+
+
+def jobs(queues: JobQueues, name: str) -> list[str]:
+    return Queue(name, connection=queues.redis, serializer=JSONSerializer).get_job_ids()
+
+
+def set_status(queues: JobQueues, job_id: str, status: JobStatus) -> None:
+    Job.fetch(job_id, connection=queues.redis, serializer=JSONSerializer).set_status(status)
+    queues.redis.lrem(f"rq:queue:{TRAIN}", 0, job_id)
+
+
+def test_a_job_that_waits_is_not_doubled(queues: JobQueues) -> None:
+    assert queues.request_score_chunk(1, 0)
+    assert not queues.request_score_chunk(1, 0)
+    assert queues.request_score_chunk(1, 1)
+    assert jobs(queues, SCORE) == ["score-v1-c0", "score-v1-c1"]
+
+
+def test_jobs_carry_ids_as_json_and_no_pickle(queues: JobQueues) -> None:
+    queues.request_training(3)
+    job = Job.fetch("train-3", connection=queues.redis, serializer=JSONSerializer)
+    assert (job.func_name, job.kwargs) == ("ml_backend.learn.training.run_training", {"project_id": 3})
+    assert job.retries_left == 3
+
+
+def test_a_training_of_later_is_pushed_back_and_one_of_now_brings_it_on(queues: JobQueues) -> None:
+    assert queues.request_training(3, delay=100)
+    registry = ScheduledJobRegistry(TRAIN, connection=queues.redis, serializer=JSONSerializer)
+    assert not queues.request_training(3, delay=500)
+    assert not queues.request_training(3, delay=10)
+    assert queues.redis.zscore(registry.key, "train-3") == pytest.approx(time.time() + 500, abs=5)
+    assert not queues.training_waits(3)
+    assert not queues.request_training(3)
+    assert queues.training_waits(3)
+    assert jobs(queues, TRAIN) == ["train-3"]
+    assert queues.depths()[TRAIN] == 1
+
+
+def test_while_a_training_runs_one_more_can_wait(queues: JobQueues) -> None:
+    queues.request_training(3)
+    set_status(queues, "train-3", JobStatus.STARTED)
+    assert queues.request_training(3)
+    assert not queues.request_training(3)
+    assert jobs(queues, TRAIN) == ["train-3-again-1"]
+
+
+def test_while_a_chunk_is_scored_it_is_not_asked_for_again(queues: JobQueues) -> None:
+    queues.request_score_chunk(1, 0)
+    set_status(queues, "score-v1-c0", JobStatus.STARTED)
+    assert not queues.request_score_chunk(1, 0)
+
+
+@pytest.mark.parametrize("end", [JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED])
+def test_a_job_that_ended_gives_way(queues: JobQueues, end: JobStatus) -> None:
+    queues.request_training(3)
+    set_status(queues, "train-3", end)
+    assert queues.request_training(3)
+    assert jobs(queues, TRAIN) == ["train-3"]
+
+
+def test_an_unreachable_redis_is_reported_at_once(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
+    with pytest.raises(redis.exceptions.ConnectionError):
+        connect_redis(nowhere)
+
+
+def test_a_deal_of_later_is_brought_on_by_one_of_now(queues: JobQueues) -> None:
+    assert queues.request_deal(3, delay=100)
+    assert not queues.request_deal(3)
+    assert jobs(queues, QUICK) == ["deal-3"]
+
+
+def test_only_one_is_alone_at_a_time(queues: JobQueues) -> None:
+    with queues.alone("deal-3", 60) as first, queues.alone("deal-4", 60) as other:
+        assert first
+        assert other
+    with queues.alone("deal-3", 60) as again:
+        assert again
+
+
+def test_who_comes_second_is_not_alone_and_does_not_end_it(queues: JobQueues) -> None:
+    queues.redis.set("dsal-alone-deal-3", "deal-3-again-1", ex=60)
+    for _ in range(2):
+        with queues.alone("deal-3", 60) as second:
+            assert not second
