@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from math import inf
 
 from ml_backend.assign.distribution import deal, surplus
-from ml_backend.queue.context import Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score.strategy import made_by
 from ml_backend.store import assignments, versions
 from ml_backend.store.models import Annotator, Holding, Version, now
@@ -43,16 +45,16 @@ ALONE_SECONDS = 300
 BUSY_SECONDS = 5.0
 
 
-@job
-def run_deal(project_id: int) -> None:
+@job(kinds.ASSIGN)
+def assign_tasks(context: Context, project_id: int) -> None:
     """Fill the hands of a project's annotators by the published order; does nothing where there are none."""
-    with open_context() as context, context.queues.alone(f"deal-{project_id}", ALONE_SECONDS) as alone:
+    with context.queues.alone(f"deal-{project_id}", ALONE_SECONDS) as alone:
         if not context.is_active(project_id):
             return
         if not alone:
-            context.queues.request_deal(project_id, delay=BUSY_SECONDS)
+            context.queues.request_assignment(project_id, delay=BUSY_SECONDS)
         elif _deal_until_rested(context, project_id):
-            context.queues.request_deal(project_id, delay=GRACE.total_seconds() + 1)
+            context.queues.request_assignment(project_id, delay=GRACE.total_seconds() + 1)
 
 
 @dataclass

@@ -104,7 +104,7 @@ def connect(
         highest_first=lambda number, config: is_highest_first(database, settings, number, config),
     )
     if annotators is not None or connection.annotators:
-        JobQueues(connect_redis(settings)).request_deal(connection.project)
+        JobQueues(connect_redis(settings)).request_assignment(connection.project)
     console = answers()
     table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")
     for column in ("", "", ""):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+GONE = 404
+"""Status for what was deleted, or what the token's owner may not see."""
+
 
 class LabelStudioError(Exception):
     """Label Studio could not be reached, or refused. `str(error)` is one sentence that says what to do.

@@ -23,7 +23,9 @@ from ml_backend.learn.problems import summed_up
 from ml_backend.learn.pseudo_labels import read_pseudo_labels
 from ml_backend.learn.start_weights import beginning
 from ml_backend.learn.trigger import after_training
-from ml_backend.queue.context import FINAL, Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import FINAL, job
 from ml_backend.store import agreements, events, labels_seen, projects, runs, versions
 from ml_backend.store.liveness import Owner
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
@@ -47,35 +49,34 @@ OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingE
 """Errors whose text is a sentence that needs no name before it."""
 
 
-@job
-def run_training(project_id: int) -> None:
+@job(kinds.TRAINING)
+def train_project(context: Context, project_id: int) -> None:
     """Train a project on all labels it has now, as one run that a kill does not end.
 
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
     carries the same run on from its last checkpoint.
     """
-    with open_context() as context:
-        owner = Owner.current()
-        with context.database.write() as session:
-            active = projects.is_active(session, project_id)
-            run = runs.begin(session, project_id, owner) if active else None
-        if run is None:
-            return
-        training = Training(context, project_id, run.id, owner)
-        try:
-            with hold(context.database, run.id, owner) as lease:
-                version = training.perform(lease)
-        except runs.LeaseLostError as error:
-            logger.warning("%s", error)
-            return
-        except Exception as error:
-            training.fail(error)
-            after_training(context.database, context.queues, context.settings, project_id)
-            raise
-        if version is not None and version.state is VersionState.SCORING:
-            context.queues.request_score_version(version.id)
-        training.clear()
+    owner = Owner.current()
+    with context.database.write() as session:
+        active = projects.is_active(session, project_id)
+        run = runs.begin(session, project_id, owner) if active else None
+    if run is None:
+        return
+    training = Training(context, project_id, run.id, owner)
+    try:
+        with hold(context.database, run.id, owner) as lease:
+            version = training.perform(lease)
+    except runs.LeaseLostError as error:
+        logger.warning("%s", error)
+        return
+    except Exception as error:
+        training.fail(error)
         after_training(context.database, context.queues, context.settings, project_id)
+        raise
+    if version is not None and version.state is VersionState.SCORING:
+        context.queues.request_score_version(version.id)
+    training.clear()
+    after_training(context.database, context.queues, context.settings, project_id)
 
 
 @dataclass

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
-from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.config import LabelConfig, parse
+from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.images.hosts import ImageHosts
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, projects
 from ml_backend.store.database import Database
-from ml_backend.store.weights import WeightStore, WeightStoreError
+from ml_backend.store.weights import WeightStore
 
 logger = logging.getLogger(__name__)
-
-Arguments = ParamSpec("Arguments")
 
 
 class JobError(RuntimeError):
     """A job that cannot do its work, however often it is tried; one sentence that says why."""
-
-
-FINAL = (JobError, LabelConfigError, WeightStoreError)
-"""What only a person can mend: trying the job again would fail again."""
-
-GONE = 404
-"""What Label Studio answers for a project that was deleted, or that the token's owner may not see."""
-
-
-def job(work: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a job of a function: a fault that only a person can mend is logged, not tried again."""
-
-    @wraps(work)
-    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            work(*args, **kwargs)
-        except FINAL as error:
-            logger.error("%s %s: %s", work.__name__, kwargs, error)
-        except LabelStudioError as error:
-            if error.status != GONE:
-                raise
-            logger.error("%s %s: %s", work.__name__, kwargs, error)
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -68,12 +41,12 @@ class Context:
         with self.database.read() as session:
             return projects.is_active(session, project_id)
 
-    def request_deal(self, project_id: int) -> None:
-        """Ask to fill the hands of the project's annotators, if it has several."""
+    def request_assignment(self, project_id: int) -> None:
+        """Request an assignment of tasks if the project has several annotators."""
         with self.database.read() as session:
-            dealt = assignments.is_dealt(session, project_id)
-        if dealt:
-            self.queues.request_deal(project_id)
+            assigned = assignments.has_annotators(session, project_id)
+        if assigned:
+            self.queues.request_assignment(project_id)
 
     def read_config(self, project_id: int) -> LabelConfig:
         """The project's labeling config as Label Studio has it now; the database is brought up to date.
@@ -110,8 +83,25 @@ def open_context() -> Iterator[Context]:
             database,
             WeightStore(settings.effective_store_url, settings.weights_cache_dir),
             JobQueues(client),
-            ImageReader.from_settings(settings, label_studio),
+            image_reader(settings, label_studio),
         )
     finally:
         client.close()
         database.close()
+
+
+def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
+    """An image reader with the settings' bounds on bytes, pixels, seconds and cache size."""
+    download = Downloader(
+        label_studio.credentials,
+        hosts=ImageHosts.parse(settings.image_hosts),
+        seconds=settings.http_timeout,
+        max_bytes=settings.max_image_bytes,
+    )
+    return ImageReader(
+        download,
+        label_studio.url,
+        settings.image_cache_dir,
+        settings.cache_bytes,
+        settings.max_image_pixels,
+    )

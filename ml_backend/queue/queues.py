@@ -1,4 +1,4 @@
-"""The jobs: which there are, and how a wish for one that is already waiting becomes no second job."""
+"""Requests for jobs: a request for a job that already waits makes no second one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -22,11 +21,22 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
 from ml_backend.queue.embedded_redis import EmbeddedRedis
+from ml_backend.queue.kinds import (
+    ASSIGN,
+    ORDER,
+    PUBLISH,
+    QUEUES,
+    RANK,
+    RECONCILE,
+    RETRY_IMAGES,
+    SCORE,
+    SCORE_CHUNK,
+    SCORE_NEW,
+    SCORE_VERSION,
+    TRAINING,
+    JobKind,
+)
 from ml_backend.settings import Settings
-
-QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
-QUEUES = (QUICK, SCORE, TRAIN)
-"""Queue names, the most urgent first."""
 
 SOCKET_SECONDS = 5
 RETRY_SECONDS = (10, 60, 300)
@@ -34,32 +44,6 @@ FEWEST_CHUNKS = 2
 """Chunks of one version that wait or are scored at once, where there are no more workers than that."""
 FAILED_SECONDS = 7 * 24 * 3600
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
-
-
-@dataclass(frozen=True)
-class JobKind:
-    """A kind of job: its function, its queue, its time limit in seconds.
-
-    `repeats` tells whether a wish that comes while such a job runs needs another one after it, as jobs do
-    that read all there is to do when they start.
-    """
-
-    function: str
-    queue: str
-    timeout: int
-    repeats: bool
-
-
-START = JobKind("ml_backend.score.orders.run_start", QUICK, 3600, repeats=True)
-SCORE_NEW = JobKind("ml_backend.score.scoring.run_score_new", QUICK, 4 * 3600, repeats=True)
-SCORE_VERSION = JobKind("ml_backend.score.scoring.run_score_version", QUICK, 4 * 3600, repeats=False)
-RANK = JobKind("ml_backend.score.ranking.run_rank_version", SCORE, 2 * 3600, repeats=False)
-PUBLISH = JobKind("ml_backend.score.publication.run_publish", QUICK, 3600, repeats=False)
-SCORE_CHUNK = JobKind("ml_backend.score.scoring.run_score_chunk", SCORE, 2 * 3600, repeats=False)
-SCORE_AGAIN = JobKind("ml_backend.score.failed_images.run_score_again", SCORE, 2 * 3600, repeats=False)
-RECONCILE = JobKind("ml_backend.reconcile.job.run_reconcile", QUICK, 2 * 3600, repeats=False)
-DEAL = JobKind("ml_backend.assign.assignment.run_deal", QUICK, 3600, repeats=True)
-TRAINING = JobKind("ml_backend.learn.training.run_training", TRAIN, 24 * 3600, repeats=True)
 
 
 def connect_redis(settings: Settings) -> redis.Redis:
@@ -93,10 +77,10 @@ def socket_url(socket: Path) -> str:
 
 
 class JobQueues:
-    """The way to ask for jobs; asking for one that already waits changes nothing.
+    """Requests jobs; a request for one that already waits changes nothing.
 
-    Jobs carry ids only, as JSON: what is to be done stands in the database and in Label Studio, so that a
-    lost Redis loses no work.
+    Jobs carry only ids, as JSON. The database and Label Studio say what there is to do, so losing Redis loses
+    no work.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -109,9 +93,9 @@ class JobQueues:
         return list(self._queues.values())
 
     def request_training(self, project_id: int, *, delay: float | None = None) -> bool:
-        """Ask for a training, at once or `delay` seconds from now; True if this makes a new job.
+        """Request a training, at once or `delay` seconds from now; True if this makes a new job.
 
-        A wish with a delay pushes back a training that waits for its time, a wish without one lets it begin.
+        A request with a delay postpones a scheduled training; a request without one starts it.
         """
         return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
 
@@ -119,25 +103,25 @@ class JobQueues:
         """Whether a training of the project waits for nothing but a worker."""
         return self._status(f"train-{project_id}") is JobStatus.QUEUED
 
-    def request_start(self, project_id: int) -> bool:
-        """Ask for the project's first ordering; True if this makes a new job."""
-        return self._request(START, f"start-{project_id}", {"project_id": project_id})
+    def request_order(self, project_id: int) -> bool:
+        """Request the project's first order, or a new one; True if this makes a new job."""
+        return self._request(ORDER, f"order-{project_id}", {"project_id": project_id})
 
     def request_score_new(self, project_id: int) -> bool:
-        """Ask for scores of tasks that the published version has not scored; True if this makes a new job."""
+        """Request scores of tasks that the published version has not scored; True if this makes a new job."""
         return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
 
     def request_score_version(self, version_id: int) -> bool:
-        """Ask for the scores of all unlabelled tasks under a new version; True if this makes a new job."""
+        """Request the scores of all unlabelled tasks under a new version; True if this makes a new job."""
         return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
 
     def request_score_chunk(self, version_id: int, chunk: int) -> bool:
-        """Ask for the scores of one chunk; True if this makes a new job."""
+        """Request the scores of one chunk; True if this makes a new job."""
         arguments = {"version_id": version_id, "chunk": chunk}
         return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
 
     def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
-        """Ask for the first of a version's unfinished chunks, as many as the workers can use at once.
+        """Request the first of a version's unfinished chunks, as many as the workers can use at once.
 
         The others are asked for as these end. A project with ten thousand tasks thus stands in line with a
         few chunks at a time, behind those of other projects. Chunks that failed for good are asked for only
@@ -149,12 +133,12 @@ class JobQueues:
         idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
         return sum(self.request_score_chunk(version_id, chunk) for chunk in idle[: max(free, 0)])
 
-    def request_score_again(self, version_id: int) -> bool:
-        """Ask to try the images again that failed for a while; True if this makes a new job."""
-        return self._request(SCORE_AGAIN, f"score-again-v{version_id}", {"version_id": version_id})
+    def request_retry_images(self, version_id: int) -> bool:
+        """Request another try for images that failed for a passing reason; True if new."""
+        return self._request(RETRY_IMAGES, f"retry-images-v{version_id}", {"version_id": version_id})
 
     def request_reconcile(self, *, delay: float | None = None) -> bool:
-        """Ask for a comparison with Label Studio, `delay` seconds from now; True if this makes a new job."""
+        """Request a comparison with Label Studio, `delay` seconds from now; True if this makes a new job."""
         return self._request(RECONCILE, "reconcile", {}, delay)
 
     def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
@@ -166,12 +150,12 @@ class JobQueues:
                 if job is not None and mine & set(job.kwargs.items()):
                     job.delete()
 
-    def request_deal(self, project_id: int, *, delay: float | None = None) -> bool:
-        """Ask to fill annotators' hands, at once or `delay` seconds from now; True if this makes a new job.
+    def request_assignment(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Request an assignment of tasks, at once or `delay` seconds from now; True if this makes a new job.
 
-        A wish without a delay brings on one that waits for its time.
+        A request without a delay starts a scheduled one.
         """
-        return self._request(DEAL, f"deal-{project_id}", {"project_id": project_id}, delay)
+        return self._request(ASSIGN, f"assign-{project_id}", {"project_id": project_id}, delay)
 
     @contextmanager
     def alone(self, name: str, seconds: int) -> Iterator[bool]:
@@ -193,11 +177,11 @@ class JobQueues:
         return value is not None and as_text(value) == token
 
     def request_rank(self, version_id: int) -> bool:
-        """Ask to choose a version's batch once all its images are measured; True if this makes a new job."""
+        """Request the ranking of a version whose images are all measured; True if this makes a new job."""
         return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
 
     def request_publish(self, version_id: int) -> bool:
-        """Ask to publish a version; True if this makes a new job."""
+        """Request the publication of a version; True if this makes a new job."""
         return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
 
     def depths(self) -> dict[str, int]:
@@ -236,7 +220,7 @@ class JobQueues:
             else:
                 # Other jobs that wait for their time wait to be tried again, and are not hurried.
                 if status is JobStatus.SCHEDULED and (
-                    kind in (TRAINING, DEAL) or (kind is RECONCILE and delay is None)
+                    kind in (TRAINING, ASSIGN) or (kind is RECONCILE and delay is None)
                 ):
                     self._change_time(queue, job_id, delay)
                 return False
@@ -259,9 +243,9 @@ class JobQueues:
         }
         try:
             if delay is None:
-                queue.enqueue(kind.function, **options)
+                queue.enqueue(kind.name, **options)
             else:
-                queue.enqueue_in(timedelta(seconds=delay), kind.function, **options)
+                queue.enqueue_in(timedelta(seconds=delay), kind.name, **options)
         except DuplicateJobError:
             return False
         return True

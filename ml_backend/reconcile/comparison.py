@@ -10,10 +10,11 @@ from typing import Any
 from redis.exceptions import LockError
 from rq.utils import as_text
 
-from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.learn.trigger import consider
-from ml_backend.queue import recovery
-from ml_backend.queue.context import GONE, Context
+from ml_backend.queue import kinds, recovery
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import (
     failed_trainings,
@@ -21,6 +22,7 @@ from ml_backend.reconcile import (
     lost_weights,
     missed_labels,
     outdated_order,
+    resume,
     shown_order,
 )
 from ml_backend.reconcile.finding import Finding
@@ -37,6 +39,16 @@ LOCK_SECONDS = 900.0
 
 class BusyError(RuntimeError):
     """Somebody else is looking already."""
+
+
+@job(kinds.RECONCILE)
+def reconcile_projects(context: Context) -> None:
+    """Compare all projects with Label Studio and repair what differs; each finding is a line of the log."""
+    try:
+        for finding in reconcile(context):
+            logger.warning("%s", finding)
+    except BusyError as busy:
+        logger.info("%s", busy)
 
 
 def reconcile(
@@ -89,7 +101,7 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
         consider(context.database, context.queues, context.settings, project.id)
         yield Finding(project.id, "Label Studio shows it again: no longer archived.")
     renewed = _is_renewed(context, project, fields)
-    if renewed and context.queues.request_start(project.id):
+    if renewed and context.queues.request_order(project.id):
         yield Finding(project.id, "Its labeling config had changed: read again.")
     # After Label Studio's answer: a version published in between is then the one known here.
     with context.database.read() as session:
@@ -121,8 +133,8 @@ def _queue(context: Context) -> Iterator[Finding]:
     recovery.forget_dead_workers(queues)
     again = recovery.requeue_abandoned(queues, f"{Owner.current()}#reconcile")
     again += recovery.requeue_lost(queues, beside_others=True)
-    again += recovery.resume_orderings(context.database, queues)
-    again += recovery.resume_trainings(context.settings, context.database, queues)
+    again += resume.resume_orderings(context.database, queues)
+    again += resume.resume_trainings(context.settings, context.database, queues)
     if again:
         yield Finding(None, f"{again} jobs were missing in the queue: asked for again.")
 

@@ -82,7 +82,7 @@ def _is(score: float | None, known: float | None) -> bool:
 def _failed_images(context: Context, version: Version) -> Iterator[Finding]:
     with context.database.read() as session:
         due = len(scores.to_retry(session, version.id, now()))
-    if due and context.queues.request_score_again(version.id):
+    if due and context.queues.request_retry_images(version.id):
         yield Finding(version.project_id, f"{due} images could not be had: tried again.")
 
 

@@ -24,7 +24,7 @@ def mend(context: Context, project: Project, version: Version) -> Iterator[Findi
         ahead = [one for one in versions.of_project(session, project.id) if one.state in UNDER_WAY]
     if ahead or not is_outdated(context, version, config):
         return
-    if context.queues.request_start(project.id):
+    if context.queues.request_order(project.id):
         asked = wanted(context.settings, config).name
         was = "drawn for another labeling config" if asked == version.strategy else f"by {version.strategy}"
         yield Finding(project.id, f"{version.name} was {was}, {asked} is asked for: ordered anew.")

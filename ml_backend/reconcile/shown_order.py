@@ -99,9 +99,9 @@ def _annotators(
     for email in restored:
         yield Finding(project.id, f"The view of {email} had another order or filter: set back.")
     if any(annotator_of(view) for view in views):
-        context.queues.request_deal(project.id)
+        context.queues.request_assignment(project.id)
     else:
-        context.request_deal(project.id)
+        context.request_assignment(project.id)
 
 
 def _is_ours(view: Mapping[str, Any]) -> bool:

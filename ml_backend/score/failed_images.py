@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ml_backend.queue.context import Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.pruning import set_aside
 from ml_backend.score.scoring import note, prediction
@@ -18,25 +20,24 @@ PATIENCE = 5
 """Images that may fail one after the other before their server is taken to be still away."""
 
 
-@job
-def run_score_again(version_id: int) -> None:
+@job(kinds.RETRY_IMAGES)
+def retry_images(context: Context, version_id: int) -> None:
     """Try the images of the published version that are due, and write what they give in place of the zero.
 
     An image that fails again waits longer each time. A prediction is replaced only once there is a better
     one, and taken away before the better one is written: a kill in between leaves a task that the next
     scoring writes, never one with two predictions.
     """
-    with open_context() as context:
-        with context.database.read() as session:
-            version = versions.get(session, version_id)
-            active = version is not None and projects.is_active(session, version.project_id)
-            due = scores.to_retry(session, version_id, now())
-        if version is None or not active or version.state is not VersionState.PUBLISHED or not due:
+    with context.database.read() as session:
+        version = versions.get(session, version_id)
+        active = version is not None and projects.is_active(session, version.project_id)
+        due = scores.to_retry(session, version_id, now())
+    if version is None or not active or version.state is not VersionState.PUBLISHED or not due:
+        return
+    size = context.settings.score_chunk
+    for start in range(0, len(due), size):
+        if not _try(context, version, due[start : start + size]):
             return
-        size = context.settings.score_chunk
-        for start in range(0, len(due), size):
-            if not _try(context, version, due[start : start + size]):
-                return
 
 
 def _try(context: Context, version: Version, due: Sequence[Score]) -> bool:

@@ -8,55 +8,56 @@ from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.views import turn
-from ml_backend.queue.context import Context, JobError, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context, JobError
+from ml_backend.queue.jobs import job
 from ml_backend.score.strategy import made_by, recipe, wanted
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, ProjectState, Version, VersionState
 
 
-@job
-def run_start(project_id: int) -> None:
+@job(kinds.ORDER)
+def order_project(context: Context, project_id: int) -> None:
     """Give a new project its first version, and any project scores for the tasks that have none.
 
     A labeling config that asks for other predictions than the published ones gets them, as far as the
     published weights can give them. Where INITIAL_WEIGHTS has nothing for a project, its first version has no
     weights: nothing is drawn before the first training, and the order is random.
     """
-    with open_context() as context:
-        if not context.is_active(project_id):
-            return
-        config = context.read_config(project_id)
-        with context.database.write() as session:
-            project = projects.ensure(session, project_id, seed=context.settings.seed)
-            first = versions.published(session, project_id) is None
-            known = versions.at_round(session, project_id, 0)
-        weights_hash = _initial_weights(context, project, config) if first and known is None else None
-        version = None
-        with context.database.write() as session:
-            project = session.get_one(Project, project_id)
-            project.state = ProjectState.READY
-            if first:
-                version = versions.create(
-                    session,
-                    project,
-                    round=0,
-                    state=VersionState.SCORING,
-                    labels=config.labels,
-                    weights_hash=weights_hash,
-                )
-        if version is None:
-            version = order_anew(context, project_id, config)
-        if version is not None and version.state is VersionState.SCORING:
-            context.queues.request_score_version(version.id)
-        else:
-            context.queues.request_score_new(project_id)
+    if not context.is_active(project_id):
+        return
+    config = context.read_config(project_id)
+    with context.database.write() as session:
+        project = projects.ensure(session, project_id, seed=context.settings.seed)
+        first = versions.published(session, project_id) is None
+        known = versions.at_round(session, project_id, 0)
+    weights_hash = _initial_weights(context, project, config) if first and known is None else None
+    version = None
+    with context.database.write() as session:
+        project = session.get_one(Project, project_id)
+        project.state = ProjectState.READY
+        if first:
+            version = versions.create(
+                session,
+                project,
+                round=0,
+                state=VersionState.SCORING,
+                labels=config.labels,
+                weights_hash=weights_hash,
+            )
+    if version is None:
+        version = order_anew(context, project_id, config)
+    if version is not None and version.state is VersionState.SCORING:
+        context.queues.request_score_version(version.id)
+    else:
+        context.queues.request_score_new(project_id)
 
 
 def _initial_weights(context: Context, project: Project, config: LabelConfig) -> str | None:
     if context.settings.initial_weights is None:
         return None
     # Here and not above: whoever begins with nothing need not wait for torch.
-    from ml_backend.learn.start_weights import initial_weights
+    from ml_backend.score.initial_weights import initial_weights
     from model.weights import WeightsError
 
     try:

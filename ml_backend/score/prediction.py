@@ -20,6 +20,7 @@ from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.regions.masks import results
+from ml_backend.queue.context import image_reader
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
@@ -214,7 +215,7 @@ class Predictor:
                     self._settings.label_studio_api_key.get_secret_value(),
                     timeout=self._settings.http_timeout,
                 )
-                self._images = ImageReader.from_settings(self._settings, label_studio)
+                self._images = image_reader(self._settings, label_studio)
             return self._images
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.queue.context import GONE, Context
+from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by
 from ml_backend.store import scores, versions
 from ml_backend.store.models import Version, VersionState, now

@@ -7,7 +7,9 @@ import math
 import time
 
 from ml_backend.label_studio.views import turn
-from ml_backend.queue.context import Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score.pruning import prune
 from ml_backend.score.strategy import made_by
 from ml_backend.store import projects, scores, versions
@@ -23,33 +25,28 @@ class PublishError(RuntimeError):
     """Label Studio does not show the version as it should."""
 
 
-@job
-def run_publish(version_id: int) -> None:
+@job(kinds.PUBLISH)
+def publish_version(context: Context, version_id: int) -> None:
     """Count the version's predictions, make it the project's, read the order back, prune the old ones."""
     began = time.monotonic()
-    with open_context() as context:
-        with context.database.read() as session:
-            version = versions.get(session, version_id)
-            active = version is not None and projects.is_active(session, version.project_id)
-        if (
-            version is None
-            or not active
-            or version.state not in (VersionState.SCORING, VersionState.PUBLISHED)
-        ):
-            return
-        if is_overtaken(context, version) or not _complete(context, version):
-            return
-        make_current(context, version)
-        _turn(context, version)
-        _read_back(context, version)
-        with context.database.write() as session:
-            current = session.get_one(Version, version_id)
-            versions.publish(session, current)
-            current.seconds_publishing = time.monotonic() - began
-        prune(context, version)
-        context.request_deal(version.project_id)
-        # Tasks that came while the version was being scored.
-        context.queues.request_score_new(version.project_id)
+    with context.database.read() as session:
+        version = versions.get(session, version_id)
+        active = version is not None and projects.is_active(session, version.project_id)
+    if version is None or not active or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+        return
+    if is_overtaken(context, version) or not _complete(context, version):
+        return
+    make_current(context, version)
+    _turn(context, version)
+    _read_back(context, version)
+    with context.database.write() as session:
+        current = session.get_one(Version, version_id)
+        versions.publish(session, current)
+        current.seconds_publishing = time.monotonic() - began
+    prune(context, version)
+    context.request_assignment(version.project_id)
+    # Tasks that came while the version was being scored.
+    context.queues.request_score_new(version.project_id)
 
 
 def is_overtaken(context: Context, version: Version) -> bool:

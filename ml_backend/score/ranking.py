@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
-from ml_backend.queue.context import Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.prediction import last, load_segmenter
 from ml_backend.score.publication import is_overtaken
@@ -18,24 +20,23 @@ from ml_backend.store.models import Score, ScoreState, Version, VersionState
 from model.strategies import Measurement, outside_batch, published
 
 
-@job
-def run_rank_version(version_id: int) -> None:
+@job(kinds.RANK)
+def rank_version(context: Context, version_id: int) -> None:
     """Give all measured images of a version their scores, and ask for their predictions to be sent."""
-    with open_context() as context:
-        with context.database.read() as session:
-            version = versions.get(session, version_id)
-            active = version is not None and projects.is_active(session, version.project_id)
-        if version is None or not active or version.state is not VersionState.SCORING:
-            return
-        if is_overtaken(context, version):
-            return
-        with context.database.read() as session:
-            counted = scores.count(session, version_id)
-        if not counted[ScoreState.PENDING]:
-            _rank(context, version)
-        with context.database.read() as session:
-            chunks = scores.unfinished_chunks(session, version_id)
-        context.queues.request_chunks(version_id, chunks, again=True)
+    with context.database.read() as session:
+        version = versions.get(session, version_id)
+        active = version is not None and projects.is_active(session, version.project_id)
+    if version is None or not active or version.state is not VersionState.SCORING:
+        return
+    if is_overtaken(context, version):
+        return
+    with context.database.read() as session:
+        counted = scores.count(session, version_id)
+    if not counted[ScoreState.PENDING]:
+        _rank(context, version)
+    with context.database.read() as session:
+        chunks = scores.unfinished_chunks(session, version_id)
+    context.queues.request_chunks(version_id, chunks, again=True)
 
 
 def _rank(context: Context, version: Version) -> None:

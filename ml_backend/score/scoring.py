@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ml_backend.queue.context import Context, job, open_context
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.publication import is_overtaken, make_current
@@ -24,48 +26,45 @@ MOST_CHUNKS = 64
 0.7 ms a task: large projects get larger chunks instead of more of them."""
 
 
-@job
-def run_score_version(version_id: int) -> None:
+@job(kinds.SCORE_VERSION)
+def score_version(context: Context, version_id: int) -> None:
     """Plan the scores of all unlabelled tasks under a new version, and ask for its chunks."""
-    with open_context() as context:
-        version = _version(context, version_id)
-        if version is None or is_overtaken(context, version):
-            return
+    version = _version(context, version_id)
+    if version is None or is_overtaken(context, version):
+        return
+    _request_chunks(context, version)
+
+
+@job(kinds.SCORE_NEW)
+def score_new_tasks(context: Context, project_id: int) -> None:
+    """Have the published version score the unlabelled tasks that it has not scored yet."""
+    if not context.is_active(project_id):
+        return
+    with context.database.read() as session:
+        version = versions.published(session, project_id)
+    if version is not None:
         _request_chunks(context, version)
 
 
-@job
-def run_score_new(project_id: int) -> None:
-    """Have the published version score the unlabelled tasks that it has not scored yet."""
-    with open_context() as context:
-        if not context.is_active(project_id):
-            return
-        with context.database.read() as session:
-            version = versions.published(session, project_id)
-        if version is not None:
-            _request_chunks(context, version)
-
-
-@job
-def run_score_chunk(version_id: int, chunk: int) -> None:
+@job(kinds.SCORE_CHUNK)
+def score_chunk(context: Context, version_id: int, chunk: int) -> None:
     """Score one chunk of a version; the last chunk to end asks for the publication.
 
     Where the strategy chooses whole batches, it is measured first, and sent when it is asked for once more
     after the last one has asked for the ranking (`jobs.rank`). Run again after a kill it writes only what is
     not in Label Studio yet.
     """
-    with open_context() as context:
-        version = _version(context, version_id)
-        if version is None or is_overtaken(context, version):
-            return
-        try:
-            _score_chunk(context, version, chunk)
-        finally:
-            # However this one ended, the version goes on with its next chunk.
-            with context.database.read() as session:
-                left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
-            context.queues.request_chunks(version_id, left)
-        _finish(context, version)
+    version = _version(context, version_id)
+    if version is None or is_overtaken(context, version):
+        return
+    try:
+        _score_chunk(context, version, chunk)
+    finally:
+        # However this one ended, the version goes on with its next chunk.
+        with context.database.read() as session:
+            left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
+        context.queues.request_chunks(version_id, left)
+    _finish(context, version)
 
 
 def _score_chunk(context: Context, version: Version, chunk: int) -> None:
@@ -261,7 +260,7 @@ def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]
 def _finish(context: Context, version: Version) -> None:
     if version.state is VersionState.PUBLISHED:
         make_current(context, version)
-        context.request_deal(version.project_id)
+        context.request_assignment(version.project_id)
         return
     with context.database.write() as session:
         if scores.unfinished_chunks(session, version.id):

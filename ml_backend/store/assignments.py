@@ -16,12 +16,12 @@ def annotators(session: Session, project_id: int) -> list[Annotator]:
     return list(session.scalars(query.order_by(Annotator.email)))
 
 
-def dealt_projects(session: Session) -> list[int]:
+def projects_with_annotators(session: Session) -> list[int]:
     """The projects whose tasks are dealt to several annotators."""
     return list(session.scalars(select(Annotator.project_id).distinct().order_by(Annotator.project_id)))
 
 
-def is_dealt(session: Session, project_id: int) -> bool:
+def has_annotators(session: Session, project_id: int) -> bool:
     """Whether the project's tasks are dealt to several annotators."""
     query = select(Annotator.email).where(Annotator.project_id == project_id).limit(1)
     return session.scalar(query) is not None

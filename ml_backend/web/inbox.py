@@ -137,7 +137,7 @@ class Inbox:
         try:
             for job, project_id in dict.fromkeys(_drain(self._wishes)):
                 if job is Job.START:
-                    self.queues.request_start(project_id)
+                    self.queues.request_order(project_id)
                 elif job is Job.SCORE_NEW:
                     self.queues.request_score_new(project_id)
                 elif job is Job.DEAL:
@@ -150,9 +150,9 @@ class Inbox:
 
     def _deal(self, project_id: int) -> None:
         with self.database.read() as session:
-            dealt = assignments.is_dealt(session, project_id)
+            dealt = assignments.has_annotators(session, project_id)
         if dealt:
-            self.queues.request_deal(project_id)
+            self.queues.request_assignment(project_id)
 
 
 def _drain(items: deque[Item]) -> list[Item]:

@@ -58,7 +58,7 @@ def _note(settings: Settings, database: Database, project_id: int, label_config:
 
 def _ask_for_first_ordering(queues: JobQueues, project: Project) -> None:
     try:
-        queues.request_start(project.id)
+        queues.request_order(project.id)
     except RedisError:
         # A worker asks for the first ordering of every new project when it starts.
         logger.warning("Redis does not answer; the first ordering of project %d waits.", project.id)

@@ -8,7 +8,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from ml_backend.queue.queues import QUEUES, SCORE, TRAIN
+from ml_backend.queue.kinds import QUEUES, SCORE, TRAIN
 from ml_backend.store import versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import VersionState

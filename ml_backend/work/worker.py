@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import logging
 import os
 import signal
@@ -23,8 +22,11 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from ml_backend.queue import recovery
+from ml_backend.queue.jobs import functions_in, job_class
+from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
-from ml_backend.queue.queues import QUEUES, QUICK, JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.reconcile import resume
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.liveness import Owner
@@ -38,15 +40,9 @@ WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
-JOB_MODULES = (
-    "ml_backend.learn.training",
-    "ml_backend.score.scoring",
-    "ml_backend.score.publication",
-    "ml_backend.score.orders",
-    "ml_backend.score.failed_images",
-    "ml_backend.reconcile.job",
-    "ml_backend.assign.assignment",
-)
+JOB_PACKAGES = ("ml_backend.assign", "ml_backend.learn", "ml_backend.reconcile", "ml_backend.score")
+"""Packages whose modules register the functions of jobs."""
+
 PR_SET_PDEATHSIG = 1
 
 LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
@@ -60,12 +56,19 @@ class JobWorker(Worker):
     """
 
     def __init__(
-        self, settings: Settings, database: Database, queues: JobQueues, names: Sequence[str], name: str
+        self,
+        settings: Settings,
+        database: Database,
+        queues: JobQueues,
+        jobs: type[Job],
+        names: Sequence[str],
+        name: str,
     ) -> None:
         super().__init__(
             [queue for queue in queues.all() if queue.name in names],
             name=name,
             connection=queues.redis,
+            job_class=jobs,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL,
             job_monitoring_interval=MONITORING_SECONDS,
@@ -91,9 +94,9 @@ class JobWorker(Worker):
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         recovery.requeue_lost(self._job_queues)
-        recovery.resume_orderings(self._database, self._job_queues)
-        recovery.resume_deals(self._database, self._job_queues)
-        recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        resume.resume_orderings(self._database, self._job_queues)
+        resume.resume_deals(self._database, self._job_queues)
+        resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # Whatever happened while nobody worked is looked for at once.
             self._job_queues.request_reconcile()
@@ -147,7 +150,7 @@ class JobWorker(Worker):
         """RQ's own cleaning, and ours: what dead workers left is taken up."""
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
-        recovery.resume_trainings(self._settings, self._database, self._job_queues)
+        resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # The job is named: however many workers ask, one waits, and the next is asked for after its end.
             self._job_queues.request_reconcile(delay=self._settings.reconcile_seconds)
@@ -184,22 +187,23 @@ def run_worker(
     *,
     queues: Sequence[str] = QUEUES,
     burst: bool = False,
-    preload: Sequence[str] = JOB_MODULES,
+    packages: Sequence[str] = JOB_PACKAGES,
 ) -> None:
     """Work until SIGTERM or SIGINT, or with `burst` until no job is left; survives a restart of Redis.
 
-    `preload` are the modules imported once, before any fork. Raises what opening the database or the first
+    The modules of `packages`, which register the functions of jobs, are imported once, before any fork.
+
+    Raises what opening the database or the first
     connection to Redis raises.
     """
     configure_logs(settings.log_level)
-    for module in preload:
-        importlib.import_module(module)
+    jobs = job_class(functions_in(packages))
     _let_no_child_outlive_its_parent()
     database = Database(settings.effective_database_url)
     owner = Owner.current()
     client = connect_redis(settings)
     for generation in count():
-        worker = JobWorker(settings, database, JobQueues(client), queues, f"{owner}#{generation}")
+        worker = JobWorker(settings, database, JobQueues(client), jobs, queues, f"{owner}#{generation}")
         # Connections made before keep the short patience of web answers, too short to wait for jobs.
         client.connection_pool.disconnect()
         try:

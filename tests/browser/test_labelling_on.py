@@ -51,7 +51,7 @@ def test_nobody_waits_and_nothing_is_refused(
     )
     views = service.label_studio.annotators(board.id)
     with service.context() as context:
-        context.queues.request_deal(board.id)
+        context.queues.request_assignment(board.id)
     waiting = partial(service.label_studio.hand, board.id)
     service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "full hands")
 

@@ -35,7 +35,7 @@ def project(studio: LabelStudio) -> Iterator[int]:
     studio.delete_project(number)
 
 
-def test_an_open_page_is_served_what_is_dealt_later(
+def test_an_open_page_is_served_what_has_annotators_later(
     demo: Demo, studio: LabelStudio, project: int, page: Page, shoot: Callable[..., None]
 ) -> None:
     """The browser sends its filters as it read them once; they find what comes into the hand afterwards."""

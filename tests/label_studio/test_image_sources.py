@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config, parse
-from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
+from ml_backend.label_studio.images.reader import IMAGE_FAULTS
+from ml_backend.queue.context import image_reader
 from ml_backend.settings import Settings
 from tests.file_server import serve_folder
 from tests.label_studio.subpath_proxy import SubpathProxy
@@ -41,7 +42,7 @@ def read(client: LabelStudio, project: int, tmp_path: Path) -> Read:
         task: int, data: dict[str, Any], label_studio: LabelStudio = client, **names: Any
     ) -> NDArray[Any]:
         settings = Settings(model_dir=tmp_path / str(time.monotonic_ns()), **names)
-        reader = ImageReader.from_settings(settings, label_studio)
+        reader = image_reader(settings, label_studio)
         return reader.read(project, task, data, CONFIG)
 
     return read

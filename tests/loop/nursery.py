@@ -7,7 +7,6 @@ the same command; demos and the compose file's services start theirs the long wa
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -110,10 +109,10 @@ def _bury(*_: object) -> None:
 def main() -> None:
     """Fork a worker for each order that is read, until there are no more."""
     from ml_backend.cli import main as dsal
-    from ml_backend.work.worker import JOB_MODULES
+    from ml_backend.queue.jobs import functions_in
+    from ml_backend.work.worker import JOB_PACKAGES
 
-    for module in JOB_MODULES:
-        importlib.import_module(module)
+    functions_in(JOB_PACKAGES)
     signal.signal(signal.SIGCHLD, _bury)
     while line := sys.stdin.readline():
         pid = os.fork()

@@ -21,8 +21,7 @@ from rq.utils import as_text
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import Processes, free_port
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.images.reader import ImageReader
-from ml_backend.queue.context import Context
+from ml_backend.queue.context import Context, image_reader
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
@@ -116,7 +115,7 @@ class Service:
     def context(self) -> Iterator[Context]:
         """What a job works with."""
         client = connect_redis(self.settings)
-        queues, images = JobQueues(client), ImageReader.from_settings(self.settings, self.label_studio)
+        queues, images = JobQueues(client), image_reader(self.settings, self.label_studio)
         try:
             yield Context(self.settings, self.label_studio, self.database, self.weights, queues, images)
         finally:

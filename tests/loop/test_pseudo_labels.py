@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from ml_backend.label_studio.config import default_config, parse
-from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.learn.pseudo_labels import read_pseudo_labels
-from ml_backend.queue.context import Context
+from ml_backend.queue.context import Context, image_reader
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import labels_seen
 from ml_backend.store.models import Part, Version
@@ -97,7 +96,7 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
         unknown = parse(default_config(["Bone", "Nail"]))
         assert read_pseudo_labels(context, second, unknown, CANVAS, 9) == []
         too_small = context.settings.model_copy(update={"max_image_pixels": 1})
-        unreadable = replace(context, images=ImageReader.from_settings(too_small, context.label_studio))
+        unreadable = replace(context, images=image_reader(too_small, context.label_studio))
         assert read_pseudo_labels(unreadable, second, board.config, CANVAS, 9) == []
 
     # They are the champion's own masks, and a training that begins again after a kill gets the same.

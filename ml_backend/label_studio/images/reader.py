@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
-from ml_backend.label_studio.images.hosts import ImageHosts
-from ml_backend.settings import Settings
 from model.imaging.decoding import ImageError, decode_image
 
 IMAGE_FAULTS = (ImageUnavailable, ImageError)
@@ -32,23 +29,6 @@ class ImageReader:
         self._root = root
         self._cache_bytes = cache_bytes
         self._pixels = pixels
-
-    @classmethod
-    def from_settings(cls, settings: Settings, label_studio: LabelStudio) -> ImageReader:
-        """A reader with the settings' bounds on bytes, pixels, seconds and cache size."""
-        download = Downloader(
-            label_studio.credentials,
-            hosts=ImageHosts.parse(settings.image_hosts),
-            seconds=settings.http_timeout,
-            max_bytes=settings.max_image_bytes,
-        )
-        return cls(
-            download,
-            label_studio.url,
-            settings.image_cache_dir,
-            settings.cache_bytes,
-            settings.max_image_pixels,
-        )
 
     def read(
         self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig

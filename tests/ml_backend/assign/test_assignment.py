@@ -66,7 +66,7 @@ def test_what_is_open_elsewhere_is_nobodys_for_a_day() -> None:
     assert plan(table({}, opened=opened)) == {2: "ann", 3: "bob", 4: "ann", 5: "bob"}
 
 
-def test_what_was_open_for_a_day_rests_before_it_is_dealt() -> None:
+def test_what_was_open_for_a_day_rests_before_it_has_annotators() -> None:
     board = table({"ann": [3], "bob": [4]}, opened={1: LONG_AGO})
     board.known[1].since = NOW - GRACE / 2
     assert plan(board) == {}
@@ -86,7 +86,7 @@ def test_while_tasks_rest_only_who_has_nothing_to_open_next_gets_something() -> 
     assert plan(board) == {1: "ann", 2: "bob", 3: "ann", 4: "bob"}
 
 
-def test_who_is_away_is_dealt_to_after_the_others() -> None:
+def test_who_is_away_has_annotators_to_after_the_others() -> None:
     assert plan(table({}, away=("bob",))) == {1: "ann", 2: "ann", 3: "bob", 4: "bob"}
 
 

@@ -22,7 +22,7 @@ def test_one_alone_gets_the_best() -> None:
     assert deal([7, 5, 3], {}, ["ann"], 2) == {7: "ann", 5: "ann"}
 
 
-def test_nobody_is_dealt_nothing() -> None:
+def test_nobody_has_annotators_nothing() -> None:
     assert deal([7, 5, 3], {}, [], 2) == {}
 
 

@@ -11,9 +11,9 @@ import torch
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
-from ml_backend.label_studio.images.reader import ImageReader
-from ml_backend.learn.start_weights import Beginning, beginning, initial_weights
-from ml_backend.queue.context import Context
+from ml_backend.learn.start_weights import Beginning, beginning
+from ml_backend.queue.context import Context, image_reader
+from ml_backend.score.initial_weights import initial_weights
 from ml_backend.settings import SHIPPED_WEIGHTS, Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, Version, VersionState
@@ -55,7 +55,7 @@ def context(services: Services) -> Context:
         services.database,
         WeightStore(settings.effective_store_url, settings.weights_cache_dir),
         services.queues,
-        ImageReader.from_settings(settings, label_studio),
+        image_reader(settings, label_studio),
     )
 
 

@@ -6,7 +6,7 @@ from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
 from ml_backend.learn.trigger import after_training, consider
-from ml_backend.queue.queues import TRAIN
+from ml_backend.queue.kinds import TRAIN
 from ml_backend.store import events, projects, runs
 from ml_backend.store.liveness import Owner
 from ml_backend.store.models import RunState, TrainingRun

@@ -7,7 +7,8 @@ from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
-from ml_backend.queue.queues import QUICK, SCORE, TRAIN, JobQueues, connect_redis
+from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
+from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 
 
@@ -30,7 +31,7 @@ def test_a_job_that_waits_is_not_doubled(queues: JobQueues) -> None:
 def test_jobs_carry_ids_as_json_and_no_pickle(queues: JobQueues) -> None:
     queues.request_training(3)
     job = Job.fetch("train-3", connection=queues.redis, serializer=JSONSerializer)
-    assert (job.func_name, job.kwargs) == ("ml_backend.learn.training.run_training", {"project_id": 3})
+    assert (job.func_name, job.kwargs) == ("train", {"project_id": 3})
     assert job.retries_left == 3
 
 
@@ -75,22 +76,22 @@ def test_an_unreachable_redis_is_reported_at_once(settings: Settings) -> None:
         connect_redis(nowhere)
 
 
-def test_a_deal_of_later_is_brought_on_by_one_of_now(queues: JobQueues) -> None:
-    assert queues.request_deal(3, delay=100)
-    assert not queues.request_deal(3)
-    assert jobs(queues, QUICK) == ["deal-3"]
+def test_an_assignment_of_later_is_brought_on_by_one_of_now(queues: JobQueues) -> None:
+    assert queues.request_assignment(3, delay=100)
+    assert not queues.request_assignment(3)
+    assert jobs(queues, QUICK) == ["assign-3"]
 
 
 def test_only_one_is_alone_at_a_time(queues: JobQueues) -> None:
-    with queues.alone("deal-3", 60) as first, queues.alone("deal-4", 60) as other:
+    with queues.alone("assign-3", 60) as first, queues.alone("assign-4", 60) as other:
         assert first
         assert other
-    with queues.alone("deal-3", 60) as again:
+    with queues.alone("assign-3", 60) as again:
         assert again
 
 
 def test_who_comes_second_is_not_alone_and_does_not_end_it(queues: JobQueues) -> None:
-    queues.redis.set("dsal-alone-deal-3", "deal-3-again-1", ex=60)
+    queues.redis.set("dsal-alone-assign-3", "assign-3-again-1", ex=60)
     for _ in range(2):
-        with queues.alone("deal-3", 60) as second:
+        with queues.alone("assign-3", 60) as second:
             assert not second

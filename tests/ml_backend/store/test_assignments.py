@@ -24,11 +24,11 @@ def test_annotators_who_stay_keep_what_is_known_of_them(database: Database) -> N
         after = {one.email: one.active_at for one in assignments.annotators(session, 3)}
         assert list(after) == ["ann@x", "dee@x"]
         assert after["ann@x"] == before["ann@x"]
-        assert assignments.dealt_projects(session) == [3, 4]
-        assert assignments.is_dealt(session, 3)
+        assert assignments.projects_with_annotators(session) == [3, 4]
+        assert assignments.has_annotators(session, 3)
     with database.write() as session:
         assignments.set_annotators(session, 3, [])
-        assert not assignments.is_dealt(session, 3)
+        assert not assignments.has_annotators(session, 3)
 
 
 def test_holdings_are_kept_by_project_and_forgotten(database: Database) -> None:

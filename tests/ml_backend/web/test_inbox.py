@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from ml_backend.queue.queues import TRAIN
+from ml_backend.queue.kinds import TRAIN
 from ml_backend.store import events
 from ml_backend.store.models import Event
 from ml_backend.web.app import Services

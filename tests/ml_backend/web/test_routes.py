@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from ml_backend.queue.queues import QUICK, TRAIN
+from ml_backend.queue.kinds import QUICK, TRAIN
 from ml_backend.store import assignments, labels_seen, projects, versions
 from ml_backend.store.labels_seen import Fingerprint
 from ml_backend.store.models import Event, ProjectState, Version, VersionState
@@ -288,7 +288,9 @@ def test_health_webhook_and_setup_load_neither_torch_nor_label_studio(services: 
     assert done.stdout.strip() == "[]"
 
 
-def test_only_a_project_of_several_annotators_is_dealt_anew(client: FlaskClient, services: Services) -> None:
+def test_only_a_project_of_several_annotators_has_annotators_anew(
+    client: FlaskClient, services: Services
+) -> None:
     event = {"annotation": {"id": 1}, "task": {"id": 5}}
     send(client, "ANNOTATION_CREATED", **event)
     assert "deal-3" not in waiting(services)

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from ml_backend.learn.trigger import after_training
-from ml_backend.queue.queues import TRAIN
+from ml_backend.queue.kinds import TRAIN
 from ml_backend.settings import Settings
 from ml_backend.store import events, runs
 from ml_backend.store.liveness import Owner

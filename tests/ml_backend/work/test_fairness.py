@@ -5,7 +5,8 @@ from __future__ import annotations
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from ml_backend.queue.queues import QUICK, SCORE, TRAIN, JobQueues
+from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
+from ml_backend.queue.queues import JobQueues
 from ml_backend.store import projects, versions
 from ml_backend.store.models import VersionState
 from ml_backend.web.app import Services

@@ -14,11 +14,10 @@ from rq.serializers import JSONSerializer
 
 from ml_backend.queue import recovery
 from ml_backend.queue.embedded_redis import EmbeddedRedis
-from ml_backend.queue.queues import TRAIN, JobQueues, connect_redis
+from ml_backend.queue.kinds import TRAIN
+from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
-from ml_backend.store import events, projects, runs, scores, versions
-from ml_backend.store.liveness import Owner, start_ticks
-from ml_backend.store.models import ProjectState, ScoreState, VersionState
+from ml_backend.store.liveness import start_ticks
 from ml_backend.web.app import Services
 
 WORK = """
@@ -26,7 +25,7 @@ import sys
 from ml_backend.settings import Settings
 from ml_backend.work.worker import run_worker
 settings = Settings(model_dir=sys.argv[1], redis_url=sys.argv[2])
-run_worker(settings, preload=(), burst=sys.argv[3] == "burst")
+run_worker(settings, packages=(), burst=sys.argv[3] == "burst")
 """
 
 
@@ -172,42 +171,6 @@ def test_started_jobs_of_silent_workers_elsewhere_are_taken_over(bench: Bench) -
     assert recovery.requeue_abandoned(bench.queues, "another#0") == 0
     bench.queues.redis.hset("rq:worker:elsewhere_1_1_1#0", "last_heartbeat", "2020-01-01T00:00:00.000000Z")
     assert recovery.requeue_abandoned(bench.queues, "another#0") == 1
-
-
-def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(services: Services) -> None:
-    database, queues = services.database, services.queues
-    with database.write() as session:
-        projects.ensure(session, 1, seed=0)
-        for project_id in (2, 3, 4):
-            projects.ensure(session, project_id, seed=0).state = ProjectState.READY
-        events.add(session, 2, "ANNOTATION_CREATED", changes=[f"annotation:{n}" for n in range(10)])
-        planned = {
-            part: versions.create(
-                session, projects.ensure(session, 3, seed=0), round=round, state=VersionState.SCORING
-            ).id
-            for round, part in enumerate(("none", "half", "all", "measured"))
-        }
-        scores.plan(session, planned["half"], [1, 2, 3], chunk_size=2)
-        scores.set_state(session, planned["half"], [1, 2], ScoreState.WRITTEN)
-        scores.plan(session, planned["all"], [1], chunk_size=2)
-        scores.set_state(session, planned["all"], [1], ScoreState.WRITTEN)
-        scores.plan(session, planned["measured"], [1], chunk_size=2)
-        scores.set_state(session, planned["measured"], [1], ScoreState.MEASURED)
-        lost = runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True)
-        assert lost is not None
-        lost.heartbeat_at -= 2 * runs.LEASE
-    recovery.resume_orderings(database, queues)
-    recovery.resume_trainings(services.settings, database, queues)
-    waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
-    assert waiting == {
-        "start-1",
-        "train-2",
-        "train-4",
-        f"score-v{planned['none']}",
-        f"score-v{planned['half']}-c1",
-        f"publish-v{planned['all']}",
-        f"rank-v{planned['measured']}",
-    }
 
 
 def test_a_worker_outlives_its_redis(tmp_path: Path) -> None:

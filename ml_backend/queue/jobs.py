@@ -1,0 +1,106 @@
+"""Jobs: the function that does each kind of job registers itself here, with a decorator.
+
+A queued job names its kind, not a function, so modules may move while jobs wait. Only the worker needs the
+functions: `functions_in` collects them from the packages that hold them, and `job_class` resolves the names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec
+
+from rq.job import Job
+
+from ml_backend.label_studio.config import LabelConfigError
+from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context, JobError, open_context
+from ml_backend.queue.kinds import JobKind
+from ml_backend.store.weights import WeightStoreError
+
+logger = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+
+FINAL = (JobError, LabelConfigError, WeightStoreError)
+"""Errors that only a person can resolve: trying the job again would fail again."""
+
+KIND = "job_kind"
+"""Attribute under which a registered function carries its kind."""
+
+FORMER_NAMES: Mapping[str, JobKind] = MappingProxyType(
+    {
+        "ml_backend.jobs.start.run_start": kinds.ORDER,
+        "ml_backend.jobs.score.run_score_new": kinds.SCORE_NEW,
+        "ml_backend.jobs.score.run_score_version": kinds.SCORE_VERSION,
+        "ml_backend.jobs.score.run_score_chunk": kinds.SCORE_CHUNK,
+        "ml_backend.jobs.rank.run_rank_version": kinds.RANK,
+        "ml_backend.jobs.publish.run_publish": kinds.PUBLISH,
+        "ml_backend.jobs.again.run_score_again": kinds.RETRY_IMAGES,
+        "ml_backend.jobs.deal.run_deal": kinds.ASSIGN,
+        "ml_backend.jobs.reconcile.run_reconcile": kinds.RECONCILE,
+        "ml_backend.jobs.train.run_training": kinds.TRAINING,
+    }
+)
+"""Functions that jobs queued before 2026-11-26 name, and the kinds that replace them."""
+
+
+def job(
+    kind: JobKind,
+) -> Callable[[Callable[Concatenate[Context, Arguments], None]], Callable[Arguments, None]]:
+    """Register a function as the one that does the jobs of a kind.
+
+    The function gets an open `Context` and the job's arguments. An error that only a person can resolve is
+    logged and ends the job; any other error is raised, and the queue tries the job again.
+    """
+
+    def register(work: Callable[Concatenate[Context, Arguments], None]) -> Callable[Arguments, None]:
+        @wraps(work)
+        def perform(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+            try:
+                with open_context() as context:
+                    work(context, *args, **kwargs)
+            except FINAL as error:
+                logger.error("Job %s %s: %s", kind.name, kwargs, error)
+            except LabelStudioError as error:
+                if error.status != GONE:
+                    raise
+                logger.error("Job %s %s: %s", kind.name, kwargs, error)
+
+        setattr(perform, KIND, kind)
+        return perform
+
+    return register
+
+
+def functions_in(packages: Iterable[str]) -> dict[str, Callable[..., None]]:
+    """Import all modules of these packages, and return their registered functions by the kind's name."""
+    found: dict[str, Callable[..., None]] = {}
+    for name in packages:
+        package = importlib.import_module(name)
+        for module in pkgutil.iter_modules(package.__path__, f"{name}."):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(kind := getattr(value, KIND, None), JobKind):
+                    found[kind.name] = value
+    return found
+
+
+def job_class(functions: Mapping[str, Callable[..., None]]) -> type[Job]:
+    """RQ's job, which finds its function among `functions`, by the name of its kind or a former name.
+
+    A name that is in neither is imported, as RQ does.
+    """
+
+    class RegisteredJob(Job):
+        @property
+        def func(self) -> Any:
+            name = self.func_name or ""
+            kind = FORMER_NAMES.get(name)
+            return functions.get(name if kind is None else kind.name) or super().func
+
+    return RegisteredJob

@@ -1,0 +1,51 @@
+"""The kinds of jobs: the queue of each, its time limit, and what a request does while one runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
+QUEUES = (QUICK, SCORE, TRAIN)
+"""Queue names, the most urgent first."""
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A kind of job.
+
+    Attributes:
+        name: what a queued job carries; `ml_backend.queue.jobs.job` registers the function for it.
+        queue: one of `QUEUES`.
+        timeout: seconds after which a job is stopped.
+        repeats: whether a request that arrives while such a job runs needs another job after it, as it does
+            for jobs that read all there is to do when they start.
+    """
+
+    name: str
+    queue: str
+    timeout: int
+    repeats: bool
+
+
+ORDER = JobKind("order", QUICK, 3600, repeats=True)
+SCORE_NEW = JobKind("score-new", QUICK, 4 * 3600, repeats=True)
+SCORE_VERSION = JobKind("score-version", QUICK, 4 * 3600, repeats=False)
+SCORE_CHUNK = JobKind("score-chunk", SCORE, 2 * 3600, repeats=False)
+RANK = JobKind("rank", SCORE, 2 * 3600, repeats=False)
+PUBLISH = JobKind("publish", QUICK, 3600, repeats=False)
+RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
+ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
+RECONCILE = JobKind("reconcile", QUICK, 2 * 3600, repeats=False)
+TRAINING = JobKind("train", TRAIN, 24 * 3600, repeats=True)
+KINDS = (
+    ORDER,
+    SCORE_NEW,
+    SCORE_VERSION,
+    SCORE_CHUNK,
+    RANK,
+    PUBLISH,
+    RETRY_IMAGES,
+    ASSIGN,
+    RECONCILE,
+    TRAINING,
+)

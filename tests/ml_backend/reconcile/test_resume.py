@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from ml_backend.reconcile import resume
+from ml_backend.store import events, projects, runs, scores, versions
+from ml_backend.store.liveness import Owner
+from ml_backend.store.models import ProjectState, ScoreState, VersionState
+from ml_backend.web.app import Services
+
+
+def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(services: Services) -> None:
+    database, queues = services.database, services.queues
+    with database.write() as session:
+        projects.ensure(session, 1, seed=0)
+        for project_id in (2, 3, 4):
+            projects.ensure(session, project_id, seed=0).state = ProjectState.READY
+        events.add(session, 2, "ANNOTATION_CREATED", changes=[f"annotation:{n}" for n in range(10)])
+        planned = {
+            part: versions.create(
+                session, projects.ensure(session, 3, seed=0), round=round, state=VersionState.SCORING
+            ).id
+            for round, part in enumerate(("none", "half", "all", "measured"))
+        }
+        scores.plan(session, planned["half"], [1, 2, 3], chunk_size=2)
+        scores.set_state(session, planned["half"], [1, 2], ScoreState.WRITTEN)
+        scores.plan(session, planned["all"], [1], chunk_size=2)
+        scores.set_state(session, planned["all"], [1], ScoreState.WRITTEN)
+        scores.plan(session, planned["measured"], [1], chunk_size=2)
+        scores.set_state(session, planned["measured"], [1], ScoreState.MEASURED)
+        lost = runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True)
+        assert lost is not None
+        lost.heartbeat_at -= 2 * runs.LEASE
+    resume.resume_orderings(database, queues)
+    resume.resume_trainings(services.settings, database, queues)
+    waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
+    assert waiting == {
+        "order-1",
+        "train-2",
+        "train-4",
+        f"score-v{planned['none']}",
+        f"score-v{planned['half']}-c1",
+        f"publish-v{planned['all']}",
+        f"rank-v{planned['measured']}",
+    }
