@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml_backend.label_studio.images.hosts import ImageHosts
 from model.strategies import NAMES, StrategyError
@@ -22,6 +27,32 @@ SHIPPED_WEIGHTS = "hand-bones"
 Rule = Literal["latest", "majority", "all"]
 """Which annotations of a task count, and how several are united; see `ml_backend.learn.labels`."""
 
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({"HAND_SIZE": "assignment_size"})
+"""Former variables that are still read, and the settings that they give."""
+
+
+def former_names(environment: Mapping[str, str]) -> list[str]:
+    """One sentence for each variable of `environment` that is still read under its former name."""
+    return [
+        f"{name} is now called {setting.upper()}: rename it; the former name still works."
+        for name, setting in FORMER_NAMES.items()
+        if environment.get(name)
+    ]
+
+
+class FormerNames(PydanticBaseSettingsSource):
+    """The settings that variables of a former name give; the present name counts before them."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return {setting: value}, and warn about each former name, once in a process."""
+        for sentence in former_names(os.environ):
+            warnings.warn(sentence, FutureWarning, stacklevel=2)
+        return {setting: os.environ[name] for name, setting in FORMER_NAMES.items() if os.environ.get(name)}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Nothing: `__call__` gives all values."""
+        return None, field_name, False
+
 
 class Settings(BaseSettings):
     """The service's settings; each field is read from the environment variable of its name in capitals.
@@ -31,6 +62,13 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, the environment, and last the environment's former names."""
+        return (*sources, *named.values(), FormerNames(settings_cls))
 
     label_studio_url: str = Field(
         "http://localhost:8080", description="Address of Label Studio as seen from here."
@@ -118,8 +156,8 @@ class Settings(BaseSettings):
     publish_margin: Fraction = Field(
         0.02, description="Validation Dice a new version may lose and still be published."
     )
-    hand_size: Positive = Field(
-        10, description="Tasks kept ready for each of several annotators who share a project."
+    assignment_size: Positive = Field(
+        10, description="Tasks assigned to each of several annotators who share a project."
     )
     score_chunk: Positive = Field(20, description="Tasks scored by one job.")
     keep_versions: Positive = Field(
@@ -186,6 +224,14 @@ class Settings(BaseSettings):
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
             raise ValueError("Set BASIC_AUTH_USER and BASIC_AUTH_PASS together, or neither.")
         return self
+
+    def for_project(self, knobs: Mapping[str, Any]) -> Settings:
+        """The settings of one project: a knob of its labeling config counts before the setting of its name.
+
+        Args:
+            knobs: `Knobs.overrides` of the labeling config.
+        """
+        return self.model_copy(update=dict(knobs))
 
     @property
     def effective_database_url(self) -> str:

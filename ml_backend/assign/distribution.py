@@ -1,4 +1,4 @@
-"""Dealing: how tasks in the order of their scores are spread over several annotators."""
+"""How tasks in the order of their scores are distributed over several annotators."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
-def deal(
-    ranking: Sequence[int], held: Mapping[int, str], annotators: Sequence[str], size: int
+def distribute(
+    ranking: Sequence[int], assigned: Mapping[int, str], annotators: Sequence[str], size: int
 ) -> dict[int, str]:
-    """Deal the first `size` tasks for each annotator, the best ones first; returns {task: annotator}.
+    """Distribute `size` tasks to each annotator, the best ones first; returns {task: annotator}.
 
-    Each run of as many tasks as there are annotators goes one to each, as far as what they hold allows; who
-    has had fewer so far comes first. Thus all who have labelled k tasks each have labelled the best ones
-    together. A task that is held stays where it is.
+    With n annotators, each run of n tasks gives one task to each of them, as far as existing assignments
+    allow; whoever got fewer so far comes first. So when everybody has labelled k tasks, together they have
+    labelled the best ones. An assigned task stays with its annotator.
 
     Args:
-        ranking: the tasks that may be dealt or are held by one of `annotators`, the best first.
-        held: {task: annotator} of those of them that are held.
-        annotators: who is dealt to.
+        ranking: the tasks that are free or assigned to one of `annotators`, the best first.
+        assigned: {task: annotator} of those that are assigned.
+        annotators: who gets tasks.
         size: tasks for each annotator.
     """
     window = ranking[: len(annotators) * size]
@@ -26,24 +26,26 @@ def deal(
     given: dict[int, str] = {}
     for start in range(0, len(window), max(len(annotators), 1)):
         run = window[start : start + len(annotators)]
-        counted.update(held[task] for task in run if task in held)
+        counted.update(assigned[task] for task in run if task in assigned)
         for task in run:
-            if task not in held:
+            if task not in assigned:
                 given[task] = min(annotators, key=lambda email: counted[email])
                 counted[given[task]] += 1
     return given
 
 
-def surplus(hands: Mapping[str, Sequence[int]], spare: Mapping[str, Sequence[int]]) -> tuple[str, list[int]]:
-    """Choose what to take back for those who hold nothing, when nothing is left to be dealt.
+def surplus(
+    assignments: Mapping[str, Sequence[int]], spare: Mapping[str, Sequence[int]]
+) -> tuple[str, list[int]]:
+    """Choose the tasks to take back for annotators who have none, when no free task is left.
 
-    It is the worse half of what the fullest hand can spare; that hand keeps one task at least. Returns whose
-    it is and the tasks, none where nobody can spare any.
+    They are the worse half of what the annotator with the most tasks can spare; one task stays. Returns that
+    annotator and the tasks, none where nobody can spare any.
 
     Args:
-        hands: all tasks of each hand.
+        assignments: all tasks of each annotator.
         spare: those of them that nobody has opened, the best first.
     """
-    email = max(hands, key=lambda each: (len(hands[each]), each))
-    most = min((len(hands[email]) + 1) // 2, len(hands[email]) - 1, len(spare[email]))
+    email = max(assignments, key=lambda each: (len(assignments[each]), each))
+    most = min((len(assignments[email]) + 1) // 2, len(assignments[email]) - 1, len(spare[email]))
     return email, list(spare[email][len(spare[email]) - most :]) if most > 0 else []

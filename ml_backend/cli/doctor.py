@@ -51,17 +51,17 @@ def doctor(
 
     Examples: `dsal doctor`, `dsal doctor --project 3 --backend http://dsal.backend:9090`
     """
-    from ml_backend.doctor import Patient, examine, is_healthy
+    from ml_backend.doctor import Installation, check_installation, is_healthy
 
     if backend is not None and not backend.startswith(("http://", "https://")):
         raise WrongUseError(
             f'--backend must be an address such as http://dsal.backend:9090, unlike "{backend}".'
         )
     settings, wrong = _read_settings()
-    patient = Patient(settings, tuple(wrong), backend, project)
+    installation = Installation(settings, tuple(wrong), backend, project)
     console = answers()
     found: list[Finding] = []
-    for finding in examine(patient):
+    for finding in check_installation(installation):
         if not as_json:
             _print(console, finding, found[-1] if found else None)
         found.append(finding)

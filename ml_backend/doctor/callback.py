@@ -103,7 +103,7 @@ def look_at_host(project: ConnectedProject) -> Iterator[Verdict]:
 
 def _ours(project: ConnectedProject, listed: list[dict[str, Any]]) -> dict[str, Any] | None:
     """This service among a project's backends: by its address where that was given, else by its title."""
-    given = project.patient.backend_url
+    given = project.installation.backend_url
     if given is not None:
         return next((each for each in listed if each["url"].rstrip("/") == given.rstrip("/")), None)
     titled = [each for each in listed if each["title"] == BACKEND_TITLE]
@@ -111,7 +111,7 @@ def _ours(project: ConnectedProject, listed: list[dict[str, Any]]) -> dict[str, 
 
 
 def _last_call(project: ConnectedProject) -> datetime | None:
-    database = project.patient.database
+    database = project.installation.database
     if database is None:
         return None
     with database.read() as session:
@@ -121,7 +121,7 @@ def _last_call(project: ConnectedProject) -> datetime | None:
 
 def _has_arrived(project: ConnectedProject, before: datetime | None) -> bool | None:
     """Whether a call was noted after `before`; compared with itself, as clocks of machines differ."""
-    if project.patient.database is None:
+    if project.installation.database is None:
         return None
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while _last_call(project) == before:
@@ -186,4 +186,6 @@ def _health(url: str) -> dict[str, Any] | None:
 
 
 def _reconnect(project: ConnectedProject) -> str:
-    return f"dsal connect --project {project.number} --backend http://HOST:{project.patient.settings.port}"
+    return (
+        f"dsal connect --project {project.number} --backend http://HOST:{project.installation.settings.port}"
+    )

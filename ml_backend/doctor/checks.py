@@ -1,4 +1,4 @@
-"""The examination as a whole: which checks there are, in which order, and what each stands on."""
+"""The check as a whole: which checks there are, in which order, and what each stands on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from ml_backend.doctor import access, callback, connected_project, infrastructure, machine
 from ml_backend.doctor.finding import Finding, State, Verdict, fault, ok
-from ml_backend.doctor.installation import ConnectedProject, Patient
-from ml_backend.doctor.runner import Check, Examination
+from ml_backend.doctor.installation import ConnectedProject, Installation
+from ml_backend.doctor.runner import Check, CheckRun
 from ml_backend.store import projects
 
-BEFORE: tuple[Check[Patient], ...] = (
+BEFORE: tuple[Check[Installation], ...] = (
     Check("settings", machine.look_at_settings),
     Check("Label Studio", access.look_at_address),
     Check("token", access.look_at_token, needs=("Label Studio",)),
@@ -29,7 +29,7 @@ PROJECT: tuple[Check[ConnectedProject], ...] = (
 )
 
 
-AFTER: tuple[Check[Patient], ...] = (
+AFTER: tuple[Check[Installation], ...] = (
     Check("Redis", infrastructure.look_at_redis),
     Check("workers", infrastructure.look_at_workers, needs=("Redis",)),
     Check("queues", infrastructure.look_at_queues, needs=("Redis",)),
@@ -42,24 +42,24 @@ AFTER: tuple[Check[Patient], ...] = (
 )
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def check_installation(installation: Installation) -> Iterator[Finding]:
     """Look at everything, in the order in which one thing stands on another, and yield what is found.
 
     Nothing is changed but a small file, written into the store of weights and deleted again. What was opened
     is closed at the end.
     """
     find_projects = Check("projects", _find_projects, needs=("database",))
-    shared = Examination(patient, (*BEFORE, find_projects, *AFTER))
+    shared = CheckRun(installation, (*BEFORE, find_projects, *AFTER))
     try:
         for check in (*BEFORE, find_projects):
             yield from shared.of(check)
-        for number in _numbers(patient):
-            subject = ConnectedProject(patient, number)
-            yield from Examination(subject, PROJECT, number, shared.stands).findings()
+        for number in _numbers(installation):
+            subject = ConnectedProject(installation, number)
+            yield from CheckRun(subject, PROJECT, number, shared.stands).findings()
         for check in AFTER:
             yield from shared.of(check)
     finally:
-        patient.close()
+        installation.close()
 
 
 def is_healthy(findings: Iterable[Finding]) -> bool:
@@ -67,42 +67,42 @@ def is_healthy(findings: Iterable[Finding]) -> bool:
     return all(finding.state is not State.FAULT for finding in findings)
 
 
-def _find_projects(patient: Patient) -> Iterator[Verdict]:
+def _find_projects(installation: Installation) -> Iterator[Verdict]:
     """Which projects are to be looked at."""
-    number = patient.chosen
-    known = _known(patient)
-    if number is not None and number in _archived(patient):
+    number = installation.chosen
+    known = _known(installation)
+    if number is not None and number in _archived(installation):
         yield fault(
             f"Project {number} is archived: nothing is done for it.", f"Run dsal projects restore {number}."
         )
     elif number is not None and number not in known:
         yield fault(
             f"This service's database knows no project {number}: it was never connected.",
-            f"Run dsal connect --project {number} --backend {patient.own_url}.",
+            f"Run dsal connect --project {number} --backend {installation.own_url}.",
         )
     elif not known:
         yield fault(
             "No project is connected.",
-            f"Run dsal connect --project N --backend {patient.own_url}, N being the number in its address.",
+            f"Run dsal connect --project N --backend {installation.own_url} (N: the number in its address).",
         )
     else:
         shown = [number] if number is not None else known
         yield ok(f"Connected: {', '.join(map(str, shown))}.")
 
 
-def _known(patient: Patient) -> list[int]:
-    assert patient.database is not None
-    with patient.database.read() as session:
+def _known(installation: Installation) -> list[int]:
+    assert installation.database is not None
+    with installation.database.read() as session:
         return [each.id for each in projects.active(session)]
 
 
-def _archived(patient: Patient) -> list[int]:
-    assert patient.database is not None
-    with patient.database.read() as session:
+def _archived(installation: Installation) -> list[int]:
+    assert installation.database is not None
+    with installation.database.read() as session:
         return [each.id for each in projects.all_projects(session) if each.archived_at is not None]
 
 
-def _numbers(patient: Patient) -> list[int]:
-    if patient.chosen is not None:
-        return [patient.chosen]
-    return [] if patient.database is None else _known(patient)
+def _numbers(installation: Installation) -> list[int]:
+    if installation.chosen is not None:
+        return [installation.chosen]
+    return [] if installation.database is None else _known(installation)

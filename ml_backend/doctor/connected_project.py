@@ -61,7 +61,7 @@ def look_at_webhook(project: ConnectedProject) -> Iterator[Verdict]:
         instead = f", only to {', '.join(elsewhere)}" if elsewhere else ""
         yield fault(f"There is none to {url}{instead}: nothing is learnt of annotations.", cure)
         return
-    wrong = list(_wrong_in(ours[0], webhook_headers(project.patient.settings.basic_auth)))
+    wrong = list(_wrong_in(ours[0], webhook_headers(project.installation.settings.basic_auth)))
     for sentence in wrong:
         yield fault(sentence, cure)
     if len(ours) > 1:
@@ -141,8 +141,8 @@ def _is_highest_first(project: ConnectedProject) -> bool:
         config = parse(str(project.fields["label_config"] or ""))
     except LabelConfigError:
         config = None
-    patient = project.patient
-    return is_highest_first(patient.database, patient.settings, project.number, config)
+    installation = project.installation
+    return is_highest_first(installation.database, installation.settings, project.number, config)
 
 
 def _personal_views(
@@ -166,7 +166,7 @@ def _personal_views(
 
 def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether Label Studio orders by the scores of the version that is published."""
-    database = project.patient.database
+    database = project.installation.database
     assert database is not None
     shown = project.fields["model_version"] or ""
     with database.read() as session:

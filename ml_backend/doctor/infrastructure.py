@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
-from ml_backend.doctor.installation import Patient
+from ml_backend.doctor.installation import Installation
 from ml_backend.queue import recovery
 from ml_backend.queue.embedded_redis import running_socket
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
@@ -34,14 +34,14 @@ OVERDUE = timedelta(minutes=15)
 DATABASE_CURE = "Start it, mend DATABASE_URL, or give this user the right to write; in SQLite to its folder."
 
 
-def look_at_redis(patient: Patient) -> Iterator[Verdict]:
+def look_at_redis(installation: Installation) -> Iterator[Verdict]:
     """Whether Redis answers; an embedded one is not started for this."""
-    url = patient.settings.redis_url
+    url = installation.settings.redis_url
     if not url:
-        socket = running_socket(patient.settings.redis_dir)
+        socket = running_socket(installation.settings.redis_dir)
         if socket is None:
             yield fault(
-                f"Neither dsal serve nor dsal worker runs on MODEL_DIR {patient.settings.model_dir}: "
+                f"Neither dsal serve nor dsal worker runs on MODEL_DIR {installation.settings.model_dir}: "
                 "their Redis is not up.",
                 "Start both, with the same MODEL_DIR; or set REDIS_URL, if they run on other machines.",
             )
@@ -56,8 +56,8 @@ def look_at_redis(patient: Patient) -> Iterator[Verdict]:
             "Start Redis, or set REDIS_URL to its address.",
         )
         return
-    patient.redis = client
-    if not patient.settings.redis_url and "sqlite" not in patient.settings.effective_database_url:
+    installation.redis = client
+    if not installation.settings.redis_url and "sqlite" not in installation.settings.effective_database_url:
         yield warning(
             "The queue is on this machine, while the database is on a server.",
             "For workers on several machines set REDIS_URL on all of them.",
@@ -66,13 +66,13 @@ def look_at_redis(patient: Patient) -> Iterator[Verdict]:
         yield ok(f"It answers at {_without_password(url)}.")
 
 
-def look_at_workers(patient: Patient) -> Iterator[Verdict]:
+def look_at_workers(installation: Installation) -> Iterator[Verdict]:
     """Whether any worker lives that takes the service's jobs."""
-    assert patient.redis is not None
-    known = Worker.all(connection=patient.redis, serializer=JSONSerializer)
-    living = [worker for worker in known if recovery.is_living(patient.redis, worker.name)]
+    assert installation.redis is not None
+    known = Worker.all(connection=installation.redis, serializer=JSONSerializer)
+    living = [worker for worker in known if recovery.is_living(installation.redis, worker.name)]
     served = {name for worker in living for name in worker.queue_names()}
-    idle = [queue.name for queue in JobQueues(patient.redis).all() if queue.name not in served]
+    idle = [queue.name for queue in JobQueues(installation.redis).all() if queue.name not in served]
     if not living:
         yield fault("No worker runs: nothing is trained or scored.", "Start dsal worker.")
     elif idle:
@@ -81,11 +81,11 @@ def look_at_workers(patient: Patient) -> Iterator[Verdict]:
         yield ok("One runs." if len(living) == 1 else f"{len(living)} run.")
 
 
-def look_at_queues(patient: Patient) -> Iterator[Verdict]:
+def look_at_queues(installation: Installation) -> Iterator[Verdict]:
     """Whether jobs wait for ever, or have failed for good."""
-    assert patient.redis is not None
-    queues = JobQueues(patient.redis)
-    workers = Worker.all(connection=patient.redis, serializer=JSONSerializer)
+    assert installation.redis is not None
+    queues = JobQueues(installation.redis)
+    workers = Worker.all(connection=installation.redis, serializer=JSONSerializer)
     busy = any(worker.get_state() == WorkerStatus.BUSY for worker in workers)
     waits = [wait for queue in queues.all() if (wait := _longest_wait(queue)) is not None]
     stuck = bool(waits) and max(waits) > OVERDUE and not busy
@@ -119,13 +119,13 @@ def _longest_wait(queue: Queue) -> timedelta | None:
     return max((now - moment for moment in since), default=None)
 
 
-def look_at_database(patient: Patient) -> Iterator[Verdict]:
+def look_at_database(installation: Installation) -> Iterator[Verdict]:
     """Whether the database answers, has the tables of this release, and can be written."""
-    opened = _opened(patient.settings.effective_database_url)
+    opened = _opened(installation.settings.effective_database_url)
     if isinstance(opened, Verdict):
         yield opened
         return
-    patient.database = opened
+    installation.database = opened
     try:
         _write_nothing(opened)
     except SQLAlchemyError as error:
@@ -180,12 +180,12 @@ def _reason(error: SQLAlchemyError) -> str:
     return one_line(getattr(error, "orig", error))
 
 
-def look_at_store(patient: Patient) -> Iterator[Verdict]:
+def look_at_store(installation: Installation) -> Iterator[Verdict]:
     """Whether the store of weights takes a small file, gives it back, and deletes it."""
-    url = patient.settings.effective_store_url
+    url = installation.settings.effective_store_url
     cure = "Mend STORE_URL, or the rights on that place and on MODEL_DIR."
     try:
-        store = WeightStore(url, patient.settings.weights_cache_dir)
+        store = WeightStore(url, installation.settings.weights_cache_dir)
         _round_trip(store)
     except ImportError as error:
         yield fault(f"STORE_URL {_without_password(url)} needs a package: {one_line(error)}.", "Install it.")
@@ -208,19 +208,19 @@ def _round_trip(store: WeightStore) -> None:
         store.delete(key)
 
 
-def look_at_weights(patient: Patient) -> Iterator[Verdict]:
+def look_at_weights(installation: Installation) -> Iterator[Verdict]:
     """Whether the published versions' weights are in this store, which all machines must share."""
-    assert patient.database is not None
-    with patient.database.read() as session:
+    assert installation.database is not None
+    with installation.database.read() as session:
         published = [
             version
             for version in versions.of_project(session)
             if version.state is VersionState.PUBLISHED and version.weights_hash is not None
         ]
-    store = WeightStore(patient.settings.effective_store_url, patient.settings.weights_cache_dir)
+    store = WeightStore(installation.settings.effective_store_url, installation.settings.weights_cache_dir)
     missing = [one.name for one in published if not store.contains(str(one.weights_hash))]
     if missing:
-        shown = _without_password(patient.settings.effective_store_url)
+        shown = _without_password(installation.settings.effective_store_url)
         yield fault(
             f"The weights of {', '.join(missing)} are not in {shown}.",
             "Set STORE_URL to the place that all machines share; if the weights are lost, train again.",

@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 15.0
 
 
 @dataclass
-class Patient:
+class Installation:
     """A set-up as seen from one machine; the checks add what they had to open.
 
     Attributes:
@@ -43,7 +43,7 @@ class Patient:
 
     @cached_property
     def label_studio(self) -> LabelStudio:
-        """A client, which an examination gives less time than a job; raises LabelStudioError for no token."""
+        """A client, which an check gives less time than a job; raises LabelStudioError for no token."""
         seconds = min(self.settings.http_timeout, PATIENCE_SECONDS)
         return LabelStudio(self.settings.label_studio_url, self.token, timeout=seconds)
 
@@ -62,17 +62,17 @@ class Patient:
 
 @dataclass
 class ConnectedProject:
-    """One project of a patient.
+    """One project of a installation.
 
     Attributes:
-        patient: the set-up it belongs to.
+        installation: the set-up it belongs to.
         number: Label Studio's id of it.
         fields: the project as Label Studio describes it, once it was read.
         backend: this service as Label Studio lists it there, once it was found.
         arrived: whether Label Studio's last call about it came here; None where nobody can know.
     """
 
-    patient: Patient
+    installation: Installation
     number: int
     fields: dict[str, Any] = field(default_factory=dict)
     backend: dict[str, Any] = field(default_factory=dict)
@@ -81,12 +81,12 @@ class ConnectedProject:
     @property
     def client(self) -> LabelStudio:
         """The client of Label Studio."""
-        return self.patient.label_studio
+        return self.installation.label_studio
 
     @property
     def url(self) -> str:
         """This service's address as Label Studio has it, or should have it."""
-        return str(self.backend.get("url") or self.patient.own_url).rstrip("/")
+        return str(self.backend.get("url") or self.installation.own_url).rstrip("/")
 
     @cached_property
     def backend_refusal(self) -> LabelStudioError | None:

@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ml_backend.doctor.finding import Verdict, fault, ok
-from ml_backend.doctor.installation import Patient
+from ml_backend.doctor.installation import Installation
 
 
-def look_at_settings(patient: Patient) -> Iterator[Verdict]:
-    """Name each wrong setting; the rest of the examination takes its default."""
-    for sentence in patient.wrong_settings:
+def look_at_settings(installation: Installation) -> Iterator[Verdict]:
+    """Name each wrong setting; the rest of the check takes its default."""
+    for sentence in installation.wrong_settings:
         yield fault(sentence, "Mend it in the environment or in .env: no other command runs until then.")
-    if not patient.wrong_settings:
+    if not installation.wrong_settings:
         yield ok("All can be read.")
 
 
-def look_at_device(patient: Patient) -> Iterator[Verdict]:
+def look_at_device(installation: Installation) -> Iterator[Verdict]:
     """Whether the device of the settings is here and computes."""
     import torch
 
     from model.training.device import TrainingDevice
     from model.training.settings import TrainingError
 
-    settings = patient.settings
+    settings = installation.settings
     try:
         found = TrainingDevice.find(settings.device, settings.precision).device
         torch.ones(2, device=found).sum().item()
@@ -39,11 +39,11 @@ def look_at_device(patient: Patient) -> Iterator[Verdict]:
     yield ok(f"DEVICE={settings.device} is {name}.")
 
 
-def look_at_engine(patient: Patient) -> Iterator[Verdict]:
+def look_at_engine(installation: Installation) -> Iterator[Verdict]:
     """Whether the engine of the settings is installed and runs on the device."""
     from model.engines import openvino_installed
 
-    engine, device = patient.settings.engine, patient.settings.device
+    engine, device = installation.settings.engine, installation.settings.device
     if engine != "openvino":
         installed = "installed" if openvino_installed() else "not installed"
         yield ok(f"ENGINE={engine}; OpenVINO is {installed}.")
@@ -58,9 +58,9 @@ def look_at_engine(patient: Patient) -> Iterator[Verdict]:
         yield ok("ENGINE=openvino; it is installed.")
 
 
-def look_at_disk(patient: Patient) -> Iterator[Verdict]:
+def look_at_disk(installation: Installation) -> Iterator[Verdict]:
     """Whether MODEL_DIR has room."""
-    settings = patient.settings
+    settings = installation.settings
     usage = shutil.disk_usage(_existing(settings.model_dir))
     free = f"{usage.free / 2**30:.1f} GB are free where MODEL_DIR {settings.model_dir} is"
     if usage.free < settings.min_free_bytes:

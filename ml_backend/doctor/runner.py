@@ -36,7 +36,7 @@ class Check(Generic[Subject]):
 
 
 @dataclass
-class Examination(Generic[Subject]):
+class CheckRun(Generic[Subject]):
     """Checks of one subject; each is run once, when its turn comes or when another one needs it.
 
     Attributes:
@@ -91,7 +91,7 @@ def _in_time(look: Callable[[], list[Verdict]], check: Check[Subject]) -> list[V
         try:
             outcome.put(look())
         except Exception as error:
-            # Whatever is wrong with a set-up must be told as a finding, not end the examination.
+            # Whatever is wrong with a set-up must be told as a finding, not end the check.
             logger.debug("The check of %s failed.", check.name, exc_info=True)
             said = f"{type(error).__name__}: {one_line(error)}"
             outcome.put(

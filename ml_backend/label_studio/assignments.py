@@ -1,4 +1,4 @@
-"""Hands: tasks reserved for one annotator each, so that nobody is handed what another has."""
+"""Assignments: tasks reserved for one annotator each, so that no two annotators get the same task."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ml_backend.label_studio.predictions import Predictions
 PAGE = 100
 
 _LOCKED = {"filter": "filter:tasks:locks", "operator": "empty", "type": "Number", "value": False}
-"""Label Studio locks a task for whom it hands it out. Its pages do not know this filter, its API does."""
+"""Label Studio locks a task for the user it serves it to. Its API knows this filter, its pages do not."""
 _BEGUN = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
 
 
 @dataclass(frozen=True)
-class Hand:
-    """The tasks reserved for one annotator: those still to be labelled, and those labelled or skipped."""
+class AssignedTasks:
+    """The tasks assigned to one annotator: those still to be labelled, and those labelled or skipped."""
 
     waiting: frozenset[int]
     done: frozenset[int]
 
 
-class Hands(Predictions):
+class Assignments(Predictions):
     """Calls about who has which task. All raise LabelStudioError.
 
-    A task is reserved by a prediction without regions whose version says for whom; Label Studio shows it in
-    the column of versions, and neither counts it into the score nor draws it while labelling.
+    A prediction without regions assigns a task: its version names the annotator. Label Studio shows it in the
+    column of versions, and neither counts it into the score nor draws it while labelling.
     """
 
     def annotators(self, project: int) -> dict[str, int]:
@@ -40,13 +40,13 @@ class Hands(Predictions):
         """Return the e-mail addresses of all users."""
         return [str(user["email"]) for user in self._list("GET", "/api/users/")]
 
-    def hand(self, project: int, email: str) -> Hand:
-        """Return what is reserved for one annotator."""
+    def assigned(self, project: int, email: str) -> AssignedTasks:
+        """Return the tasks assigned to one annotator."""
         fields = "id,total_annotations,cancelled_annotations"
         filters = {"conjunction": "and", "items": [has_mark(mark(email))]}
         rows = list(self._rows(project, fields, filters=filters, size=PAGE))
         done = {row["id"] for row in rows if row["total_annotations"] or row["cancelled_annotations"]}
-        return Hand(frozenset(row["id"] for row in rows) - done, frozenset(done))
+        return AssignedTasks(frozenset(row["id"] for row in rows) - done, frozenset(done))
 
     def opened(self, project: int) -> set[int]:
         """Return the tasks to be labelled that Label Studio has handed out, or that somebody began."""
@@ -61,16 +61,16 @@ class Hands(Predictions):
             )
         }
 
-    def reserve(self, project: int, tasks: Mapping[int, str]) -> None:
-        """Reserve tasks, given as {task: e-mail address}; those that no longer exist are left out."""
+    def assign(self, project: int, tasks: Mapping[int, str]) -> None:
+        """Assign tasks, given as {task: e-mail address}; those that no longer exist are left out."""
         reservations: list[dict[str, Any]] = [
             {"task": task, "result": [], "score": None, "model_version": mark(email)}
             for task, email in tasks.items()
         ]
         self.import_predictions(project, reservations)
 
-    def release(self, task: int, email: str) -> None:
-        """Reserve a task no longer; one that is not reserved, or gone, is fine."""
+    def unassign(self, task: int, email: str) -> None:
+        """Take a task back; one that is not assigned, or gone, is fine."""
         for prediction in self.predictions(task):
             if prediction["model_version"] == mark(email):
                 self._http.call("DELETE", f"/api/predictions/{prediction['id']}/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_backend.label_studio.assignments import Hands
+from ml_backend.label_studio.assignments import Assignments
 from ml_backend.label_studio.projects import Projects
 from ml_backend.label_studio.survey import Survey
 from ml_backend.label_studio.tasks import Annotation, LabelledTask, Task, Tasks
@@ -14,11 +14,11 @@ from ml_backend.label_studio.transport import Transport
 __all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
 
 
-class LabelStudio(Projects, Tasks, Hands, Survey):
+class LabelStudio(Projects, Tasks, Assignments, Survey):
     """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
 
-    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Hands`, `Survey` and
-    `DataManager`.
+    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Assignments`, `Survey`
+    and `DataManager`.
     """
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:

@@ -47,7 +47,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Held:
+class TaskPredictions:
     """What predictions one task has: how many of all versions, and the versions' names."""
 
     task: int
@@ -91,14 +91,14 @@ class Survey(DataManager):
         """Return how many tasks were made after an extent's latest change; one request."""
         return self._count(project, _after("created_at", datetime.fromisoformat(changed_at)))
 
-    def holders(self, project: int, version: str) -> Iterator[Held]:
+    def tasks_with_version(self, project: int, version: str) -> Iterator[TaskPredictions]:
         """Yield the tasks that have a prediction of exactly this version."""
         fields = "id,total_predictions,predictions_model_versions"
         filters = {"conjunction": "and", "items": [has_version(version)]}
         for row in self._rows(project, fields, size=PAGE, filters=filters, ordering=["tasks:id"]):
             names = row["predictions_model_versions"]
             if names_version(names, version):
-                yield Held(row["id"], row["total_predictions"], frozenset(version_names(names)))
+                yield TaskPredictions(row["id"], row["total_predictions"], frozenset(version_names(names)))
 
     def labelled_last(self, project: int, version: str, limit: int) -> set[int]:
         """Return the annotated tasks changed last, at most `limit`, that have a prediction of a version."""

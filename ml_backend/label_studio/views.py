@@ -71,7 +71,7 @@ def restore_annotator_views(
     return [item.name for item in work.items if item.state == "changed"]
 
 
-def turn(client: LabelStudio, project: int, *, highest_first: bool) -> None:
+def set_direction(client: LabelStudio, project: int, *, highest_first: bool) -> None:
     """Have a connected project read from this end of its scores: its sampling, and every view of ours.
 
     A view that somebody renamed is known by its rules. A page that is open keeps the order it was opened with

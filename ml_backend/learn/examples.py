@@ -19,7 +19,7 @@ from ml_backend.learn.labels import LabelledTask, new_sides
 from ml_backend.queue.context import Context
 from ml_backend.store import labels_seen, projects
 from ml_backend.store.agreements import Agreement
-from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
 from model.consensus import agreement, majority
 from model.imaging.preprocessing import PreprocessingSettings
@@ -113,7 +113,7 @@ class Data:
     validation: list[Example] = field(default_factory=list)
     validated: list[LabelledTask] = field(default_factory=list)
     used: int = 0
-    seen: dict[int, Fingerprint] = field(default_factory=dict)
+    seen: dict[int, LabelDigest] = field(default_factory=dict)
     agreements: dict[int, Agreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -189,9 +189,9 @@ class _Reading:
             if isinstance(error, ImageUnavailable) and error.transient:
                 self.away.append(error)
             else:
-                self.data.seen.update(task.fingerprints)
+                self.data.seen.update(task.label_digests)
             return
-        self.data.seen.update(task.fingerprints)
+        self.data.seen.update(task.label_digests)
         if truth.problem:
             self._report(truth.problem)
         if truth.agreement is not None:

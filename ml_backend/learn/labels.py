@@ -21,7 +21,7 @@ from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.client import LabelledTask as Exported
 from ml_backend.label_studio.regions.masks import KINDS
 from ml_backend.settings import Rule
-from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
 from model.training.splitting import extend_split, placement
 
@@ -61,9 +61,9 @@ class LabelledTask:
     rule: Rule = "latest"
 
     @property
-    def fingerprints(self) -> dict[int, Fingerprint]:
+    def label_digests(self) -> dict[int, LabelDigest]:
         """Of each annotation that counts, by its id, a digest of its masks."""
-        return {one.id: Fingerprint(self.task_id, digest(one.result)) for one in self.counting}
+        return {one.id: LabelDigest(self.task_id, digest(one.result)) for one in self.counting}
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -102,11 +102,11 @@ def choose(tasks: Iterable[Exported], rule: Rule) -> list[LabelledTask]:
     return sorted(chosen, key=lambda task: task.task_id)
 
 
-def fingerprints(tasks: Iterable[LabelledTask]) -> dict[int, Fingerprint]:
+def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:
     """The annotations that count in any of the tasks, for `store.labels.difference` and `replace`."""
-    found: dict[int, Fingerprint] = {}
+    found: dict[int, LabelDigest] = {}
     for task in tasks:
-        found |= task.fingerprints
+        found |= task.label_digests
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.store import runs
 from ml_backend.store.database import Database
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.runs import LeaseLostError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Lease:
 
 
 @contextmanager
-def hold(database: Database, run_id: int, owner: Owner) -> Iterator[Lease]:
+def hold(database: Database, run_id: int, owner: ProcessId) -> Iterator[Lease]:
     """Give a sign of life every 10 s until the block ends; call the lease's `check` now and then."""
     lease, ended = Lease(run_id), threading.Event()
     thread = threading.Thread(target=_live, args=(database, run_id, owner, lease, ended), daemon=True)
@@ -49,7 +49,7 @@ def hold(database: Database, run_id: int, owner: Owner) -> Iterator[Lease]:
         thread.join()
 
 
-def _live(database: Database, run_id: int, owner: Owner, lease: Lease, ended: threading.Event) -> None:
+def _live(database: Database, run_id: int, owner: ProcessId, lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(SIGN_SECONDS):
         try:
             with database.write() as session:

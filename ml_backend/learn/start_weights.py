@@ -16,7 +16,7 @@ from model.weights import load_version
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartingPoint:
     """Where a training starts.
 
     Attributes:
@@ -30,11 +30,11 @@ class Beginning:
     start: DeeplySupervisedUNet | None
 
 
-def beginning(context: Context, champion: Version | None, config: LabelConfig) -> Beginning:
+def starting_point(context: Context, champion: Version | None, config: LabelConfig) -> StartingPoint:
     """The champion's network and all that belongs to it, or a fresh one as the settings have it.
 
     A network that is carried on keeps its width and the size of its images, as neither can change without
-    beginning anew.
+    starting_point anew.
 
     Raises:
         WeightsError, WeightStoreError: the champion's weights cannot be read.
@@ -43,9 +43,9 @@ def beginning(context: Context, champion: Version | None, config: LabelConfig) -
     dropout = DROPOUT if wanted(settings, config).dropout_passes else 0.0
     if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
         shape = NetworkSettings(classes=classes, width=settings.network_width, dropout=dropout)
-        return Beginning(shape, PreprocessingSettings(size=settings.image_size), None)
+        return StartingPoint(shape, PreprocessingSettings(size=settings.image_size), None)
     network, card = load_version(context.weights.get(champion.weights_hash))
     if card.labels != config.labels:
         network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
     shape = replace(network.settings, classes=classes, dropout=dropout)
-    return Beginning(shape, card.preprocessing, network)
+    return StartingPoint(shape, card.preprocessing, network)

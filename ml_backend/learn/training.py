@@ -17,17 +17,17 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
 from ml_backend.learn.judgement import judge
-from ml_backend.learn.labels import LabelledTask, choose, fingerprints
+from ml_backend.learn.labels import LabelledTask, choose, label_digests
 from ml_backend.learn.lease import Lease, hold
 from ml_backend.learn.problems import summed_up
 from ml_backend.learn.pseudo_labels import read_pseudo_labels
-from ml_backend.learn.start_weights import beginning
+from ml_backend.learn.start_weights import starting_point
 from ml_backend.learn.trigger import after_training
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import FINAL, job
 from ml_backend.store import agreements, events, labels_seen, projects, runs, versions
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.version_names import version_name
 from model.engines import prepare_version
@@ -56,7 +56,7 @@ def train_project(context: Context, project_id: int) -> None:
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
     carries the same run on from its last checkpoint.
     """
-    owner = Owner.current()
+    owner = ProcessId.current()
     with context.database.write() as session:
         active = projects.is_active(session, project_id)
         run = runs.begin(session, project_id, owner) if active else None
@@ -86,7 +86,7 @@ class Training:
     context: Context
     project_id: int
     run_id: int
-    owner: Owner
+    owner: ProcessId
     _told: float = field(default=0.0, init=False)
 
     def perform(self, lease: Lease) -> Version | None:
@@ -98,13 +98,13 @@ class Training:
         """
         context = self.context
         config = context.read_config(self.project_id)
-        rule = config.knobs.annotations or context.settings.annotations
+        rule = context.settings.for_project(config.knobs.overrides).annotations
         tasks = choose(context.label_studio.labelled_tasks(self.project_id), rule)
         if self._is_needless(tasks, config):
             self._end_needless(len(tasks))
             return None
         champion = self._champion()
-        begun = beginning(context, champion, config)
+        begun = starting_point(context, champion, config)
         data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
         if not data.training:
             with context.database.write() as session:
@@ -175,7 +175,7 @@ class Training:
                 return False
             if events.was_asked_for(session, self.run_id):
                 return False
-            return not labels_seen.difference(session, self.project_id, fingerprints(tasks))
+            return not labels_seen.difference(session, self.project_id, label_digests(tasks))
 
     def _champion(self) -> Version | None:
         """The published version, if it has weights and they are still to be had."""

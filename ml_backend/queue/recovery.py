@@ -79,29 +79,29 @@ def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
 def forget_dead_workers(queues: JobQueues) -> None:
     """Remove workers and schedulers that are known to be dead, so that their locks hold nobody up."""
     for worker in Worker.all(connection=queues.redis, serializer=JSONSerializer):
-        if liveness.alive(owner_of(worker.name)) is False:
+        if liveness.alive(process_of(worker.name)) is False:
             worker.register_death()
     for queue in queues.all():
         key = RQScheduler.get_locking_key(queue.name)
         holder = queues.redis.get(key)
-        if holder is not None and liveness.alive(owner_of(as_text(holder))) is False:
+        if holder is not None and liveness.alive(process_of(as_text(holder))) is False:
             queues.redis.delete(key)
 
 
-def owner_of(name: str) -> str:
+def process_of(name: str) -> str:
     """The process behind a worker's or scheduler's name, which is its owner and a number: `owner#3`."""
     return name.partition("#")[0]
 
 
 def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
-    if owner_of(worker_name) == owner_of(asking):
+    if process_of(worker_name) == process_of(asking):
         return worker_name != asking
     return not is_living(client, worker_name)
 
 
 def is_living(client: redis.Redis, worker_name: str) -> bool:
     """Whether a worker lives, as far as can be known: of another host by its signs of life."""
-    alive = liveness.alive(owner_of(worker_name))
+    alive = liveness.alive(process_of(worker_name))
     if alive is not None:
         return alive
     key = Worker.redis_worker_namespace_prefix + worker_name

@@ -27,7 +27,7 @@ from ml_backend.reconcile import (
 )
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import liveness, projects, versions
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project
 
 logger = logging.getLogger(__name__)
@@ -109,13 +109,13 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
         version = versions.published(session, project.id)
     if version is not None:
         stored = context.label_studio.model_versions(project.id)
-        yield from shown_order.mend(context, current, version, fields, stored)
+        yield from shown_order.repair(context, current, version, fields, stored)
         if not renewed:
-            yield from outdated_order.mend(context, current, version)
-        yield from lost_weights.mend(context, version)
-        yield from lost_scores.mend(context, version, stored, thorough=thorough)
-    yield from missed_labels.mend(context, current)
-    yield from failed_trainings.mend(context, current)
+            yield from outdated_order.repair(context, current, version)
+        yield from lost_weights.repair(context, version)
+        yield from lost_scores.repair(context, version, stored, thorough=thorough)
+    yield from missed_labels.repair(context, current)
+    yield from failed_trainings.repair(context, current)
 
 
 def _is_renewed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:
@@ -131,7 +131,7 @@ def _queue(context: Context) -> Iterator[Finding]:
     """Take up what dead workers left, and ask for jobs that the database misses in the queue."""
     queues = context.queues
     recovery.forget_dead_workers(queues)
-    again = recovery.requeue_abandoned(queues, f"{Owner.current()}#reconcile")
+    again = recovery.requeue_abandoned(queues, f"{ProcessId.current()}#reconcile")
     again += recovery.requeue_lost(queues, beside_others=True)
     again += resume.resume_orderings(context.database, queues)
     again += resume.resume_trainings(context.settings, context.database, queues)
@@ -142,7 +142,7 @@ def _queue(context: Context) -> Iterator[Finding]:
 @contextmanager
 def _alone(queues: JobQueues) -> Iterator[Callable[[], bool]]:
     """Hold the lock that lets one process look at a time; a dead holder's lock is broken."""
-    client, mine = queues.redis, str(Owner.current())
+    client, mine = queues.redis, str(ProcessId.current())
     holder = client.get(LOCK)
     if holder is not None and liveness.alive(as_text(holder)) is False:
         client.delete(LOCK)

@@ -18,7 +18,7 @@ TRIES = len(RETRY_SECONDS) + 1
 """Runs that one asking makes, as the queue tries a failed job again."""
 
 
-def mend(context: Context, project: Project) -> Iterator[Finding]:
+def repair(context: Context, project: Project) -> Iterator[Finding]:
     """Ask again for a training that failed for a reason that may have passed."""
     with context.database.read() as session:
         failed = list(

@@ -12,7 +12,7 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Project, now
 
 
-class UpkeepError(ValueError):
+class LifecycleError(ValueError):
     """It cannot be done to the project as it is; one sentence says what to do."""
 
 
@@ -20,12 +20,12 @@ def known(database: Database, project_id: int) -> Project:
     """The project.
 
     Raises:
-        UpkeepError: the service has never heard of it.
+        LifecycleError: the service has never heard of it.
     """
     with database.read() as session:
         project = projects.get(session, project_id)
     if project is None:
-        raise UpkeepError(f"Project {project_id} is unknown here; connect it with dsal connect first.")
+        raise LifecycleError(f"Project {project_id} is unknown here; connect it with dsal connect first.")
     return project
 
 
@@ -40,7 +40,7 @@ def restore(context: Context, project_id: int) -> None:
     """Serve an archived project again: what came meanwhile is considered, the rest compared at once.
 
     Raises:
-        UpkeepError: it is unknown.
+        LifecycleError: it is unknown.
         LabelStudioError: Label Studio does not show it, so it would be archived again.
     """
     known(context.database, project_id)
@@ -55,17 +55,17 @@ def check_purge(database: Database, project_id: int) -> Project:
     """The project, if it may be purged.
 
     Raises:
-        UpkeepError: it is unknown, served, or a worker is still training it.
+        LifecycleError: it is unknown, served, or a worker is still training it.
     """
     project = known(database, project_id)
     if project.archived_at is None:
-        raise UpkeepError(
+        raise LifecycleError(
             f"Project {project_id} is served: archive it first with dsal projects archive {project_id}."
         )
     with database.read() as session:
         run = runs.running(session, project_id)
     if run is not None and not runs.is_abandoned(run):
-        raise UpkeepError(f"Project {project_id} is being trained: purge it when that has ended.")
+        raise LifecycleError(f"Project {project_id} is being trained: purge it when that has ended.")
     return project
 
 
@@ -75,7 +75,7 @@ def purge(context: Context, project_id: int) -> int:
     Weights that another project uses stay. Returns the number of versions whose weights were deleted.
 
     Raises:
-        UpkeepError: see `check_purge`.
+        LifecycleError: see `check_purge`.
     """
     check_purge(context.database, project_id)
     with context.database.write() as session:

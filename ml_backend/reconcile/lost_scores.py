@@ -12,7 +12,7 @@ from ml_backend.store import scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, now
 
 
-def mend(
+def repair(
     context: Context, version: Version, stored: Mapping[str, int], *, thorough: bool = False
 ) -> Iterator[Finding]:
     """Ask for scores that are missing, set doubles aside, try failed images again, prune old versions.
@@ -42,17 +42,19 @@ def _compare(context: Context, version: Version) -> Generator[Finding, None, int
     # The rows first: what is written between is then strange, which is harmless, and never lost.
     with context.database.read() as session:
         rows = {row.task_id: row for row in scores.of_version(session, version.id)}
-    held = {one.task: one for one in context.label_studio.holders(version.project_id, version.name)}
+    shown = {
+        one.task: one for one in context.label_studio.tasks_with_version(version.project_id, version.name)
+    }
     written = {task_id for task_id, row in rows.items() if row.state is ScoreState.WRITTEN}
-    lost = written - held.keys()
-    strange = held.keys() - rows.keys()
+    lost = written - shown.keys()
+    strange = shown.keys() - rows.keys()
     to_label = context.label_studio.to_label(version.project_id, sorted(lost | strange))
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, lost)
         # Those still to be labelled are scored as any new task; their prediction is found and kept.
         scores.adopt(session, version.id, strange - to_label)
     doubled = 0
-    for one in held.values():
+    for one in shown.values():
         if one.has_double:
             doubled += _without_doubles(context, version, one.task, rows.get(one.task))
     if doubled:

@@ -13,7 +13,7 @@ from ml_backend.store.models import Version
 LOST = "The weights of this version are gone: its order stays, and a training from scratch was asked for."
 
 
-def mend(context: Context, version: Version) -> Iterator[Finding]:
+def repair(context: Context, version: Version) -> Iterator[Finding]:
     """Put lost weights back from this machine's cache, or ask once for a training that replaces them."""
     key = version.weights_hash
     if key is None:

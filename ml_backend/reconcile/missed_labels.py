@@ -7,17 +7,17 @@ from dataclasses import asdict
 
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.survey import Extent
-from ml_backend.learn.labels import choose, fingerprints
+from ml_backend.learn.labels import choose, label_digests
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.finding import Finding
 from ml_backend.settings import Rule
 from ml_backend.store import events, labels_seen, runs
-from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Project, RunState, TrainingRun
 
 
-def mend(context: Context, project: Project) -> Iterator[Finding]:
+def repair(context: Context, project: Project) -> Iterator[Finding]:
     """Note an event for every label that differs from what the last training saw and that no event named.
 
     The usual rules then decide about a training. One request tells whether anything has changed since the
@@ -47,24 +47,24 @@ def mend(context: Context, project: Project) -> Iterator[Finding]:
         yield Finding(project.id, f"{len(names)} changes of labels had not been told of: noted for training.")
 
 
-def _read(context: Context, project: Project, last: Extent | None) -> tuple[dict[int, Fingerprint], set[int]]:
+def _read(context: Context, project: Project, last: Extent | None) -> tuple[dict[int, LabelDigest], set[int]]:
     """Fingerprints by annotation of the labels that changed since the last look, and the tasks looked at."""
-    found: dict[int, Fingerprint] = {}
+    found: dict[int, LabelDigest] = {}
     touched: set[int] = set()
     rule = _rule(context, project)
     for task in context.label_studio.changed_since(project.id, last.changed_at if last else ""):
         touched.add(task.id)
-        found |= fingerprints(choose([task], rule))
+        found |= label_digests(choose([task], rule))
     return found, touched
 
 
 def _rule(context: Context, project: Project) -> Rule:
-    """Which annotations count, as the project's knob or the setting says."""
+    """Which annotations count; the setting says it where the labeling config cannot be read."""
     try:
-        knob = parse(project.label_config).knobs.annotations
+        knobs = parse(project.label_config).knobs.overrides
     except LabelConfigError:
-        knob = None
-    return knob or context.settings.annotations
+        knobs = {}
+    return context.settings.for_project(knobs).annotations
 
 
 def _gone(context: Context, project_id: int, last: Extent | None, extent: Extent) -> set[int]:
@@ -79,7 +79,7 @@ def _gone(context: Context, project_id: int, last: Extent | None, extent: Extent
 
 
 def _changed(
-    context: Context, project_id: int, found: dict[int, Fingerprint], touched: set[int]
+    context: Context, project_id: int, found: dict[int, LabelDigest], touched: set[int]
 ) -> frozenset[int]:
     with context.database.read() as session:
         difference = labels_seen.difference(session, project_id, found, touched)

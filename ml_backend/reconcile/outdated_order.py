@@ -13,7 +13,7 @@ from ml_backend.store import versions
 from ml_backend.store.models import Project, Version
 
 
-def mend(context: Context, project: Project, version: Version) -> Iterator[Finding]:
+def repair(context: Context, project: Project, version: Version) -> Iterator[Finding]:
     """Have the published weights order and draw as is asked for now, unless a newer version will."""
     try:
         config = parse(project.label_config)

@@ -20,7 +20,7 @@ from ml_backend.store import versions
 from ml_backend.store.models import Project, Version, VersionState
 
 
-def mend(
+def repair(
     context: Context,
     project: Project,
     version: Version,

@@ -7,11 +7,11 @@ import logging
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.views import turn
+from ml_backend.label_studio.views import set_direction
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context, JobError
 from ml_backend.queue.jobs import job
-from ml_backend.score.strategy import made_by, recipe, wanted
+from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, ProjectState, Version, VersionState
 
@@ -46,7 +46,7 @@ def order_project(context: Context, project_id: int) -> None:
                 weights_hash=weights_hash,
             )
     if version is None:
-        version = order_anew(context, project_id, config)
+        version = reorder(context, project_id, config)
     if version is not None and version.state is VersionState.SCORING:
         context.queues.request_score_version(version.id)
     else:
@@ -76,12 +76,12 @@ def is_outdated(context: Context, version: Version, config: LabelConfig) -> bool
 
     Of versions made before recipes were noted only the strategy is known.
     """
-    if version.recipe is None:
+    if version.fingerprint is None:
         return version.strategy != wanted(context.settings, config).name
-    return version.recipe != recipe(context.settings, config, version)
+    return version.fingerprint != prediction_fingerprint(context.settings, config, version)
 
 
-def order_anew(context: Context, project_id: int, config: LabelConfig) -> Version | None:
+def reorder(context: Context, project_id: int, config: LabelConfig) -> Version | None:
     """Make a version of the published weights that orders and draws as is asked for now, to be scored.
 
     It is published as any other, so annotators see the old order or the new one. Returns None where nothing
@@ -97,8 +97,8 @@ def order_anew(context: Context, project_id: int, config: LabelConfig) -> Versio
         if version.weights_hash is not None:
             return _successor(session, version, session.get_one(Project, project_id))
         version.strategy = wanted(context.settings, config).name
-        version.recipe = recipe(context.settings, config, version)
-    turn(context.label_studio, project_id, highest_first=made_by(version).highest_first)
+        version.fingerprint = prediction_fingerprint(context.settings, config, version)
+    set_direction(context.label_studio, project_id, highest_first=made_by(version).highest_first)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a measured image holds until its version's batch is chosen, packed into one column."""
+"""What is known of a measured image until its version's batch is chosen, packed into one column."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def pack(measurement: Measurement | None, result: list[dict[str, Any]]) -> bytes
     return zlib.compress(json.dumps({"measurement": known, "result": result}).encode())
 
 
-def result(held: bytes) -> list[dict[str, Any]]:
+def result(packed: bytes) -> list[dict[str, Any]]:
     """The regions of what `pack` packed."""
-    found: list[dict[str, Any]] = json.loads(zlib.decompress(held))["result"]
+    found: list[dict[str, Any]] = json.loads(zlib.decompress(packed))["result"]
     return found
 
 
-def measurement(held: bytes) -> Measurement | None:
+def measurement(packed: bytes) -> Measurement | None:
     """The measurement of what `pack` packed."""
-    known = json.loads(zlib.decompress(held))["measurement"]
+    known = json.loads(zlib.decompress(packed))["measurement"]
     if known is None:
         return None
     features = np.frombuffer(base64.b64decode(known["features"]), FEATURES).astype(np.float32)

@@ -80,11 +80,16 @@ def scorer(
 ) -> Scorer:
     """What scores (task id, task data) under a version; without weights that is a seeded random order."""
     if version.weights_hash is None:
-        return lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+        return partial(_at_random, seed)
     segmenter = load_segmenter(settings, weights.get(version.weights_hash))
     strategy = made_by(version)
     reader = partial(images.read, version.project_id)
     return lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
+
+
+def _at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
+    """A task's score before there are any weights: random, seeded per task."""
+    return Scored(task_id, placement(f"task {task_id}", seed))
 
 
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
@@ -200,7 +205,7 @@ class Predictor:
     def _scorer(self, version: Version, seed: int, config: LabelConfig, deadline: float) -> Iterator[Scorer]:
         """What scores a task, with the version's segmenter borrowed for the time of the block."""
         if version.weights_hash is None:
-            yield lambda task_id, _: Scored(task_id, placement(f"task {task_id}", seed))
+            yield partial(_at_random, seed)
             return
         with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
             strategy, reader = made_by(version), partial(self._reader().read, version.project_id)

@@ -37,7 +37,7 @@ def prune(context: Context, version: Version) -> None:
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
     _prune_predictions(context, version.project_id, ours)
     with context.database.write() as session:
-        scores.let_go(session, [one.id for one in others])
+        scores.drop_packed(session, [one.id for one in others])
     _prune_weights(context, version, others)
 
 
@@ -50,8 +50,11 @@ def left_over(stored: Mapping[str, int], project_id: int, ours: Iterable[Version
         ours: its versions.
     """
     finished = {one.name for one in ours if one.state in FINISHED}
-    held = [name for name, count in stored.items() if count]
-    return [*(name for name in held if name in finished), *no_longer_open(held, project_id, now().date())]
+    stored_names = [name for name, count in stored.items() if count]
+    return [
+        *(name for name in stored_names if name in finished),
+        *no_longer_open(stored_names, project_id, now().date()),
+    ]
 
 
 def set_aside(context: Context, project_id: int, prediction_id: int) -> None:
@@ -110,9 +113,11 @@ def _next_in_line(context: Context, version: Version, without: set[int]) -> set[
 
 
 def _prune_weights(context: Context, version: Version, others: Iterable[Version]) -> None:
-    held = [other for other in others if other.weights_hash]
-    kept = {other.weights_hash for other in held[: context.settings.keep_versions]} | {version.weights_hash}
-    for other in held[context.settings.keep_versions :]:
+    with_weights = [other for other in others if other.weights_hash]
+    kept = {other.weights_hash for other in with_weights[: context.settings.keep_versions]} | {
+        version.weights_hash
+    }
+    for other in with_weights[context.settings.keep_versions :]:
         if other.weights_hash not in kept and other.weights_hash is not None:
             context.weights.delete(other.weights_hash)
             with context.database.write() as session:

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 
-from ml_backend.label_studio.views import turn
+from ml_backend.label_studio.views import set_direction
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
@@ -37,7 +37,7 @@ def publish_version(context: Context, version_id: int) -> None:
     if is_overtaken(context, version) or not _complete(context, version):
         return
     make_current(context, version)
-    _turn(context, version)
+    _set_direction(context, version)
     _read_back(context, version)
     with context.database.write() as session:
         current = session.get_one(Version, version_id)
@@ -78,13 +78,13 @@ def make_current(context: Context, version: Version) -> None:
         context.label_studio.patch_project(version.project_id, model_version=version.name)
 
 
-def _turn(context: Context, version: Version) -> None:
+def _set_direction(context: Context, version: Version) -> None:
     """Have the project read from the other end, if its strategy is read from another one than before."""
     with context.database.read() as session:
         former = versions.published(session, version.project_id)
     highest_first = made_by(version).highest_first
     if former is None or made_by(former).highest_first != highest_first:
-        turn(context.label_studio, version.project_id, highest_first=highest_first)
+        set_direction(context.label_studio, version.project_id, highest_first=highest_first)
 
 
 def _complete(context: Context, version: Version) -> bool:

@@ -73,7 +73,7 @@ def _alone(version: Version, row: Score, seed: int) -> float:
 
 
 def _measurement(row: Score) -> Measurement | None:
-    return None if row.held is None else packing.measurement(row.held)
+    return None if row.packed is None else packing.measurement(row.packed)
 
 
 def _labelled(context: Context, version: Version) -> list[NDArray[np.float32]]:

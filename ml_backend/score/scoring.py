@@ -12,7 +12,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.publication import is_overtaken, make_current
-from ml_backend.score.strategy import made_by, recipe, wanted
+from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
 from ml_backend.store.version_names import CALIBRATION
@@ -75,8 +75,8 @@ def _score_chunk(context: Context, version: Version, chunk: int) -> None:
             if score.state is not ScoreState.WRITTEN
         ]
     waiting = _without_written(context, version, waiting)
-    ranked = [row for row in waiting if row.held and row.state is not ScoreState.MEASURED]
-    fresh = [row for row in waiting if not row.held]
+    ranked = [row for row in waiting if row.packed and row.state is not ScoreState.MEASURED]
+    fresh = [row for row in waiting if not row.packed]
     if ranked:
         _send(context, version, ranked)
     if fresh:
@@ -96,12 +96,12 @@ def _version(context: Context, version_id: int) -> Version | None:
 def _request_chunks(context: Context, version: Version) -> None:
     # What is wrong with the project as a whole is told here, once, and not by every chunk.
     config = context.read_config(version.project_id)
-    if version.recipe is None and version.state is VersionState.SCORING:
+    if version.fingerprint is None and version.state is VersionState.SCORING:
         strategy = _feasible(context, version, wanted(context.settings, config))
         with context.database.write() as session:
             current = session.get_one(Version, version.id)
             current.strategy = version.strategy = strategy.name
-            current.recipe = recipe(context.settings, config, version)
+            current.fingerprint = prediction_fingerprint(context.settings, config, version)
     _forget_lost(context, version)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
@@ -202,12 +202,12 @@ def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
     sent = [
         {
             "task": row.task_id,
-            "result": packing.result(row.held),
+            "result": packing.result(row.packed),
             "score": row.score,
             "model_version": version.name,
         }
         for row in rows
-        if row.held and row.task_id in existing - there
+        if row.packed and row.task_id in existing - there
     ]
     imported = context.label_studio.import_predictions(version.project_id, sent)
     _settle(context, version, task_ids, (set(task_ids) - existing) | set(imported.missing))
@@ -234,7 +234,7 @@ def note(
             row.quality, row.margin = _quality(version, one)
             row.state = state
             if state is ScoreState.MEASURED:
-                row.held = packing.pack(one.measurement, one.result)
+                row.packed = packing.pack(one.measurement, one.result)
             else:
                 row.score = one.score
             if one.transient:

@@ -17,7 +17,7 @@ from model.strategies import RECOMMENDED, Strategy, parse
 
 def wanted(settings: Settings, config: LabelConfig) -> Strategy:
     """The strategy that a project is to be ordered by: its labeling config's, else STRATEGY."""
-    return parse(config.knobs.strategy or settings.strategy)
+    return parse(settings.for_project(config.knobs.overrides).strategy)
 
 
 def advice(settings: Settings, config: LabelConfig) -> str | None:
@@ -37,7 +37,7 @@ def made_by(version: Version) -> Strategy:
     return parse(version.strategy)
 
 
-def recipe(settings: Settings, config: LabelConfig, version: Version) -> str:
+def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Version) -> str:
     """A fingerprint of all that shapes a version's predictions besides its weights and the images.
 
     A published version that was made by another recipe shows what nobody asks for any more: another order,
@@ -77,6 +77,4 @@ def is_highest_first(
             version = versions.published(session, project_id)
         if version is not None:
             return made_by(version).highest_first
-    return (
-        parse(settings.strategy).highest_first if config is None else wanted(settings, config).highest_first
-    )
+    return (parse(settings.strategy) if config is None else wanted(settings, config)).highest_first

@@ -1,4 +1,4 @@
-"""Several annotators of a project, and since when who has which task."""
+"""Several annotators of a project, and which task is assigned to whom since when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Annotator, Holding
+from ml_backend.store.models import Annotator, Assignment
 
 
 def annotators(session: Session, project_id: int) -> list[Annotator]:
@@ -17,12 +17,12 @@ def annotators(session: Session, project_id: int) -> list[Annotator]:
 
 
 def projects_with_annotators(session: Session) -> list[int]:
-    """The projects whose tasks are dealt to several annotators."""
+    """The projects whose tasks are assigned to several annotators."""
     return list(session.scalars(select(Annotator.project_id).distinct().order_by(Annotator.project_id)))
 
 
 def has_annotators(session: Session, project_id: int) -> bool:
-    """Whether the project's tasks are dealt to several annotators."""
+    """Whether the project's tasks are assigned to several annotators."""
     query = select(Annotator.email).where(Annotator.project_id == project_id).limit(1)
     return session.scalar(query) is not None
 
@@ -37,13 +37,13 @@ def set_annotators(session: Session, project_id: int, emails: Iterable[str]) -> 
     session.flush()
 
 
-def holdings(session: Session, project_id: int) -> dict[int, Holding]:
-    """What is known of tasks that somebody holds, that rest, or that somebody has open, by task."""
-    query = select(Holding).where(Holding.project_id == project_id)
-    return {holding.task_id: holding for holding in session.scalars(query)}
+def by_task(session: Session, project_id: int) -> dict[int, Assignment]:
+    """What is known of tasks that are assigned, that rest, or that are open somewhere, by task."""
+    query = select(Assignment).where(Assignment.project_id == project_id)
+    return {assignment.task_id: assignment for assignment in session.scalars(query)}
 
 
 def forget(session: Session, project_id: int, task_ids: Iterable[int]) -> None:
     """Forget who has, or had, these tasks."""
-    chosen = Holding.task_id.in_(list(task_ids))
-    session.execute(delete(Holding).where(Holding.project_id == project_id, chosen))
+    chosen = Assignment.task_id.in_(list(task_ids))
+    session.execute(delete(Assignment).where(Assignment.project_id == project_id, chosen))

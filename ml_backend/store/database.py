@@ -42,7 +42,7 @@ class Database:
         except ArgumentError as error:
             raise DatabaseError(f"DATABASE_URL is not a database address: {error}.") from error
         self._writer = self.engine.execution_options(dsal_write=True)
-        self._turn = self._new_turn()
+        self._writer_lock = self._new_writer_lock()
         if migrate:
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,19 +62,19 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose changes are committed at the end of the block, or undone if the block raises."""
-        with self._turn, Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self._writer_lock, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def after_fork(self) -> None:
         """Forget connections inherited from the parent process, leaving the parent's own untouched."""
         self.engine.dispose(close=False)
-        self._turn = self._new_turn()
+        self._writer_lock = self._new_writer_lock()
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
-    def _new_turn(self) -> AbstractContextManager[object]:
+    def _new_writer_lock(self) -> AbstractContextManager[object]:
         # SQLite lets writers poll for its lock, ever more slowly; threads that queue here are served in turn.
         return threading.Lock() if self.url.drivername == "sqlite" else nullcontext()
 

@@ -12,7 +12,7 @@ from ml_backend.store.models import LabelSeen, Part, Split
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class LabelDigest:
     """An annotation's task and a digest of its regions."""
 
     task_id: int
@@ -32,12 +32,12 @@ class Difference:
 
 
 def difference(
-    session: Session, project_id: int, labels: Mapping[int, Fingerprint], tasks: Collection[int] | None = None
+    session: Session, project_id: int, labels: Mapping[int, LabelDigest], tasks: Collection[int] | None = None
 ) -> Difference:
     """Compare `labels`, by annotation id, with those that the last training saw, of `tasks` only if given."""
     rows = session.scalars(select(LabelSeen).where(LabelSeen.project_id == project_id))
     seen = {
-        row.annotation_id: Fingerprint(row.task_id, row.fingerprint)
+        row.annotation_id: LabelDigest(row.task_id, row.fingerprint)
         for row in rows
         if tasks is None or row.task_id in tasks
     }
@@ -48,7 +48,7 @@ def difference(
     )
 
 
-def replace(session: Session, project_id: int, labels: Mapping[int, Fingerprint]) -> None:
+def replace(session: Session, project_id: int, labels: Mapping[int, LabelDigest]) -> None:
     """Store `labels`, by annotation id, as those that the last training saw."""
     session.execute(delete(LabelSeen).where(LabelSeen.project_id == project_id))
     session.add_all(

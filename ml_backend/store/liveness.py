@@ -11,7 +11,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Owner:
+class ProcessId:
     """One process: host, pid namespace, pid, and its start in clock ticks since boot.
 
     A pid alone may be given again, and means something else in another container; the start time and the
@@ -27,13 +27,13 @@ class Owner:
         return f"{self.host}_{self.namespace}_{self.pid}_{self.started}"
 
     @classmethod
-    def current(cls) -> Owner:
+    def current(cls) -> ProcessId:
         """This process."""
         pid = os.getpid()
         return cls(socket.gethostname(), _namespace(), pid, start_ticks(pid) or 0)
 
     @classmethod
-    def parse(cls, text: str) -> Owner | None:
+    def parse(cls, text: str) -> ProcessId | None:
         """The owner that `str` wrote, or None for any other text."""
         parts = text.rsplit("_", 3)
         if len(parts) != 4 or not (parts[2].isdigit() and parts[3].isdigit()):
@@ -49,7 +49,7 @@ class Owner:
 
 def alive(text: str) -> bool | None:
     """Whether the owner written as `text` lives; None where it cannot be known."""
-    owner = Owner.parse(text)
+    owner = ProcessId.parse(text)
     return None if owner is None else owner.alive()
 
 

@@ -128,7 +128,7 @@ class Version(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     published_at: Mapped[datetime | None]
     strategy: Mapped[str] = mapped_column(String(64), default="consistency")
-    recipe: Mapped[str | None] = mapped_column(String(64))
+    fingerprint: Mapped[str | None] = mapped_column("recipe", String(64))
 
 
 class TrainingRun(Base):
@@ -221,7 +221,7 @@ class Score(Base):
         score: what Label Studio sorts by, the query strategy's.
         quality, margin: the mask's real Dice, as far as can be told, give or take; None of blank masks and
             where too few validation images say nothing (`model.quality`).
-        held: what must wait in `measured` and `ranked`: measurement and regions, packed (`store.holding`).
+        packed: measurement and regions, kept while `measured` or `ranked` (`ml_backend.score.packing`)..
         retry_at: when to try the image again; None unless it failed with a reason that may pass.
         tries: how often it has failed so.
     """
@@ -239,15 +239,15 @@ class Score(Base):
     error: Mapped[str | None] = mapped_column(Text)
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
-    held: Mapped[bytes | None] = mapped_column(LargeBinary)
+    packed: Mapped[bytes | None] = mapped_column("held", LargeBinary)
     quality: Mapped[float | None]
     margin: Mapped[float | None]
 
 
 class Annotator(Base):
-    """One of several annotators of a project, who has a view and a hand of their own.
+    """One of several annotators of a project, who has a view and tasks of their own.
 
-    `active_at` is when they were last seen to open or to label a task of their hand.
+    `active_at` is when they last opened or labelled one of their tasks.
     """
 
     __tablename__ = "annotators"
@@ -257,15 +257,15 @@ class Annotator(Base):
     active_at: Mapped[datetime] = mapped_column(default=now)
 
 
-class Holding(Base):
-    """Who has a task. Label Studio holds the reservations themselves; here stands since when.
+class Assignment(Base):
+    """Who has a task, and since when; the reservation itself is a prediction in Label Studio.
 
     Attributes:
-        email: in whose hand it is; None for a task that was taken back, and rests, and for one that somebody
-            opened who does not hold it.
-        since: since when that is so.
+        email: whom it is assigned to; None for a task that was taken back and rests, and for one that is
+            open with somebody it is not assigned to.
+        since: when that began.
         opened_at: when it was first seen to be open in somebody's browser, None while it is not.
-        version_id: the version by whose order it was dealt.
+        version_id: the version by whose order it was assigned.
     """
 
     __tablename__ = "holdings"

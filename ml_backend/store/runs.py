@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from ml_backend.store import events, liveness
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun, now
 
 LEASE = timedelta(seconds=60)
@@ -55,7 +55,7 @@ def count(session: Session) -> dict[RunState, int]:
     return {state: counted.get(state, 0) for state in RunState}
 
 
-def begin(session: Session, project_id: int, owner: Owner, *, force: bool = False) -> TrainingRun | None:
+def begin(session: Session, project_id: int, owner: ProcessId, *, force: bool = False) -> TrainingRun | None:
     """Take the project's lease and take in all pending events; needs a writing session.
 
     An abandoned run is carried on (same id, one attempt more). None where another process is training, or
@@ -77,7 +77,7 @@ def begin(session: Session, project_id: int, owner: Owner, *, force: bool = Fals
     return run
 
 
-def keep(session: Session, run_id: int, owner: Owner) -> None:
+def keep(session: Session, run_id: int, owner: ProcessId) -> None:
     """Give a sign of life. Raises `LeaseLostError` if the run is no longer this owner's."""
     mine = (
         TrainingRun.id == run_id,

@@ -57,16 +57,16 @@ def count(session: Session, version_id: int) -> dict[ScoreState, int]:
 
 
 def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:
-    """Move the scores of these tasks to `state`, one in which nothing is held for them."""
+    """Move the scores of these tasks to `state`, one in which nothing is packed for them."""
     chosen = Score.task_id.in_(list(task_ids))
-    values = {"state": state, "held": None}
+    values = {"state": state, "packed": None}
     session.execute(update(Score).where(Score.version_id == version_id, chosen).values(values))
 
 
-def let_go(session: Session, version_ids: Iterable[int]) -> None:
+def drop_packed(session: Session, version_ids: Iterable[int]) -> None:
     """Drop what these versions still hold for sending: nobody will send it any more."""
-    held = Score.version_id.in_(list(version_ids)), Score.held.is_not(None)
-    session.execute(update(Score).where(*held).values(held=None))
+    waiting = Score.version_id.in_(list(version_ids)), Score.packed.is_not(None)
+    session.execute(update(Score).where(*waiting).values(packed=None))
 
 
 def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> None:

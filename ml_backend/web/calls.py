@@ -14,7 +14,7 @@ from ml_backend.store.database import Database
 logger = logging.getLogger(__name__)
 
 
-class Sightings:
+class CallLog:
     """Writes calls down in a thread of its own: Label Studio waits 3 s, a busy database may take longer."""
 
     def __init__(self, database: Database) -> None:

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ml_backend.settings import Settings
 from ml_backend.web.app import Services
-from ml_backend.web.calls import Sightings
+from ml_backend.web.calls import CallLog
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.payloads import Event, explain
 from ml_backend.web.predict import Answering, Answers
@@ -49,7 +49,7 @@ class _Opened:
     services: Services
     inbox: Inbox
     answering: Answering
-    sightings: Sightings
+    calls: CallLog
 
 
 class Door:
@@ -68,7 +68,7 @@ class Door:
         behind = self._open()
         services = behind.services
         name = serving_version(self._settings, services.database, services.queues, project_id, label_config)
-        behind.sightings.note(project_id)
+        behind.calls.note(project_id)
         return name
 
     def predict(self, tasks: Sequence[dict[str, Any]], project_id: int) -> Answers:
@@ -103,7 +103,7 @@ class Door:
                     services,
                     Inbox(self._settings, database, queues),
                     Answering(self._settings, database, queues),
-                    Sightings(database),
+                    CallLog(database),
                 )
             return self._opened
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -16,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ml_backend.learn.trigger import consider
+from ml_backend.queue import kinds
+from ml_backend.queue.kinds import JobKind
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, events, labels_seen, projects
@@ -27,15 +28,6 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-class Job(Enum):
-    """What an event may call for."""
-
-    START = auto()
-    SCORE_NEW = auto()
-    TRAINING = auto()
-    DEAL = auto()
-
-
 @dataclass(frozen=True)
 class Arrival:
     """An event as the webhook received it.
@@ -45,7 +37,7 @@ class Arrival:
         action: Label Studio's name of the event.
         task_ids: the tasks it is about.
         changes: names of the annotations it made, changed or deleted.
-        jobs: what it may call for, besides the first ordering of a new project.
+        jobs: kinds of jobs that it may need, besides the first order of a new project.
     """
 
     project_id: int
@@ -54,11 +46,11 @@ class Arrival:
     label_config: str | None = None
     task_ids: tuple[int, ...] = ()
     changes: tuple[str, ...] = ()
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[JobKind, ...] = ()
 
 
 @dataclass(eq=False)
-class _Letter:
+class _Waiting:
     arrival: Arrival
     done: bool = False
     error: Exception | None = None
@@ -76,82 +68,82 @@ class Inbox:
     settings: Settings
     database: Database
     queues: JobQueues
-    _letters: deque[_Letter] = field(default_factory=deque, init=False)
+    _waiting: deque[_Waiting] = field(default_factory=deque, init=False)
     _writing: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _wishes: deque[tuple[Job, int]] = field(default_factory=deque, init=False)
-    _asker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
+    _requests: deque[tuple[JobKind, int]] = field(default_factory=deque, init=False)
+    _requester: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
 
     def take(self, arrival: Arrival) -> None:
         """Return once the event is committed; its jobs are asked for at once, after that.
 
         Raises the database's error, such as `sqlalchemy.exc.OperationalError`, if it cannot be written.
         """
-        letter = _Letter(arrival)
-        self._letters.append(letter)
+        waiting = _Waiting(arrival)
+        self._waiting.append(waiting)
         with self._writing:
-            if not letter.done:
+            if not waiting.done:
                 self._empty()
-        if letter.error is not None:
-            raise letter.error
+        if waiting.error is not None:
+            raise waiting.error
 
     def settle(self) -> None:
         """Wait until the jobs of all events taken so far have been asked for."""
-        self._asker.submit(self._ask_for_jobs).result()
+        self._requester.submit(self._request_jobs).result()
 
     def _empty(self) -> None:
-        batch = _drain(self._letters)
+        batch = _drain(self._waiting)
         try:
             self._write(batch)
         except Exception:  # noqa: BLE001
             # One event that cannot be written must not take the others with it.
-            for letter in batch:
-                self._write_alone(letter)
-        for letter in batch:
-            letter.done = True
+            for waiting in batch:
+                self._write_alone(waiting)
+        for waiting in batch:
+            waiting.done = True
 
-    def _write_alone(self, letter: _Letter) -> None:
+    def _write_alone(self, waiting: _Waiting) -> None:
         try:
-            self._write([letter])
+            self._write([waiting])
         except Exception as error:  # noqa: BLE001
             # The thread whose event it is raises it.
-            letter.error = error
+            waiting.error = error
 
-    def _write(self, batch: Sequence[_Letter]) -> None:
-        wishes: list[tuple[Job, int]] = []
+    def _write(self, batch: Sequence[_Waiting]) -> None:
+        requests: list[tuple[JobKind, int]] = []
         with self.database.write() as session:
-            for letter in batch:
-                arrival = letter.arrival
+            for waiting in batch:
+                arrival = waiting.arrival
                 project_id = arrival.project_id
                 changes = [*arrival.changes, *_labels_lost(session, arrival)]
                 if projects.note(
                     session, project_id, arrival.label_config, arrival.title, seed=self.settings.seed
                 ):
-                    wishes.append((Job.START, project_id))
+                    requests.append((kinds.ORDER, project_id))
                 events.add(session, project_id, arrival.action, task_ids=arrival.task_ids, changes=changes)
-                wishes.extend((job, project_id) for job in arrival.jobs)
-        if wishes:
-            self._wishes.extend(wishes)
-            self._asker.submit(self._ask_for_jobs)
+                requests.extend((job, project_id) for job in arrival.jobs)
+        if requests:
+            self._requests.extend(requests)
+            self._requester.submit(self._request_jobs)
 
-    def _ask_for_jobs(self) -> None:
+    def _request_jobs(self) -> None:
         try:
-            for job, project_id in dict.fromkeys(_drain(self._wishes)):
-                if job is Job.START:
+            for job, project_id in dict.fromkeys(_drain(self._requests)):
+                if job is kinds.ORDER:
                     self.queues.request_order(project_id)
-                elif job is Job.SCORE_NEW:
+                elif job is kinds.SCORE_NEW:
                     self.queues.request_score_new(project_id)
-                elif job is Job.DEAL:
-                    self._deal(project_id)
+                elif job is kinds.ASSIGN:
+                    self._request_assignment(project_id)
                 else:
                     consider(self.database, self.queues, self.settings, project_id)
         except (RedisError, SQLAlchemyError):
             # The events are kept: the next one, or a worker, asks for what they call for.
             logger.warning("The jobs that events call for wait, as they cannot be asked for.", exc_info=True)
 
-    def _deal(self, project_id: int) -> None:
+    def _request_assignment(self, project_id: int) -> None:
         with self.database.read() as session:
-            dealt = assignments.has_annotators(session, project_id)
-        if dealt:
+            several = assignments.has_annotators(session, project_id)
+        if several:
             self.queues.request_assignment(project_id)
 
 

@@ -12,7 +12,7 @@ from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
-from ml_backend.web.calls import Sightings
+from ml_backend.web.calls import CallLog
 from ml_backend.web.payloads import SetupCall, read
 
 logger = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
     """The route."""
     routes = Blueprint("setup", __name__)
-    sightings = Sightings(database)
+    calls = CallLog(database)
 
     @routes.post("/setup")
     def setup() -> Response:
         call = read(SetupCall)
         version = serving_version(settings, database, queues, call.project, call.label_config)
-        sightings.note(call.project)
+        calls.note(call.project)
         return jsonify(model_version=version)
 
     return routes

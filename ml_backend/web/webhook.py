@@ -6,8 +6,9 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
+from ml_backend.queue import kinds
 from ml_backend.store.events import START_TRAINING
-from ml_backend.web.inbox import Arrival, Inbox, Job
+from ml_backend.web.inbox import Arrival, Inbox
 from ml_backend.web.payloads import Envelope, Event, explain, read
 from ml_backend.web.prometheus import Metrics
 
@@ -18,9 +19,9 @@ ANNOTATION_ACTIONS = {
     "ANNOTATIONS_DELETED",
 }
 JOBS = {
-    **dict.fromkeys((*ANNOTATION_ACTIONS, "TASKS_DELETED"), (Job.TRAINING, Job.DEAL)),
-    START_TRAINING: (Job.TRAINING,),
-    "TASKS_CREATED": (Job.SCORE_NEW,),
+    **dict.fromkeys((*ANNOTATION_ACTIONS, "TASKS_DELETED"), (kinds.TRAINING, kinds.ASSIGN)),
+    START_TRAINING: (kinds.TRAINING,),
+    "TASKS_CREATED": (kinds.SCORE_NEW,),
 }
 KNOWN_ACTIONS = {*JOBS, "PROJECT_UPDATED"}
 OTHER = "other"

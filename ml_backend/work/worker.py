@@ -29,7 +29,7 @@ from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.reconcile import resume
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.work import fairness
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def run_worker(
     jobs = job_class(functions_in(packages))
     _let_no_child_outlive_its_parent()
     database = Database(settings.effective_database_url)
-    owner = Owner.current()
+    owner = ProcessId.current()
     client = connect_redis(settings)
     for generation in count():
         worker = JobWorker(settings, database, JobQueues(client), jobs, queues, f"{owner}#{generation}")

@@ -40,7 +40,7 @@ def test_nobody_waits_and_nothing_is_refused(
         sign_up(server, email)
         pages[email] = log_in(server.url, email, PASSWORD).new_page()
         pages[email].on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
-    service.work(HAND_SIZE="12", RETRAIN_EVERY="5", TRAIN_STEPS="20", SCORE_CHUNK="40")
+    service.work(ASSIGNMENT_SIZE="12", RETRAIN_EVERY="5", TRAIN_STEPS="20", SCORE_CHUNK="40")
     service.wait(board.published, "the first order")
     connect(
         service.label_studio,
@@ -52,7 +52,7 @@ def test_nobody_waits_and_nothing_is_refused(
     views = service.label_studio.annotators(board.id)
     with service.context() as context:
         context.queues.request_assignment(board.id)
-    waiting = partial(service.label_studio.hand, board.id)
+    waiting = partial(service.label_studio.assigned, board.id)
     service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "full hands")
 
     served: list[str] = []

@@ -9,7 +9,7 @@ import cv2
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from ml_backend.assign.distribution import deal
+from ml_backend.assign.distribution import distribute
 from ml_backend.label_studio import views
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config
@@ -56,9 +56,13 @@ def test_an_open_page_is_served_what_has_annotators_later(
         ],
     )
     studio.patch_project(project, model_version=VERSION)
-    mine = [task for task, who in deal(ranking, {}, ["somebody", demo.email], 2).items() if who == demo.email]
+    mine = [
+        task
+        for task, who in distribute(ranking, {}, ["somebody", demo.email], 2).items()
+        if who == demo.email
+    ]
     assert mine == [ranking[1], ranking[3]]
-    studio.reserve(project, dict.fromkeys(mine, demo.email))
+    studio.assign(project, dict.fromkeys(mine, demo.email))
     before = studio.views(project)
 
     page.set_viewport_size(SMALL)
@@ -72,7 +76,7 @@ def test_an_open_page_is_served_what_has_annotators_later(
     button.click()
     opened = opened_task(page)
     expect(opened).to_contain_text(f"{ranking[1]}")
-    studio.reserve(project, {ranking[2]: demo.email})
+    studio.assign(project, {ranking[2]: demo.email})
     page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_role("button", name="Submit current annotation").click()
     expect(opened).to_contain_text(f"{ranking[2]}")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from ml_backend.doctor import Finding, Patient, State, examine, is_healthy
+from ml_backend.doctor import Finding, Installation, State, check_installation, is_healthy
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config
 from ml_backend.label_studio.connection import connect
@@ -26,7 +26,7 @@ from tests.loop.service import AUTH, Service
 
 @dataclass
 class Findings:
-    """What one examination found."""
+    """What one check found."""
 
     all: Sequence[Finding]
 
@@ -88,14 +88,16 @@ class Case:
         names = {name.lower(): value for name, value in self.service.environment.items() if value}
         return Settings.model_validate(names | changed)
 
-    def examine(self, backend: str | None = None, project: int | None = None, **changed: Any) -> Findings:
+    def diagnose(self, backend: str | None = None, project: int | None = None, **changed: Any) -> Findings:
         """Call the doctor to this project or another; the doctor sees these settings."""
-        patient = Patient(self.settings(**changed), backend_url=backend, chosen=project or self.project)
-        return Findings(list(examine(patient)))
+        installation = Installation(
+            self.settings(**changed), backend_url=backend, chosen=project or self.project
+        )
+        return Findings(list(check_installation(installation)))
 
-    def examine_all(self) -> Findings:
+    def diagnose_all(self) -> Findings:
         """Call the doctor to all projects."""
-        return Findings(list(examine(Patient(self.settings()))))
+        return Findings(list(check_installation(Installation(self.settings()))))
 
     def published(self) -> Version | None:
         """The version that the database says is published."""

@@ -36,8 +36,8 @@ def move(case: Case, url: str, basic_auth: tuple[str, str] | None = AUTH) -> Non
 def test_a_backend_that_was_stopped(spoilt: Case, serve: Serve) -> None:
     with serve() as url:
         move(spoilt, url)
-        assert spoilt.examine().state("call back") is State.OK
-    found = spoilt.examine()
+        assert spoilt.diagnose().state("call back") is State.OK
+    found = spoilt.diagnose()
     assert "dsal serve" in found.fault("call back", f"Nothing answers Label Studio at {url}").cure
     assert found.state("address protection") is found.state("host name") is State.OK
 
@@ -48,14 +48,14 @@ def test_a_backend_that_moved_to_another_port_while_another_service_took_its_own
     with serve() as url:
         move(spoilt, url)
     with serve_folder(empty, int(url.rpartition(":")[2])):
-        found = spoilt.examine()
+        found = spoilt.diagnose()
     assert "another port" in found.fault("call back", f"Another service answers at {url}").cure
 
 
 def test_another_ml_backend_at_the_same_address(spoilt: Case) -> None:
     with TinyBackend() as other:
         move(spoilt, other.url, None)
-        found = spoilt.examine()
+        found = spoilt.diagnose()
     found.fault("call back", "the call did not arrive here")
 
 
@@ -64,19 +64,19 @@ def test_a_password_that_was_changed(spoilt: Case, serve: Serve) -> None:
         move(spoilt, url)
     password = "another password"
     with serve(int(url.rpartition(":")[2]), basic_auth_pass=password):
-        found = spoilt.examine(basic_auth_pass=password)
+        found = spoilt.diagnose(basic_auth_pass=password)
         assert "dsal connect" in found.fault("call back", "another user or password").cure
         found.fault("webhook", "another password")
         move(spoilt, url, (AUTH[0], password))
-        assert spoilt.examine(basic_auth_pass=password).state("call back") is State.OK
+        assert spoilt.diagnose(basic_auth_pass=password).state("call back") is State.OK
 
 
 def test_a_backend_that_is_not_listed(spoilt: Case) -> None:
     elsewhere = f"http://127.0.0.1:{free_port()}"
-    found = spoilt.examine(backend=elsewhere)
+    found = spoilt.diagnose(backend=elsewhere)
     assert elsewhere in found.fault("ML backend", f"lists {spoilt.service.url} only").cure
     spoilt.client.delete_ml_backend(spoilt.backend)
-    found = spoilt.examine()
+    found = spoilt.diagnose()
     found.fault("ML backend", "No ML backend is connected")
     assert found.state("webhook") is State.SKIPPED
 
@@ -86,7 +86,7 @@ def test_a_backend_behind_another_one(spoilt: Case) -> None:
         spoilt.client.delete_ml_backend(spoilt.backend)
         spoilt.client.create_ml_backend(spoilt.project, first.url, "first")
         connect(spoilt.client, backend_url=spoilt.service.url, project=spoilt.project, basic_auth=AUTH)
-        spoilt.examine().fault("ML backend", f"asks only a project's first ML backend, which is {first.url}")
+        spoilt.diagnose().fault("ML backend", f"asks only a project's first ML backend, which is {first.url}")
 
 
 def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
@@ -99,10 +99,10 @@ def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
         spoilt.client.delete_ml_backend(spoilt.backend)
         access = {"auth_method": "BASIC_AUTH", "basic_auth_user": AUTH[0], "basic_auth_pass": AUTH[1]}
         spoilt.client.create_ml_backend(spoilt.project, url, "dsal", **access)
-        found = spoilt.examine()
+        found = spoilt.diagnose()
         # What a firewall would do: only calls from here get an answer in Label Studio's time.
         delay.seconds = TOO_LONG
-        spoilt.examine().fault("call back", "does not get through to it within a second")
+        spoilt.diagnose().fault("call back", "does not get through to it within a second")
         delay.seconds = 0.0
     assert found.state("call back") is State.OK
     assert f"{host}.internal" in found.fault("host name", "without a dot").cure
@@ -114,19 +114,19 @@ def test_an_address_that_means_another_machine_to_label_studio(spoilt: Case, ser
     with serve(delay=delay) as url:
         move(spoilt, url)
         delay.seconds = TOO_LONG
-        fault = spoilt.examine().fault("call back", "that name means itself")
+        fault = spoilt.diagnose().fault("call back", "that name means itself")
         delay.seconds = 0.0
     assert "host.docker.internal" in fault.cure
 
 
 def test_a_host_without_a_dot_before_anything_is_connected(case: Case) -> None:
-    found = case.examine(backend="http://backend:9090")
+    found = case.diagnose(backend="http://backend:9090")
     found.fault("ML backend", "and not http://backend:9090")
     assert "backend.internal" in found.fault("host name", "without a dot").cure
 
 
 def test_a_host_that_label_studio_does_not_know(case: Case) -> None:
-    found = case.examine(backend="http://no-such-host.invalid:9090")
+    found = case.diagnose(backend="http://no-such-host.invalid:9090")
     found.fault("host name", "knows no host")
 
 
@@ -142,7 +142,7 @@ def test_a_label_studio_that_refuses_private_addresses(case: Case, strict: Label
     client = LabelStudio(strict.url, strict.token)
     number = int(client.create_project("Strict")["id"])
     before = client.webhooks(number)
-    found = case.examine(project=number, label_studio_url=strict.url, label_studio_api_key=strict.token)
+    found = case.diagnose(project=number, label_studio_url=strict.url, label_studio_api_key=strict.token)
     assert "USE_DEFAULT_BANNED_SUBNETS" in found.fault("address protection", "address is private").cure
     assert client.ml_backends(number) == []
     assert client.webhooks(number) == before

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ml_backend.doctor import State
 from ml_backend.doctor.finding import Verdict, fault, ok, warning
-from ml_backend.doctor.runner import Check, Examination
+from ml_backend.doctor.runner import Check, CheckRun
 
 
 def well(_: list[str]) -> Iterator[Verdict]:
@@ -34,7 +34,7 @@ def test_what_stands_on_a_fault_is_skipped_and_says_so() -> None:
         Check("d", odd),
         Check("e", well, needs=("d",)),
     )
-    found = list(Examination([], checks).findings())
+    found = list(CheckRun([], checks).findings())
     assert [one.state for one in found] == ["fault", "skipped", "skipped", "warning", "ok"]
     assert found[1].sentence.endswith("fault: a.")
 
@@ -47,7 +47,7 @@ def test_a_check_that_a_former_one_needs_is_run_once_and_reported_in_its_place()
         yield ok("Run.")
 
     checks = (Check("first", well, needs=("last",)), Check("last", counted))
-    assert [one.name for one in Examination(runs, checks).findings()] == ["first", "last"]
+    assert [one.name for one in CheckRun(runs, checks).findings()] == ["first", "last"]
     assert runs == ["run"]
 
 
@@ -58,13 +58,13 @@ def test_a_check_that_never_ends_is_given_up() -> None:
         never.wait()
         yield ok("Ended.")
 
-    (found,) = Examination([], (Check("hanging", hanging, seconds=0.05),)).findings()
+    (found,) = CheckRun([], (Check("hanging", hanging, seconds=0.05),)).findings()
     never.set()
     assert found.state is State.FAULT
     assert "no answer within" in found.sentence
 
 
 def test_an_error_in_a_check_is_a_finding() -> None:
-    (found,) = Examination([], (Check("failing", failing),)).findings()
+    (found,) = CheckRun([], (Check("failing", failing),)).findings()
     assert found.state is State.FAULT
     assert "ValueError: of no use" in found.sentence

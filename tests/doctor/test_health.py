@@ -62,13 +62,13 @@ def test_an_examination_changes_nothing(case: Case) -> None:
         return json.dumps(parts, sort_keys=True)
 
     before = state()
-    assert case.examine().healthy
+    assert case.diagnose().healthy
     assert state() == before
 
 
 def test_all_known_projects_are_looked_at(case: Case, spoilt: Case) -> None:
     spoilt.client.delete_webhook(spoilt.webhook)
-    hooks = {finding.project: finding.state for finding in case.examine_all().named("webhook")}
+    hooks = {finding.project: finding.state for finding in case.diagnose_all().named("webhook")}
     assert hooks[case.project] is State.OK
     assert hooks[spoilt.project] is State.FAULT
 
@@ -77,13 +77,13 @@ def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(
     case: Case, empty: Path
 ) -> None:
     ours = case.settings()
-    examine = partial(
-        case.examine,
+    diagnose = partial(
+        case.diagnose,
         model_dir=empty,
         redis_url=f"unix://{ours.redis_dir / 'redis.sock'}",
         database_url=ours.effective_database_url,
     )
-    found = examine(port=9, store_url=ours.effective_store_url)
+    found = diagnose(port=9, store_url=ours.effective_store_url)
     assert found.healthy, found.all
     # The random order has no weights yet: let the published version have some that only this machine holds.
     version = case.published()
@@ -91,8 +91,8 @@ def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(
     key = case.service.weights.put(_weights(empty))
     _set_weights(case, key)
     try:
-        assert case.examine().state("weights") is State.OK
-        elsewhere = examine()
+        assert case.diagnose().state("weights") is State.OK
+        elsewhere = diagnose()
         assert "STORE_URL" in elsewhere.fault("weights", version.name).cure
     finally:
         _set_weights(case, None)

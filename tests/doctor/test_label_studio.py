@@ -20,19 +20,19 @@ from tests.doctor.conftest import Case
 
 
 def test_an_address_where_nothing_answers(case: Case) -> None:
-    found = case.examine(label_studio_url=f"http://localhost:{free_port()}")
+    found = case.diagnose(label_studio_url=f"http://localhost:{free_port()}")
     assert "LABEL_STUDIO_URL" in found.fault("Label Studio", "Nothing answers").cure
     assert found.state("token") is found.state("webhook") is State.SKIPPED
     assert found.state("database") is State.OK
 
 
 def test_an_address_of_something_else(case: Case) -> None:
-    found = case.examine(label_studio_url=case.service.url)
+    found = case.diagnose(label_studio_url=case.service.url)
     found.fault("Label Studio", "is not Label Studio")
 
 
 def test_an_address_that_is_none(case: Case) -> None:
-    case.examine(label_studio_url="label-studio:8080").fault("Label Studio", "write it as http://")
+    case.diagnose(label_studio_url="label-studio:8080").fault("Label Studio", "write it as http://")
 
 
 class OtherRelease(http.server.BaseHTTPRequestHandler):
@@ -50,44 +50,44 @@ class OtherRelease(http.server.BaseHTTPRequestHandler):
 def test_a_release_that_was_never_tried_is_a_warning(case: Case) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherRelease)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = case.examine(label_studio_url=f"http://127.0.0.1:{server.server_port}")
+    found = case.diagnose(label_studio_url=f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     server.server_close()
     assert found.warned("Label Studio", "2.0.0")
 
 
 def test_no_token(case: Case) -> None:
-    found = case.examine(label_studio_api_key="")
+    found = case.diagnose(label_studio_api_key="")
     assert "personal access token" in found.fault("token", "is empty").cure
     assert found.state("project") is State.SKIPPED
 
 
 def test_an_unknown_legacy_token(case: Case) -> None:
-    case.examine(label_studio_api_key="0" * 40).fault("token", "does not know the token")
+    case.diagnose(label_studio_api_key="0" * 40).fault("token", "does not know the token")
 
 
 def test_a_legacy_token_where_they_are_switched_off(case: Case) -> None:
     # Label Studio makes one for every user, and by default accepts none.
     path = "/api/current-user/token"
     legacy = case.service.ask_label_studio("GET", path)["token"]
-    case.examine(label_studio_api_key=legacy).fault("token", "legacy tokens switched off")
+    case.diagnose(label_studio_api_key=legacy).fault("token", "legacy tokens switched off")
 
 
 def test_an_access_token_instead_of_a_personal_one(case: Case) -> None:
     access = case.client.authorization().removeprefix("Bearer ")
-    case.examine(label_studio_api_key=access).fault("token", "expires within minutes")
+    case.diagnose(label_studio_api_key=access).fault("token", "expires within minutes")
 
 
 def test_an_expired_personal_token(case: Case) -> None:
     claims = jwt.decode(case.service.environment["LABEL_STUDIO_API_KEY"], options={"verify_signature": False})
     expired = jwt.encode({**claims, "exp": int(time.time()) - 86400}, "x" * 32, algorithm="HS256")
-    case.examine(label_studio_api_key=expired).fault("token", "expired on")
+    case.diagnose(label_studio_api_key=expired).fault("token", "expired on")
 
 
 def test_a_token_of_another_label_studio(case: Case) -> None:
     claims = jwt.decode(case.service.environment["LABEL_STUDIO_API_KEY"], options={"verify_signature": False})
     foreign = jwt.encode(claims, "x" * 32, algorithm="HS256")
-    case.examine(label_studio_api_key=foreign).fault("token", "another Label Studio")
+    case.diagnose(label_studio_api_key=foreign).fault("token", "another Label Studio")
 
 
 @pytest.fixture
@@ -108,14 +108,14 @@ def outsider(case: Case, server: LabelStudioServer) -> str:
 
 
 def test_a_user_who_lost_all_rights(case: Case, outsider: str) -> None:
-    found = case.examine(label_studio_api_key=outsider)
+    found = case.diagnose(label_studio_api_key=outsider)
     found.fault("token", "owner was removed")
     assert found.state("project") is State.SKIPPED
 
 
 def test_a_project_that_was_never_connected(case: Case) -> None:
     number = int(case.client.create_project("Never connected")["id"])
-    found = case.examine(project=number)
+    found = case.diagnose(project=number)
     assert f"dsal connect --project {number}" in found.fault("projects", "never connected").cure
     found.fault("ML backend", "No ML backend is connected")
     found.fault("labeling config", "Labeling Interface")
@@ -127,11 +127,11 @@ def test_a_project_that_was_archived(spoilt: Case) -> None:
     with spoilt.service.database.write() as session:
         projects.archive(session, projects.ensure(session, number, seed=0), by_hand=True)
     try:
-        assert f"dsal projects restore {number}" in spoilt.examine().fault("projects", "is archived").cure
+        assert f"dsal projects restore {number}" in spoilt.diagnose().fault("projects", "is archived").cure
     finally:
         with spoilt.service.database.write() as session:
             projects.restore(session, projects.ensure(session, number, seed=0))
 
 
 def test_a_project_that_does_not_exist(case: Case) -> None:
-    case.examine(project=99999).fault("project", "does not exist")
+    case.diagnose(project=99999).fault("project", "does not exist")

@@ -12,27 +12,27 @@ from tests.loop.service import AUTH
 
 def test_a_webhook_that_was_deleted(spoilt: Case) -> None:
     spoilt.client.delete_webhook(spoilt.webhook)
-    cure = spoilt.examine().fault("webhook", "There is none").cure
+    cure = spoilt.diagnose().fault("webhook", "There is none").cure
     assert f"dsal connect --project {spoilt.project}" in cure
 
 
 def test_a_webhook_to_another_address(spoilt: Case) -> None:
     spoilt.client.patch_webhook(spoilt.webhook, "http://localhost:1/webhook", list(EVENTS))
-    spoilt.examine().fault("webhook", "only to http://localhost:1/webhook")
+    spoilt.diagnose().fault("webhook", "only to http://localhost:1/webhook")
 
 
 def test_a_webhook_with_every_fault_it_can_have(spoilt: Case) -> None:
     url = f"{spoilt.service.url}/webhook"
     spoiling = {"headers": {}, "is_active": False, "send_payload": False}
     spoilt.client.patch_webhook(spoilt.webhook, url, ["ANNOTATION_CREATED"], **spoiling)
-    found = spoilt.examine()
+    found = spoilt.diagnose()
     found.fault("webhook", "switched off")
     found.fault("webhook", "lacks its Authorization header")
     found.fault("webhook", "no payload")
     found.fault("webhook", "ANNOTATIONS_DELETED")
     # The cure cures.
     connect(spoilt.client, backend_url=spoilt.service.url, project=spoilt.project, basic_auth=AUTH)
-    assert spoilt.examine().state("webhook") is State.OK
+    assert spoilt.diagnose().state("webhook") is State.OK
 
 
 def test_a_webhook_twice(spoilt: Case) -> None:
@@ -40,33 +40,33 @@ def test_a_webhook_twice(spoilt: Case) -> None:
     spoilt.client.create_webhook(
         spoilt.project, url, actions=list(EVENTS), headers=webhook_headers(AUTH), send_for_all_actions=False
     )
-    assert spoilt.examine().warned("webhook", "There are 2")
+    assert spoilt.diagnose().warned("webhook", "There are 2")
 
 
 def test_a_config_without_labels(spoilt: Case) -> None:
     config = """<View><Image name="image" value="$image"/><Text name="t" value="$text"/>
       <Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
     spoilt.client.patch_project(spoilt.project, label_config=config)
-    assert "Labeling Interface" in spoilt.examine().fault("labeling config", "BrushLabels").cure
+    assert "Labeling Interface" in spoilt.diagnose().fault("labeling config", "BrushLabels").cure
 
 
 def test_a_wrong_knob_in_the_config(spoilt: Case) -> None:
     config = default_config(["Bone"]).replace("<BrushLabels ", '<BrushLabels model_threshold="much" ')
     spoilt.client.patch_project(spoilt.project, label_config=config)
-    found = spoilt.examine()
+    found = spoilt.diagnose()
     assert found.warned("labeling config", 'model_threshold="much"')
     assert found.healthy
 
 
 def test_a_view_that_was_deleted(spoilt: Case) -> None:
     spoilt.client.delete_view(spoilt.view)
-    spoilt.examine().fault("view", "There is no view")
+    spoilt.diagnose().fault("view", "There is no view")
 
 
 def test_a_view_that_somebody_renamed(spoilt: Case) -> None:
     (data,) = [view["data"] for view in spoilt.client.views(spoilt.project) if view["id"] == spoilt.view]
     spoilt.client.patch_view(spoilt.view, spoilt.project, {**data, "title": "Hands to do"})
-    (finding,) = spoilt.examine().named("view")
+    (finding,) = spoilt.diagnose().named("view")
     assert (finding.state, "Hands to do" in finding.sentence) == (State.OK, True)
     spoilt.client.delete_view(spoilt.view)
 
@@ -74,20 +74,20 @@ def test_a_view_that_somebody_renamed(spoilt: Case) -> None:
 def test_a_view_that_was_reordered(spoilt: Case) -> None:
     (data,) = [view["data"] for view in spoilt.client.views(spoilt.project) if view["id"] == spoilt.view]
     spoilt.client.patch_view(spoilt.view, spoilt.project, {**data, "ordering": ["tasks:id"]})
-    spoilt.examine().fault("view", "was changed")
+    spoilt.diagnose().fault("view", "was changed")
 
 
 def test_the_view_of_a_single_annotator(spoilt: Case) -> None:
     url, number, email = spoilt.service.url, spoilt.project, spoilt.client.emails()[0]
     made = connect(spoilt.client, backend_url=url, project=number, basic_auth=AUTH, annotators=[email])
     try:
-        shared, own = spoilt.examine().named("view")
+        shared, own = spoilt.diagnose().named("view")
         assert shared.state is own.state is State.OK
         assert email in own.sentence
         view = made.annotators[email]
         (data,) = [each["data"] for each in spoilt.client.views(number) if each["id"] == view]
         spoilt.client.patch_view(view, number, {**data, "ordering": ["tasks:id"]})
-        assert "dsal reconcile" in spoilt.examine().fault("view", f"the view of {email} was changed").cure
+        assert "dsal reconcile" in spoilt.diagnose().fault("view", f"the view of {email} was changed").cure
     finally:
         connect(spoilt.client, backend_url=url, project=number, basic_auth=AUTH, annotators=[])
 
@@ -95,7 +95,7 @@ def test_the_view_of_a_single_annotator(spoilt: Case) -> None:
 def test_a_sampling_that_serves_the_least_informative_first(spoilt: Case) -> None:
     changed = {"sampling": "Uncertainty sampling", "show_collab_predictions": False}
     spoilt.client.patch_project(spoilt.project, min_annotations_to_start_training=3, **changed)
-    found = spoilt.examine()
+    found = spoilt.diagnose()
     found.fault("sampling", "Uncertainty sampling")
     assert found.warned("sampling", "not shown the predictions")
     assert found.warned("sampling", "on submission")
@@ -108,11 +108,11 @@ def test_a_version_that_was_reset_by_adding_the_backend_again(spoilt: Case) -> N
     client.delete_ml_backend(spoilt.backend)
     connect(client, backend_url=spoilt.service.url, project=number, basic_auth=AUTH)
     assert client.project(number)["model_version"] == "dsal"
-    fault = spoilt.examine().fault("model version", "ordered by nothing")
+    fault = spoilt.diagnose().fault("model version", "ordered by nothing")
     # The cure, as it is written.
     command = fault.cure.removeprefix("Run dsal ").partition(";")[0].split()
     assert spoilt.service.command(*command).returncode == 0
-    assert spoilt.examine().healthy
+    assert spoilt.diagnose().healthy
 
 
 def test_another_version_that_orders(spoilt: Case) -> None:
@@ -120,4 +120,4 @@ def test_another_version_that_orders(spoilt: Case) -> None:
     other = {"task": task.id, "result": [], "score": 0.5, "model_version": "theirs"}
     spoilt.client.import_predictions(spoilt.project, [other])
     spoilt.client.patch_project(spoilt.project, model_version="theirs")
-    spoilt.examine().fault("model version", "by the scores of theirs")
+    spoilt.diagnose().fault("model version", "by the scores of theirs")

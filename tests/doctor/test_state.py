@@ -21,14 +21,14 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import create_engine
 
 from ml_backend.demo.processes import free_port
-from ml_backend.doctor import Patient, State
+from ml_backend.doctor import Installation, State
 from ml_backend.doctor.infrastructure import OVERDUE, look_at_database
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.migrate import alembic_config
 from tests.doctor.conftest import Case
 
@@ -42,7 +42,7 @@ def redis_url(empty: Path) -> Iterator[str]:
 
 
 def test_a_redis_that_is_not_there(case: Case) -> None:
-    found = case.examine(redis_url=f"redis://:secret@localhost:{free_port()}/0")
+    found = case.diagnose(redis_url=f"redis://:secret@localhost:{free_port()}/0")
     fault = found.fault("Redis", "does not answer")
     assert "REDIS_URL" in fault.cure
     assert "secret" not in fault.sentence
@@ -50,59 +50,59 @@ def test_a_redis_that_is_not_there(case: Case) -> None:
 
 
 def test_a_redis_that_was_stopped(case: Case, redis_url: str) -> None:
-    assert case.examine(redis_url=redis_url).state("Redis") is State.OK
+    assert case.diagnose(redis_url=redis_url).state("Redis") is State.OK
     client_of(redis_url).shutdown(nosave=True)
-    case.examine(redis_url=redis_url).fault("Redis", "does not answer")
+    case.diagnose(redis_url=redis_url).fault("Redis", "does not answer")
 
 
 def test_an_address_that_is_no_redis(case: Case) -> None:
-    case.examine(redis_url="localhost:6379").fault("Redis", "REDIS_URL")
+    case.diagnose(redis_url="localhost:6379").fault("Redis", "REDIS_URL")
 
 
 def test_a_folder_on_which_nothing_runs(case: Case, empty: Path) -> None:
-    found = case.examine(model_dir=empty)
+    found = case.diagnose(model_dir=empty)
     assert "dsal worker" in found.fault("Redis", "Neither dsal serve nor dsal worker").sentence
     assert "dsal serve" in found.fault("database", "There is none yet").cure
     assert not (empty / "redis").exists()
     assert not list(empty.glob("*.sqlite3"))
 
 
-def register_worker(client: redis.Redis, owner: Owner, queues: list[Queue]) -> None:
+def register_worker(client: redis.Redis, owner: ProcessId, queues: list[Queue]) -> None:
     """Put a worker on Redis' list, as `dsal worker` does when it starts."""
     Worker(queues, name=f"{owner}#0", connection=client, serializer=JSONSerializer).register_birth()
 
 
 def test_no_worker_but_a_dead_one(case: Case, redis_url: str) -> None:
-    case.examine(redis_url=redis_url).fault("workers", "No worker runs")
+    case.diagnose(redis_url=redis_url).fault("workers", "No worker runs")
     ended = subprocess.Popen(["true"])
     ended.wait()
     client = client_of(redis_url)
     # Killed, it could not take its name off the list.
-    register_worker(client, replace(Owner.current(), pid=ended.pid), JobQueues(client).all())
-    case.examine(redis_url=redis_url).fault("workers", "No worker runs")
+    register_worker(client, replace(ProcessId.current(), pid=ended.pid), JobQueues(client).all())
+    case.diagnose(redis_url=redis_url).fault("workers", "No worker runs")
 
 
 def test_a_worker_that_serves_one_queue_only(case: Case, redis_url: str) -> None:
     client = client_of(redis_url)
-    register_worker(client, Owner.current(), JobQueues(client).all()[:1])
-    case.examine(redis_url=redis_url).fault("workers", f"No worker serves {SCORE}, {TRAIN}")
+    register_worker(client, ProcessId.current(), JobQueues(client).all()[:1])
+    case.diagnose(redis_url=redis_url).fault("workers", f"No worker serves {SCORE}, {TRAIN}")
 
 
 def test_a_job_that_nobody_takes(case: Case, redis_url: str) -> None:
     client = client_of(redis_url)
     queues = JobQueues(client)
     queues.request_score_new(case.project)
-    assert case.examine(redis_url=redis_url).state("queues") is State.OK
+    assert case.diagnose(redis_url=redis_url).state("queues") is State.OK
     job = Job.fetch(f"score-new-{case.project}", connection=client, serializer=JSONSerializer)
     job.enqueued_at = datetime.now(UTC) - OVERDUE - timedelta(minutes=1)
     job.save()
-    case.examine(redis_url=redis_url).fault("queues", "has waited for 16 minutes")
+    case.diagnose(redis_url=redis_url).fault("queues", "has waited for 16 minutes")
 
 
 def test_a_training_whose_time_has_come_and_nobody_saw(case: Case, redis_url: str) -> None:
     client = client_of(redis_url)
     JobQueues(client).request_training(case.project, delay=-OVERDUE.total_seconds() - 60)
-    case.examine(redis_url=redis_url).fault("queues", "has waited for 16 minutes")
+    case.diagnose(redis_url=redis_url).fault("queues", "has waited for 16 minutes")
 
 
 def test_a_job_that_failed_for_good(case: Case, redis_url: str) -> None:
@@ -113,11 +113,11 @@ def test_a_job_that_failed_for_good(case: Case, redis_url: str) -> None:
     quick = next(queue for queue in queues.all() if queue.name == QUICK)
     quick.remove(job)
     quick.failed_job_registry.add(job, ttl=60, exc_string="It broke.")
-    assert case.examine(redis_url=redis_url).warned("queues", f"1 in {QUICK}")
+    assert case.diagnose(redis_url=redis_url).warned("queues", f"1 in {QUICK}")
 
 
 def test_a_database_that_does_not_answer(case: Case) -> None:
-    found = case.examine(database_url=f"postgresql://dsal:secret@localhost:{free_port()}/dsal")
+    found = case.diagnose(database_url=f"postgresql://dsal:secret@localhost:{free_port()}/dsal")
     fault = found.fault("database", "cannot be used")
     assert "secret" not in fault.sentence
     assert found.state("model version") is found.state("projects") is State.SKIPPED
@@ -127,18 +127,18 @@ def test_a_database_that_does_not_answer(case: Case) -> None:
 
 @pytest.mark.parametrize("url", ["no address", "oracle://db/dsal", "sqlite://"])
 def test_an_address_that_is_no_database(case: Case, url: str) -> None:
-    case.examine(database_url=url).fault("database", "DATABASE_URL")
+    case.diagnose(database_url=url).fault("database", "DATABASE_URL")
 
 
 def test_a_database_without_tables_and_one_of_an_older_release(case: Case, empty: Path) -> None:
     url = f"sqlite:///{empty / 'old.sqlite3'}"
     (empty / "old.sqlite3").touch()
-    case.examine(database_url=url).fault("database", "revision none")
+    case.diagnose(database_url=url).fault("database", "revision none")
     engine = create_engine(url)
     with engine.begin() as connection:
         command.upgrade(alembic_config(connection), "0001")
     engine.dispose()
-    assert "dsal serve" in case.examine(database_url=url).fault("database", "revision 0001").cure
+    assert "dsal serve" in case.diagnose(database_url=url).fault("database", "revision 0001").cure
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def test_a_database_that_cannot_be_written(case: Case) -> None:
     folder.chmod(0o555)
     try:
         with as_nobody():
-            (verdict,) = look_at_database(Patient(case.settings(database_url=url)))
+            (verdict,) = look_at_database(Installation(case.settings(database_url=url)))
         assert verdict.state is State.FAULT
         assert "readonly" in verdict.sentence
         assert "right to write" in verdict.cure
@@ -174,17 +174,17 @@ def test_a_database_that_cannot_be_written(case: Case) -> None:
 
 def test_a_store_that_is_a_file(case: Case, empty: Path) -> None:
     (empty / "store").write_text("not a folder")
-    found = case.examine(store_url=f"file://{empty / 'store'}")
+    found = case.diagnose(store_url=f"file://{empty / 'store'}")
     assert "STORE_URL" in found.fault("store", "cannot be used").cure
     assert found.state("weights") is State.SKIPPED
 
 
 @pytest.mark.parametrize("url", ["nosuch://bucket/weights", "abfs://container/weights"])
 def test_a_store_that_nothing_here_can_open(case: Case, url: str) -> None:
-    assert case.examine(store_url=url).named("store")[0].state is State.FAULT
+    assert case.diagnose(store_url=url).named("store")[0].state is State.FAULT
 
 
 def test_a_local_queue_beside_a_shared_database_is_a_warning(case: Case) -> None:
     assert Settings(database_url="postgresql://x@localhost:1/x").redis_url == ""
-    found = case.examine(database_url=f"postgresql://dsal@localhost:{free_port()}/dsal")
+    found = case.diagnose(database_url=f"postgresql://dsal@localhost:{free_port()}/dsal")
     assert found.warned("Redis", "The queue is on this machine")

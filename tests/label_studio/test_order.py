@@ -11,7 +11,7 @@ from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.blueprint import annotator_of, mark
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
-from ml_backend.label_studio.views import restore_annotator_views, turn
+from ml_backend.label_studio.views import restore_annotator_views, set_direction
 from tests.label_studio.tiny_backend import TinyBackend
 from tests.people import plain_stream, sign_up
 
@@ -90,7 +90,7 @@ def test_a_reserved_task_is_served_to_one_person_only_and_by_score(
     emails = ["fay@example.com", "gus@example.com"]
     views = connect(client, backend_url=backend.url, project=project, annotators=emails).annotators
     first, second, third, *_ = ranking
-    client.reserve(project, {third: emails[0], second: emails[1], first: emails[0]})
+    client.assign(project, {third: emails[0], second: emails[1], first: emails[0]})
     for person, email, expected in ((fay, emails[0], [first, third]), (gus, emails[1], [second])):
         for task in expected:
             served = person.next_task(project, views[email])
@@ -102,21 +102,21 @@ def test_a_reserved_task_is_served_to_one_person_only_and_by_score(
             person.submit_annotation(task, [])
         assert person.next_task(project, views[email]) is None
     assert client.opened(project) == set()
-    assert client.hand(project, emails[0]).done == {first, third}
-    assert client.hand(project, emails[0]).waiting == frozenset()
+    assert client.assigned(project, emails[0]).done == {first, third}
+    assert client.assigned(project, emails[0]).waiting == frozenset()
 
 
 def test_a_released_task_leaves_the_view_and_keeps_its_prediction(
     ranking: list[int], project: int, client: LabelStudio
 ) -> None:
     task = ranking[0]
-    client.reserve(project, {task: "fay@example.com"})
-    assert client.hand(project, "fay@example.com").waiting == {task}
+    client.assign(project, {task: "fay@example.com"})
+    assert client.assigned(project, "fay@example.com").waiting == {task}
     # The address is a part of this one.
-    assert client.hand(project, "ay@example.com").waiting == frozenset()
-    client.release(task, "fay@example.com")
-    client.release(task, "fay@example.com")
-    assert client.hand(project, "fay@example.com").waiting == frozenset()
+    assert client.assigned(project, "ay@example.com").waiting == frozenset()
+    client.unassign(task, "fay@example.com")
+    client.unassign(task, "fay@example.com")
+    assert client.assigned(project, "fay@example.com").waiting == frozenset()
     assert [one["model_version"] for one in client.predictions(task)] == [VERSION]
 
 
@@ -181,7 +181,7 @@ def test_all_views_turn_to_the_other_end_together(
         (True, ["-tasks:predictions_score"], "Sequential sampling"),
     ):
         before = {view["id"]: view["data"] for view in client.views(project)}
-        turn(client, project, highest_first=highest_first)
+        set_direction(client, project, highest_first=highest_first)
         after = {view["id"]: view["data"] for view in client.views(project)}
         assert after == {
             view: {**data, "ordering": ordering} if view in ours else data for view, data in before.items()

@@ -56,7 +56,7 @@ class Service:
             "RETRAIN_EVERY": "3",
             "QUIET_SECONDS": "6",
             "SCORE_CHUNK": "4",
-            "HAND_SIZE": "3",
+            "ASSIGNMENT_SIZE": "3",
             "QUERY_SIZE": "3",
             "INITIAL_WEIGHTS": "none",
             "PREDICT_SECONDS": "0.5",

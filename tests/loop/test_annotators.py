@@ -41,9 +41,9 @@ class Person:
         self.studio.submit_annotation(task, self.board.regions(task))
         return task
 
-    def hand(self) -> frozenset[int]:
+    def assigned(self) -> frozenset[int]:
         """What waits for this person."""
-        return self.studio.hand(self.board.id, self.email).waiting
+        return self.studio.assigned(self.board.id, self.email).waiting
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def gather(service: Service, board: Board, people: dict[str, LabelStudio], count
     views = service.label_studio.annotators(board.id)
     assert list(views) == emails
     found = [Person(email, people[email], board, views[email]) for email in emails]
-    service.wait(lambda: all(person.hand() for person in found), "a hand for everybody")
+    service.wait(lambda: all(person.assigned() for person in found), "a hand for everybody")
     return found
 
 
@@ -82,11 +82,11 @@ def settled(board: Board, people: Sequence[Person]) -> bool:
     version = board.published()
     assert version is not None
     with board.service.database.read() as session:
-        holdings = assignments.holdings(session, board.id)
-    if any(one.email is None or one.version_id != version.id for one in holdings.values()):
+        by_task = assignments.by_task(session, board.id)
+    if any(one.email is None or one.version_id != version.id for one in by_task.values()):
         return False
     # The database knows first.
-    return {task for person in people for task in person.hand()} == holdings.keys()
+    return {task for person in people for task in person.assigned()} == by_task.keys()
 
 
 def best(board: Board, count: int) -> list[float]:
@@ -123,7 +123,7 @@ def label_the_best(board: Board, four: Sequence[Person]) -> None:
     # No new order comes while they label.
     with board.service.paused():
         scores = dict(board.order())
-        held = [task for person in four for task in person.hand()]
+        held = [task for person in four for task in person.assigned()]
         assert len(held) == len(set(held))
         assert by_score(held, scores)[:12] == best(board, 12)
         expected = best(board, 8)

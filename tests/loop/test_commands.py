@@ -99,7 +99,7 @@ def test_the_logs_tell_of_every_call_and_of_no_secret(
     service.wait(lambda: board.changes() == 1, "the event")
     assert "POST /setup 200 in" in service.log("serve")
     assert "INFO    ml_backend.web.app" in service.log("serve")
-    assert "run_start" in service.log("worker")
+    assert "Job order" in service.log("worker")
     for name in ("serve", "worker"):
         log = service.log(name)
         assert service.environment["LABEL_STUDIO_API_KEY"] not in log

@@ -11,7 +11,7 @@ from ml_backend.label_studio.blueprint import BACKEND_TITLE, VIEW_TITLE
 from ml_backend.label_studio.transport import Transport
 from ml_backend.reconcile import reconcile
 from ml_backend.reconcile.comparison import LOCK
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from model.research.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
@@ -109,8 +109,8 @@ def test_only_one_looks_at_a_time(service: Service, calm: Board) -> None:
         assert list(looking) == []
 
         # One that was killed holds nobody up.
-        me = Owner.current()
-        context.queues.redis.set(LOCK, str(Owner(me.host, me.namespace, me.pid, me.started + 1)))
+        me = ProcessId.current()
+        context.queues.redis.set(LOCK, str(ProcessId(me.host, me.namespace, me.pid, me.started + 1)))
         assert board.reconcile() == []
         assert context.queues.redis.get(LOCK) is None
 

@@ -37,6 +37,12 @@ class Knobs:
     annotations: Literal["latest", "majority", "all"] | None = None
     strategy: str | None = None
 
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The knobs that are set and that count before a setting of the same name, by name."""
+        named = {"annotations": self.annotations, "strategy": self.strategy}
+        return {name: value for name, value in named.items() if value is not None}
+
 
 def read_knobs(controls: Iterable[ElementTree.Element]) -> tuple[Knobs, tuple[str, ...]]:
     """The knobs of the given control tags, and one sentence for each that is unknown, wrong or contradicted.

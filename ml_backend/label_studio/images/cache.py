@@ -95,7 +95,7 @@ class ImageCache:
         content = _read(path)
         if content is not None:
             return content
-        with self._turn(path):
+        with self._fetching(path):
             content = _read(path)
             if content is not None:
                 return content
@@ -113,7 +113,7 @@ class ImageCache:
         return self._root / str(self._project) / digest[:2] / digest
 
     @contextmanager
-    def _turn(self, path: Path) -> Iterator[None]:
+    def _fetching(self, path: Path) -> Iterator[None]:
         """Let one fetch an address while others wait for the file; past the patience they fetch it too."""
         locks = self._root / "locks"
         locks.mkdir(parents=True, exist_ok=True)

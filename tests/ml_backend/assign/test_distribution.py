@@ -3,27 +3,27 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.assign.distribution import deal, surplus
+from ml_backend.assign.distribution import distribute, surplus
 
 ANNOTATORS = ["ann", "bob", "cho", "dee"]
 
 
 def test_an_undealt_ranking_goes_round() -> None:
-    dealt = deal(range(1, 10), {}, ["ann", "bob", "cho"], 2)
+    dealt = distribute(range(1, 10), {}, ["ann", "bob", "cho"], 2)
     assert dealt == {1: "ann", 2: "bob", 3: "cho", 4: "ann", 5: "bob", 6: "cho"}
 
 
 def test_who_holds_a_task_of_a_run_already_gets_no_other_of_it() -> None:
-    dealt = deal([1, 2, 3, 4, 5, 6], {3: "ann", 4: "cho"}, ["ann", "bob", "cho"], 2)
+    dealt = distribute([1, 2, 3, 4, 5, 6], {3: "ann", 4: "cho"}, ["ann", "bob", "cho"], 2)
     assert dealt == {1: "bob", 2: "cho", 5: "ann", 6: "bob"}
 
 
 def test_one_alone_gets_the_best() -> None:
-    assert deal([7, 5, 3], {}, ["ann"], 2) == {7: "ann", 5: "ann"}
+    assert distribute([7, 5, 3], {}, ["ann"], 2) == {7: "ann", 5: "ann"}
 
 
 def test_nobody_has_annotators_nothing() -> None:
-    assert deal([7, 5, 3], {}, [], 2) == {}
+    assert distribute([7, 5, 3], {}, [], 2) == {}
 
 
 @given(
@@ -36,14 +36,14 @@ def test_the_hands_together_are_the_top_of_the_ranking(
     ranking: list[int], who: int, size: int, data: st.DataObject
 ) -> None:
     annotators = ANNOTATORS[:who]
-    held = (
+    assigned = (
         data.draw(st.dictionaries(st.sampled_from(ranking), st.sampled_from(annotators))) if ranking else {}
     )
-    given_out = deal(ranking, held, annotators, size)
-    assert not given_out.keys() & held.keys()
+    given_out = distribute(ranking, assigned, annotators, size)
+    assert not given_out.keys() & assigned.keys()
     assert set(given_out.values()) <= set(annotators)
     top = set(ranking[: who * size])
-    assert given_out.keys() == top - held.keys()
+    assert given_out.keys() == top - assigned.keys()
 
 
 @given(who=st.integers(1, 4), size=st.integers(1, 6), data=st.data())
@@ -51,16 +51,16 @@ def test_with_one_open_task_each_every_run_goes_one_to_each(who: int, size: int,
     annotators = ANNOTATORS[:who]
     ranking = list(range(40))
     opened = data.draw(st.lists(st.sampled_from(ranking), min_size=who, max_size=who, unique=True))
-    held = dict(zip(opened, annotators, strict=True))
-    owner = held | deal(ranking, held, annotators, size)
+    assigned = dict(zip(opened, annotators, strict=True))
+    owner = assigned | distribute(ranking, assigned, annotators, size)
     for start in range(0, who * size, who):
         assert Counter(owner[task] for task in ranking[start : start + who]) == dict.fromkeys(annotators, 1)
 
 
 def test_the_fullest_hand_gives_its_worse_half() -> None:
-    hands = {"ann": [1, 4, 6, 8], "bob": [2, 5], "cho": []}
+    assignments = {"ann": [1, 4, 6, 8], "bob": [2, 5], "cho": []}
     spare = {"ann": [4, 6, 8], "bob": [5], "cho": []}
-    assert surplus(hands, spare) == ("ann", [6, 8])
+    assert surplus(assignments, spare) == ("ann", [6, 8])
 
 
 def test_a_hand_of_one_task_and_open_tasks_give_nothing() -> None:

@@ -12,7 +12,7 @@ from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.client import LabelledTask as Exported
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.labels import LabelledTask, choose, digest, fingerprints, new_sides
+from ml_backend.learn.labels import LabelledTask, choose, digest, label_digests, new_sides
 from ml_backend.settings import Rule
 from ml_backend.store.models import Part
 
@@ -140,7 +140,7 @@ def test_what_an_example_is_made_of() -> None:
 def test_each_annotation_that_counts_is_remembered() -> None:
     one, two = annotation(1, result=results(MASK, CONFIG)), annotation(2, by=2, result=[])
     tasks = [labelled(7, one, two, rule="majority"), labelled(8, annotation(3))]
-    found = fingerprints(tasks)
+    found = label_digests(tasks)
     assert {number: print.task_id for number, print in found.items()} == {1: 7, 2: 7, 3: 8}
     assert found[1].digest == digest(one.result)
 

@@ -11,7 +11,7 @@ import torch
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
-from ml_backend.learn.start_weights import Beginning, beginning
+from ml_backend.learn.start_weights import StartingPoint, starting_point
 from ml_backend.queue.context import Context, image_reader
 from ml_backend.score.initial_weights import initial_weights
 from ml_backend.settings import SHIPPED_WEIGHTS, Settings
@@ -95,8 +95,8 @@ def network_of(shape: NetworkSettings) -> DeeplySupervisedUNet:
         return DeeplySupervisedUNet(shape).eval()
 
 
-def trained(begun: Beginning, config: LabelConfig = BONE) -> DeeplySupervisedUNet:
-    """What one step of training makes of a beginning."""
+def trained(begun: StartingPoint, config: LabelConfig = BONE) -> DeeplySupervisedUNet:
+    """What one step of training makes of a starting_point."""
     pixels = np.random.default_rng(0).integers(0, 255, (60, 50), dtype=np.uint8)
     mask = np.zeros((60, 50), np.uint8)
     mask[10:30] = 1
@@ -122,7 +122,7 @@ def test_a_training_goes_on_with_all_that_belongs_to_the_champions_weights(
     context: Context, norm: Norm
 ) -> None:
     network = network_of(replace(SHAPE, norm=norm))
-    begun = beginning(context, champion(context, network), BONE)
+    begun = starting_point(context, champion(context, network), BONE)
     assert begun.network == network.settings
     assert begun.preprocessing == PREPROCESSING
     for before, after in zip(heads(network), heads(begun.start), strict=True):
@@ -139,18 +139,18 @@ def test_dropout_comes_with_mc_dropout_and_goes_with_it(context: Context, said_b
         text = default_config(["Bone"]).replace("<BrushLabels", '<BrushLabels model_strategy="mc-dropout"')
         config = parse(text)
     without = champion(context, network_of(SHAPE))
-    begun = beginning(asking, without, config)
+    begun = starting_point(asking, without, config)
     assert begun.network == replace(SHAPE, dropout=DROPOUT)
     network = trained(begun, config)
     assert network.settings.dropout == DROPOUT
 
     dropping = champion(context, network)
-    begun = beginning(context, dropping, BONE)
+    begun = starting_point(context, dropping, BONE)
     assert begun.network == SHAPE
     assert begun.start is not None, "weights stay what they are without dropout"
     assert trained(begun).settings == SHAPE
 
-    again = beginning(asking, None, config)
+    again = starting_point(asking, None, config)
     assert again.network == NetworkSettings(classes=2, width=2, dropout=DROPOUT)
 
 
@@ -158,27 +158,27 @@ def test_from_scratch_everything_is_as_the_settings_have_it(context: Context) ->
     with_weights, without = champion(context, network_of(SHAPE)), champion(context, None)
     scratch = having(context, train_from="scratch")
     for asking, version in ((scratch, with_weights), (context, without), (context, None)):
-        begun = beginning(asking, version, BONE)
+        begun = starting_point(asking, version, BONE)
         assert begun.start is None
         assert begun.network == NetworkSettings(classes=2, width=2)
         assert begun.preprocessing == PreprocessingSettings(size=64)
         assert trained(begun).settings == begun.network
     labels = parse(default_config(["Bone", "Nail"]))
-    assert beginning(scratch, with_weights, labels).network.classes == 3
+    assert starting_point(scratch, with_weights, labels).network.classes == 3
 
 
 def test_labels_that_stay_keep_what_was_learned_wherever_they_stand(context: Context) -> None:
     network = network_of(replace(SHAPE, classes=3))
     version = champion(context, network, ("Bone", "Nail"))
     changed = parse(default_config(["Skin", "Nail", "Bone"]))
-    begun = beginning(context, version, changed)
+    begun = starting_point(context, version, changed)
     assert begun.network == replace(SHAPE, classes=4)
     assert begun.preprocessing == PREPROCESSING
     for before, after in zip(heads(network), heads(begun.start), strict=True):
         torch.testing.assert_close(after[:, [0, 3, 2]], before)
     assert trained(begun, changed).settings == begun.network
 
-    fewer = beginning(context, version, parse(default_config(["Nail"])))
+    fewer = starting_point(context, version, parse(default_config(["Nail"])))
     for before, after in zip(heads(network), heads(fewer.start), strict=True):
         torch.testing.assert_close(after, before[:, [0, 2]])
 
@@ -187,7 +187,7 @@ def test_an_alias_is_no_new_label(context: Context) -> None:
     network = network_of(SHAPE)
     renamed = parse(default_config(["Bone"]).replace('value="Bone"', 'value="Bone" alias="os"'))
     assert renamed.labels == ("os",)
-    begun = beginning(context, champion(context, network), renamed)
+    begun = starting_point(context, champion(context, network), renamed)
     for before, after in zip(heads(network), heads(begun.start), strict=True):
         torch.testing.assert_close(after, before)
 
@@ -197,7 +197,7 @@ def test_weights_that_are_gone_are_told(context: Context) -> None:
     assert version.weights_hash is not None
     context.weights.delete(version.weights_hash)
     with pytest.raises(WeightStoreError, match="No weights"):
-        beginning(context, version, BONE)
+        starting_point(context, version, BONE)
 
 
 def test_shipped_weights_are_for_bones_and_others_for_all(context: Context, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from rq.serializers import JSONSerializer
 from ml_backend.learn.trigger import after_training, consider
 from ml_backend.queue.kinds import TRAIN
 from ml_backend.store import events, projects, runs
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.web.app import Services
 
-ELSEWHERE = replace(Owner.current(), host="elsewhere")
+ELSEWHERE = replace(ProcessId.current(), host="elsewhere")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ml_backend.reconcile import resume
 from ml_backend.store import events, projects, runs, scores, versions
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import ProjectState, ScoreState, VersionState
 from ml_backend.web.app import Services
 
@@ -26,7 +26,7 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
         scores.set_state(session, planned["all"], [1], ScoreState.WRITTEN)
         scores.plan(session, planned["measured"], [1], chunk_size=2)
         scores.set_state(session, planned["measured"], [1], ScoreState.MEASURED)
-        lost = runs.begin(session, 4, Owner("gone", "1", 1, 1), force=True)
+        lost = runs.begin(session, 4, ProcessId("gone", "1", 1, 1), force=True)
         assert lost is not None
         lost.heartbeat_at -= 2 * runs.LEASE
     resume.resume_orderings(database, queues)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ml_backend.label_studio.config import parse
-from ml_backend.score.strategy import advice, recipe, wanted
+from ml_backend.score.strategy import advice, prediction_fingerprint, wanted
 from ml_backend.settings import Settings
 from ml_backend.store.models import Version
 from model.strategies import RECOMMENDED
@@ -22,7 +22,7 @@ def made(
     knobs: str = "", version: Version = TRAINED, edit: tuple[str, str] = ("", ""), **settings: str
 ) -> str:
     config = parse(CONFIG.format(knobs=knobs).replace(*edit))
-    return recipe(Settings.model_validate(settings), config, version)
+    return prediction_fingerprint(Settings.model_validate(settings), config, version)
 
 
 def test_the_labeling_config_has_the_last_word() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from ml_backend.store import assignments, projects
 from ml_backend.store.database import Database
-from ml_backend.store.models import Holding, now
+from ml_backend.store.models import Assignment, now
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,11 @@ def test_annotators_who_stay_keep_what_is_known_of_them(database: Database) -> N
 
 def test_holdings_are_kept_by_project_and_forgotten(database: Database) -> None:
     with database.write() as session:
-        session.add(Holding(project_id=3, task_id=1, email="ann@x", version_id=7))
-        session.add(Holding(project_id=3, task_id=2, opened_at=now()))
-        session.add(Holding(project_id=4, task_id=1))
+        session.add(Assignment(project_id=3, task_id=1, email="ann@x", version_id=7))
+        session.add(Assignment(project_id=3, task_id=2, opened_at=now()))
+        session.add(Assignment(project_id=4, task_id=1))
     with database.write() as session:
         assignments.forget(session, 3, [1, 99])
     with database.read() as session:
-        assert assignments.holdings(session, 3).keys() == {2}
-        assert assignments.holdings(session, 4)[1].email is None
+        assert assignments.by_task(session, 3).keys() == {2}
+        assert assignments.by_task(session, 4)[1].email is None

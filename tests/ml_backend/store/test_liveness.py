@@ -4,14 +4,14 @@ import sys
 from dataclasses import replace
 
 from ml_backend.store import liveness
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 
-WHO = "from ml_backend.store.liveness import Owner; print(Owner.current(), flush=True)"
+WHO = "from ml_backend.store.liveness import ProcessId; print(ProcessId.current(), flush=True)"
 
 
 def test_this_process_is_alive_under_the_name_it_writes() -> None:
-    me = Owner.current()
-    assert Owner.parse(str(me)) == me
+    me = ProcessId.current()
+    assert ProcessId.parse(str(me)) == me
     assert liveness.alive(str(me)) is True
 
 
@@ -29,12 +29,12 @@ def test_a_process_that_ended_and_was_not_waited_for_is_dead() -> None:
 
 
 def test_a_pid_that_was_given_again_is_another_process() -> None:
-    me = Owner.current()
+    me = ProcessId.current()
     assert replace(me, started=me.started - 1).alive() is False
 
 
 def test_of_other_machines_and_containers_nothing_is_claimed() -> None:
-    me = Owner.current()
+    me = ProcessId.current()
     assert replace(me, host="elsewhere").alive() is None
     assert replace(me, namespace="1").alive() is None
     assert liveness.alive("anything else") is None

@@ -9,11 +9,11 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_backend.store import events, projects, runs
 from ml_backend.store.database import Database
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun, now
 from ml_backend.store.runs import LeaseLostError
 
-ME = Owner.current()
+ME = ProcessId.current()
 FAR = replace(ME, host="elsewhere")
 
 
@@ -28,7 +28,7 @@ def change(database: Database, *names: str) -> None:
         events.add(session, 3, "ANNOTATION_CREATED", changes=names)
 
 
-def begin(database: Database, owner: Owner = ME, *, force: bool = False) -> int | None:
+def begin(database: Database, owner: ProcessId = ME, *, force: bool = False) -> int | None:
     with database.write() as session:
         run = runs.begin(session, 3, owner, force=force)
         return None if run is None else run.id
@@ -89,9 +89,9 @@ def test_one_training_at_a_time(database: Database) -> None:
 
 
 def test_the_run_of_a_dead_process_is_carried_on_at_once(database: Database) -> None:
-    code = "from ml_backend.store.liveness import Owner; print(Owner.current())"
+    code = "from ml_backend.store.liveness import ProcessId; print(ProcessId.current())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    gone = Owner.parse(dead.stdout.strip())
+    gone = ProcessId.parse(dead.stdout.strip())
     assert gone is not None
     change(database, "annotation:1")
     first = begin(database, gone)
@@ -151,7 +151,7 @@ def test_of_two_that_begin_together_one_wins(database: Database) -> None:
     lost: list[object] = []
     gate = threading.Barrier(2)
 
-    def compete(owner: Owner) -> None:
+    def compete(owner: ProcessId) -> None:
         gate.wait()
         try:
             run = begin(database, owner)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ml_backend.store import labels_seen, projects, scores, versions
 from ml_backend.store.database import Database
-from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part, ProjectState, Score, ScoreState, Version, VersionState
 from ml_backend.store.version_names import version_name
 
@@ -100,12 +100,12 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
     with database.read() as session:
         assert scores.unfinished_chunks(session, version) == [1]
     with database.write() as session:
-        session.get_one(Score, (version, 3)).held = b"measurement and regions"
-        scores.let_go(session, [version + 1])
-        assert session.get_one(Score, (version, 3)).held
-        scores.let_go(session, [version])
+        session.get_one(Score, (version, 3)).packed = b"measurement and regions"
+        scores.drop_packed(session, [version + 1])
+        assert session.get_one(Score, (version, 3)).packed
+        scores.drop_packed(session, [version])
     with database.read() as session:
-        assert session.get_one(Score, (version, 3)).held is None
+        assert session.get_one(Score, (version, 3)).packed is None
     with database.write() as session:
         scores.remove_tasks(session, version, [3])
     with database.read() as session:
@@ -117,10 +117,10 @@ def test_new_changed_and_deleted_labels_are_told_apart(database: Database) -> No
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
         labels_seen.replace(
-            session, 3, {1: Fingerprint(11, "a"), 2: Fingerprint(12, "b"), 3: Fingerprint(13, "c")}
+            session, 3, {1: LabelDigest(11, "a"), 2: LabelDigest(12, "b"), 3: LabelDigest(13, "c")}
         )
     with database.read() as session:
-        seen = {2: Fingerprint(12, "b"), 3: Fingerprint(13, "other"), 4: Fingerprint(14, "d")}
+        seen = {2: LabelDigest(12, "b"), 3: LabelDigest(13, "other"), 4: LabelDigest(14, "d")}
         found = labels_seen.difference(session, 3, seen)
         assert (found.new, found.changed, found.deleted, len(found)) == ({4}, {3}, {1}, 3)
         assert labels_seen.count(session, 3) == 3

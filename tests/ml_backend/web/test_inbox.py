@@ -2,11 +2,12 @@ import threading
 
 import pytest
 
+from ml_backend.queue import kinds
 from ml_backend.queue.kinds import TRAIN
 from ml_backend.store import events
 from ml_backend.store.models import Event
 from ml_backend.web.app import Services
-from ml_backend.web.inbox import Arrival, Inbox, Job
+from ml_backend.web.inbox import Arrival, Inbox
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def inbox(services: Services) -> Inbox:
 
 
 def annotation(number: int, action: str = "ANNOTATION_CREATED") -> Arrival:
-    return Arrival(3, action, changes=(f"annotation:{number}",), jobs=(Job.TRAINING,))
+    return Arrival(3, action, changes=(f"annotation:{number}",), jobs=(kinds.TRAINING,))
 
 
 def test_events_of_many_threads_are_all_kept_and_ask_for_one_training(

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from ml_backend.queue.kinds import QUICK, TRAIN
 from ml_backend.store import assignments, labels_seen, projects, versions
-from ml_backend.store.labels_seen import Fingerprint
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Event, ProjectState, Version, VersionState
 from ml_backend.store.version_names import version_name
 from ml_backend.web.app import Services, create_app
@@ -46,7 +46,7 @@ def test_setup_makes_a_new_project_and_asks_for_its_first_ordering(
     client: FlaskClient, services: Services
 ) -> None:
     assert setup(client).json == {"model_version": version_name(3, 0, 0)}
-    assert waiting(services) == {"start-3"}
+    assert waiting(services) == {"order-3"}
     with services.database.read() as session:
         project = projects.get(session, 3)
         assert project is not None
@@ -79,7 +79,7 @@ def test_only_a_changed_labeling_config_asks_for_another_ordering(
     setup(client, schema="")
     assert waiting(services) == set()
     setup(client, schema=CONFIG.replace("m", "n"))
-    assert waiting(services) == {"start-3"}
+    assert waiting(services) == {"order-3"}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_deleting_a_labelled_task_is_a_change_and_deleting_another_is_none(
 ) -> None:
     with services.database.write() as session:
         projects.ensure(session, 3, seed=0)
-        labels_seen.replace(session, 3, {7: Fingerprint(5, "a")})
+        labels_seen.replace(session, 3, {7: LabelDigest(5, "a")})
     send(client, "TASKS_DELETED", tasks=[{"id": 5}, {"id": 6}])
     assert stored_events(services) == [("TASKS_DELETED", [5, 6], ["task:5"])]
 
@@ -171,7 +171,7 @@ def test_a_burst_of_annotations_asks_for_one_training(client: FlaskClient, servi
 def test_new_tasks_ask_for_scores_once(client: FlaskClient, services: Services) -> None:
     for number in range(5):
         send(client, "TASKS_CREATED", tasks=[{"id": number}])
-    assert waiting(services) == {"start-3", "score-new-3"}
+    assert waiting(services) == {"order-3", "score-new-3"}
 
 
 @pytest.mark.parametrize("body", [{"action": "LABEL_LINK_CREATED"}, {"action": "REVIEW", "project": [1]}])
@@ -288,13 +288,13 @@ def test_health_webhook_and_setup_load_neither_torch_nor_label_studio(services: 
     assert done.stdout.strip() == "[]"
 
 
-def test_only_a_project_of_several_annotators_has_annotators_anew(
+def test_only_a_project_of_several_annotators_is_assigned_tasks(
     client: FlaskClient, services: Services
 ) -> None:
     event = {"annotation": {"id": 1}, "task": {"id": 5}}
     send(client, "ANNOTATION_CREATED", **event)
-    assert "deal-3" not in waiting(services)
+    assert "assign-3" not in waiting(services)
     with services.database.write() as session:
         assignments.set_annotators(session, 3, ["ann@example.com"])
     send(client, "ANNOTATION_CREATED", **event)
-    assert "deal-3" in waiting(services)
+    assert "assign-3" in waiting(services)

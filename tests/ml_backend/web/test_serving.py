@@ -20,7 +20,7 @@ from ml_backend.learn.trigger import after_training
 from ml_backend.queue.kinds import TRAIN
 from ml_backend.settings import Settings
 from ml_backend.store import events, runs
-from ml_backend.store.liveness import Owner
+from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.web.app import Services
 
@@ -149,7 +149,7 @@ def test_two_hundred_events_in_a_second_during_a_training(services: Services) ->
         while services.queues.depths()[TRAIN] == 0:
             time.sleep(0.05)
         with services.database.write() as session:
-            run = runs.begin(session, 3, Owner("elsewhere", "1", 1, 1))
+            run = runs.begin(session, 3, ProcessId("elsewhere", "1", 1, 1))
             assert run is not None
         services.queues.redis.flushall()
         with saturated_cores():
