@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from ml_backend.cli.console import answers
 from ml_backend.cli.exits import WrongUseError
-from ml_backend.settings import Settings
+from ml_backend.settings import Settings, former_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,9 @@ def doctor(
             f'--backend must be an address such as http://dsal.backend:9090, unlike "{backend}".'
         )
     settings, wrong = _read_settings()
-    installation = Installation(settings, tuple(wrong), backend, project)
+    installation = Installation(
+        settings, tuple(wrong), backend, project, former_names=tuple(former_names(os.environ))
+    )
     console = answers()
     found: list[Finding] = []
     for finding in check_installation(installation):

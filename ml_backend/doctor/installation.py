@@ -23,6 +23,7 @@ class Installation:
     Attributes:
         settings: the settings, wrong ones replaced by their defaults.
         wrong_settings: a sentence for each wrong setting.
+        former_names: a sentence for each setting that is given under its former name.
         backend_url: this service's address as Label Studio reaches it; None where it was not given.
         chosen: the only project to look at, None for all that the database knows.
         database: the database, once it was opened; nothing is made or migrated in it.
@@ -35,6 +36,7 @@ class Installation:
     chosen: int | None = None
     database: Database | None = None
     redis: redis.Redis | None = None
+    former_names: tuple[str, ...] = ()
 
     @property
     def token(self) -> str:

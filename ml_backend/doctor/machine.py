@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_backend.doctor.finding import Verdict, fault, ok
+from ml_backend.doctor.finding import Verdict, fault, ok, warning
 from ml_backend.doctor.installation import Installation
 
 
@@ -14,6 +14,8 @@ def look_at_settings(installation: Installation) -> Iterator[Verdict]:
     """Name each wrong setting; the rest of the check takes its default."""
     for sentence in installation.wrong_settings:
         yield fault(sentence, "Mend it in the environment or in .env: no other command runs until then.")
+    for sentence in installation.former_names:
+        yield warning(sentence)
     if not installation.wrong_settings:
         yield ok("All can be read.")
 

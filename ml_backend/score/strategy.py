@@ -62,7 +62,7 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
 
 
 def _drawing(control: Control) -> tuple[str, str, str, str]:
-    return control.name, control.kind, control.form.value, control.labels_tag
+    return control.name, control.kind, control.form.name, control.labels_tag
 
 
 def is_highest_first(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from compose_spec import PyOptions
 
-from ml_backend.settings import Settings
+from ml_backend.settings import FORMER_NAMES, Settings
 from model.strategies import RECOMMENDED
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT, MissingVariableError
@@ -112,7 +112,7 @@ def test_backend_and_worker_share_image_and_settings(compose: dict[str, Any]) ->
 
 def test_every_setting_reaches_the_service() -> None:
     given = set(compose_file.raw()["services"]["backend"]["environment"])
-    assert given == {name.upper() for name in Settings.model_fields}
+    assert given == {name.upper() for name in Settings.model_fields} | set(FORMER_NAMES)
 
 
 def test_settings_from_the_file_are_those_of_the_code(
@@ -146,7 +146,8 @@ def example() -> dict[str, str]:
 
 
 def test_env_example_names_every_variable() -> None:
-    assert set(example()) == set(compose_file.variables()) | {name.upper() for name in Settings.model_fields}
+    known = set(compose_file.variables()) | {name.upper() for name in Settings.model_fields}
+    assert set(example()) == known - set(FORMER_NAMES)
 
 
 def test_env_example_shows_the_defaults_and_sets_the_recommended_strategy() -> None:

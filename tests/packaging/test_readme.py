@@ -20,7 +20,8 @@ import yaml
 from compose_spec import PyOptions
 
 from ml_backend.cli.app import app
-from ml_backend.label_studio.config import Form, Knobs, parse
+from ml_backend.label_studio.config import Knobs, parse
+from ml_backend.label_studio.regions.forms import FORMS
 from ml_backend.settings import Settings
 from scripts import science_tables
 from scripts.settings_table import README, filled
@@ -162,7 +163,7 @@ def test_the_guide_lists_every_knob_and_every_form() -> None:
     guide = (ROOT / "docs" / "label-studio-setup.md").read_text(encoding="utf-8")
     knobs = set(re.findall(r"^\| `(model_\w+)`", guide, flags=re.MULTILINE))
     assert knobs == {f"model_{knob.name}" for knob in fields(Knobs)} | {"model_skip"}
-    assert all(f"| `{form.value.title()}Labels" in guide for form in Form)
+    assert all(f"| `{form.name.title()}Labels" in guide for form in FORMS)
 
 
 def test_the_additions_to_the_compose_file_are_valid() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import cycle
 from types import MappingProxyType
 from xml.etree import ElementTree
 
 from ml_backend.label_studio.config.knobs import Knobs
+from ml_backend.label_studio.regions.forms import Form
 
 MAX_LABELS = 254
 """A label map is uint8 with 0 for background and 255 for "not known", which leaves this many labels."""
@@ -21,17 +21,6 @@ READ_ONLY = "magicwand"
 
 class LabelConfigError(ValueError):
     """A labeling config that cannot be served; the message is one sentence that says what to add."""
-
-
-class Form(Enum):
-    """A form in which regions hold masks, from exact to approximate: a label is written in its first one."""
-
-    BRUSH = "brush"
-    BITMASK = "bitmask"
-    POLYGON = "polygon"
-    VECTOR = "vector"
-    ELLIPSE = "ellipse"
-    RECTANGLE = "rectangle"
 
 
 @dataclass(frozen=True)
@@ -88,10 +77,9 @@ class LabelConfig:
         object.__setattr__(self, "indices", MappingProxyType(indices))
 
     def control_of(self, label: str) -> Control:
-        """The control that writes a label: of those that can the one whose form comes first in `Form`."""
-        forms = list(Form)
+        """The control that writes a label: of those that can, the one with the most exact form."""
         able = [control for control in self.controls if label in control.labels and control.kind != READ_ONLY]
-        return min(able, key=lambda control: forms.index(control.form))
+        return min(able, key=lambda control: control.form.rank)
 
 
 def check_labels(tag: str, labels: tuple[str, ...]) -> None:

@@ -15,11 +15,11 @@ from ml_backend.label_studio.config.knobs import is_skipped, read_knobs
 from ml_backend.label_studio.config.labeling import (
     READ_ONLY,
     Control,
-    Form,
     LabelConfig,
     LabelConfigError,
     check_labels,
 )
+from ml_backend.label_studio.regions.forms import BRUSH, FORMS, Form
 
 EXAMPLE = (
     '<BrushLabels name="mask" toName="image"><Label value="Bone"/></BrushLabels> '
@@ -53,9 +53,9 @@ def attribute(tag: ElementTree.Element, name: str) -> str:
     return next((value for key, value in tag.attrib.items() if key.lower() == wanted), "")
 
 
-_WITH_LABELS: Mapping[str, Form] = MappingProxyType({f"{form.value}labels": form for form in Form})
+_WITH_LABELS: Mapping[str, Form] = MappingProxyType({f"{form.name}labels": form for form in FORMS})
 _WITHOUT_LABELS: Mapping[str, Form] = MappingProxyType(
-    {form.value: form for form in Form} | {"magicwand": Form.BRUSH}
+    {form.name: form for form in FORMS} | {READ_ONLY: BRUSH}
 )
 """Tags that draw, and take the names from a <Labels> tag beside them."""
 
@@ -150,8 +150,9 @@ def _read_tag(
             '<Image name="image" value="$image"/> to the config'
         )
     for drawing in partners or (tag,):
-        if drawing.tag.lower().startswith("vector") and attribute(drawing, "closable").lower() != "true":
-            _refuse(f'{_named(drawing)} draws open lines only: add closable="true" to it')
+        form = _WITH_LABELS.get(drawing.tag.lower()) or _WITHOUT_LABELS[drawing.tag.lower()]
+        if form.required is not None and attribute(drawing, form.required[0]).lower() != form.required[1]:
+            _refuse(f'{_named(drawing)} draws no areas: add {form.required[0]}="{form.required[1]}" to it')
     if partners and all(each.tag.lower() == READ_ONLY for each in partners):
         _refuse(
             f"Label Studio takes no predictions for {_named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"

@@ -9,7 +9,7 @@ which the editor keeps the image's own coordinates.
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.config import READ_ONLY, Control, Form, LabelConfig
-from ml_backend.label_studio.regions import bitmask, brush, ellipse, polygon, rectangle, rle, vector
+from ml_backend.label_studio.config import READ_ONLY, Control, LabelConfig
+from ml_backend.label_studio.regions import rle
+from ml_backend.label_studio.regions.forms import FORMS, DrawnLabel
 from ml_backend.label_studio.regions.outlines import MOST_COMPONENTS
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
 from model.consistency import dice
@@ -26,23 +27,8 @@ from model.consistency import dice
 LEAST_DSC = 0.99
 """Dice that polygons and vectors keep with each label of the label map they are made of."""
 
-READERS: Mapping[Form, Callable[[Mapping[str, Any], Size], Shape]] = MappingProxyType(
-    {
-        Form.BRUSH: brush.read,
-        Form.BITMASK: bitmask.read,
-        Form.POLYGON: polygon.read,
-        Form.VECTOR: vector.read,
-        Form.ELLIPSE: ellipse.read,
-        Form.RECTANGLE: rectangle.read,
-    }
-)
-"""Form → reader of a region's ``value`` at (H, W). A further form is one more entry."""
-
-KINDS = frozenset({READ_ONLY, "labels", *(form.value + end for form in Form for end in ("", "labels"))})
+KINDS = frozenset({READ_ONLY, "labels", *(form.name + end for form in FORMS for end in ("", "labels"))})
 """Types of the regions that hold masks, or name the labels of such regions."""
-
-OUTLINED = (Form.POLYGON, Form.VECTOR)
-"""Forms that are simplified, and then have to keep LEAST_DSC."""
 
 FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
 
@@ -93,7 +79,7 @@ def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = N
                 ignored[FOREIGN_LABEL] += 1
                 continue
             stated = _stated_size(region, None if canvas is None else canvas.shape)
-            shape = READERS[control.form](region["value"], stated)
+            shape = control.form.read(region["value"], stated)
         except (RegionError, rle.RleError) as fault:
             unreadable[str(fault)] += 1
             continue
@@ -111,7 +97,7 @@ def results(
 ) -> list[dict[str, Any]]:
     """Write an (H, W) label map as regions, each label in the form of the control that holds it.
 
-    Of several controls that hold a label the one with the most exact form writes it (`Form`). Brush and
+    If several controls have a label, the one with the most exact form writes it (`forms.FORMS`). Brush and
     bitmask: one region a label, exact. Polygon and vector: one region for each component, simplified by at
     most the config's tolerance, finer where that would bring a label's Dice with the map below 0.99. Ellipse
     and rectangle: one for each component, approximations by nature. Of outlines, ellipses and rectangles a
@@ -145,8 +131,8 @@ def _written(
         )
     drawn = [(config.control_of(config.labels[index - 1]), index) for index in present if index]
     # What is only roughly so comes first, and lies below what is exact.
-    for control, index in sorted(drawn, key=lambda one: -list(Form).index(one[0].form)):
-        for value in _values(control.form, labels, runs, index, tolerance):
+    for control, index in sorted(drawn, key=lambda one: -one[0].form.rank):
+        for value in control.form.write(DrawnLabel(labels, runs, index), tolerance):
             region: dict[str, Any] = {
                 "id": secrets.token_hex(5),
                 "from_name": control.name,
@@ -160,21 +146,6 @@ def _written(
             if index in scores:
                 region["score"] = float(scores[index])
             yield from _labelled(region, control, config.labels[index - 1])
-
-
-def _values(
-    form: Form, labels: NDArray[np.uint8], runs: rle.Runs, index: int, tolerance: float
-) -> list[dict[str, Any]]:
-    if form is Form.BRUSH:
-        return [brush.write(runs, index)]
-    mask = labels == index
-    if form is Form.BITMASK:
-        return [bitmask.write(mask)]
-    if form is Form.POLYGON:
-        return polygon.write(mask, tolerance)
-    if form is Form.VECTOR:
-        return vector.write(mask, tolerance)
-    return ellipse.write(mask) if form is Form.ELLIPSE else rectangle.write(mask)
 
 
 def _labelled(region: dict[str, Any], control: Control, label: str) -> Iterator[dict[str, Any]]:
@@ -197,7 +168,7 @@ def _keeps(labels: NDArray[np.uint8], config: LabelConfig, written: list[dict[st
     outlined = [
         index
         for index, label in enumerate(config.labels, start=1)
-        if 0 < parts[label] < MOST_COMPONENTS and config.control_of(label).form in OUTLINED
+        if 0 < parts[label] < MOST_COMPONENTS and config.control_of(label).form.is_outline
     ]
     if not outlined:
         return True

@@ -177,7 +177,7 @@ def test_predicted_values_are_other_names_of_a_label() -> None:
 def test_vectors_that_cannot_be_closed_are_told() -> None:
     config = parse(view(IMAGE, tag("VectorLabels", "path", "Bone"), BRUSH))
     assert [control.name for control in config.controls] == ["mask"]
-    assert config.faults == ('<VectorLabels name="path"> draws open lines only: add closable="true" to it.',)
+    assert config.faults == ('<VectorLabels name="path"> draws no areas: add closable="true" to it.',)
 
 
 def test_too_many_labels_in_all_controls_together_are_refused() -> None:

@@ -1,0 +1,77 @@
+"""The forms of regions that hold masks: a new one is a module with `read` and `write`, and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.label_studio.regions import bitmask, brush, ellipse, polygon, rectangle, rle, vector
+from ml_backend.label_studio.regions.shape import Shape, Size
+
+
+@dataclass(frozen=True)
+class DrawnLabel:
+    """One label of a label map, to be written as regions.
+
+    Attributes:
+        labels: (H, W) uint8 class indices.
+        runs: the same label map as runs.
+        index: class index of the label, from 1 on.
+    """
+
+    labels: NDArray[np.uint8]
+    runs: rle.Runs
+    index: int
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The label's mask, (H, W)."""
+        mask: NDArray[np.bool_] = self.labels == self.index
+        return mask
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of regions.
+
+    Attributes:
+        name: as in its tags: "polygon" for `<Polygon>` and `<PolygonLabels>`.
+        read: a region's `value` and the image's (H, W) to its pixels; raises `RegionError` or `RleError`.
+        write: a label and a tolerance in pixels to the `value` of each of its regions.
+        is_outline: whether outlines are simplified within the tolerance, and must keep the label's Dice.
+        required: the attribute, with its value, without which a tag of this form draws no areas.
+    """
+
+    name: str
+    read: Callable[[Mapping[str, Any], Size], Shape]
+    write: Callable[[DrawnLabel, float], list[dict[str, Any]]]
+    is_outline: bool = False
+    required: tuple[str, str] | None = None
+
+    @property
+    def rank(self) -> int:
+        """Place in `FORMS`: the lower, the more exact."""
+        return FORMS.index(self)
+
+
+BRUSH = Form("brush", brush.read, lambda label, _: [brush.write(label.runs, label.index)])
+BITMASK = Form("bitmask", bitmask.read, lambda label, _: [bitmask.write(label.mask)])
+POLYGON = Form(
+    "polygon", polygon.read, lambda label, tolerance: polygon.write(label.mask, tolerance), is_outline=True
+)
+VECTOR = Form(
+    "vector",
+    vector.read,
+    lambda label, tolerance: vector.write(label.mask, tolerance),
+    is_outline=True,
+    required=("closable", "true"),
+)
+ELLIPSE = Form("ellipse", ellipse.read, lambda label, _: ellipse.write(label.mask))
+RECTANGLE = Form("rectangle", rectangle.read, lambda label, _: rectangle.write(label.mask))
+
+FORMS = (BRUSH, BITMASK, POLYGON, VECTOR, ELLIPSE, RECTANGLE)
+"""All forms, from exact to approximate: a label that several tags can draw is written in the first one."""
