@@ -6,8 +6,8 @@
     (found,) = segmenter.segment([image])  # image: (H, W) grey values
     found.final, found.consistency.score  # (H, W) class indices; a number in [0, 1]
 
-The package knows nothing of Label Studio, HTTP, databases or environment variables. The names in `__all__` are
-its public surface; they are imported on first use, since torch takes seconds to load.
+The package knows nothing of Label Studio, HTTP, databases or environment variables. The names in `__all__`
+are its public surface; they are imported on first use, since torch takes seconds to load.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.regions.approximation import parts
-from ml_backend.label_studio.regions.outlines import Component
+from ml_backend.label_studio.regions.outlines import Component, worth_boxing
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
 WIDEST = 50.0
@@ -44,7 +43,7 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 
 def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """An ellipse for each part of a mask (H, W): an approximation, which training would take for the mask."""
-    return [_fitted(component, mask.shape) for component in parts(mask)]
+    return [_fitted(component, mask.shape) for component in worth_boxing(mask)]
 
 
 def _fitted(component: Component, size: tuple[int, ...]) -> dict[str, Any]:

@@ -101,8 +101,7 @@ def results(
     bitmask: one region a label, exact. Polygon and vector: one region for each component, simplified by at
     most the config's tolerance, finer where that would bring a label's Dice with the map below 0.99. Ellipse
     and rectangle: one for each component, approximations by nature. Of outlines, ellipses and rectangles a
-    label gets 200 at most, the largest ones; what is left out beside that is small (`regions.outlines`,
-    `regions.approximation`).
+    label gets 200 at most, the largest ones; what is left out beside that is small (`regions.outlines`).
 
     Args:
         labels: class indices; an index beyond the config's labels is a ValueError.

@@ -30,6 +30,10 @@ FINER = 0.75
 """What a tolerance is multiplied by where it costs too much."""
 MOST_CORNERS = 10_000
 """Corners of an exact outline up to which Dice comes before simplicity."""
+SMALLEST_BOXED = 9
+"""Least pixels of a component that gets a box or an ellipse."""
+SMALLEST_BOXED_SHARE = 0.01
+"""Least pixels of such a component, as a share of the label's largest one."""
 
 Ring = NDArray[np.int32]
 """(N, 2) corners (x, y) of pixels, without repeating the first at the end."""
@@ -81,6 +85,13 @@ def worth_drawing(found: list[Component]) -> list[Component]:
     """All but the smallest components that together hold at most LEFT_OUT of the pixels; at most 200."""
     kept = len(found) - _droppable([component.area for component in found], LEFT_OUT)
     return found[: min(kept, MOST_COMPONENTS)]
+
+
+def worth_boxing(mask: NDArray[np.bool_]) -> list[Component]:
+    """The components of an (H, W) mask that get a box or an ellipse, largest first; the largest always does."""
+    found = worth_drawing(components(mask))
+    least = max(SMALLEST_BOXED, SMALLEST_BOXED_SHARE * found[0].area) if found else 0
+    return found[:1] + [component for component in found[1:] if component.area >= least]
 
 
 def simplified(component: Component, tolerance: float) -> Points:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.regions.approximation import parts
 from ml_backend.label_studio.regions.filling import fill
+from ml_backend.label_studio.regions.outlines import worth_boxing
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
 
@@ -35,7 +35,7 @@ def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """The box around each part of a mask (H, W): an approximation, which training would take for the mask."""
     height, width = mask.shape
     boxes = []
-    for component in parts(mask):
+    for component in worth_boxing(mask):
         (left, top), (right, bottom) = component.outer.min(axis=0), component.outer.max(axis=0)
         boxes.append(
             {
