@@ -1,14 +1,17 @@
 """A door for users of the framework `label_studio_ml` 2.x, who run `label-studio-ml start`.
 
-Their `model.py` has three lines (docs/operations.md):
+Their `dsal_model.py` has three lines (docs/operations.md says what to do with it):
 
-    from ml_backend.framework import model_class
     from ml_backend.settings import Settings
+    from ml_backend.web.framework import model_class
 
     DsalModel = model_class(Settings())
 
-Predictions are the published version's; events go into our inbox, whose jobs `dsal worker` does. The
-framework passes fewer kinds of events on than Label Studio sends, and has no /versions: the whole service is
+The file must not be called `model.py`: the framework puts its folder first on Python's path, where it would
+hide our package `model`.
+
+Predictions come from the published version; events go into our inbox, and `dsal worker` runs their jobs. The
+framework passes on fewer kinds of events than Label Studio sends, and has no /versions: the whole service is
 `dsal serve`.
 """
 

@@ -1,11 +1,12 @@
 """What is behind the framework's door.
 
-A few lines with the framework's contract stand in for it here; tests/label_studio/test_framework.py
-has the framework itself.
+A few lines with the framework's contract stand in for it here; test_framework_start.py and
+tests/label_studio/test_framework.py have the framework itself.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from ml_backend.store.models import Event, VersionState
 from ml_backend.web import framework
 from ml_backend.web.app import Services
 from ml_backend.web.framework import Door, FrameworkMissingError, model_class
+from tests.framework import MODEL
 
 CONFIG = default_config(["Bone"])
 PROJECT = {"id": 3, "title": "Hands", "label_config": CONFIG}
@@ -191,3 +193,17 @@ def test_without_what_the_framework_imports_the_sentence_names_it(
     with pytest.raises(FrameworkMissingError, match=r"semver.*requirements-framework\.txt") as caught:
         model_class(settings)
     assert caught.value.name == "semver"
+
+
+def test_a_script_called_model_would_hide_our_package(tmp_path: Path) -> None:
+    """Why docs/operations.md has another name for it."""
+    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "_wsgi.py").write_text("from model import DsalModel")
+    run = subprocess.run(
+        [sys.executable, tmp_path / "_wsgi.py"],
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "'model' is not a package" in run.stderr
