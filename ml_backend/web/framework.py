@@ -1,33 +1,37 @@
 """A door for users of the framework `label_studio_ml` 2.x, who run `label-studio-ml start`.
 
-Their `model.py` has three lines (docs/operations.md):
+Their `dsal_model.py` has three lines (docs/operations.md says what to do with it):
 
-    from ml_backend.framework import model_class
     from ml_backend.settings import Settings
+    from ml_backend.web.framework import model_class
 
     DsalModel = model_class(Settings())
 
-Predictions are the published version's; events go into our inbox, whose jobs `dsal worker` does. The
-framework passes fewer kinds of events on than Label Studio sends, and has no /versions: the whole service is
+The file must not be called `model.py`: the framework puts its folder first on Python's path, where it would
+hide our package `model`.
+
+Predictions come from the published version; events go into our inbox, and `dsal worker` runs their jobs. The
+framework passes on fewer kinds of events than Label Studio sends, and has no /versions: the whole service is
 `dsal serve`.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ml_backend.settings import Settings
 from ml_backend.web.app import Services
 from ml_backend.web.calls import CallLog
 from ml_backend.web.inbox import Inbox
-from ml_backend.web.payloads import Event, explain
+from ml_backend.web.payloads import Event, ProjectId, explain
 from ml_backend.web.predict import Answering, Answers
 from ml_backend.web.setup import serving_version
 from ml_backend.web.webhook import KNOWN_ACTIONS, arrival_of
@@ -38,8 +42,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_PROJECT_ID: TypeAdapter[int] = TypeAdapter(ProjectId)
+_XML_DECLARATION = re.compile(r"\A\ufeff?\s*<\?xml\s[^>]*\?>")
+
+
 class FrameworkMissingError(ImportError):
-    """The framework is not installed; the sentence says how to install it."""
+    """The framework, or a module it imports, is missing; the sentence names it and says what to install."""
+
+
+def project_number(name: str) -> int | None:
+    """Label Studio's id of the project that a call names; None if it names none.
+
+    The framework passes on a project that a call leaves out as "None", and an empty one as "".
+    """
+    try:
+        return _PROJECT_ID.validate_python(name)
+    except ValidationError:
+        return None
+
+
+def without_declaration(label_config: str) -> str:
+    """The labeling config without an XML declaration, whose encoding the framework's parser refuses."""
+    return _XML_DECLARATION.sub("", label_config).strip()
 
 
 @dataclass(frozen=True)
@@ -112,26 +136,45 @@ def model_class(settings: Settings) -> type[LabelStudioMLBase]:
     """The class to hand to the framework's `init_app`; all its objects in a process share one door.
 
     Raises:
-        FrameworkMissingError: `label_studio_ml` 2.x is not installed.
+        FrameworkMissingError: `label_studio_ml` 2.x, or a module that it imports, is not installed.
     """
     try:
         from label_studio_ml.model import LabelStudioMLBase
     except ImportError as error:
         raise FrameworkMissingError(
-            "The framework label_studio_ml cannot be imported: install it as requirements-framework.txt says."
+            f"The framework label_studio_ml cannot be imported ({error}): follow "
+            "requirements-framework.txt to install it.",
+            name=error.name,
         ) from error
     door = Door(settings)
 
     class DsalModel(LabelStudioMLBase):
-        """Deeply supervised active learning behind the framework's routes."""
+        """Deeply supervised active learning behind the framework's routes.
+
+        The framework makes one object for each request.
+        """
+
+        sent_config = ""
+        """The labeling config exactly as the request sent it; empty if it sent none."""
+
+        def use_label_config(self, label_config: str) -> None:
+            """Keep the labeling config as it was sent, and let the framework parse what it can parse.
+
+            The framework's own copy is no substitute for `sent_config`: without the declaration it would
+            differ from what events say, and every difference makes a project new.
+            """
+            self.sent_config = label_config
+            if bare := without_declaration(label_config):
+                super().use_label_config(bare)
 
         def setup(self) -> None:
             """Name the version that serves; the framework calls this for each object it makes."""
-            if self.project_id:
-                self.set("model_version", door.version(int(self.project_id), self.label_config or ""))
+            project_id = project_number(self.project_id)
+            if project_id is not None:
+                self.set("model_version", door.version(project_id, self.sent_config))
 
         def set_extra_params(self, extra_params: Any) -> None:
-            """Take none: the framework stores text only, and would fail on Label Studio's JSON."""
+            """Ignore them: the framework stores text only, and would fail on Label Studio's JSON."""
 
         def predict(
             self,
@@ -140,7 +183,11 @@ def model_class(settings: Settings) -> type[LabelStudioMLBase]:
             **_kwargs: Any,
         ) -> Answers:
             """One list a task; plain ones, as a ModelResponse checks and copies each number of each mask."""
-            return door.predict(tasks, int(self.project_id))
+            project_id = project_number(self.project_id)
+            if project_id is None:
+                logger.warning("A call of /predict names no project: its tasks get no predictions.")
+                return [[] for _ in tasks]
+            return door.predict(tasks, project_id)
 
         def fit(self, event: str, data: dict[str, Any], **_kwargs: Any) -> dict[str, str]:
             """Note the event and return at once: whether to train is decided, and done, by a worker."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -20,11 +19,9 @@ from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Event, VersionState
 from ml_backend.web.framework import model_class
+from tests.framework import missing
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("label_studio_ml") is None,
-    reason="label_studio_ml 2.x is not installed here: requirements-framework.txt says how.",
-)
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 A command in a `console` block is checked by what it is: make's targets exist and pass on options that `dsal`
 knows (the targets themselves run in CI, the demo in its own test); a command for Docker names services and
-programs of docker-compose.yml, which test_compose_runs.py starts; `dsal` accepts its arguments.
+programs of docker-compose.yml, which test_compose_runs.py starts; `dsal` accepts its arguments; pip installs
+what is there; the framework's commands are those that test_framework_start.py runs.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,8 +26,10 @@ from ml_backend.cli.app import app
 from ml_backend.label_studio.config import Knobs, parse
 from ml_backend.label_studio.regions.forms import FORMS
 from ml_backend.settings import Settings
+from ml_backend.web import framework as door
 from scripts import science_tables
 from scripts.settings_table import README, filled
+from tests import framework
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 
@@ -89,6 +94,19 @@ def check_compose(words: list[str]) -> None:
         assert set(plain) - {"TORCH_INDEX_URL=ADDRESS"} <= services
 
 
+def check_pip(words: list[str]) -> None:
+    verb, *rest = words
+    assert verb == "install"
+    for before, word in pairwise(["", *rest]):
+        if before == "-r":
+            assert (ROOT / word).is_file()
+        elif word == ".":
+            assert (ROOT / "pyproject.toml").is_file()
+        elif not word.startswith("-"):
+            # On no registry: the file that lists its requirements names the same address.
+            assert word in (ROOT / "requirements-framework.txt").read_text(encoding="utf-8")
+
+
 def check(line: str) -> None:
     first, *rest = shlex.split(re.split(r"\s[<>]\s", line)[0])
     if first == "make":
@@ -97,6 +115,10 @@ def check(line: str) -> None:
         check_compose(rest[1:])
     elif first == ".venv/bin/dsal":
         check_dsal(rest)
+    elif first == "pip":
+        check_pip(rest)
+    elif first == "label-studio-ml":
+        assert line in (framework.CREATE, framework.START)
     elif first == "cp":
         assert (ROOT / rest[0]).is_file()
     elif first == "export":
@@ -111,9 +133,27 @@ def test_a_command_can_be_given_as_written(line: str) -> None:
 
 
 def test_an_unknown_command_would_be_noticed() -> None:
-    for line in ("make dinner", "docker compose exec cook dsal status", ".venv/bin/dsal status --dinner"):
+    for line in (
+        "make dinner",
+        "docker compose exec cook dsal status",
+        ".venv/bin/dsal status --dinner",
+        "pip install -r dinner.txt",
+        "pip install dinner",
+        "label-studio-ml create dinner",
+    ):
         with pytest.raises((AssertionError, Exception)):
             check(line)
+
+
+def test_the_framework_is_started_as_its_own_test_does() -> None:
+    assert [block for _, block in blocks("python")] == [framework.MODEL]
+    assert [line for line in commands() if line.startswith("label-studio-ml ")] == [
+        framework.CREATE,
+        framework.START,
+    ]
+    # The script imports dsal, so dsal has to be installed as well.
+    assert any(line.startswith("pip install ") and "." in line.split() for line in commands())
+    assert textwrap.indent(framework.MODEL, "    ") in (door.__doc__ or "")
 
 
 def test_the_settings_table_is_up_to_date() -> None:
