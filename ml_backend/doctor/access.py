@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from ml_backend.doctor.finding import Verdict, fault, ok, warning
 from ml_backend.doctor.installation import Installation
+from ml_backend.label_studio.client import TESTED, release
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.release import TESTED, release
 from ml_backend.label_studio.tokens import expiry_of, kind_of
 
 ACCOUNT = "Make a personal access token (Account & Settings, Personal Access Token)"

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from ml_backend.label_studio.assignments import Assignments
+from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.http_client import HttpClient
 from ml_backend.label_studio.projects import Projects
 from ml_backend.label_studio.survey import Survey
 from ml_backend.label_studio.tasks import Annotation, LabelledTask, Task, Tasks
 from ml_backend.label_studio.tokens import Credentials
-from ml_backend.label_studio.transport import Transport
+from ml_backend.label_studio.transport import Transport, plain
 
-__all__ = ["Annotation", "LabelStudio", "LabelledTask", "Task"]
+__all__ = ["TESTED", "Annotation", "LabelStudio", "LabelledTask", "Task", "release"]
+
+TESTED = "1.23.2"
+"""The release of Label Studio that this service is developed and tested with."""
 
 
 class LabelStudio(Projects, Tasks, Assignments, Survey):
     """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
 
     The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Assignments`, `Survey`
-    and `DataManager`.
+    and `DataManager`. They are the SDK's, except those that it lacks or was measured to be slow at.
     """
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
@@ -44,9 +49,33 @@ class LabelStudio(Projects, Tasks, Assignments, Survey):
 
     def user(self) -> dict[str, Any]:
         """Return the token's owner: `id`, `email`, …."""
-        return self._dict("GET", "/api/current-user/whoami")
+        found: dict[str, Any] = plain(self._sdk.users.with_raw_response.whoami())
+        return found
 
     def version(self) -> str:
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
         self.user()
-        return str(self._dict("GET", "/api/version")["release"])
+        return str(self._sdk.versions.get().release)
+
+
+def release(url: str, *, timeout: float = 10.0) -> str:
+    """Return the release of the Label Studio at `url`, e.g. "1.23.2"; needs no token.
+
+    Raises LabelStudioError when nothing answers there, or something that is not Label Studio.
+    """
+    status, found = 200, None
+    with HttpClient(url, timeout=timeout) as http:
+        try:
+            found = http.get(f"{http.url}/api/version").json()
+        except ValueError:
+            pass
+        except LabelStudioError as error:
+            if error.status is None:
+                raise
+            status = error.status
+    named = found.get("release") if isinstance(found, dict) else None
+    if not named:
+        raise LabelStudioError(
+            f"What answers at {url} is not Label Studio: is a subpath or another port missing?", status
+        )
+    return str(named)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError, refusal
-from ml_backend.label_studio.resource import Resource
+from ml_backend.label_studio.transport import Resource, plain
 
 SCORE = "tasks:predictions_score"
 
@@ -52,7 +52,8 @@ class DataManager(Resource):
     def views(self, project: int) -> list[dict[str, Any]]:
         """Return the project's views (tabs of the Data Manager); status 404 if there is no such project."""
         try:
-            return self._list("GET", "/api/dm/views/", params={"project": project})
+            found: list[dict[str, Any]] = plain(self._sdk.views.with_raw_response.list(project=project))
+            return found
         except LabelStudioError as error:
             # A project that is gone is a wrong choice of a form to Label Studio, and 400.
             if error.status == 400 and "available choices" in error.detail:
@@ -62,15 +63,21 @@ class DataManager(Resource):
 
     def create_view(self, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """Create a view; `data` holds title, type, ordering, filters, …."""
-        return self._dict("POST", "/api/dm/views/", json={"project": project, "data": dict(data)})
+        rules: Any = dict(data)
+        made: dict[str, Any] = plain(self._sdk.views.with_raw_response.create(project=project, data=rules))
+        return made
 
     def patch_view(self, view: int, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the `data` of a view."""
-        return self._dict("PATCH", f"/api/dm/views/{view}/", json={"project": project, "data": dict(data)})
+        rules: Any = dict(data)
+        changed: dict[str, Any] = plain(
+            self._sdk.views.with_raw_response.update(str(view), project=project, data=rules)
+        )
+        return changed
 
     def delete_view(self, view: int) -> None:
         """Delete a view."""
-        self._http.call("DELETE", f"/api/dm/views/{view}/")
+        self._sdk.views.delete(str(view))
 
     def next_task(self, project: int, view: int) -> dict[str, Any] | None:
         """Return the task that "Label Tasks As Displayed" of this view opens next, None when none is left.
@@ -78,15 +85,22 @@ class DataManager(Resource):
         Sends what the browser sends: the view's ordering and filters. The answer holds `id`, `data` and the
         `predictions` that the annotator would see, RLE included.
         """
-        data = self._dict("GET", f"/api/dm/views/{view}/", params={"project": project})["data"]
+        data = plain(self._sdk.views.with_raw_response.get(str(view)))["data"]
         shown = {key: data[key] for key in ("ordering", "filters") if data.get(key)}
-        params = {"id": "next_task", "project": project, "tabID": view}
         try:
-            return self._dict("POST", "/api/dm/actions", params=params, json=shown)
+            # The SDK's `view` would have Label Studio take the view's rules for those that are sent.
+            action = self._sdk.actions.with_raw_response.create(
+                id="next_task",
+                project=project,
+                request_options={"additional_query_parameters": {"tabID": view}},
+                **shown,
+            )
         except LabelStudioError as error:
             if error.status == 404 and "no tasks" in error.detail:
                 return None
             raise
+        task: dict[str, Any] = plain(action)
+        return task
 
     def ordered_scores(
         self, project: int, limit: int, *, highest_first: bool = True
@@ -135,10 +149,8 @@ class DataManager(Resource):
         """Yield the tasks of a Data Manager listing with only the wanted `fields`, in pages of `size`."""
         page, seen, total = 1, 0, 1
         while seen < total:
-            params = {"project": project, "include": fields, "page": page, "page_size": size}
-            params["query"] = json.dumps(query)
             try:
-                answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+                answer = self._page(project, fields, page=page, size=size, **query)
             except LabelStudioError as error:
                 # The list may become shorter while it is read: its last page is then no more.
                 if error.status == 404 and page > 1:
@@ -148,6 +160,22 @@ class DataManager(Resource):
             page, seen, total = page + 1, seen + len(answer["tasks"]), answer["total"]
             if not answer["tasks"]:
                 return
+
+    def _page(
+        self, project: int, include: str, *, size: int, page: int = 1, whole: bool = False, **query: Any
+    ) -> dict[str, Any]:
+        """Return one page of a listing, as it stands: `tasks` with only the fields in `include`, and totals.
+
+        `whole` is for listings with annotations.
+
+        The SDK's `tasks.list` can ask for the same, but makes of each row a model of 50 fields: 124 ms of our
+        processor for 500 rows, where the plain rows cost 2 ms.
+        """
+        params = {"project": project, "include": include, "page": page, "page_size": size}
+        if whole:
+            params["fields"] = "all"
+        params["query"] = json.dumps(query)
+        return self._dict("GET", "/api/tasks/", params=params, timeout=MINUTES)
 
 
 def has_version(version: str) -> dict[str, Any]:

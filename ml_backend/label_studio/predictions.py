@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_backend.label_studio.data_manager import DataManager
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
+from ml_backend.label_studio.transport import plain
 
 BODY_BYTES = 64 * 1024 * 1024
 """Largest body sent, one prediction excepted.
@@ -83,6 +84,8 @@ class Predictions(DataManager):
         }
 
     def _post(self, project: int, part: Sequence[_Encoded]) -> int:
+        # The SDK's `import_predictions` walks through every number of every mask: 500 predictions of 20 000
+        # integers take it 30 s, 19 of them on our processor, where bytes that are JSON already take 6 s.
         body = b"[" + b",".join(each.body for each in part) + b"]"
         path = f"/api/projects/{project}/import/predictions"
         answer = self._dict("POST", path, data=body, timeout=IMPORT_SECONDS)
@@ -92,7 +95,8 @@ class Predictions(DataManager):
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """Return the predictions of one task, of all versions, masks included."""
-        return self._list("GET", "/api/predictions/", params={"task": task})
+        found: list[dict[str, Any]] = plain(self._sdk.predictions.with_raw_response.list(task=task))
+        return found
 
     def model_versions(self, project: int) -> dict[str, int]:
         """Return {version: number of predictions} of the project."""
@@ -105,11 +109,11 @@ class Predictions(DataManager):
 
         Its number stays, by which a page that is open submits what was made of it.
         """
-        self._http.call("PATCH", f"/api/predictions/{prediction}/", json={"model_version": version})
+        self._sdk.predictions.update(prediction, model_version=version)
 
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; status 404 if it is gone."""
-        self._http.call("DELETE", f"/api/predictions/{prediction}/")
+        self._sdk.predictions.delete(prediction)
 
     def delete_model_version(self, project: int, version: str) -> None:
         """Delete all predictions of a version (about 12 ms each); a version without any is fine."""

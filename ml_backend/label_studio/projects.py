@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.resource import Resource
+from ml_backend.label_studio.transport import Resource, plain, within
 
-CONNECT_SECONDS = 60.0
+CONNECTING = within(60.0)
 """Label Studio answers these calls only after it has called the backend's /health and /setup itself."""
 
 
@@ -16,23 +16,26 @@ class Projects(Resource):
 
     def project(self, project: int) -> dict[str, Any]:
         """Return the project's fields, `label_config` and `model_version` among them."""
-        return self._dict("GET", f"/api/projects/{project}/")
+        found: dict[str, Any] = plain(self._sdk.projects.with_raw_response.get(project))
+        return found
 
     def projects(self, title: str | None = None) -> list[dict[str, Any]]:
         """Return all projects that the token's owner sees, or those with exactly this title."""
         found: list[dict[str, Any]] = []
         page: int | None = 1
         while page is not None:
-            params = {"page": page, "page_size": 100, "include": "id,title"}
-            answer = self._dict("GET", "/api/projects/", params=params)
-            found += answer["results"]
-            page = page + 1 if answer.get("next") else None
+            # The SDK's own way through the pages ends by asking for one that does not exist.
+            answer = self._sdk.projects.list(page=page, page_size=100, include="id,title").response
+            found += [{"id": each.id, "title": each.title} for each in answer.results]
+            page = page + 1 if answer.next else None
         return [each for each in found if title is None or each["title"] == title]
 
     def create_project(self, title: str, label_config: str = "", **fields: Any) -> dict[str, Any]:
         """Create a project; `fields` are further fields of Label Studio's project."""
-        body = {"title": title, **({"label_config": label_config} if label_config else {}), **fields}
-        return self._dict("POST", "/api/projects/", json=body)
+        if label_config:
+            fields["label_config"] = label_config
+        made: dict[str, Any] = plain(self._sdk.projects.with_raw_response.create(title=title, **fields))
+        return made
 
     def patch_project(self, project: int, **fields: Any) -> dict[str, Any]:
         """Change fields of a project.
@@ -40,29 +43,41 @@ class Projects(Resource):
         `model_version` may be "", a version that some prediction of the project carries, or the title of its
         ML backend; for anything else Label Studio answers 400.
         """
-        return self._dict("PATCH", f"/api/projects/{project}/", json=fields)
+        changed: dict[str, Any] = plain(self._sdk.projects.with_raw_response.update(project, **fields))
+        return changed
 
     def delete_project(self, project: int) -> None:
         """Delete a project with all its tasks, annotations and predictions."""
-        self._http.call("DELETE", f"/api/projects/{project}/", timeout=CONNECT_SECONDS)
+        self._sdk.projects.delete(project, request_options=CONNECTING)
 
     def ml_backends(self, project: int) -> list[dict[str, Any]]:
         """Return the project's ML backends; Label Studio calls each one's /health and /setup to answer."""
-        return self._list("GET", "/api/ml/", params={"project": project}, timeout=CONNECT_SECONDS)
+        found: list[dict[str, Any]] = plain(
+            self._sdk.ml.with_raw_response.list(project=project, request_options=CONNECTING)
+        )
+        return found
 
     def create_ml_backend(self, project: int, url: str, title: str, **fields: Any) -> dict[str, Any]:
         """Connect an ML backend; Label Studio calls it before it answers, and makes a webhook for it."""
-        body = {"project": project, "url": url, "title": title, **fields}
-        return self._dict("POST", "/api/ml/", json=body, timeout=CONNECT_SECONDS)
+        made: dict[str, Any] = plain(
+            self._sdk.ml.with_raw_response.create(
+                project=project, url=url, title=title, request_options=CONNECTING, **fields
+            )
+        )
+        return made
 
     def patch_ml_backend(self, backend: int, project: int, url: str, **fields: Any) -> dict[str, Any]:
         """Change an ML backend; Label Studio wants its project and address every time."""
-        body = {"project": project, "url": url, **fields}
-        return self._dict("PATCH", f"/api/ml/{backend}", json=body, timeout=CONNECT_SECONDS)
+        changed: dict[str, Any] = plain(
+            self._sdk.ml.with_raw_response.update(
+                backend, project=project, url=url, request_options=CONNECTING, **fields
+            )
+        )
+        return changed
 
     def delete_ml_backend(self, backend: int) -> None:
         """Disconnect an ML backend; its webhook stays."""
-        self._http.call("DELETE", f"/api/ml/{backend}", timeout=CONNECT_SECONDS)
+        self._sdk.ml.delete(backend, request_options=CONNECTING)
 
     def ml_backend_refusal(self, project: int, url: str) -> LabelStudioError | None:
         """Return what Label Studio has against calling an ML backend at `url`, None if nothing.
@@ -70,44 +85,49 @@ class Projects(Resource):
         It neither calls nor makes one: it is asked with a body that it must refuse after it has looked at the
         address. Status 403 is its protection of private addresses, 500 a host name that it cannot resolve.
         """
-        body = {"project": project, "url": url, "timeout": "not a number"}
-        error = self._refusal("/api/ml/", body)
-        return None if error is None or "'timeout'" in error.detail else error
+        wrong: Any = "not a number"
+        try:
+            self._sdk.ml.create(project=project, url=url, timeout=wrong)
+        except LabelStudioError as error:
+            return None if "'timeout'" in error.detail else error
+        return None
 
     def webhook_refusal(self, project: int, url: str) -> LabelStudioError | None:
         """Return what Label Studio has against a webhook to `url`, None if nothing; none is made.
 
         Status 400 is an address in whose host it misses a dot, 403 its protection of private addresses.
         """
-        error = self._refusal(
-            "/api/webhooks/", {"project": project, "url": url, "actions": ["NO_SUCH_EVENT"]}
-        )
-        return None if error is None or (error.status == 400 and "'url'" not in error.detail) else error
-
-    def _refusal(self, path: str, body: dict[str, Any]) -> LabelStudioError | None:
+        wrong: Any = ["NO_SUCH_EVENT"]
         try:
-            self._http.call("POST", path, json=body)
+            self._sdk.webhooks.create(project=project, url=url, actions=wrong)
         except LabelStudioError as error:
-            return error
+            return None if error.status == 400 and "'url'" not in error.detail else error
         return None
 
     def start_training(self, backend: int) -> None:
         """Press "Start training": Label Studio posts START_TRAINING to the backend's /webhook."""
-        self._http.call("POST", f"/api/ml/{backend}/train", json={}, timeout=CONNECT_SECONDS)
+        self._sdk.ml.train(backend, request_options=CONNECTING)
 
     def webhooks(self, project: int) -> list[dict[str, Any]]:
         """Return the project's webhooks."""
-        return self._list("GET", "/api/webhooks/", params={"project": project})
+        found: list[dict[str, Any]] = plain(self._sdk.webhooks.with_raw_response.list(project=str(project)))
+        return found
 
     def create_webhook(self, project: int, url: str, **fields: Any) -> dict[str, Any]:
         """Create a webhook of the project."""
-        return self._dict("POST", "/api/webhooks/", json={"project": project, "url": url, **fields})
+        made: dict[str, Any] = plain(
+            self._sdk.webhooks.with_raw_response.create(project=project, url=url, **fields)
+        )
+        return made
 
     def patch_webhook(self, webhook: int, url: str, actions: list[str], **fields: Any) -> dict[str, Any]:
         """Change a webhook; `actions` is required, as Label Studio empties the list when it is left out."""
-        body = {"url": url, "actions": actions, **fields}
-        return self._dict("PATCH", f"/api/webhooks/{webhook}/", json=body)
+        named: Any = actions
+        changed: dict[str, Any] = plain(
+            self._sdk.webhooks.with_raw_response.update(webhook, url=url, actions=named, **fields)
+        )
+        return changed
 
     def delete_webhook(self, webhook: int) -> None:
         """Delete a webhook."""
-        self._http.call("DELETE", f"/api/webhooks/{webhook}/")
+        self._sdk.webhooks.delete(webhook)

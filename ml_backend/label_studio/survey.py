@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from ml_backend.label_studio.data_manager import (
-    MINUTES,
     NOT_SKIPPED,
     PAGE,
     UNLABELLED,
@@ -123,7 +121,7 @@ class Survey(DataManager):
                 project,
                 WITH_MASKS,
                 size=WITH_ANNOTATIONS,
-                fields="all",
+                whole=True,
                 filters={"conjunction": "and", "items": items},
                 ordering=["tasks:id"],
             )
@@ -143,15 +141,6 @@ class Survey(DataManager):
     def _count(self, project: int, *conditions: Mapping[str, Any]) -> int:
         filters = {"conjunction": "and", "items": list(conditions)}
         return int(self._page(project, "id", size=1, filters=filters)["total"])
-
-    def _page(
-        self, project: int, include: str, *, size: int, fields: str | None = None, **query: Any
-    ) -> dict[str, Any]:
-        params: dict[str, Any] = {"project": project, "include": include, "page": 1, "page_size": size}
-        params["query"] = json.dumps(query)
-        if fields is not None:
-            params["fields"] = fields
-        return self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
 
 
 _ANNOTATED = number_filter("total_annotations", "greater", 0)

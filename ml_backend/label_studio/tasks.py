@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import httpx
 import ijson  # type: ignore[import-untyped]
-import requests
 
-from ml_backend.label_studio.data_manager import MINUTES, PAGE, UNLABELLED, number_filter
+from ml_backend.label_studio.data_manager import MINUTES, PAGE, UNLABELLED, DataManager, number_filter
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.resource import Resource
+from ml_backend.label_studio.transport import plain, within
 
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
 UPLOAD_FILES = 50
@@ -65,7 +64,7 @@ class LabelledTask:
         return tuple(each for each in self.annotations if not each.was_cancelled)
 
 
-class Tasks(Resource):
+class Tasks(DataManager):
     """Calls about tasks. All raise LabelStudioError."""
 
     def tasks(self, project: int, *, unlabelled: bool | None = None, page: int = PAGE) -> Iterator[Task]:
@@ -80,9 +79,8 @@ class Tasks(Resource):
         last, more = 0, True
         while more:
             items = [*wanted, number_filter("id", "greater", last)]
-            query = json.dumps({"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]})
-            params = {"project": project, "include": _FIELDS, "page": 1, "page_size": page, "query": query}
-            answer = self._dict("GET", "/api/tasks", params=params, timeout=MINUTES)
+            filters = {"conjunction": "and", "items": items}
+            answer = self._page(project, _FIELDS, size=page, filters=filters, ordering=["tasks:id"])
             for row in answer["tasks"]:
                 last = row["id"]
                 yield _task(row)
@@ -91,28 +89,27 @@ class Tasks(Resource):
     def labelled_tasks(self, project: int) -> Iterator[LabelledTask]:
         """Yield the tasks that have annotations, with their results, one at a time while they arrive.
 
-        Only one task is held in memory: ten thousand masks as JSON are gigabytes.
+        Only one task is held in memory: ten thousand masks as JSON are gigabytes. The SDK gives the bytes as
+        they arrive, and ijson the tasks.
         """
-        path = f"/api/projects/{project}/export"
-        params = {"exportType": "JSON", "download_resources": "false"}
-        with self._http.stream(path, params=params, timeout=MINUTES) as response:
-            response.raw.decode_content = True
+        with self._sdk.projects.exports.with_raw_response.download_sync(
+            project, export_type="JSON", download_resources=False, request_options=within(MINUTES)
+        ) as answer:
             try:
-                for item in ijson.items(response.raw, "item", use_float=True):
+                for item in ijson.items(ijson.from_iter(answer.data), "item", use_float=True):
                     yield labelled_task(item)
-            except (ijson.JSONError, requests.RequestException, OSError) as error:
+            except (ijson.JSONError, httpx.RequestError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} broke off: try again ({error})."
                 ) from error
 
     def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""
-        body = [{"data": dict(each)} for each in data]
-        params = {"return_task_ids": "true"}
-        answer = self._dict(
-            "POST", f"/api/projects/{project}/import", params=params, json=body, timeout=MINUTES
+        tasks: Any = [{"data": dict(each)} for each in data]
+        answer = self._sdk.projects.with_raw_response.import_tasks(
+            project, request=tasks, return_task_ids=True, request_options=within(MINUTES)
         )
-        return list(answer["task_ids"])
+        return list(plain(answer)["task_ids"])
 
     def upload(self, project: int, files: Mapping[str, bytes]) -> dict[str, int]:
         """Upload image files, one task each; return {file name: task id}.
@@ -128,7 +125,7 @@ class Tasks(Resource):
         return found
 
     def _upload(self, project: int, files: Mapping[str, bytes]) -> dict[str, int]:
-        form = [(f"file{number}", (name, content)) for number, (name, content) in enumerate(files.items())]
+        form = {f"file{number}": named for number, named in enumerate(files.items())}
         answer = self._dict(
             "POST",
             f"/api/projects/{project}/import",
@@ -137,15 +134,7 @@ class Tasks(Resource):
             timeout=MINUTES,
         )
         created = sorted(answer["task_ids"])
-        query = {"selectedItems": {"all": False, "included": created}}
-        params = {
-            "project": project,
-            "include": "id,data",
-            "page_size": len(created),
-            "query": json.dumps(query),
-        }
-        rows = self._dict("GET", "/api/tasks", params=params)["tasks"]
-        found = {_uploaded_name(row["data"]): int(row["id"]) for row in rows}
+        found = {_uploaded_name(data): task for task, data in self.task_data(project, created).items()}
         missing = sorted(set(files) - set(found))
         if missing:
             raise LabelStudioError(
@@ -155,7 +144,7 @@ class Tasks(Resource):
 
     def delete_task(self, task: int) -> None:
         """Delete a task with its annotations and predictions."""
-        self._http.call("DELETE", f"/api/tasks/{task}/")
+        self._sdk.tasks.delete(str(task))
 
     def submit_annotation(
         self,
@@ -169,16 +158,25 @@ class Tasks(Resource):
 
         `lead_time` is the seconds the annotator took.
         """
-        body = {"result": list(result), "was_cancelled": skip, "lead_time": lead_time}
-        return self._dict("POST", f"/api/tasks/{task}/annotations/", json=body)
+        regions: Any = list(result)
+        made: dict[str, Any] = plain(
+            self._sdk.annotations.with_raw_response.create(
+                task, result=regions, was_cancelled=skip, lead_time=lead_time
+            )
+        )
+        return made
 
     def patch_annotation(self, annotation: int, result: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Replace the regions of an annotation."""
-        return self._dict("PATCH", f"/api/annotations/{annotation}/", json={"result": list(result)})
+        regions: Any = list(result)
+        changed: dict[str, Any] = plain(
+            self._sdk.annotations.with_raw_response.update(annotation, result=regions)
+        )
+        return changed
 
     def delete_annotation(self, annotation: int) -> None:
         """Delete an annotation."""
-        self._http.call("DELETE", f"/api/annotations/{annotation}/")
+        self._sdk.annotations.delete(annotation)
 
 
 def _task(row: Mapping[str, Any]) -> Task:

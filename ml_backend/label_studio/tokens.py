@@ -6,13 +6,13 @@ A legacy token is 40 hexadecimal digits and goes into the header as it is.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 import jwt
+from label_studio_sdk.core.client_wrapper import SyncClientWrapper
+from label_studio_sdk.tokens.client_ext import TokensClientExt
 
 from ml_backend.label_studio.errors import LabelStudioError
 
@@ -33,71 +33,62 @@ class Credentials(Protocol):
         """Note that the header `refused` was answered with 401; return whether another try makes sense."""
 
 
-class LegacyToken:
-    """A token that does not change: `Authorization: Token …`."""
+class Tokens(TokensClientExt):
+    """The SDK's tokens, with what they lack: a leeway, our own clock, and a way to say that one was refused.
 
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def header(self) -> str:
-        """Return the header value."""
-        return f"Token {self._token}"
-
-    def renew(self, refused: str) -> bool:  # noqa: ARG002
-        """Return False: there is nothing to renew."""
-        return False
-
-
-class PersonalAccessToken:
-    """A refresh JWT and the access token it last bought; safe to share between threads.
-
-    `refresh` takes the PAT and returns a new access token, or raises LabelStudioError.
+    Safe to share between threads. Asking for a header may fetch an access token, and raises LabelStudioError.
     """
 
-    def __init__(self, token: str, refresh: Callable[[str], str]) -> None:
-        self._token = token
-        self._refresh = refresh
-        self._lock = threading.Lock()
-        self._access = ""
+    def __init__(self, url: str, token: str, client_wrapper: SyncClientWrapper) -> None:
+        """Take the address without a slash at its end, either kind of token, and the SDK's way to send.
+
+        Raises LabelStudioError for an empty token, and for an access token, which would soon stop working.
+        """
+        token = token.strip()
+        kind = kind_of(token)
+        if kind == "empty":
+            raise LabelStudioError(
+                "The Label Studio token is empty: set LABEL_STUDIO_API_KEY or pass --token."
+            )
+        if kind == "access":
+            raise LabelStudioError(
+                "This is an access token, which expires within minutes: use the personal access token "
+                "instead."
+            )
+        super().__init__(f"{url}/", token, client_wrapper)
         self._renew_at = 0.0
 
-    def header(self) -> str:
-        """Return `Bearer …` with an access token that is good for at least the leeway."""
-        with self._lock:
+    @property
+    def api_key(self) -> str:
+        """The legacy token, or an access token that is good for at least the leeway."""
+        if self._use_legacy_token:
+            return self._api_key
+        with self._token_refresh_lock:
             if time.monotonic() >= self._renew_at:
-                self._buy()
-            return f"Bearer {self._access}"
+                asked = time.monotonic()
+                self._access_token = str(self.refresh().access)
+                lifetime = _lifetime(self._access_token)
+                # Counted from our own clock: the server's may be minutes away from ours.
+                self._renew_at = asked + lifetime - min(LEEWAY_SECONDS, lifetime / 2)
+            return str(self._access_token)
+
+    def header(self) -> str:
+        """Return the value of the Authorization header."""
+        return f"{'Token' if self._use_legacy_token else 'Bearer'} {self.api_key}"
 
     def renew(self, refused: str) -> bool:
-        """Make sure that the next header differs from `refused`; always worth one more try."""
-        with self._lock:
+        """Make sure that the next header differs from `refused`; False for a legacy token, which cannot."""
+        if self._use_legacy_token:
+            return False
+        with self._token_refresh_lock:
             # Another thread may have renewed it while this one waited for its 401.
-            if refused == f"Bearer {self._access}":
+            if refused == f"Bearer {self._access_token}":
                 self._renew_at = 0.0
         return True
 
-    def _buy(self) -> None:
-        asked = time.monotonic()
-        self._access = self._refresh(self._token)
-        lifetime = _lifetime(self._access)
-        # Counted from our own clock: the server's may be minutes away from ours.
-        self._renew_at = asked + lifetime - min(LEEWAY_SECONDS, lifetime / 2)
-
-
-def credentials(token: str, refresh: Callable[[str], str]) -> Credentials:
-    """Return credentials for `token`, whichever kind it is.
-
-    Raises LabelStudioError for an empty token, and for an access token, which would soon stop working.
-    """
-    token = token.strip()
-    if not token:
-        raise LabelStudioError("The Label Studio token is empty: set LABEL_STUDIO_API_KEY or pass --token.")
-    kind = kind_of(token)
-    if kind == "access":
-        raise LabelStudioError(
-            "This is an access token, which expires within minutes: use the personal access token instead."
-        )
-    return PersonalAccessToken(token, refresh) if kind == "personal" else LegacyToken(token)
+    def _is_valid_jwt_token(self, token: str, raise_if_expired: bool = False) -> bool:  # noqa: ARG002
+        # The SDK compares expiry with this machine's clock; whether a token is too old, Label Studio says.
+        return kind_of(token) == "personal"
 
 
 def kind_of(token: str) -> Kind:

@@ -21,6 +21,7 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
+from ml_backend.label_studio.transport import preload
 from ml_backend.queue import recovery
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
@@ -198,6 +199,7 @@ def run_worker(
     """
     configure_logs(settings.log_level)
     jobs = job_class(functions_in(packages))
+    preload()
     _let_no_child_outlive_its_parent()
     database = Database(settings.effective_database_url)
     owner = ProcessId.current()

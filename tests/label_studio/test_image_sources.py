@@ -245,7 +245,7 @@ def test_an_access_token_that_has_expired_is_renewed_while_an_image_is_fetched(
         # As if this machine had slept: the same token, signed by this Label Studio, a minute past its end.
         secret = (server.data_dir / ".env").read_text().partition("SECRET_KEY=")[2].strip()
         expired = jwt.encode({**claims, "exp": int(time.time()) - 60}, secret, "HS256")
-        held.credentials._access = expired  # type: ignore[attr-defined]
+        held.credentials._access_token = expired  # type: ignore[attr-defined]
         np.testing.assert_array_equal(read(task, listed.data, held), GREY)
         assert proxy.seen["POST", "/api/token/refresh/"] == 2
         assert proxy.seen["GET", listed.data["image"]] == 2

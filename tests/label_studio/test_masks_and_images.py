@@ -11,7 +11,6 @@ from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.regions.masks import label_map, results
-from ml_backend.label_studio.tokens import LegacyToken
 
 LABELS = ("Tibia & co", "Femur")
 
@@ -51,8 +50,7 @@ def test_an_uploaded_image_is_fetched_with_the_token_and_not_without(
     cache = ImageCache(tmp_path / "one", Downloader(client.credentials), base_url=client.url, project=project)
     assert cache.fetch(task.id, task.data, config) == image
 
-    anonymous = ImageCache(
-        tmp_path / "two", Downloader(LegacyToken("no")), base_url=client.url, project=project
-    )
+    refused = LabelStudio(client.url, "no").credentials
+    anonymous = ImageCache(tmp_path / "two", Downloader(refused), base_url=client.url, project=project)
     with pytest.raises(ImageUnavailable, match="answers HTTP 401"):
         anonymous.fetch(task.id, task.data, config)

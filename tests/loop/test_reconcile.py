@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from ml_backend.label_studio.blueprint import BACKEND_TITLE, VIEW_TITLE
-from ml_backend.label_studio.transport import Transport
+from ml_backend.label_studio.http_client import HttpClient
 from ml_backend.reconcile import reconcile
 from ml_backend.reconcile.comparison import LOCK
 from ml_backend.store.liveness import ProcessId
@@ -32,13 +33,13 @@ def calm(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every request that this process sends to Label Studio, as it is sent."""
     sent: list[str] = []
-    call = Transport.call
+    send = HttpClient.send
 
-    def record(self: Transport, method: str, path: str, **options: Any) -> Any:
-        sent.append(f"{method} {path}")
-        return call(self, method, path, **options)
+    def record(self: HttpClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        sent.append(f"{request.method} {request.url.path}")
+        return send(self, request, **options)
 
-    monkeypatch.setattr(Transport, "call", record)
+    monkeypatch.setattr(HttpClient, "send", record)
     return sent
 
 

@@ -13,11 +13,11 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 import requests
 import urllib3
 
+from ml_backend.label_studio.http_client import CONNECT_SECONDS
 from ml_backend.label_studio.images.guard import GuardedAdapter
 from ml_backend.label_studio.images.hosts import HostRefusedError, ImageHosts
 from ml_backend.label_studio.images.sources import Kind, Source, is_trusted, shown
 from ml_backend.label_studio.tokens import Credentials
-from ml_backend.label_studio.transport import CONNECT_SECONDS, Authorization
 
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 16
@@ -49,6 +49,18 @@ class DownloadError(Exception):
         super().__init__(reason)
         self.transient = transient
         """Whether trying again later may help."""
+
+
+class _Authorization(requests.auth.AuthBase):
+    """Sets the header, or sees to it that there is none: without it requests would look into a .netrc."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
 
 
 class Downloader:
@@ -141,7 +153,7 @@ class Downloader:
     def _get(self, session: requests.Session, url: str, authorization: str | None) -> requests.Response:
         return session.get(
             url,
-            auth=Authorization(authorization),
+            auth=_Authorization(authorization),
             timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
             allow_redirects=False,
             stream=True,

@@ -10,8 +10,7 @@ import pytest
 from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.images.hosts import ImageHosts
-from ml_backend.label_studio.tokens import LegacyToken, PersonalAccessToken
-from tests.ml_backend.label_studio.images.fetching import fetch
+from tests.ml_backend.label_studio.images.fetching import fetch, legacy_token
 from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, answer, redirect
 
 TOKEN = "Token secret"
@@ -63,10 +62,23 @@ def test_the_token_follows_a_redirect_within_label_studio(cache: ImageCache, stu
     assert studio.tokens("/data/upload/1/a.png") == [TOKEN]
 
 
+class Renewable:
+    """Credentials that have one more access token for each that was refused, while there are any."""
+
+    def __init__(self, *tokens: str) -> None:
+        self._tokens = list(tokens)
+
+    def header(self) -> str:
+        return f"Bearer {self._tokens[0]}"
+
+    def renew(self, refused: str) -> bool:
+        if refused == self.header() and len(self._tokens) > 1:
+            del self._tokens[0]
+        return True
+
+
 def test_a_refused_token_is_renewed_once(tmp_path: Path, studio: Server) -> None:
-    bought = iter(["stale", "fresh", "never asked for"])
-    credentials = PersonalAccessToken("pat", lambda _: next(bought))
-    cache = ImageCache(tmp_path, Downloader(credentials), base_url=studio.url, project=1)
+    cache = ImageCache(tmp_path, Downloader(Renewable("stale", "fresh")), base_url=studio.url, project=1)
 
     def route(handler: BaseHTTPRequestHandler) -> None:
         answer(*((IMAGE, 200) if handler.headers["Authorization"] == "Bearer fresh" else (b"", 401)))(handler)
@@ -99,7 +111,7 @@ def test_cookies_stay_where_they_are_even_on_another_port(
 def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
     tmp_path: Path, studio: Server, elsewhere: Server
 ) -> None:
-    listed = Downloader(LegacyToken("secret"), hosts=ImageHosts.parse("images.example.org"))
+    listed = Downloader(legacy_token(), hosts=ImageHosts.parse("images.example.org"))
     cache = ImageCache(tmp_path, listed, base_url=studio.url, project=1)
     assert fetch(cache, "/data/upload/1/a.png") == IMAGE
     studio.routes["/data/upload/1/moved.png"] = redirect(f"{elsewhere.url}/a.png")
