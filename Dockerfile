@@ -17,7 +17,7 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
       /opt/dsal/bin/pip install --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' requirements.txt)"; \
     fi
 RUN /opt/dsal/bin/pip install -r requirements.txt -r requirements-openvino.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY model ./model
 COPY ml_backend ./ml_backend
 RUN /opt/dsal/bin/pip install --no-deps --no-build-isolation . \

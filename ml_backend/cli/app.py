@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -30,6 +32,23 @@ app = typer.Typer(
         "1 when something failed, 2 for a wrong option or setting, and 128 + N after signal N (Ctrl-C: 130)."
     ),
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dsal {version('dsal')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(connect.connect)

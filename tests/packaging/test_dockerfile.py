@@ -8,6 +8,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
+from email.message import Message
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -102,7 +105,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     for name in copied():
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # With the compiled files that a checkout has: the package must leave them out by itself.
+            shutil.copytree(source, context / name)
         else:
             shutil.copy(source, context / name)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
@@ -126,6 +130,39 @@ def test_the_package_holds_all_modules_and_migrations(wheel: zipfile.ZipFile) ->
 
     assert tracked("*.py", "*.mako", "*.html", "*.js", "*.css") <= set(wheel.namelist())
     assert any(re.match(r"ml_backend/store/migrations/versions/.+\.py", name) for name in wheel.namelist())
+    # The weights that are shipped, and the marks by which type checkers know typed packages.
+    data = tracked("*.safetensors", "card.json", "py.typed")
+    assert {PurePosixPath(name).suffix for name in data} == {".safetensors", ".json", ".typed"}
+    assert data <= set(wheel.namelist())
+
+
+def test_the_package_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """No tests, benchmarks or scripts, which would clash with other packages' folders of these names."""
+    places = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {"dist-info" if place.endswith(".dist-info") else place for place in places} == {
+        "model",
+        "ml_backend",
+        "dist-info",
+    }
+    assert not [name for name in wheel.namelist() if name.endswith(".pyc")]
+
+
+def metadata_of(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return message_from_bytes(wheel.read(name))
+
+
+def test_the_package_says_under_which_license_it_is(wheel: zipfile.ZipFile) -> None:
+    assert metadata_of(wheel)["License-Expression"] == "Apache-2.0"
+    (text,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
+    assert wheel.read(text) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_package_asks_for_ranges(wheel: zipfile.ZipFile) -> None:
+    """With exact pins it could not be installed beside anything else."""
+    asked = metadata_of(wheel).get_all("Requires-Dist", [])
+    assert asked
+    assert not [requirement for requirement in asked if "==" in requirement.partition(";")[0]]
 
 
 def test_the_package_brings_the_command(wheel: zipfile.ZipFile) -> None:

@@ -167,7 +167,7 @@ def test_the_tables_of_what_was_measured_are_those_of_the_summaries() -> None:
     assert science_tables.filled(text.replace("0.8", "0.9")) != text.replace("0.8", "0.9")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     places = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
@@ -175,7 +175,7 @@ def test_links_lead_somewhere(document: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_every_variable_that_is_named_exists(document: str) -> None:
     named = set(
         re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", (ROOT / document).read_text(encoding="utf-8"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,12 @@ def test_the_manual_lists_every_command_with_what_it_does() -> None:
         assert any(
             line.split()[1:2] == [command] and len(line.split()) > 5 for line in manual.stdout.splitlines()
         )
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    done = dsal("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"dsal {version('dsal')}\n", "")
+    assert re.fullmatch(r"dsal \d+\.\d+\.\d+\n", done.stdout)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
