@@ -1,4 +1,4 @@
-"""Requirement files: exact pins, the same one wherever a package is named for the same environment."""
+"""Requirement files: exact pins, and the same pin in all files of one environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIN = re.compile(r"([A-Za-z0-9._-]+)(\[[a-z,0-9-]+\])?==([^\s;]+)( *;.*)?")
 
 
 def pins(name: str) -> dict[str, str]:
-    """Version by package; every line must be a comment, an include or an exact pin."""
+    """Version by package; asserts that every line is a comment, an include or an exact pin."""
     found = {}
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         text = line.partition(" #")[0].strip()
