@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ml_backend.demo.annotator import Annotator
 from ml_backend.demo.display import Display
+from ml_backend.demo.folder import locked_folder
 from ml_backend.demo.images import Collection, Drawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
@@ -26,7 +27,6 @@ from ml_backend.demo.processes import (
     free_port,
 )
 from ml_backend.demo.results import Round, check_report, round_table, summary_table, write_report
-from ml_backend.demo.workplace import own
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.connection import Connection, connect
@@ -72,7 +72,7 @@ def run_demo(options: DemoOptions) -> None:
     Raises:
         Interrupted: a signal arrived before the last round had ended.
         DemoError: Label Studio is not installed, or a round did not end.
-        ReportError, WorkplaceError: the report or the folder cannot be written.
+        ReportError, FolderError: the report or the folder cannot be written.
         DatasetError: the images or masks cannot be used.
         ProcessError, LabelStudioServerError: a process did not start, or ended.
         LabelStudioError: Label Studio refused a call.
@@ -97,7 +97,7 @@ def run_demo(options: DemoOptions) -> None:
 
 
 def _run(options: DemoOptions, display: Display, stack: ExitStack) -> None:
-    folder = stack.enter_context(own(options.folder))
+    folder = stack.enter_context(locked_folder(options.folder))
     display.print(
         f"Rounds: {options.rounds}, of {options.per_round} annotations each. Data and logs: {folder}",
         wrap=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_backend.demo.workplace import MARK, WorkplaceError, own
+from ml_backend.demo.folder import MARK, FolderError, locked_folder
 
 
 def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int, str]:
@@ -54,12 +54,12 @@ def test_a_folder_with_other_files_is_never_emptied(label_studio: Path, tmp_path
 
 
 def test_a_folder_is_used_by_one_demo_at_a_time_and_emptied_by_the_next(tmp_path: Path) -> None:
-    with own(tmp_path / "demo") as folder:
+    with locked_folder(tmp_path / "demo") as folder:
         (folder / "data").mkdir()
         (folder / "data" / "old").touch()
-        with pytest.raises(WorkplaceError, match="Another demo uses"), own(tmp_path / "demo"):
+        with pytest.raises(FolderError, match="Another demo uses"), locked_folder(tmp_path / "demo"):
             pass
-    with own(tmp_path / "demo") as folder:
+    with locked_folder(tmp_path / "demo") as folder:
         assert [entry.name for entry in folder.iterdir()] == [MARK]
 
 

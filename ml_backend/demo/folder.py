@@ -13,23 +13,23 @@ MARK = ".dsal-demo"
 """File that marks a demo's folder, which may be emptied; a running demo holds a lock on it."""
 
 
-class WorkplaceError(RuntimeError):
+class FolderError(RuntimeError):
     """The folder cannot be used; the message says what to do."""
 
 
 @contextmanager
-def own(folder: Path) -> Iterator[Path]:
+def locked_folder(folder: Path) -> Iterator[Path]:
     """Lock and empty the folder for the `with` block, and give its absolute path.
 
     Raises:
-        WorkplaceError: another demo uses the folder, or it has files that no demo has written.
+        FolderError: another demo uses the folder, or it has files that no demo has written.
     """
     folder = folder.expanduser().resolve()
     if folder.exists() and not folder.is_dir():
-        raise WorkplaceError(f"{folder} is a file; give another --folder.")
+        raise FolderError(f"{folder} is a file; give another --folder.")
     mark = folder / MARK
     if folder.is_dir() and not mark.exists() and any(folder.iterdir()):
-        raise WorkplaceError(
+        raise FolderError(
             f"{folder} has files that no demo has written, and would be emptied; give a new --folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def own(folder: Path) -> Iterator[Path]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise WorkplaceError(f"Another demo uses {folder}; end it, or give another --folder.") from error
+        raise FolderError(f"Another demo uses {folder}; end it, or give another --folder.") from error
     try:
         for entry in folder.iterdir():
             if entry == mark:
