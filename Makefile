@@ -1,5 +1,5 @@
-# Each target sets up what it needs; a second run starts at once. ARGS="…" is passed on to the command.
-# PYTHON=… names another interpreter (3.11 or newer); TORCH_INDEX_URL=… another source of PyTorch.
+# Each target first installs what it needs, if it is missing. ARGS="…" is passed on to the command.
+# PYTHON=… sets another interpreter (3.11 or newer); TORCH_INDEX_URL=… another package index for PyTorch.
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench serve
 ARGS ?=
@@ -8,22 +8,22 @@ export PYTHON TORCH_INDEX_URL
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## watch the loop in a real Label Studio (ARGS="--rounds 2 --exit --report r.json")
+demo: ## run the loop in a real Label Studio (ARGS="--rounds 2 --exit --report r.json")
 	@scripts/setup.sh run label-studio
 	@.venv/bin/dsal demo $(ARGS)
 
-test: ## run every test, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" one at a time)
+test: ## run all tests, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" for one at a time)
 	@scripts/setup.sh test label-studio chromium
 	@.venv/bin/pytest --numprocesses 2 $(ARGS)
 
-lint: ## run every linter and the type checker
+lint: ## run all linters and the type checker
 	@scripts/setup.sh test
 	@scripts/lint.sh
 
-bench: ## run every benchmark; each prints a table of ratios
+bench: ## run all benchmarks; each prints a table of ratios
 	@scripts/setup.sh test label-studio
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script" $(ARGS); done
 
-serve: ## start the backend alone, on PORT or 9090
+serve: ## run the web service alone, on PORT or 9090
 	@scripts/setup.sh run
 	@.venv/bin/dsal serve $(ARGS)

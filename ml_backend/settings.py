@@ -1,4 +1,4 @@
-"""Every setting of the service, read from the environment once, at the edge, and passed on from there."""
+"""All settings of the service, read from the environment once and passed on from there."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SHIPPED_WEIGHTS = "hand-bones"
 """Name of the weights that come with the package."""
 
 Rule = Literal["latest", "majority", "all"]
-"""Which annotations of a task count, and how several are united; see `ml_backend.learn.labels`."""
+"""Which annotations of a task count, and how several are merged; see `ml_backend.learn.labels`."""
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"HAND_SIZE": "assignment_size"})
-"""Former variables that are still read, and the settings that they give."""
+"""Deprecated variables that are still read, and the settings that they set."""
 
 
 def former_names(environment: Mapping[str, str]) -> list[str]:
-    """One sentence for each variable of `environment` that is still read under its former name."""
+    """One sentence for each deprecated variable that is set in `environment`."""
     return [
         f"{name} is now called {setting.upper()}: rename it; the former name still works."
         for name, setting in FORMER_NAMES.items()
@@ -41,10 +41,10 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 
 class FormerNames(PydanticBaseSettingsSource):
-    """The settings that variables of a former name give; the present name counts before them."""
+    """Settings from variables with a former name; a variable with the current name takes precedence."""
 
     def __call__(self) -> dict[str, Any]:
-        """Return {setting: value}, and warn about each former name, once in a process."""
+        """Return {setting: value}, and warn about each former name, once per process."""
         for sentence in former_names(os.environ):
             warnings.warn(sentence, FutureWarning, stacklevel=2)
         return {setting: os.environ[name] for name, setting in FORMER_NAMES.items() if os.environ.get(name)}
@@ -57,8 +57,10 @@ class FormerNames(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """The service's settings; each field is read from the environment variable of its name in capitals.
 
-    An empty variable counts as absent, as compose files pass unset variables on as empty strings.
-    `pydantic.ValidationError` names the variable and what is wrong with it.
+    An empty variable counts as unset, as Compose files pass unset variables on as empty strings.
+
+    Raises:
+        pydantic.ValidationError: a variable is invalid; the error names it and says what it must be.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
@@ -67,17 +69,17 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, the environment, and last the environment's former names."""
+        """Arguments first, then the environment, then variables with former names."""
         return (*sources, *named.values(), FormerNames(settings_cls))
 
     label_studio_url: str = Field(
-        "http://localhost:8080", description="Address of Label Studio as seen from here."
+        "http://localhost:8080", description="Address at which this service reaches Label Studio."
     )
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )
     http_timeout: PositiveSeconds = Field(
-        30.0, description="Seconds that one request to Label Studio may take."
+        30.0, description="Time limit of one request to Label Studio, in seconds."
     )
 
     host: str = Field("0.0.0.0", description="Address on which the service listens.")
@@ -85,56 +87,61 @@ class Settings(BaseSettings):
         9090, description="Port on which the service listens."
     )
     workers: Positive = Field(1, description="Server processes.")
-    threads: Positive = Field(8, description="Threads of one server process.")
-    basic_auth_user: str = Field("", description="User name asked of callers; empty asks for none.")
-    basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password asked of callers.")
-    max_body_bytes: Positive = Field(256 * 2**20, description="Largest request body that is read.")
-    predict_seconds: PositiveSeconds = Field(60.0, description="Seconds that one call of /predict may take.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    threads: Positive = Field(8, description="Threads per server process.")
+    basic_auth_user: str = Field(
+        "", description="User name that callers must send; empty for no authentication."
+    )
+    basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password that callers must send.")
+    max_body_bytes: Positive = Field(256 * 2**20, description="Largest accepted request body, in bytes.")
+    predict_seconds: PositiveSeconds = Field(60.0, description="Time limit of one /predict call, in seconds.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
 
     model_dir: Path = Field(
-        Path(".dsal"), description="Folder of all local data: database, weights, caches, Redis."
+        Path(".dsal"), description="Folder for all local data: database, weights, caches, Redis."
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in MODEL_DIR.")
     redis_url: str = Field("", description="Redis URL; empty starts an embedded Redis in MODEL_DIR.")
     store_url: str = Field("", description="fsspec URL of the weights; empty means a folder in MODEL_DIR.")
 
-    device: str = Field("auto", description="Torch device: auto, cpu, cuda, cuda:1.")
-    engine: Literal["auto", "torch", "openvino"] = Field("auto", description="Engine of inference.")
+    device: str = Field("auto", description="PyTorch device: auto, cpu, cuda, cuda:1.")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="Inference engine: auto, torch or openvino."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Precision of training and inference."
+        "auto", description="Precision of training and inference: auto, fp32 or bf16."
     )
     loaded_versions: Positive = Field(
-        2, description="Versions that one server process holds in memory to answer /predict."
+        2, description="Versions that one server process keeps in memory to answer /predict."
     )
-    seed: int = Field(0, description="Seed of the first ordering, of the split, and of training.")
+    seed: int = Field(0, description="Seed of the first order, of the split and of training.")
     network_width: Positive = Field(32, description="Channels of the network's first level.")
-    image_size: Positive = Field(
-        600, description="Longer side, in pixels, at which the network sees an image."
-    )
-    batch_size: Positive = Field(2, description="Images of one training step.")
+    image_size: Positive = Field(600, description="Longer side of the network's input, in pixels.")
+    batch_size: Positive = Field(2, description="Images per training step.")
     initial_weights: str | None = Field(
         SHIPPED_WEIGHTS,
-        description="Weights that a new project begins with, so that its first tasks open with masks: "
-        "`hand-bones`, which are shipped, for projects with a label whose name says bone; the folder of a "
+        description="Weights with which a new project starts, so that its first tasks open with masks: "
+        "`hand-bones` (shipped), for projects with a label whose name contains bone; the folder of a "
         "version, for all projects; `none` for a random first order.",
     )
     train_from: Literal["previous", "scratch"] = Field(
         "previous",
-        description="Where a training starts: from the published version's weights, or from scratch.",
+        description="Where a training starts: from the published version's weights (previous), or from "
+        "scratch.",
     )
-    train_steps: Positive | None = Field(None, description="Most steps of one training.")
-    train_seconds: PositiveSeconds | None = Field(600.0, description="Most seconds of one training.")
+    train_steps: Positive | None = Field(None, description="Maximum steps of one training.")
+    train_seconds: PositiveSeconds | None = Field(600.0, description="Maximum seconds of one training.")
     annotations: Rule = Field(
         "latest",
-        description="Of a task's several annotations counts the one changed `latest`, the `majority` of "
-        "the annotators pixel by pixel, or `all` as examples of their own.",
+        description="Which of a task's several annotations count: the one changed `latest`, the pixelwise "
+        "`majority` of the annotators, or `all`, each as an example of its own.",
     )
-    validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks kept for validation.")
+    validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks used for validation.")
     pseudo_labels: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
         0.0,
-        description="Unlabelled images that join a training with the network's own masks, for each labelled "
-        "training image; 0 for none.",
+        description="Unlabelled images per labelled training image that are trained on with the network's "
+        "own masks; 0 for none.",
     )
     loss_lower: Fraction = Field(0.1, description="Weight of the lower classifier's loss, equation (2).")
     loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")
@@ -142,43 +149,44 @@ class Settings(BaseSettings):
 
     strategy: str = Field(
         "consistency",
-        description="Query strategy: which images are labelled next; docs/strategies.md lists them.",
+        description="Query strategy, which chooses the images to label next; docs/strategies.md lists them.",
     )
     query_size: Positive = Field(
         20,
-        description="Images at the top of the list that a strategy for whole batches, such as "
-        "`consistency+clusters`, chooses together.",
+        description="Images at the top of the list that a batch strategy, such as `consistency+clusters`, "
+        "chooses together.",
     )
-    retrain_every: Positive = Field(10, description="New or changed annotations that start a training.")
+    retrain_every: Positive = Field(10, description="New or changed annotations that trigger a training.")
     quiet_seconds: PositiveSeconds = Field(
-        120.0, description="Seconds after the last change that start a training."
+        120.0, description="Seconds after the last change that trigger a training."
     )
     publish_margin: Fraction = Field(
-        0.02, description="Validation Dice a new version may lose and still be published."
+        0.02, description="How much lower a new version's validation Dice may be for it to be published."
     )
     assignment_size: Positive = Field(
-        10, description="Tasks assigned to each of several annotators who share a project."
+        10, description="Tasks assigned to each annotator of a project that several annotators share."
     )
     score_chunk: Positive = Field(20, description="Tasks scored by one job.")
     keep_versions: Positive = Field(
-        5, description="Weights kept for each project besides the published ones."
+        5, description="Versions per project whose weights are kept, besides the published ones."
     )
 
     image_hosts: str = Field(
-        "", description="Hosts and networks that images may come from, with commas; empty means any host."
+        "",
+        description="Comma-separated hosts and networks that images may come from; empty means any host.",
     )
     reconcile_seconds: Annotated[float, Field(ge=0.0)] = Field(
-        300.0, description="Seconds from one comparison with Label Studio to the next; 0 makes none."
+        300.0, description="Seconds between comparisons with Label Studio; 0 for none."
     )
 
-    max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched.")
-    # Pillow itself refuses more.
+    max_image_bytes: Positive = Field(64 * 2**20, description="Largest image file that is fetched, in bytes.")
+    # Pillow itself refuses larger ones.
     max_image_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = Field(
         100_000_000, description="Largest image that is decoded, in pixels."
     )
-    cache_bytes: Positive = Field(4 * 2**30, description="Size of the image cache.")
+    cache_bytes: Positive = Field(4 * 2**30, description="Maximum size of the image cache, in bytes.")
     min_free_bytes: Positive = Field(
-        2**30, description="Free space on the disk of MODEL_DIR below which dsal doctor finds a fault."
+        2**30, description="Free bytes on the disk of MODEL_DIR below which dsal doctor reports a fault."
     )
 
     @field_validator("model_dir")
@@ -226,7 +234,7 @@ class Settings(BaseSettings):
         return self
 
     def for_project(self, knobs: Mapping[str, Any]) -> Settings:
-        """The settings of one project: a knob of its labeling config counts before the setting of its name.
+        """The settings of one project: a knob of its labeling config overrides the setting of its name.
 
         Args:
             knobs: `Knobs.overrides` of the labeling config.
@@ -245,27 +253,27 @@ class Settings(BaseSettings):
 
     @property
     def redis_dir(self) -> Path:
-        """Where the embedded Redis keeps its socket and its append-only file."""
+        """Folder of the embedded Redis: its socket and its append-only file."""
         return self.model_dir / "redis"
 
     @property
     def weights_cache_dir(self) -> Path:
-        """Where versions fetched from the store lie unpacked."""
+        """Folder of versions fetched from the store, unpacked."""
         return self.model_dir / "cache" / "weights"
 
     @property
     def image_cache_dir(self) -> Path:
-        """Where fetched images lie."""
+        """Folder of fetched images."""
         return self.model_dir / "cache" / "images"
 
     @property
     def checkpoint_dir(self) -> Path:
-        """Where unfinished trainings keep their checkpoints."""
+        """Folder of the checkpoints of unfinished trainings."""
         return self.model_dir / "checkpoints"
 
     @property
     def basic_auth(self) -> tuple[str, str] | None:
-        """User and password that callers must send, or None where none is asked."""
+        """User and password that callers must send; None if there is no authentication."""
         return (
             (self.basic_auth_user, self.basic_auth_pass.get_secret_value()) if self.basic_auth_user else None
         )

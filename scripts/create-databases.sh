@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make the two databases of docker-compose.yml, each with an owner of its own. PostgreSQL's image runs this
-# once, when its volume is empty; POSTGRES_USER (postgres) and POSTGRES_PASSWORD come from there.
+# Creates the two databases of docker-compose.yml, each with its own owner. PostgreSQL's image runs this once,
+# when its volume is empty, and sets POSTGRES_USER (postgres) and POSTGRES_PASSWORD.
 set -eu
 
 for name in label_studio dsal; do

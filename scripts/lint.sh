@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every linter of the project, one line with its seconds each; all run, then the verdict.
-# Expects the environment that `scripts/setup.sh test` makes.
+# Runs all linters, each to its end, and prints the seconds of each; fails if one of them fails.
+# Needs the environment that `scripts/setup.sh test` makes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,7 +22,7 @@ stage() {
 stage "ruff check" $BIN/ruff check .
 stage "ruff format" $BIN/ruff format --check .
 stage "types (mypy)" $BIN/mypy
-stage "import wall (lint-imports)" $BIN/lint-imports
+stage "import rules (lint-imports)" $BIN/lint-imports
 stage "Dockerfile (hadolint)" $BIN/hadolint Dockerfile
 stage "compose file (compose-lint)" $BIN/compose-lint check --config scripts/compose-lint.yml --strict-config \
   --skip-suppressed --no-env --fail-on low docker-compose.yml

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prepare what a make target needs, and nothing twice.
+# Installs what a make target needs, unless it is already there.
 #
 #   scripts/setup.sh PART...      PART: run | test | label-studio | chromium
 #
-# An environment carries a stamp: a hash of its requirement files, its Python and its place. The stamp is
-# removed before anything is touched and written last, so an interrupted set-up is seen and started afresh.
+# An environment has a stamp: a hash of its requirement files, its Python and its path. The stamp is removed
+# first and written last, so that an interrupted set-up is recognised and started again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,7 +24,7 @@ new_enough() {
   "$1" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" 2>/dev/null
 }
 
-# The interpreter to build with: PYTHON when given, else python3.11, else any python3 that is new enough.
+# The interpreter for new environments: PYTHON if given, else python3.11, else a python3 that is new enough.
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3.11 python3}; do
@@ -34,12 +34,12 @@ find_python() {
     fi
   done
   if [ -n "${PYTHON:-}" ]; then
-    fail "PYTHON=$PYTHON is not a Python 3.11 or newer: name one that is, or leave PYTHON unset."
+    fail "PYTHON=$PYTHON is not Python 3.11 or newer: give another one, or leave PYTHON unset."
   fi
   fail "Python 3.11 is missing: install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) and run make again."
 }
 
-# The interpreter that an environment has, unless another is asked for: what it was made with stays good.
+# The interpreter of an existing environment, unless PYTHON asks for another one.
 python_for() {
   if [ -z "${PYTHON:-}" ] && new_enough "$1/bin/python"; then
     printf '%s' "$1/bin/python"
@@ -52,10 +52,10 @@ require_venv_module() {
   local version
   version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   "$1" -c 'import ensurepip, venv' 2>/dev/null ||
-    fail "Python $version cannot make environments: install its venv module (Debian, Ubuntu: apt-get install python$version-venv) and run make again."
+    fail "Python $version cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python$version-venv) and run make again."
 }
 
-# What the environment depends on; any difference makes it stale. Arguments: directory, files...
+# Hash of everything that the environment depends on. Arguments: directory, files...
 fingerprint() {
   local directory=$1 python
   python=$(python_for "$directory")
@@ -70,7 +70,7 @@ print(digest.hexdigest())
 PYTHON
 }
 
-# Run a quiet step: one line before, one after; its output goes to a log that is quoted when it fails.
+# Run a command with its output in a log, of which the end is printed if it fails.
 # Arguments: log, sentence, command...
 step() {
   local log=$1 sentence=$2 started=$SECONDS
@@ -78,19 +78,19 @@ step() {
   say "$sentence …"
   if ! "$@" >>"$log" 2>&1 </dev/null; then
     tail -n 15 "$log" >&2
-    fail "this step failed: $sentence (whole log: $log); mend what the lines above say and run make again."
+    fail "this step failed: $sentence (log: $log); fix the error shown above and run make again."
   fi
   say "$sentence: done in $((SECONDS - started)) s"
 }
 
-# Is the stamp of this name up to date? Arguments: directory, stamp name, requirement files...
+# Whether a stamp is up to date. Arguments: directory, stamp name, requirement files...
 fresh() {
   local directory=$1 stamp=$1/.setup/$2
   shift 2
   [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$directory" "$@")" ]
 }
 
-# Build or complete one environment. Arguments: directory, stamp name, how long it takes, requirement files...
+# Create or update an environment. Arguments: directory, stamp name, how long it takes, requirement files...
 environment() {
   local directory=$1 name=$2 duration=$3
   shift 3
@@ -111,16 +111,16 @@ environment() {
   rm -f "$directory/.setup/unfinished"
 }
 
-# Keep an environment only if its last set-up ended, in this very place and with this very Python.
+# Delete the environment unless its last set-up was completed, at this path and with this Python.
 clear_unless_usable() {
   local directory=$1 python
   if [ -e "$directory/.setup/unfinished" ]; then
-    say "$directory was left half made: starting it afresh"
+    say "$directory is incomplete: making it again"
   else
     python=$(python_for "$directory")
     [ "$(cat "$directory/.setup/made-by" 2>/dev/null || true)" = "$(made_by "$directory" "$python")" ] && return
     if [ -e "$directory/bin" ]; then
-      say "$directory was made elsewhere or with another Python: starting it afresh"
+      say "$directory was made at another path or with another Python: making it again"
     fi
   fi
   find "$directory" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
@@ -166,13 +166,13 @@ install_chromium() {
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     local log
     log=$(mktemp)
-    step "$log" "Chromium for the browser tests: reading Debian's package lists" apt-get update
+    step "$log" "Chromium for the browser tests: updating the package lists" apt-get update
     step "$log" "Chromium for the browser tests: installing it (about 1 minute)" \
       env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium
     rm -f "$log"
     return
   fi
-  fail "Chromium is missing, and the browser tests need it: install it (Debian: sudo apt-get install chromium) and run make again."
+  fail "The browser tests need Chromium: install it (Debian: sudo apt-get install chromium) and run make again."
 }
 
 part() {
@@ -180,21 +180,21 @@ part() {
   local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt requirements-experiment.txt)
   case $1 in
     run)
-      # An environment made for the tests holds all that running needs.
+      # An environment for the tests has everything that running needs.
       if ! fresh .venv test "${testing[@]}"; then environment .venv run "1–5 minutes" "${running[@]}"; fi
       ;;
     test) environment .venv test "1–5 minutes" "${testing[@]}" ;;
     label-studio) environment .venv-label-studio run "1–3 minutes" requirements-label-studio.txt ;;
     chromium) install_chromium ;;
-    *) fail "there is no part called $1; the parts are run, test, label-studio and chromium." ;;
+    *) fail "there is no part called $1; give run, test, label-studio or chromium." ;;
   esac
 }
 
 main() {
   local name pids=() status=0
-  [ $# -gt 0 ] || fail "name what to prepare: run, test, label-studio or chromium."
+  [ $# -gt 0 ] || fail "give what to install: run, test, label-studio or chromium."
   find_python >/dev/null
-  # Background jobs of a script ignore Ctrl-C, so it is passed on to the group by another signal.
+  # Background jobs of a script ignore SIGINT, so Ctrl-C is passed on to them as SIGTERM.
   trap 'trap - TERM; kill -TERM 0' INT
   for name in "$@"; do
     part "$name" &

@@ -1,4 +1,4 @@
-"""The `dsal` application: its commands, and how an error becomes one sentence and an exit status."""
+"""The `dsal` application and its commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ml_backend.cli import connect, folder, pretrain, projects, service
-from ml_backend.cli.console import failure
+from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
 
@@ -21,15 +21,15 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help=(
         "**Deeply supervised active learning for Label Studio.**\n\n"
-        "An ML backend for segmentation. It draws masks before you do, retrains when yours arrive, and puts "
-        "the images from which it would learn most at the top of Label Studio's list.\n\n"
-        "**See it work:** `dsal demo` plays the whole loop in a real Label Studio on this machine.\n\n"
+        "An ML backend for image segmentation. It pre-annotates tasks with masks, retrains when annotators "
+        "submit theirs, and puts the images it would learn most from at the top of Label Studio's list.\n\n"
+        "**Try it:** `dsal demo` runs the whole loop in a real Label Studio on this machine.\n\n"
         "**Use it:** set `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, keep `dsal serve` and `dsal worker` "
-        "running, and connect each project once with `dsal connect --project ID`. When something does "
-        "not work, `dsal doctor` says what, and what to do.\n\n"
+        "running, and connect each project once with `dsal connect --project N`. If something does not work, "
+        "`dsal doctor` finds the cause and says how to fix it.\n\n"
         "**Without Label Studio:** `dsal train` and `dsal score` work on folders of images.\n\n"
-        "Settings come from the environment; the README lists them. The exit status is 0 when all went well, "
-        "1 when something failed, 2 for a wrong option or setting, and 128 + N after signal N (Ctrl-C: 130)."
+        "Settings are environment variables; the README lists them. The exit status is 0 on success, 1 on "
+        "failure, 2 for an invalid option or setting, and 128 + N after signal N (Ctrl-C: 130)."
     ),
 )
 
@@ -65,11 +65,11 @@ app.command(rich_help_panel="Trying it out")(service.demo)
 
 
 def main() -> None:
-    """Run `dsal`; what a user can mend ends in one sentence, and only a bug in a traceback."""
+    """Run `dsal`. An error that a user can fix is printed as one sentence; only a bug as a traceback."""
     try:
         status = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
-        # Knows every kind of error there is, which takes longer to import than most commands take to run.
+        # Imported only now: its imports take longer than most commands take to run.
         from ml_backend.cli.exits import explain
 
         explained = explain(error)
@@ -77,5 +77,5 @@ def main() -> None:
             raise
         sentence, status = explained
         if sentence:
-            failure(sentence)
+            print_error(sentence)
     sys.exit(status if isinstance(status, int) else 0)

@@ -1,4 +1,4 @@
-"""Commands about Label Studio projects: `connect` and `status`."""
+"""The commands `connect` and `status`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ml_backend.cli.console import answers
+from ml_backend.cli.console import output
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from ml_backend.label_studio.config import LabelConfig
     from ml_backend.store.models import Project, Version
 
-
 LEAST_AGREED = 5
-"""Tasks of which `dsal status` tells that their annotators agree least."""
+"""How many of the tasks with the lowest annotator agreement `dsal status` lists."""
 
 
 def connect(
@@ -30,7 +29,9 @@ def connect(
     token: Annotated[
         str | None,
         typer.Option(
-            "--token", metavar="TOKEN", help="Access token of a user there, instead of LABEL_STUDIO_API_KEY."
+            "--token",
+            metavar="TOKEN",
+            help="Personal access token or legacy token, instead of LABEL_STUDIO_API_KEY.",
         ),
     ] = None,
     project: Annotated[
@@ -39,14 +40,14 @@ def connect(
     create: Annotated[
         str | None,
         typer.Option(
-            "--create", metavar="TITLE", help="Title of a project to create, or to take if there is one."
+            "--create", metavar="TITLE", help="Title of a project to create, or to connect if it exists."
         ),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
             "--backend",
-            help="This service's address as Label Studio reaches it; http://localhost:PORT without.",
+            help="This service's address as Label Studio reaches it; by default http://localhost:PORT.",
         ),
     ] = None,
     labels: Annotated[
@@ -54,7 +55,7 @@ def connect(
         typer.Option(
             "--labels",
             metavar="NAMES",
-            help="Label names, with commas, for a project without labeling config.",
+            help="Comma-separated label names for a project without a labeling config.",
         ),
     ] = "Bone",
     annotators: Annotated[
@@ -62,18 +63,19 @@ def connect(
         typer.Option(
             "--annotators",
             metavar="EMAILS",
-            help="Several annotators, with commas: each gets a view with tasks that nobody else gets.",
+            help="Comma-separated addresses; each annotator gets a view with tasks of their own.",
         ),
     ] = None,
 ) -> None:
-    """Connect a Label Studio project once: make everything there that it needs.
+    """Connect a Label Studio project: create everything in it that this service needs.
 
-    That is the labeling config if there is none, the ML backend with its password, the webhook with its
-    header, the sampling, pre-annotations shown to annotators, and the view "Most informative first", which
-    begins at the end of the scores that the query strategy reads first. Run again, it repairs what is missing
-    and changes nothing else. `dsal serve` must be running: Label Studio calls it. Takes the password from
-    BASIC_AUTH_USER and BASIC_AUTH_PASS, as `dsal serve` does. One annotator at a time needs no
-    `--annotators`; `--annotators ""` takes the views of single people away again.
+    That is a labeling config if there is none, the ML backend, the webhook, the sampling, pre-annotations
+    shown to annotators, and the view "Most informative first", sorted in the direction of the query strategy.
+    Run it once per project; run again, it repairs what is missing and changes nothing else.
+
+    `dsal serve` must be running, as Label Studio calls it. The user and password that Label Studio sends are
+    BASIC_AUTH_USER and BASIC_AUTH_PASS. `--annotators` is needed only if several people annotate at the same
+    time; `--annotators ""` removes their views.
 
     Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
     `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
@@ -105,7 +107,7 @@ def connect(
     )
     if annotators is not None or connection.annotators:
         JobQueues(connect_redis(settings)).request_assignment(connection.project)
-    console = answers()
+    console = output()
     table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")
     for column in ("", "", ""):
         table.add_column(column)
@@ -125,11 +127,11 @@ def connect(
 
 
 def status() -> None:
-    """Show what is going on: projects with their versions, running and waiting work, and what went wrong.
+    """Show each project's versions, its last training and its problems, and the jobs in the queues.
 
-    The ten latest versions of each project with their state, labels, validation DSC and seconds; the changes
-    that the next training will take in; how far annotators of the same task agree; images that could not be
-    read; waiting and failed jobs.
+    For each project: the ten latest versions with state, labels, validation DSC and seconds; the changes
+    since the last training; agreement between annotators of the same task; images that could not be read.
+    Then the waiting and failed jobs.
 
     Example: `dsal status`
     """
@@ -139,7 +141,7 @@ def status() -> None:
 
     settings = Settings()
     database = Database(settings.effective_database_url)
-    console = answers()
+    console = output()
     with database.read() as session:
         for project in projects.all_projects(session):
             table = Table(title=f"Project {project.id} “{project.title or ''}”", title_justify="left")
@@ -151,7 +153,7 @@ def status() -> None:
                 table.add_row(
                     version.name,
                     version.state.value,
-                    _learned_from(version),
+                    _label_count(version),
                     "–" if dsc is None else f"{dsc:.3f}",
                     f"{version.seconds_training:.0f}",
                     f"{version.seconds_scoring:.0f}",
@@ -167,14 +169,14 @@ def status() -> None:
     console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
 
 
-def _learned_from(version: Version) -> str:
-    """The number of its labels, and of its pseudo-labels if it has any."""
+def _label_count(version: Version) -> str:
+    """Number of labels that the version was trained on, and of pseudo-labels if there were any."""
     pseudo = version.metrics.get("pseudo_labels")
     return f"{version.labels_used} + {pseudo} pseudo" if pseudo else str(version.labels_used)
 
 
 def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
-    """What a person should know of a project: what stops it, what its last training left out, and why."""
+    """Problems of a project, its last training, agreement between annotators, order and mask quality."""
     from ml_backend.label_studio.config import LabelConfigError, parse
     from ml_backend.learn.problems import summed_up
     from ml_backend.score.strategy import made_by
@@ -207,7 +209,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
 
 
 def _quality(session: Session, version: Version) -> Iterator[str]:
-    """How good the masks probably are that wait for an annotator, and which of them is worst."""
+    """Estimated DSC of the masks of unlabelled tasks, and the task with the lowest estimate."""
     from ml_backend.store import scores
     from ml_backend.store.version_names import CALIBRATION
     from model.quality import Calibration
@@ -219,14 +221,14 @@ def _quality(session: Session, version: Version) -> Iterator[str]:
     qualities = [row.quality for row in rows if row.quality is not None]
     worst = min(rows, key=lambda row: (row.quality or 0.0, row.task_id))
     yield (
-        f"masks of {len(rows)} tasks: DSC about {sum(qualities) / len(rows):.2f} on average, each "
-        f"± {calibration.margin:.2f} in {calibration.level:.0%} of cases, as {calibration.images} validation "
-        f"images tell; the worst, of task {worst.task_id}, about {worst.quality:.2f}"
+        f"estimated DSC of the masks of {len(rows)} tasks: {sum(qualities) / len(rows):.2f} on average, each "
+        f"± {calibration.margin:.2f} in {calibration.level:.0%} of cases (from {calibration.images} "
+        f"validation images); the lowest is {worst.quality:.2f}, of task {worst.task_id}"
     )
 
 
 def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[str]:
-    """Labels that were added or removed since the version in use was trained."""
+    """Labels that were added or removed since the published version was trained."""
     from ml_backend.store.models import VersionState
     from model.classes import Classes
 
@@ -236,13 +238,13 @@ def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[
             new = [label for label in config.labels if label not in known]
             gone = [label for label in version.labels if label not in config.indices]
             if new:
-                yield f"labels that {version.name} does not know before the next training: {', '.join(new)}"
+                yield f"labels that {version.name} lacks until the next training: {', '.join(new)}"
             if gone:
                 yield f"labels of {version.name} that the labeling config no longer has: {', '.join(gone)}"
 
 
 def _agreement(session: Session, project_id: int) -> Iterator[str]:
-    """How far annotators of the same tasks agree, and on which tasks they agree least."""
+    """Mean agreement between annotators of the same tasks, and the tasks with the lowest."""
     from ml_backend.store import agreements
 
     summary = agreements.summaries(session).get(project_id)

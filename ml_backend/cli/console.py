@@ -1,4 +1,4 @@
-"""What the command line prints with: one console for answers, one for errors, one kind of progress bar."""
+"""Consoles for results and errors, and progress bars."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rich.progress import (
 )
 
 
-def answers() -> Console:
-    """The console for results, on standard output."""
+def output() -> Console:
+    """A console for results, on standard output."""
     return Console(highlight=False)
 
 
-def failure(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print one sentence on standard error."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"dsal: {sentence}", style="red", markup=False
@@ -27,7 +27,7 @@ def failure(sentence: str) -> None:
 
 
 def progress_bar() -> Progress:
-    """A bar with counts and the time it has taken, for anything longer than a breath."""
+    """A bar with counts and elapsed time, on standard error."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -40,7 +40,7 @@ def progress_bar() -> Progress:
 
 
 def long_progress_bar() -> Progress:
-    """The same for hours of work: it also estimates the time that is left."""
+    """The same for hours of work, with an estimate of the time left."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -51,6 +51,6 @@ def long_progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True, highlight=False),
-        # Rounds take seconds to minutes each: a pace over half a minute would be one of none.
+        # A round may take minutes, so a speed estimated over Rich's default of 30 s would often be zero.
         speed_estimate_period=1800,
     )

@@ -1,4 +1,4 @@
-"""The command that finds out why a set-up does not work: `doctor`."""
+"""The command `doctor`, which finds out why an installation does not work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from ml_backend.cli.console import answers
+from ml_backend.cli.console import output
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.settings import Settings, former_names
 
@@ -31,24 +31,25 @@ NAME_WIDTH = 18
 def doctor(
     project: Annotated[
         int | None,
-        typer.Option("--project", metavar="N", help="Look at this project only, connected or not."),
+        typer.Option("--project", metavar="N", help="Check only this project, connected or not."),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
             "--backend",
-            help="This service's address as Label Studio reaches it, where Label Studio does not list it.",
+            help="This service's address as Label Studio reaches it; needed only if Label Studio does not "
+            "list it.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find out what keeps a set-up from working: one line a thing, each fault with its cure.
+    """Check the whole installation: one line per check, and for each fault how to fix it.
 
-    It looks at Label Studio, at each connected project (Label Studio is asked to call this service back), at
-    Redis, the workers, the database and the weights, and at this machine. Run it where `dsal serve` runs, and
-    where each worker does. It changes nothing; one small file is written into the store and deleted again.
+    It checks Label Studio; each connected project, for which it makes Label Studio call this service; Redis,
+    the workers, the database and the weights; and this machine. Run it where `dsal serve` runs and on each
+    worker's machine. It changes nothing, except that it writes and deletes a small file in the store.
 
-    The exit status is 0 if there is no fault, warnings allowed, else 1.
+    The exit status is 1 if there is a fault, else 0; warnings do not count.
 
     Examples: `dsal doctor`, `dsal doctor --project 3 --backend http://dsal.backend:9090`
     """
@@ -56,13 +57,13 @@ def doctor(
 
     if backend is not None and not backend.startswith(("http://", "https://")):
         raise WrongUseError(
-            f'--backend must be an address such as http://dsal.backend:9090, unlike "{backend}".'
+            f'--backend must be an address such as http://dsal.backend:9090, not "{backend}".'
         )
     settings, wrong = _read_settings()
     installation = Installation(
         settings, tuple(wrong), backend, project, former_names=tuple(former_names(os.environ))
     )
-    console = answers()
+    console = output()
     found: list[Finding] = []
     for finding in check_installation(installation):
         if not as_json:
@@ -71,13 +72,13 @@ def doctor(
     if as_json:
         console.print(_as_json(found), soft_wrap=True, markup=False)
     else:
-        _sum_up(console, found)
+        _print_summary(console, found)
     if not is_healthy(found):
         raise typer.Exit(FAULT_FOUND)
 
 
 def _read_settings() -> tuple[Settings, list[str]]:
-    """The settings, and a sentence for each wrong one, which is taken at its default."""
+    """The settings, with the default for each invalid one, and a sentence about each of those."""
     from ml_backend.cli.exits import setting_fault
 
     defaults: dict[str, Any] = {}
@@ -86,24 +87,23 @@ def _read_settings() -> tuple[Settings, list[str]]:
         try:
             return Settings(**defaults), sentences
         except ValidationError as error:
-            wrong = error.errors()
-            for fault in wrong:
+            for fault in error.errors():
                 sentences.append(f"{setting_fault(fault)}.")
                 for name in _named(fault):
                     defaults[name] = Settings.model_fields[name].get_default(call_default_factory=True)
 
 
 def _named(fault: Any) -> list[str]:
-    """The settings that a fault is about; one of several together names them in its sentence."""
+    """The settings that an error is about; an error about several settings names them in its message."""
     if fault["loc"]:
         return [str(fault["loc"][0])]
     words = re.findall(r"[A-Z][A-Z_]+", fault["msg"])
     return [word.lower() for word in words if word.lower() in Settings.model_fields]
 
 
-def _print(console: Console, finding: Finding, former: Finding | None) -> None:
-    """One finding as one line, below a heading where a project begins or ends."""
-    if former is not None and finding.project != former.project:
+def _print(console: Console, finding: Finding, previous: Finding | None) -> None:
+    """Print one finding, below a heading where the findings of another project begin."""
+    if previous is not None and finding.project != previous.project:
         heading = "This service" if finding.project is None else f"Project {finding.project}"
         console.print(f"\n{heading}", style="bold")
     sign, colour = SIGNS[finding.state]
@@ -111,20 +111,20 @@ def _print(console: Console, finding: Finding, former: Finding | None) -> None:
     line.add_column(width=1)
     line.add_column(width=NAME_WIDTH)
     line.add_column()
-    said = Text(finding.sentence, style="dim" if finding.state == "skipped" else "")
+    text = Text(finding.sentence, style="dim" if finding.state == "skipped" else "")
     if finding.cure:
-        said.append(f" → {finding.cure}", style=colour)
-    line.add_row(Text(sign, style=colour), Text(finding.name), said)
+        text.append(f" → {finding.cure}", style=colour)
+    line.add_row(Text(sign, style=colour), Text(finding.name), text)
     console.print(line)
 
 
-def _sum_up(console: Console, found: Sequence[Finding]) -> None:
+def _print_summary(console: Console, found: Sequence[Finding]) -> None:
     faults = sum(finding.state == "fault" for finding in found)
     warnings = _count(sum(finding.state == "warning" for finding in found), "warning")
     if faults:
-        console.print(f"\n{_count(faults, 'fault')}, {warnings}: mend the first one first.")
+        console.print(f"\n{_count(faults, 'fault')}, {warnings}. Fix the first fault first.")
     else:
-        console.print(f"\nNo fault, {warnings}.")
+        console.print(f"\nNo faults, {warnings}.")
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""How an error becomes one sentence and an exit status."""
+"""Maps errors to a sentence for the user and an exit status."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typer.exceptions import TyperException
 
 
 class WrongUseError(ValueError):
-    """One sentence that says which options to give; ends the command with status 2."""
+    """Invalid options; the message says which to give. Ends the command with status 2."""
 
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """The sentence to print (none if empty) and the exit status; None for what must be a bug."""
+    """The sentence to print (nothing if empty) and the exit status; None for an error that must be a bug."""
     match error:
         case KeyboardInterrupt() | Abort():
             return "", INTERRUPTED
@@ -30,10 +30,10 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         case ValidationError(title="Settings"):
             return "; ".join(setting_fault(fault) for fault in error.errors()) + ".", WRONG_USE
         case RedisError():
-            return f"Redis cannot be used; is REDIS_URL right? It says: {_line(error)}.", FAILED
+            return f"Redis cannot be used; check REDIS_URL. The error is: {_line(error)}.", FAILED
         case OperationalError():
-            said = _line(error.orig)
-            return f"The database cannot be used; is DATABASE_URL right? It says: {said}.", FAILED
+            reason = _line(error.orig)
+            return f"The database cannot be used; check DATABASE_URL. The error is: {reason}.", FAILED
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}.", FAILED
     if type(error).__module__.startswith(("model.", "ml_backend.")):
@@ -42,22 +42,22 @@ def explain(error: BaseException) -> tuple[str, int] | None:
 
 
 def _usage(error: TyperException) -> str:
-    """What is wrong with the options, and where their manual is; nothing if that has just been printed."""
+    """What is wrong with the options and which --help to read; empty if the help was just printed."""
     context = getattr(error, "ctx", None)
-    manual = "dsal" if context is None else context.command_path
-    said = _line(error.format_message())
-    return f"{said}; see {manual} --help." if said else ""
+    command = "dsal" if context is None else context.command_path
+    message = _line(error.format_message())
+    return f"{message}; see {command} --help." if message else ""
 
 
-def _line(said: object) -> str:
-    """Anything printed as one line without a full stop."""
-    return " ".join(str(said).split()).rstrip(".")
+def _line(message: object) -> str:
+    """A message as one line without its full stop."""
+    return " ".join(str(message).split()).rstrip(".")
 
 
 def setting_fault(fault: Any) -> str:
-    """One wrong setting: the name of its variable, what is wrong, and what it is now."""
-    said = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    """An invalid setting, from one of pydantic's errors: its variable, what it must be, and its value."""
+    message = fault["msg"].removeprefix("Value error, ").rstrip(".")
     if not fault["loc"]:
-        return str(said)
-    said = said.removeprefix("Input should be ").partition(", unable to")[0]
-    return f"{str(fault['loc'][0]).upper()} must be {said}, and it is {fault['input']!r}"
+        return str(message)
+    wanted = message.removeprefix("Input should be ").partition(", unable to")[0]
+    return f"{str(fault['loc'][0]).upper()} must be {wanted}, not {fault['input']!r}"

@@ -1,4 +1,4 @@
-"""The command `dsal experiment`: query strategies compared on images whose masks are known."""
+"""The command `experiment`, which compares query strategies on images with known masks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ml_backend.cli.console import failure, long_progress_bar
+from ml_backend.cli.console import long_progress_bar, print_error
 from ml_backend.cli.exits import WrongUseError
-from ml_backend.cli.experiment_report import tell
+from ml_backend.cli.experiment_report import print_report
 from ml_backend.cli.folder import Images, Masks
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ Number = TypeVar("Number", int, float)
 def experiment(
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", help="Folder for everything; also what a killed run goes on from.", metavar="DIR"
-        ),
+        typer.Option("--out", help="Folder for all output, from which a stopped run resumes.", metavar="DIR"),
     ],
     images: Images = None,
     masks: Masks = None,
@@ -36,32 +34,36 @@ def experiment(
         Path | None,
         typer.Option(
             "--subjects",
-            help="CSV file with the columns stem and subject; no subject is on two sides of the split.",
+            help="CSV file with the columns stem and subject; the split keeps a subject's images together.",
             exists=True,
             dir_okay=False,
             metavar="FILE",
         ),
     ] = None,
     phantom: Annotated[
-        bool, typer.Option("--phantom", help="Take 209 phantoms, as many as the paper.")
+        bool, typer.Option("--phantom", help="Use 209 phantoms, as many images as in the paper.")
     ] = False,
     arms: Annotated[
         str,
         typer.Option(
             "--arms",
             metavar="A,B,…",
-            help="Query strategies, with pseudo-labels as in random+pseudo, and full for training on all "
-            "labels, the bound.",
+            help="Query strategies; +pseudo adds pseudo-labels, as in random+pseudo; full trains on all "
+            "labels, as the upper bound.",
         ),
     ] = "random,consistency,disagreement,full",
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Paired repetitions.")] = 5,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Repetitions, paired between arms.")
+    ] = 5,
     start: Annotated[
-        int, typer.Option("--start", metavar="N", min=1, help="Labels of the first round.")
+        int, typer.Option("--start", metavar="N", min=1, help="Labels in the first round.")
     ] = 10,
     start_by: Annotated[
         str,
         typer.Option(
-            "--start-by", metavar="NAME", help="Query strategy of the first round's labels; needs --from."
+            "--start-by",
+            metavar="NAME",
+            help="Query strategy that chooses the first round's labels; all but random need --from.",
         ),
     ] = "random",
     per_round: Annotated[
@@ -70,11 +72,14 @@ def experiment(
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="R", min=1, help="Rounds after the first; not with --all.")
     ] = 5,
-    everything: Annotated[bool, typer.Option("--all", help="Go on until all images are labelled.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Continue until all images are labelled.")
+    ] = False,
     fine_tune: Annotated[
         bool,
         typer.Option(
-            "--fine-tune/--scratch", help="Go on from the last round's weights, or start each round afresh."
+            "--fine-tune/--scratch",
+            help="Start each round from the previous round's weights, or from the initial ones.",
         ),
     ] = True,
     split: Annotated[
@@ -82,7 +87,7 @@ def experiment(
         typer.Option(
             "--split",
             metavar="T,V,T",
-            help="Images to train, validate and test with; without, all of them as 139 : 20 : 50.",
+            help="Numbers of training, validation and test images; by default all images, as 139 : 20 : 50.",
         ),
     ] = None,
     width: Annotated[
@@ -90,7 +95,7 @@ def experiment(
     ] = 8,
     size: Annotated[
         int,
-        typer.Option("--size", metavar="N", min=32, help="Longer side, in pixels, that the network sees."),
+        typer.Option("--size", metavar="N", min=32, help="Longer side of the network's input, in pixels."),
     ] = 96,
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", min=1, help="Training steps of each round.")
@@ -98,15 +103,22 @@ def experiment(
     start_steps: Annotated[
         int | None,
         typer.Option(
-            "--start-steps", metavar="N", min=1, help="Of the first round; without, as many as of the others."
+            "--start-steps",
+            metavar="N",
+            min=1,
+            help="Training steps of the first round; by default as many as of the others.",
         ),
     ] = None,
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", metavar="R", help="Full height of each round's schedule.")
+        float, typer.Option("--learning-rate", metavar="R", help="Peak learning rate of each round.")
     ] = 3e-3,
     loss_weights: Annotated[
         str,
-        typer.Option("--loss-weights", metavar="L,M,F", help="Of the lower, middle and final classifier."),
+        typer.Option(
+            "--loss-weights",
+            metavar="L,M,F",
+            help="Loss weights of the lower, middle and final classifier.",
+        ),
     ] = "0.1,0.3,0.6",
     dice: Annotated[
         float,
@@ -116,32 +128,36 @@ def experiment(
     ] = 0.0,
     keep_best: Annotated[
         bool,
-        typer.Option("--keep-best/--keep-last", help="The round's best weights in validation, or its last."),
+        typer.Option(
+            "--keep-best/--keep-last", help="Keep a round's best weights on validation, or its last ones."
+        ),
     ] = False,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images in a step.")] = 4,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images per step.")] = 4,
     augment: Annotated[
-        bool, typer.Option("--augment/--plain", help="Vary the training images, or take them as they are.")
+        bool, typer.Option("--augment/--plain", help="Augment the training images, or use them unchanged.")
     ] = True,
     dropout: Annotated[
         float,
-        typer.Option("--dropout", metavar="P", min=0, max=0.9, help="Of the network; mc-dropout needs some."),
+        typer.Option(
+            "--dropout", metavar="P", min=0, max=0.9, help="Dropout probability; mc-dropout needs some."
+        ),
     ] = 0.0,
     norm: Annotated[
         Literal["batch", "instance", "group"],
-        typer.Option("--norm", help="Of the network; group is over 8 channels each."),
+        typer.Option("--norm", help="Normalisation; group uses groups of 8 channels."),
     ] = "batch",
     initial: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Folder of a version whose weights all arms start with; sets width and norm.",
+            help="Folder of a version whose weights all arms start from; sets width and norm.",
             exists=True,
             file_okay=False,
             metavar="DIR",
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1.")
+        str, typer.Option("--device", metavar="NAME", help="PyTorch device: cpu, cuda, cuda:1.")
     ] = "cpu",
     processes: Annotated[
         int | None,
@@ -149,16 +165,16 @@ def experiment(
             "--processes",
             metavar="N",
             min=1,
-            help="Of one thread each; as many as processor cores by default.",
+            help="Processes, with one thread each; by default as many as processor cores.",
         ),
     ] = None,
 ) -> None:
-    """Play the paper's loop with known masks, for many query strategies, and say which one chooses best.
+    """Run the paper's loop with known masks for several query strategies, and compare the results.
 
     All arms of a seed share the split, the first labels, the initial weights and the training steps. Writes
-    results.csv (a row for each arm, seed, round and image), summary.json and figures/. Killed or stopped at
-    any moment, the same command goes on where it was; more seeds, arms or rounds are added to what is there.
-    Needs what requirements-experiment.txt lists.
+    results.csv (one row per arm, seed, round and image), summary.json and figures/. After a stop or a crash,
+    the same command resumes; with more seeds, arms or rounds it computes only the new ones. Needs the
+    packages in requirements-experiment.txt.
 
     Examples: `dsal experiment --phantom --out DIR`,
     `dsal experiment --images DIR --masks DIR --arms random,consistency,full --all --out DIR`
@@ -199,7 +215,7 @@ def experiment(
         report = _run(settings, out, images, masks, subjects, processes or len(os.sched_getaffinity(0)))
     except OutOfPlaceError as error:
         raise WrongUseError(str(error)) from error
-    tell(report, out)
+    print_report(report, out)
 
 
 def _check_packages() -> None:
@@ -219,7 +235,7 @@ def _three(
     try:
         first, second, third = (kind(part) for part in text.split(","))
     except ValueError as error:
-        raise WrongUseError(f"{option} {text} is not three numbers; give them as in {example}.") from error
+        raise WrongUseError(f"{option} must be three numbers such as {example}, not {text}.") from error
     return first, second, third
 
 
@@ -271,5 +287,5 @@ def _run(
         except KeyboardInterrupt:
             bar.stop()
             done = "" if last is None else f" after {last.done} of {last.rounds} rounds"
-            failure(f"Stopped{done}; nothing that is done is lost, and the same command goes on from here.")
+            print_error(f"Stopped{done}; the same command resumes from here.")
             raise

@@ -1,11 +1,11 @@
-"""What `dsal experiment` prints at its end: a row for each arm, and where the rest is written."""
+"""The results that `dsal experiment` prints: a table with a row for each arm, and the files written."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_backend.cli.console import answers
+from ml_backend.cli.console import output
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from model.research.experiment.report import Report
 
 
-def tell(report: Report, out: Path) -> None:
-    """Print how each arm did, the bound if there is one, and which files hold the rest."""
-    console = answers()
+def print_report(report: Report, out: Path) -> None:
+    """Print the arms' results, the DSC of full annotation if it was run, and the files with the rest."""
+    console = output()
     console.print(_table(report.summary))
     bound = report.summary.get("full")
     if bound is not None:
@@ -29,7 +29,7 @@ def tell(report: Report, out: Path) -> None:
 def _table(summary: dict[str, Any]) -> Table:
     from rich.table import Column, Table
 
-    # Names are told whole, however narrow the terminal: they are what the reader looks for.
+    # Never truncate the names, however narrow the terminal.
     table = Table(
         Column("arm", no_wrap=True), "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC"
     )

@@ -1,4 +1,4 @@
-"""Commands that also work on plain folders of images: `train`, `score`, `phantom`."""
+"""The commands `train`, `score` and `phantom`, which work on folders of images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_backend.cli.console import answers, progress_bar
+from ml_backend.cli.console import output, progress_bar
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.watching import follow_training, request_scores
 
@@ -25,7 +25,7 @@ Masks = Annotated[
     Path | None,
     typer.Option(
         "--masks",
-        help="Folder of their masks, of the same stems: 0/255, or class indices.",
+        help="Folder of masks with the same stems: 0/255, or class indices.",
         exists=True,
         file_okay=False,
         metavar="DIR",
@@ -46,12 +46,13 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="Folder of a version to fine-tune; without, from scratch.", metavar="DIR"
+            "--from", help="Folder of a version to fine-tune; by default from scratch.", metavar="DIR"
         ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Training steps.")] = 400,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="SECONDS", min=1, help="Stop after so many seconds.")
+        float | None,
+        typer.Option("--seconds", metavar="SECONDS", min=1, help="Stop after this many seconds."),
     ] = None,
     width: Annotated[
         int,
@@ -65,24 +66,24 @@ def train(
             "--size",
             metavar="N",
             min=32,
-            help="Longer side, in pixels, that the network sees; not with --from.",
+            help="Longer side of the network's input, in pixels; not with --from.",
         ),
     ] = 600,
     validation: Annotated[
         float,
         typer.Option(
-            "--validation", metavar="SHARE", min=0, max=0.9, help="Share of the images kept for validation."
+            "--validation", metavar="SHARE", min=0, max=0.9, help="Share of the images used for validation."
         ),
     ] = 0.2,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="The same seed gives the same weights.")
     ] = 0,
 ) -> None:
-    """Train a version: of a Label Studio project by its workers, or here from folders of images and masks.
+    """Train a version, for a Label Studio project or from folders of images and masks.
 
-    Trainings of a project start by themselves when enough masks have come in. With --project you start one
-    now, and see how it goes; the other options do not apply then. Without a project you train on this
-    machine, and get a folder with the weights and a card that describes them, for `dsal score` or --from.
+    With --project, the workers train the project now, instead of when enough annotations have been submitted,
+    and the progress is shown; the other options do not apply. Without it, the training runs on this machine
+    and writes a folder with the weights and a card that describes them, for `dsal score` or --from.
 
     Examples: `dsal train --project 3`, `dsal train --images DIR --masks DIR --out DIR`
     """
@@ -90,17 +91,17 @@ def train(
         follow_training(project)
         return
     if images is None or masks is None or out is None:
-        raise WrongUseError("Give --project ID, or all of --images, --masks and --out.")
+        raise WrongUseError("Give --project N, or all of --images, --masks and --out.")
     check_out(out)
     _train_folder(images, masks, out, start, steps, seconds, width, size, validation, seed)
 
 
 def check_out(out: Path) -> None:
-    """Refuse to replace a folder that is no version."""
+    """Raise WrongUseError if `out` exists and is neither an empty folder nor a version."""
     from model.weights import CARD_FILE
 
     if out.exists() and not (out / CARD_FILE).exists() and (out.is_file() or any(out.iterdir())):
-        raise WrongUseError(f"{out} exists and is no version; give --out a new folder.")
+        raise WrongUseError(f"{out} exists and is not a version; give --out a new folder.")
 
 
 def _train_folder(
@@ -165,9 +166,9 @@ def _train_folder(
         Card(out.name, labels, shape, preprocessing, metrics=result.metrics, parent=parent, training=about),
     )
     dsc = result.metrics.get("validation_dsc")
-    judged = "" if dsc is None else f", validation DSC {dsc:.3f} on {len(sides[1])}"
-    answers().print(
-        f"{out}: trained on {len(sides[0])} images in {result.steps} steps{judged}", soft_wrap=True
+    validated = "" if dsc is None else f", validation DSC {dsc:.3f} on {len(sides[1])}"
+    output().print(
+        f"{out}: trained on {len(sides[0])} images in {result.steps} steps{validated}", soft_wrap=True
     )
 
 
@@ -190,18 +191,18 @@ def score(
         Path | None,
         typer.Option(
             "--out",
-            help="CSV file for the scores; masks go beside it, for s.csv into s-masks/.",
+            help="CSV file for the scores; for s.csv, the masks are written to s-masks/ beside it.",
             dir_okay=False,
             metavar="FILE",
         ),
     ] = None,
 ) -> None:
-    """Score images by how far the network agrees with itself: a project's tasks, or a folder of images here.
+    """Score a project's tasks, or a folder of images, by the agreement between the network's outputs.
 
-    With --project its workers score the tasks that have no score of the published version yet; new tasks are
-    scored by themselves, so this is for when that went wrong. Without a project a version folder scores the
-    images on this machine: L-DSC, M-DSC and their mean, the score, in a CSV file, most informative first, and
-    the masks as PNG files, 0/255 for one label, class indices for several.
+    With --project, the workers score the tasks that have no score from the published version. New tasks are
+    scored automatically, so this is needed only after a failure. Without it, this machine scores the images
+    with the version in a folder: it writes a CSV file with L-DSC, M-DSC and their mean, the score, in
+    descending order, and the masks as PNG files (0/255 for one label, class indices for several).
 
     Examples: `dsal score --project 3`, `dsal score --version DIR --images DIR --out scores.csv`
     """
@@ -209,7 +210,7 @@ def score(
         request_scores(project)
         return
     if version is None or images is None or out is None:
-        raise WrongUseError("Give --project ID, or all of --version, --images and --out.")
+        raise WrongUseError("Give --project N, or all of --version, --images and --out.")
     _score_folder(version, images, out)
 
 
@@ -223,10 +224,10 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     segmenter = Segmenter(version)
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise DatasetError(f"{images} holds no images; give a folder with files such as .png or .jpg.")
+        raise DatasetError(f"{images} has no images; give a folder with files such as .png or .jpg.")
     rows: list[tuple[str, float, float, float]] = []
     unreadable: list[str] = []
-    # A name of its own: beside the images there may be a folder of true masks.
+    # Not named masks/: there may be a folder of true masks of that name.
     masks = out.with_name(f"{out.stem}-masks")
     masks.mkdir(parents=True, exist_ok=True)
     factor = 255 if len(segmenter.labels) == 1 else 1
@@ -245,7 +246,7 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(("image", "l_dsc", "m_dsc", "score"))
         writer.writerows((name, *(f"{value:.6f}" for value in values)) for name, *values in rows)
-    console = answers()
+    console = output()
     console.print(
         f"{out}: {len(rows)} images scored by {segmenter.card.name}; masks in {masks}", soft_wrap=True
     )
@@ -261,21 +262,21 @@ def phantom(
         ),
     ],
     per_group: Annotated[
-        int, typer.Option("--per-group", metavar="N", min=1, help="Images per year-of-age group.")
+        int, typer.Option("--per-group", metavar="N", min=1, help="Images per age group.")
     ] = 11,
     groups: Annotated[
         int,
         typer.Option("--groups", metavar="N", min=1, max=19, help="Age groups, spread over 0 to 18 years."),
     ] = 19,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other images.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the images.")] = 0,
     multilabel: Annotated[
-        bool, typer.Option("--multilabel", help="Also write labels/ with the 19 bones numbered.")
+        bool, typer.Option("--multilabel", help="Also write labels/, masks with the 19 bones numbered.")
     ] = False,
 ) -> None:
     """Draw synthetic hand radiographs with exact masks of the 19 bones of fingers and palm.
 
-    For trying things out where no real radiographs may be used. 19 year-of-age groups of 11, the default, are
-    as many images as the paper has: 209. The same options always draw the same pixels.
+    Use them where no real radiographs are available. The default, 19 age groups of 11, gives 209 images, as
+    many as in the paper. The same options always give the same pixels.
 
     Example: `dsal phantom --out DIR --per-group 2 --groups 5`
     """
@@ -291,4 +292,4 @@ def phantom(
             multilabel=multilabel,
             progress=lambda done, total: bar.update(drawing, completed=done, total=total),
         )
-    answers().print(f"{len(written)} phantoms in {out}")
+    output().print(f"{len(written)} phantoms in {out}")

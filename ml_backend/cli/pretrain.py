@@ -1,4 +1,4 @@
-"""`dsal pretrain`: start weights from phantoms alone."""
+"""The command `pretrain`, which trains initial weights on phantoms alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_backend.cli.console import answers, progress_bar
+from ml_backend.cli.console import output, progress_bar
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.folder import check_out
 
@@ -21,33 +21,36 @@ def pretrain(
     ],
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Training steps.")] = None,
     hours: Annotated[
-        float | None, typer.Option("--hours", metavar="HOURS", min=0, help="Stop after so many hours.")
+        float | None, typer.Option("--hours", metavar="HOURS", min=0, help="Stop after this many hours.")
     ] = None,
     size: Annotated[
         int,
-        typer.Option("--size", metavar="N", min=64, help="Longer side, in pixels, that the network sees."),
+        typer.Option("--size", metavar="N", min=64, help="Longer side of the network's input, in pixels."),
     ] = 384,
     width: Annotated[
         int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
     ] = 16,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of a version to go on from; --width is its own.", metavar="DIR"),
+        typer.Option(
+            "--from",
+            help="Folder of a version to start from; its width replaces --width.",
+            metavar="DIR",
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other phantoms and weights.")
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of phantoms and weights.")
     ] = 0,
 ) -> None:
-    """Train start weights for hand radiographs on phantoms alone, drawn while they are learned from.
+    """Train initial weights for hand radiographs on phantoms alone, which are drawn during the training.
 
-    No image and no label is needed. Killed, it goes on where it stood when called again with the same
-    options; what it needs for that lies in DIR.checkpoints. The result is a version with one label, bone, for
-    `dsal score` or `dsal train --from`.
+    It needs no images and no labels. After a stop or a crash, the same command resumes from the checkpoints
+    in DIR.checkpoints. The result is a version with one label, bone, for `dsal score` or `dsal train --from`.
 
     Example: `dsal pretrain --hours 1 --out DIR`
     """
     if steps is None and not hours:
-        raise WrongUseError("Give --steps or --hours, or both: whichever ends first.")
+        raise WrongUseError("Give --steps or --hours; with both, training stops at whichever comes first.")
     check_out(out)
     from model.research.pretraining import PretrainingSettings
     from model.research.pretraining import pretrain as learn
@@ -68,4 +71,4 @@ def pretrain(
 
         card = learn(out, settings, start=start, progress=show)
     done, dsc = card.training["steps"], card.metrics["phantom_dsc"]
-    answers().print(f"{out}: {done} steps, DSC {dsc:.3f} on phantoms not learned from", soft_wrap=True)
+    output().print(f"{out}: {done} steps, DSC {dsc:.3f} on held-out phantoms", soft_wrap=True)

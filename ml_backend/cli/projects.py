@@ -1,4 +1,4 @@
-"""Commands that keep projects in order: `reconcile`, and `projects` with archive, restore and purge."""
+"""The commands `reconcile` and `projects`, with `archive`, `restore` and `purge`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ml_backend.cli.console import answers
+from ml_backend.cli.console import output
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ def reconcile(
         int | None, typer.Option("--project", metavar="N", help="This project only, instead of all.")
     ] = None,
     failed_images: Annotated[
-        bool, typer.Option("--failed-images", help="Try all images again that could not be had or read.")
+        bool, typer.Option("--failed-images", help="Retry all images that could not be fetched or read.")
     ] = False,
 ) -> None:
-    """Compare Label Studio, the database, the weights and the queue, and mend what has drifted apart.
+    """Compare Label Studio, the database, the weights and the queue, and repair the differences.
 
-    A running worker does it by itself every RECONCILE_SECONDS; this does it now, and compares each prediction
-    where the worker compares totals. One line is printed for each thing found; what is to be computed is left
-    to the workers. Images that failed for good, such as those that were missing, are tried again only with
+    A running worker does this every RECONCILE_SECONDS. This command does it now, and compares each
+    prediction, whereas the worker compares totals. It prints one line per difference and requests jobs for
+    what must be computed. Images that failed permanently, such as missing ones, are retried only with
     --failed-images.
 
     Example: `dsal reconcile --project 3`
@@ -40,7 +40,7 @@ def reconcile(
     from ml_backend.reconcile.lifecycle import known, retry_images
 
     found = 0
-    console = answers()
+    console = output()
     with open_context() as context:
         if project is not None:
             known(context.database, project)
@@ -50,15 +50,16 @@ def reconcile(
             console.print(str(finding), markup=False, soft_wrap=True)
             found += 1
     if not found:
-        console.print("Nothing has drifted apart.")
+        console.print("No differences found.")
 
 
 @app.callback()
 def projects(context: typer.Context) -> None:
-    """List the projects; archive, bring back or purge one.
+    """List the projects; archive, restore or purge one.
 
-    A project that Label Studio no longer shows is archived by itself: nothing is done for it, all is kept,
-    and it comes back as soon as Label Studio shows it again. One archived by hand comes back by hand.
+    A project that Label Studio no longer shows is archived automatically: it is not served, its data is kept,
+    and it is restored when Label Studio shows it again. One that you archive stays archived until you restore
+    it.
 
     Example: `dsal projects`
     """
@@ -68,52 +69,51 @@ def projects(context: typer.Context) -> None:
 
 @app.command()
 def archive(number: Number) -> None:
-    """Do nothing for a project any more, and keep all of it; Label Studio is not touched.
+    """Stop serving a project and keep its data; Label Studio is not touched.
 
     Example: `dsal projects archive 3`
     """
-    from ml_backend.reconcile.lifecycle import archive as set_aside
+    from ml_backend.reconcile import lifecycle
     from ml_backend.store.database import Database
 
-    set_aside(Database(Settings().effective_database_url), number)
-    answers().print(f"Project {number} is archived; dsal projects restore {number} brings it back.")
+    lifecycle.archive(Database(Settings().effective_database_url), number)
+    output().print(f"Project {number} is archived; dsal projects restore {number} restores it.")
 
 
 @app.command()
 def restore(number: Number) -> None:
-    """Serve an archived project again, with the versions and the order it had.
+    """Serve an archived project again, with its versions and its order.
 
     Example: `dsal projects restore 3`
     """
     from ml_backend.queue.context import open_context
-    from ml_backend.reconcile.lifecycle import restore as bring_back
+    from ml_backend.reconcile import lifecycle
 
     with open_context() as context:
-        bring_back(context, number)
-    answers().print(f"Project {number} is served again; the workers compare it with Label Studio.")
+        lifecycle.restore(context, number)
+    output().print(f"Project {number} is served again; a worker will compare it with Label Studio.")
 
 
 @app.command()
 def purge(
     number: Number,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete all that is kept of an archived project: figures, versions, weights, cached images.
+    """Delete all data of an archived project: its rows in the database, weights and cached images.
 
-    Label Studio is not touched, and weights that another project uses stay. This cannot be undone.
+    Label Studio is not touched, and weights that another project uses are kept. This cannot be undone.
 
     Example: `dsal projects purge 3 --yes`
     """
     from ml_backend.queue.context import open_context
-    from ml_backend.reconcile.lifecycle import check_purge
-    from ml_backend.reconcile.lifecycle import purge as delete
+    from ml_backend.reconcile import lifecycle
 
     with open_context() as context:
-        project = check_purge(context.database, number)
+        project = lifecycle.check_purge(context.database, number)
         if not yes:
-            typer.confirm(f"Delete all that is kept of project {number} “{project.title or ''}”?", abort=True)
-        weights = delete(context, number)
-    answers().print(f"Project {number} is purged, with the weights of {weights} versions.")
+            typer.confirm(f"Delete all data of project {number} “{project.title or ''}”?", abort=True)
+        weights = lifecycle.purge(context, number)
+    output().print(f"Project {number} is purged, with the weights of {weights} versions.")
 
 
 def _list() -> None:
@@ -136,7 +136,7 @@ def _list() -> None:
                 str(labels_seen.count(session, project.id)),
                 str(events.pending(session, project.id).changes),
             )
-    answers().print(table)
+    output().print(table)
 
 
 def _state(project: Project) -> str:

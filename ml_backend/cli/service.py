@@ -1,4 +1,4 @@
-"""Commands that run the service: `serve`, `worker`, and `demo`, which runs all of it."""
+"""The commands `serve`, `worker` and `demo`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ml_backend.settings import Settings
 
 
 def serve() -> None:
-    """Answer Label Studio's calls, and note what annotators submit.
+    """Run the web service that Label Studio calls.
 
-    Keep it running, with at least one `dsal worker` beside it: that one trains and scores. It listens on HOST
-    and PORT (9090) with WORKERS × THREADS, and asks for BASIC_AUTH_USER and BASIC_AUTH_PASS where they are
-    set. Without REDIS_URL it starts a Redis of its own in MODEL_DIR. /metrics is for Prometheus.
+    Keep it running, with at least one `dsal worker`, which trains and scores. It listens on HOST and PORT
+    (9090) with WORKERS × THREADS, and requires BASIC_AUTH_USER and BASIC_AUTH_PASS if they are set. Without
+    REDIS_URL it starts its own Redis in MODEL_DIR. /metrics is for Prometheus.
 
     Example: `LABEL_STUDIO_API_KEY=TOKEN dsal serve`
     """
@@ -26,11 +26,11 @@ def serve() -> None:
 
 
 def worker() -> None:
-    """Train, score and publish: do the jobs that `dsal serve` takes in.
+    """Run a worker, which trains, scores and publishes.
 
-    Keep one running on each machine that shall compute; they share the work by REDIS_URL, DATABASE_URL and
-    STORE_URL, or by MODEL_DIR on a single machine. One that is killed loses nothing: the next one carries its
-    jobs on, a training from its last checkpoint.
+    Run at least one; more share the work. Workers on several machines need the same REDIS_URL, DATABASE_URL
+    and STORE_URL; on a single machine the same MODEL_DIR is enough. If a worker is killed, the next one
+    resumes its jobs, a training from its last checkpoint.
 
     Example: `LABEL_STUDIO_API_KEY=TOKEN DEVICE=cuda dsal worker`
     """
@@ -41,45 +41,44 @@ def worker() -> None:
 
 def demo(
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds of annotate and retrain.")
+        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds of annotating and retraining.")
     ] = 2,
     per_round: Annotated[
-        int, typer.Option("--per-round", metavar="N", min=1, help="Annotations a round.")
+        int, typer.Option("--per-round", metavar="N", min=1, help="Annotations per round.")
     ] = 10,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Your own images, instead of phantoms.", metavar="DIR")
+        Path | None,
+        typer.Option("--images", help="Folder of your own images, instead of phantoms.", metavar="DIR"),
     ] = None,
     masks: Annotated[
         Path | None,
         typer.Option(
-            "--masks", help="Their masks, of the same stems: 0/255, or class indices.", metavar="DIR"
+            "--masks", help="Folder of masks with the same stems: 0/255, or class indices.", metavar="DIR"
         ),
     ] = None,
-    tasks: Annotated[
-        int, typer.Option("--tasks", metavar="N", min=2, help="Most images put into Label Studio.")
-    ] = 60,
+    tasks: Annotated[int, typer.Option("--tasks", metavar="N", min=2, help="Maximum number of tasks.")] = 60,
     test: Annotated[
-        int, typer.Option("--test", metavar="N", min=1, help="Images kept aside for the test DSC.")
+        int, typer.Option("--test", metavar="N", min=1, help="Images reserved for the test DSC.")
     ] = 15,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write all figures there, as JSON.", dir_okay=False),
+        typer.Option("--report", metavar="FILE", help="JSON file for all figures.", dir_okay=False),
     ] = None,
     leave: Annotated[
-        bool, typer.Option("--exit", help="End after the last round instead of staying up.")
+        bool, typer.Option("--exit", help="Exit after the last round instead of staying up.")
     ] = False,
     width: Annotated[
         int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
     ] = 16,
     size: Annotated[
         int,
-        typer.Option("--size", metavar="N", min=64, help="Longer side, in pixels, that the network sees."),
+        typer.Option("--size", metavar="N", min=64, help="Longer side of the network's input, in pixels."),
     ] = 384,
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="SECONDS", min=1, help="Most seconds of one training.")
+        float, typer.Option("--seconds", metavar="SECONDS", min=1, help="Maximum seconds of one training.")
     ] = 120.0,
     steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", min=1, help="Most steps of one training.")
+        int | None, typer.Option("--steps", metavar="N", min=1, help="Maximum steps of one training.")
     ] = None,
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="Query strategy; docs/strategies.md lists them.")
@@ -88,21 +87,21 @@ def demo(
     folder: Annotated[
         Path,
         typer.Option(
-            "--folder", help="Its data and logs; a former demo there is deleted first.", metavar="DIR"
+            "--folder", help="Folder for data and logs; a previous demo there is deleted.", metavar="DIR"
         ),
     ] = Path(".dsal/demo"),
     label_studio: Annotated[
-        Path, typer.Option("--label-studio", help="The label-studio command to start.", metavar="FILE")
+        Path, typer.Option("--label-studio", help="The label-studio command.", metavar="FILE")
     ] = Path(".venv-label-studio/bin/label-studio"),
 ) -> None:
-    """Play the whole loop in a real Label Studio on this machine: annotate, retrain, rescore, reorder.
+    """Run the whole loop in a real Label Studio on this machine: annotate, retrain, rescore, reorder.
 
-    It starts Label Studio, the service and a worker, and fills a project with synthetic hand radiographs or
-    with your own images. A simulated annotator then asks Label Studio for the next task and submits the true
-    mask, as a person would; the webhook does the rest. After each round you see the new order. At the end it
-    says where to log in, and stays up until Ctrl-C, which stops all that it started.
+    The demo starts Label Studio, the service and a worker, and creates a project with synthetic hand
+    radiographs or your own images. A simulated annotator gets the next task from Label Studio and submits the
+    true mask; the webhook triggers the trainings. After each round the demo prints the new order. At the end
+    it prints where to log in, and stays up until Ctrl-C, which stops everything that it started.
 
-    `make demo` installs Label Studio first and then runs this; it takes options as `ARGS="…"`.
+    `make demo` installs Label Studio and then runs this; pass options in `ARGS="…"`.
 
     Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """

@@ -1,4 +1,4 @@
-"""Asking the running workers for something, and watching them do it."""
+"""Requests to the running workers: a training, whose progress is shown, and scores."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ml_backend.cli.console import answers, progress_bar
+from ml_backend.cli.console import output, progress_bar
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
     from ml_backend.store.database import Database
 
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 30.0
 
 
 class UnknownProjectError(ValueError):
-    """The service has never heard of a project; the sentence says how to make it known."""
+    """The database does not have the project; the message says how to connect it."""
 
 
 def follow_training(project_id: int) -> None:
-    """Ask for a training of the project now, and show its progress until the run has ended."""
+    """Request a training of the project now, and show its progress until the run has ended."""
     from ml_backend.learn.trigger import consider
     from ml_backend.queue.queues import JobQueues, connect_redis
     from ml_backend.store import events, runs, versions
@@ -34,7 +33,7 @@ def follow_training(project_id: int) -> None:
     queues = JobQueues(connect_redis(settings))
     _check_known(database, project_id)
     with database.write() as session:
-        former = runs.last(session, project_id)
+        previous = runs.last(session, project_id)
         events.add(session, project_id, events.START_TRAINING)
     consider(database, queues, settings, project_id)
     with progress_bar() as bar:
@@ -42,7 +41,7 @@ def follow_training(project_id: int) -> None:
         while True:
             with database.read() as session:
                 run = runs.last(session, project_id)
-            if run is not None and (former is None or run.id != former.id):
+            if run is not None and (previous is None or run.id != previous.id):
                 if run.state is not RunState.RUNNING:
                     break
                 bar.update(task, note=run.message)
@@ -50,21 +49,23 @@ def follow_training(project_id: int) -> None:
     with database.read() as session:
         version = None if run.version_id is None else versions.get(session, run.version_id)
     outcome = run.message if version is None else f"version {version.name} is {version.state.value}"
-    answers().print(f"Training {run.state.value}: {run.labels} labels, {run.seconds:.0f} s; {outcome}")
+    output().print(f"Training {run.state.value}: {run.labels} labels, {run.seconds:.0f} s; {outcome}")
     if run.state is RunState.FAILED:
         raise typer.Exit(1)
 
 
 def request_scores(project_id: int) -> None:
-    """Ask the published version to score the project's tasks that have no score."""
+    """Request scores for the project's tasks that the published version has not scored."""
     from ml_backend.queue.queues import JobQueues, connect_redis
     from ml_backend.store.database import Database
 
     settings = Settings()
     _check_known(Database(settings.effective_database_url), project_id)
     queues = JobQueues(connect_redis(settings))
-    asked = queues.request_score_new(project_id)
-    answers().print("The workers will score what is new." if asked else "That is waiting to be done already.")
+    requested = queues.request_score_new(project_id)
+    output().print(
+        "The workers will score the tasks without scores." if requested else "This job is already queued."
+    )
 
 
 def _check_known(database: Database, project_id: int) -> None:
@@ -73,5 +74,5 @@ def _check_known(database: Database, project_id: int) -> None:
     with database.read() as session:
         if projects.get(session, project_id) is None:
             raise UnknownProjectError(
-                f"Project {project_id} is unknown here; connect it with dsal connect first."
+                f"Project {project_id} is not connected; run dsal connect --project {project_id} first."
             )

@@ -1,1 +1,1 @@
-"""`dsal demo`: the paper's loop in a real Label Studio, with a simulated annotator."""
+"""`dsal demo` runs the paper's loop in a real Label Studio, with a simulated annotator."""

@@ -1,4 +1,4 @@
-"""Label Studio as a person signs in to it: a session with cookies, needed once to make a token."""
+"""Signs in to Label Studio with a password, as a browser does, to make a personal access token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SECONDS = 30.0
 
 
 class AccountError(Exception):
-    """Signing in or making a token failed; one sentence says why."""
+    """Signing in or making a token failed; the message says why."""
 
 
 class Account:
-    """A signed-in user of the Label Studio at `url`. Raises AccountError when the login is refused."""
+    """A signed-in user of the Label Studio at `url`; raises AccountError if the login fails."""
 
     def __init__(self, url: str, email: str, password: str) -> None:
         self._url = url
@@ -23,16 +23,15 @@ class Account:
         self._call("GET", page)
         form = {"email": email, "password": password, "csrfmiddlewaretoken": self._csrf()}
         self._call("POST", page, data=form)
-        # A refused login answers 200 as well, with the form once more.
+        # A refused login also answers 200, with the form again.
         answer = self._session.get(f"{url}/api/current-user/whoami", timeout=SECONDS)
         if answer.status_code != 200:
             raise AccountError(f"Label Studio at {url} refuses the password of {email}.")
 
     def personal_access_token(self) -> str:
-        """Make and return a personal access token; an older one is revoked, as a user may have but one."""
+        """Make and return a personal access token; an older one is revoked, as a user may have only one."""
         address = f"{self._url}/api/token/"
-        older = self._call("GET", address).json()
-        for token in older:
+        for token in self._call("GET", address).json():
             self._call("POST", f"{self._url}/api/token/blacklist/", json={"refresh": token["token"]})
         return str(self._call("POST", address).json()["token"])
 
@@ -44,7 +43,7 @@ class Account:
         try:
             response = self._session.request(method, address, headers=headers, timeout=SECONDS, **options)
         except requests.RequestException as error:
-            raise AccountError(f"{address} gave no answer: {error}.") from error
+            raise AccountError(f"{address} does not answer: {error}.") from error
         if response.status_code >= 400:
             raise AccountError(f"{address} answers HTTP {response.status_code}: {response.text[:200]}")
         return response

@@ -1,4 +1,4 @@
-"""A simulated annotator: takes the task that Label Studio hands out next, and draws the true mask."""
+"""A simulated annotator, who gets the next task from Label Studio and submits its true mask."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from model.training.dataset import FolderSample, read_mask
 
 @dataclass(frozen=True)
 class Annotator:
-    """Works through one view of a project by the calls that the browser makes.
+    """Works through one view of a project with the API calls that the browser makes.
 
     Attributes:
-        label_studio: signed in as the annotator.
+        label_studio: a client with the annotator's token.
         project, view: Label Studio's ids.
         config: the project's labeling config.
         truth: the image behind each task id, with its true mask.
@@ -30,12 +30,12 @@ class Annotator:
     truth: Mapping[int, FolderSample]
 
     def next_task(self) -> int | None:
-        """Id of the task that the view opens next; None when all are labelled."""
+        """Id of the task that the view opens next; None if all are labelled."""
         task = self.label_studio.next_task(self.project, self.view)
         return None if task is None else int(task["id"])
 
     def annotate(self) -> int | None:
-        """Label the next task with its true mask and return its id; None when all are labelled."""
+        """Label the next task with its true mask and return its id; None if all are labelled."""
         began = time.monotonic()
         task = self.next_task()
         if task is not None:

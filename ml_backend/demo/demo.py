@@ -1,4 +1,4 @@
-"""The whole demo: bring everything up, play the rounds, say where to log in, take everything down."""
+"""The whole demo: start everything, run the rounds, print where to log in, stop everything."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ml_backend.demo.annotator import Annotator
 from ml_backend.demo.display import Display
+from ml_backend.demo.folder import locked_folder
 from ml_backend.demo.images import Collection, Drawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
@@ -26,7 +27,6 @@ from ml_backend.demo.processes import (
     free_port,
 )
 from ml_backend.demo.results import Round, check_report, round_table, summary_table, write_report
-from ml_backend.demo.workplace import own
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.connection import Connection, connect
@@ -39,7 +39,7 @@ PROJECT = "dsal demo"
 LABEL_STUDIO_PORT = 8080
 BACKEND_PORT = 9090
 ROUND_SECONDS = 45.0
-"""Guess of what a round takes besides training, until one has been timed."""
+"""Estimated seconds of a round besides training, until one has been timed."""
 
 
 @dataclass(frozen=True)
@@ -65,54 +65,58 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Play the demo, then stay up until a signal; whatever happens, all that it started is stopped.
+    """Run the demo, then stay up until a signal arrives; in any case, stop everything that was started.
 
-    A signal while it stays up is its ordinary end, and returns.
+    A signal while the demo stays up is its normal end, and the function returns.
 
     Raises:
-        Interrupted: a signal came before all rounds were played.
-        DemoError, ReportError, WorkplaceError: something is in the way that one sentence names.
-        DatasetError, ProcessError, LabelStudioServerError, LabelStudioError: something could not be had.
+        Interrupted: a signal arrived before the last round had ended.
+        DemoError: Label Studio is not installed, or a round did not end.
+        ReportError, FolderError: the report or the folder cannot be written.
+        DatasetError: the images or masks cannot be used.
+        ProcessError, LabelStudioServerError: a process did not start, or ended.
+        LabelStudioError: Label Studio refused a call.
     """
     display = Display(Console(highlight=False))
     if not options.label_studio.exists():
         raise DemoError(
-            f"There is no Label Studio at {options.label_studio}: `make demo` installs it; "
-            "--label-studio names another."
+            f"There is no Label Studio at {options.label_studio}: `make demo` installs it, or give its "
+            "command with --label-studio."
         )
     if options.report is not None:
         check_report(options.report)
     adopt_orphans()
     with Signals() as signals, ExitStack() as stack:
         try:
-            _demonstrate(options, display, stack)
+            _run(options, display, stack)
         finally:
             signals.ignore()
             display.stage("stopping everything")
-            stack.callback(display.rest)
+            stack.callback(display.pause)
             stack.callback(end_descendants, STOP_SECONDS)
 
 
-def _demonstrate(options: DemoOptions, display: Display, stack: ExitStack) -> None:
-    folder = stack.enter_context(own(options.folder))
-    display.say(
+def _run(options: DemoOptions, display: Display, stack: ExitStack) -> None:
+    folder = stack.enter_context(locked_folder(options.folder))
+    display.print(
         f"Rounds: {options.rounds}, of {options.per_round} annotations each. Data and logs: {folder}",
         wrap=False,
     )
     server = _server(options, folder)
-    _say_ports(display, server)
+    if server.port != LABEL_STUDIO_PORT:
+        display.print(f"Port {LABEL_STUDIO_PORT} is taken, so Label Studio will listen on {server.port}.")
     collection = _prepare(options, folder, server, display, stack)
-    loop, connection = _bring_up(options, folder, collection, server, display, stack)
-    rounds = _play(options, loop)
-    display.rest()
-    display.say(summary_table(rounds))
+    loop, connection = _start_service(options, folder, collection, server, display, stack)
+    rounds = _run_rounds(options, loop)
+    display.pause()
+    display.print(summary_table(rounds))
     if not options.leave:
-        _say_where(display, server, connection)
+        _print_login(display, server, connection)
         _wait_for_interrupt(loop.processes)
 
 
 def _server(options: DemoOptions, folder: Path) -> LabelStudioServer:
-    # Reading the settings now tells of a wrong one in the environment before anything is started.
+    # Reads the settings now, so that an invalid one is reported before anything is started.
     templates = Settings().model_dir / "label-studio-templates"
     return LabelStudioServer(
         options.label_studio.absolute(),
@@ -122,15 +126,10 @@ def _server(options: DemoOptions, folder: Path) -> LabelStudioServer:
     )
 
 
-def _say_ports(display: Display, server: LabelStudioServer) -> None:
-    if server.port != LABEL_STUDIO_PORT:
-        display.say(f"Port {LABEL_STUDIO_PORT} is taken, so Label Studio will listen on {server.port}.")
-
-
 def _prepare(
     options: DemoOptions, folder: Path, server: LabelStudioServer, display: Display, stack: ExitStack
 ) -> Collection:
-    """Read the user's images, or draw phantoms while Label Studio starts."""
+    """Start Label Studio, and read the user's images before that or draw phantoms meanwhile."""
     stack.callback(server.stop)
     if options.images is not None and options.masks is not None:
         collection = own_images(
@@ -142,16 +141,16 @@ def _prepare(
             lambda done, total: display.stage("reading images and masks", f"{done} of {total}"),
         )
         if collection.left_out:
-            named = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
-            display.say(f"Left out, because their masks mark nothing ({len(collection.left_out)}): {named}")
+            listed = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
+            display.print(f"Left out because their masks are empty ({len(collection.left_out)}): {listed}")
         server.start(display.stage)
         return collection
     with Drawing(folder / "phantoms", options.tasks, options.test, options.seed) as drawing:
-        server.start(lambda _: display.stage("starting Label Studio", "while phantoms are drawn"))
+        server.start(lambda _: display.stage("starting Label Studio and drawing phantoms"))
         return drawing.wait(lambda done, total: display.stage("drawing phantoms", f"{done} of {total}"))
 
 
-def _bring_up(
+def _start_service(
     options: DemoOptions,
     folder: Path,
     collection: Collection,
@@ -194,7 +193,7 @@ def _bring_up(
 
 
 def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) -> dict[str, str]:
-    """The service's settings; those that would lead it elsewhere are emptied."""
+    """The service's settings; those that would point it to other servers are emptied."""
     return {
         "LABEL_STUDIO_URL": server.url,
         "LABEL_STUDIO_API_KEY": server.token,
@@ -213,12 +212,12 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
         "TRAIN_STEPS": "" if options.steps is None else str(options.steps),
         "SEED": str(options.seed),
         "STRATEGY": options.strategy,
-        # They have seen such phantoms, and would leave nothing to learn.
+        # The shipped weights were trained on such phantoms and would leave nothing to learn.
         "INITIAL_WEIGHTS": "none",
     }
 
 
-def _play(options: DemoOptions, loop: Loop) -> list[Round]:
+def _run_rounds(options: DemoOptions, loop: Loop) -> list[Round]:
     display = loop.display
     display.expect(options.rounds * (options.seconds + ROUND_SECONDS))
     rounds = [loop.first_order()]
@@ -235,19 +234,19 @@ def _play(options: DemoOptions, loop: Loop) -> list[Round]:
 
 
 def _show(options: DemoOptions, display: Display, rounds: list[Round]) -> None:
-    display.say(round_table(rounds[-1], options.rounds))
+    display.print(round_table(rounds[-1], options.rounds))
     if options.report is not None:
-        write_report(options.report, _settings_told(options), rounds)
+        write_report(options.report, _report_settings(options), rounds)
 
 
-def _settings_told(options: DemoOptions) -> dict[str, Any]:
-    """The options as the report holds them."""
-    told = {name: value for name, value in asdict(options).items() if value is not None}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+def _report_settings(options: DemoOptions) -> dict[str, Any]:
+    """The options that were given, as values for JSON."""
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
-def _say_where(display: Display, server: LabelStudioServer, connection: Connection) -> None:
-    display.say(
+def _print_login(display: Display, server: LabelStudioServer, connection: Connection) -> None:
+    display.print(
         "",
         f"Label Studio: {server.url}/projects/{connection.project}/data?tab={connection.view}",
         f"Log in as {server.email} with password {server.password}",

@@ -1,4 +1,4 @@
-"""The images of a demo with their true masks: phantoms, or a folder of the user's own."""
+"""The images of a demo with their true masks: phantoms, or the user's own."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from model.training.splitting import placement
 GROUPS = 19
 """Year-of-age groups of the paper, 0 to 18."""
 UPLOADED = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-"""Image files that Label Studio takes as an upload."""
+"""Suffixes of image files that Label Studio accepts as uploads."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Images that go into Label Studio, and test images that never do.
+    """Images that are uploaded to Label Studio, and test images that are not.
 
     Attributes:
-        tasks: images the annotator may be asked to label, with their true masks.
-        test: images kept aside; they are never labelled and never used for a choice.
+        tasks: images to be labelled, with their true masks.
+        test: reserved images, never labelled and never used to choose a version.
         labels: foreground label names in the order of the mask's class indices.
-        left_out: stems of images whose mask marks nothing; nobody could learn from submitting it.
+        left_out: stems of images with an empty mask, which nothing can be learned from.
     """
 
     tasks: tuple[FolderSample, ...]
@@ -43,7 +43,7 @@ class Collection:
 def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
     """Draw `tasks` + `test` synthetic radiographs, spread evenly over the age groups.
 
-    `progress` takes (drawn, of how many) after each; what it raises ends the drawing.
+    `progress` is called with (done, total) after each; an exception that it raises ends the drawing.
     """
     per_group = -(-(tasks + test) // GROUPS)
     write_phantoms(directory, groups=GROUPS, per_group=per_group, seed=seed, progress=progress)
@@ -52,31 +52,37 @@ def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: P
 
 
 def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
-    """Take a folder of images and one of masks with the same stems; masks as `read_mask` reads.
+    """Read a folder of images and one of masks with the same stems; for masks see `read_mask`.
 
-    Every file is looked at before anything is started: a wrong one is named now, and not in a training.
-    `tasks` is the most images that are taken beside `test` ones.
+    Every file is checked now, so that an unusable one is reported before anything is started.
+
+    Args:
+        images, masks: the folders.
+        tasks: maximum number of tasks; further images are not used.
+        test: number of test images.
+        seed: seed of the division into tasks and test images.
+        progress: called with (done, total) after each file.
 
     Raises:
-        DatasetError: a stem has no partner, a file cannot be used, no mask marks anything, or too few do.
+        DatasetError: a stem has only one file, a file cannot be used, or too few masks are not empty.
     """
     samples = read_folder(images, masks)
-    marked: list[FolderSample] = []
+    usable: list[FolderSample] = []
     for done, sample in enumerate(samples, start=1):
-        if _marks_something(sample):
-            marked.append(sample)
+        if _has_mask(sample):
+            usable.append(sample)
         progress(done, len(samples))
-    labels = folder_labels(marked) if marked else folder_labels(samples)
-    left_out = tuple(sorted({sample.stem for sample in samples} - {sample.stem for sample in marked}))
-    return _divide(marked, tasks, test, seed, labels, left_out)
+    labels = folder_labels(usable) if usable else folder_labels(samples)
+    left_out = tuple(sorted({sample.stem for sample in samples} - {sample.stem for sample in usable}))
+    return _divide(usable, tasks, test, seed, labels, left_out)
 
 
-def _marks_something(sample: FolderSample) -> bool:
-    """Whether the mask marks anything; raises DatasetError if image and mask cannot be used together."""
+def _has_mask(sample: FolderSample) -> bool:
+    """Whether the mask is not empty; raises DatasetError if image and mask cannot be used together."""
     if sample.image_path.suffix.lower() not in UPLOADED:
         raise DatasetError(
-            f"Label Studio takes no {sample.image_path.suffix} files such as {sample.image_path.name}; "
-            "convert them to PNG."
+            f"Label Studio does not accept {sample.image_path.suffix} files such as "
+            f"{sample.image_path.name}; convert them to PNG."
         )
     mask = read_mask(sample.mask_path)
     try:
@@ -92,7 +98,7 @@ def _marks_something(sample: FolderSample) -> bool:
 
 
 def upload_names(samples: Sequence[FolderSample]) -> dict[str, FolderSample]:
-    """The samples by file names that Label Studio keeps as they are: letters, digits, `-`, `_` and dots."""
+    """The samples by file names that Label Studio does not change: letters, digits, `-`, `_` and dots."""
     named: dict[str, FolderSample] = {}
     for number, sample in enumerate(samples):
         name = re.sub(r"[^\w-]", "_", sample.stem, flags=re.ASCII) + sample.image_path.suffix.lower()
@@ -110,8 +116,8 @@ def _divide(
 ) -> Collection:
     if test < 1 or tasks < 2 or len(samples) < test + 2:
         raise DatasetError(
-            f"{len(samples)} images with a mask that marks something are too few for {test} test images and "
-            "2 tasks; give more, or fewer --test."
+            f"{len(samples)} images whose mask is not empty are too few for {test} test images and 2 tasks; "
+            "give more images or a smaller --test."
         )
     shuffled = sorted(samples, key=lambda sample: placement(sample.stem, seed))
     return Collection(tuple(shuffled[test : test + tasks]), tuple(shuffled[:test]), labels, left_out)
@@ -121,11 +127,11 @@ POLL_SECONDS = 0.2
 
 
 class _StoppedError(Exception):
-    """Nobody waits for the drawing any more."""
+    """The `with` block was left before the drawing had ended."""
 
 
 class Drawing:
-    """A collection of phantoms in the making, in a thread that ends when the `with` block does."""
+    """Draws a collection of phantoms in a thread, which ends at the latest with the `with` block."""
 
     def __init__(self, directory: Path, tasks: int, test: int, seed: int) -> None:
         self._arguments = (directory, tasks, test, seed)
@@ -146,9 +152,9 @@ class Drawing:
         self._thread.join()
 
     def wait(self, progress: Callable[[int, int], None]) -> Collection:
-        """The collection once it is drawn; `progress` is told (drawn, of how many) meanwhile.
+        """Wait for the collection; `progress` is called with (done, total) meanwhile.
 
-        Raises what the drawing raised.
+        Raises any exception of the drawing.
         """
         while self._thread.is_alive():
             progress(*self._done)

@@ -1,7 +1,7 @@
-"""A real Label Studio as a child process: for `dsal demo` and for the tests.
+"""A real Label Studio as a child process, for `dsal demo` and for the tests.
 
-It lives in a virtual environment of its own (its pins clash with ours), keeps everything it writes under one
-folder, stores its data in SQLite, phones nobody, and may reach backends on private addresses.
+It runs in its own virtual environment (its pins conflict with ours), writes only into one folder, uses
+SQLite, sends no telemetry, and may call backends on private addresses.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Progress = Callable[[str], None]
 
 
 class LabelStudioServerError(Exception):
-    """Label Studio could not be started; one sentence says why."""
+    """Label Studio could not be started; the message says why."""
 
 
 @dataclass(frozen=True)
 class _Login:
-    """What is kept in `login.json` of the data folder, so that a second start is the same Label Studio."""
+    """Content of `login.json` in the data folder, with which a later start uses the same account."""
 
     email: str
     password: str
@@ -46,10 +46,10 @@ class _Login:
 
 
 class LabelStudioServer:
-    """Starts Label Studio, waits until it answers, makes a user with a token, and stops it by its process id.
+    """Starts Label Studio, waits until it answers, creates a user with a token, and stops it again.
 
-    After `start` the attributes `url`, `email`, `password` and `token` (a personal access token) are set.
-    Started again on the same folder it serves the same projects under the same login.
+    After `start`, the attributes `url`, `email`, `password` and `token` (a personal access token) are set.
+    Started again on the same folder, it serves the same projects under the same login.
     """
 
     def __init__(
@@ -62,10 +62,16 @@ class LabelStudioServer:
         templates: Path | None = None,
         extra_env: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the `label-studio` command, the folder for all it writes, and a port (0: any free one).
+        """Configure a server; nothing is started yet.
 
-        `templates` is a folder for a migrated empty database, which turns a first start of half a minute into
-        one of a few seconds; `extra_env` goes over the environment described in this module.
+        Args:
+            executable: the `label-studio` command.
+            data_dir: folder for everything that it writes.
+            port: 0 for any free one.
+            host: address on which it listens.
+            templates: folder for a migrated empty database, which shortens a first start from half a minute
+                to a few seconds; None for none.
+            extra_env: overrides the environment that this module sets.
         """
         self.executable = executable
         self.data_dir = data_dir.absolute()
@@ -78,26 +84,27 @@ class LabelStudioServer:
 
     @property
     def log(self) -> Path:
-        """The file with everything that Label Studio prints."""
+        """Log file with everything that Label Studio prints."""
         return self.data_dir / "label-studio.log"
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
+        """The process id; None if it is not running."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self, progress: Progress | None = None, timeout: float = 180.0) -> None:
-        """Start and return once a user and a token exist; `progress` is told each step in a few words.
+        """Start, and return once a user and a token exist; `progress` is called with each step's name.
 
-        Raises LabelStudioServerError within `timeout` seconds; nothing is left running then.
+        Raises LabelStudioServerError if that does not succeed within `timeout` seconds; Label Studio is then
+        stopped.
         """
-        tell = progress or (lambda _: None)
+        report = progress or (lambda _: None)
         if not self.executable.exists():
             raise LabelStudioServerError(
                 f"There is no {self.executable}: install Label Studio into a virtual environment of its own."
             )
         if self.port and _taken(self.host, self.port):
-            # Label Studio would quietly take the next one.
+            # Label Studio would silently use the next port.
             raise LabelStudioServerError(f"Port {self.port} is taken: choose another for Label Studio.")
         deadline = time.monotonic() + timeout
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -106,17 +113,17 @@ class LabelStudioServer:
         self.port = self.port or _free_port(self.host)
         self.url = f"http://{_reachable(self.host)}:{self.port}"
         try:
-            self._prepare_database(tell, deadline)
-            tell("starting Label Studio")
+            self._prepare_database(report, deadline)
+            report("starting Label Studio")
             self._launch(login)
             self._wait(deadline)
-            self._sign_in(login, tell)
+            self._sign_in(login, report)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop the process that `start` made, politely at first; safe to call at any time."""
+        """Stop the process, by SIGTERM and after `STOP_SECONDS` by SIGKILL; safe to call at any time."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -144,16 +151,16 @@ class LabelStudioServer:
         _write_private(path, json.dumps(asdict(login)))
         return login
 
-    def _prepare_database(self, tell: Progress, deadline: float) -> None:
-        """Copy the migrated empty database into a fresh folder, making it first where there is none yet."""
+    def _prepare_database(self, report: Progress, deadline: float) -> None:
+        """Copy the migrated empty database into a new folder, creating it first if there is none."""
         database = self.data_dir / _DATABASE
         version = _version(self.executable)
         if self._templates is None or version is None or database.exists():
             return
         template = self._templates / f"label-studio-{version}.sqlite3"
         if not template.exists():
-            tell("preparing Label Studio's database (once)")
-            with _alone(self._templates, deadline):
+            report("preparing Label Studio's database (once)")
+            with _locked(self._templates, deadline):
                 if not template.exists():
                     self._make_template(template, deadline)
         shutil.copyfile(template, database)
@@ -176,7 +183,7 @@ class LabelStudioServer:
                     )
                 except (subprocess.SubprocessError, OSError) as error:
                     raise LabelStudioServerError(
-                        f"Label Studio could not make its database: {_last_line(self.log)}"
+                        f"Label Studio could not create its database: {_last_line(self.log)}"
                     ) from error
             (Path(folder) / _DATABASE).replace(template)
 
@@ -196,12 +203,12 @@ class LabelStudioServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A Ctrl-C in the terminal must reach whoever started us, which then stops the parts in order.
+                # Ctrl-C in the terminal must reach only the process that started this one, which stops it.
                 start_new_session=True,
             )
 
     def _environment(self) -> dict[str, str]:
-        """Return the whole environment of the child; nothing is inherited, so no stray setting reaches it."""
+        """The child's whole environment; nothing is inherited, so that no setting of the user reaches it."""
         return {
             "PATH": f"{self.executable.parent}{os.pathsep}{os.defpath}",
             "LANG": "C.UTF-8",
@@ -214,7 +221,7 @@ class LabelStudioServer:
             "SENTRY_DSN": "",
             "FRONTEND_SENTRY_DSN": "",
             "DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            # Its default forbids ML backends on private addresses; this switch alone lifts that.
+            # Only this allows ML backends on private addresses.
             "USE_DEFAULT_BANNED_SUBNETS": "false",
             **self._extra_env,
         }
@@ -223,19 +230,19 @@ class LabelStudioServer:
         while time.monotonic() < deadline:
             if self.pid is None:
                 raise LabelStudioServerError(
-                    f"Label Studio stopped while starting: {_last_line(self.log)} (all of it in {self.log})"
+                    f"Label Studio ended while starting: {_last_line(self.log)} (the log is {self.log})"
                 )
             try:
                 if requests.get(f"{self.url}/health", timeout=2).ok:
                     return
             except requests.RequestException:
                 time.sleep(0.1)
-        raise LabelStudioServerError(f"Label Studio did not answer at {self.url} in time: see {self.log}.")
+        raise LabelStudioServerError(f"Label Studio did not answer at {self.url} in time; see {self.log}.")
 
-    def _sign_in(self, login: _Login, tell: Progress) -> None:
+    def _sign_in(self, login: _Login, report: Progress) -> None:
         token = login.token
         if not token:
-            tell("making a user and a token")
+            report("making a user and a token")
             try:
                 token = Account(self.url, login.email, login.password).personal_access_token()
             except AccountError as error:
@@ -247,7 +254,7 @@ class LabelStudioServer:
 
 
 def _version(executable: Path) -> str | None:
-    """Return the version of Label Studio beside `executable`, None if its environment looks unusual."""
+    """The release of Label Studio in the environment of `executable`; None if it is not found there."""
     found = sorted(executable.parent.parent.glob("lib/python*/site-packages/label_studio-*.dist-info"))
     return found[-1].name.removeprefix("label_studio-").removesuffix(".dist-info") if found else None
 
@@ -269,8 +276,8 @@ def _reachable(host: str) -> str:
 
 
 @contextmanager
-def _alone(templates: Path, deadline: float) -> Iterator[None]:
-    """Hold the folder for the block: migrating takes all of a core for half a minute, and once is enough."""
+def _locked(templates: Path, deadline: float) -> Iterator[None]:
+    """Lock the folder, so that only one process migrates: that takes a core for half a minute."""
     templates.mkdir(parents=True, exist_ok=True)
     with (templates / "lock").open("a") as lock:
         while True:
@@ -280,7 +287,7 @@ def _alone(templates: Path, deadline: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LabelStudioServerError(
-                        f"Another process prepares Label Studio's database in {templates} and does not end."
+                        f"Another process keeps {templates} locked, to prepare Label Studio's database."
                     ) from None
                 time.sleep(0.1)
         yield
@@ -295,4 +302,4 @@ def _write_private(path: Path, text: str) -> None:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

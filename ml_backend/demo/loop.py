@@ -1,4 +1,4 @@
-"""The rounds of a demo: annotate, wait until the service has retrained and published, measure."""
+"""The rounds of a demo: annotate, wait until the service has retrained and published, evaluate."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDE
 
 
 class DemoError(RuntimeError):
-    """The loop came to a stop; one sentence that says where to look."""
+    """The demo cannot go on; the message says why or where to look."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What a round needs to know.
+    """Runs the rounds.
 
     Attributes:
-        settings: those of the running service.
-        database, weights: the service's own, read only.
-        annotator: who labels.
-        collection: images and truths.
-        processes: the running service, watched while waiting.
-        display: shown what is being done and waited for.
-        patience: seconds that one training with scoring and publishing may take.
+        settings: the running service's settings.
+        database, weights: the service's own, only read here.
+        annotator: the simulated annotator.
+        collection: images and true masks.
+        processes: the running service, checked while waiting.
+        display: shows the progress.
+        patience: time limit in seconds of one training with its scoring and publishing.
     """
 
     settings: Settings
@@ -56,12 +56,12 @@ class Loop:
     patience: float
 
     def first_order(self) -> Round:
-        """Wait for the seeded random order, and describe it as round 0."""
-        self._wait(self._published, "a first, random order")
+        """Wait for the seeded random order, and return it as round 0."""
+        self._wait(self._published, "the first, random order")
         return self._describe(0, 0, None, ())
 
     def run(self, before: Round, count: int, rounds: int) -> Round | None:
-        """The round after `before`: `count` annotations, then the new version; None when all are labelled."""
+        """Run the round after `before`: `count` annotations, then a new version; None if all are labelled."""
         number = before.round + 1
         name = f"round {number} of {rounds}"
         for done in range(count):
@@ -74,7 +74,7 @@ class Loop:
                 break
         wanted = before.labels + count
         self._wait(lambda: self._settled(wanted), name)
-        self.display.stage(f"{name}: measuring", f"test DSC on {len(self.collection.test)} images")
+        self.display.stage(f"{name}: evaluating", f"test DSC on {len(self.collection.test)} images")
         return self._describe(number, wanted, self._settled(wanted), before.order)
 
     def _backend(self) -> int:
@@ -85,7 +85,7 @@ class Loop:
             return versions.published(session, self.annotator.project)
 
     def _settled(self, labelled: int) -> Version | None:
-        """The version of the run that took in all labels so far, once it serves or was turned down."""
+        """The version that was trained on all labels so far, once it is published, rejected or failed."""
         with self.database.read() as session:
             run = runs.last(session, self.annotator.project)
             if run is None or run.state is RunState.RUNNING or run.labels < labelled:
@@ -101,14 +101,14 @@ class Loop:
             self.processes.check()
             if time.monotonic() > deadline:
                 raise DemoError(
-                    f"{what} did not end within {self.patience:.0f} s; see the logs in {self.processes.logs}."
+                    f"Waited {self.patience:.0f} s in vain for {what}; see the logs in {self.processes.logs}."
                 )
             stage, detail = self._stage()
             self.display.stage(f"{what}: {stage}", detail)
             time.sleep(POLL_SECONDS)
 
     def _stage(self) -> tuple[str, str]:
-        """What the service is doing, and how far it is."""
+        """The service's current stage and its progress."""
         with self.database.read() as session:
             run = runs.last(session, self.annotator.project)
             scoring = versions.in_state(session, VersionState.SCORING)
@@ -164,7 +164,7 @@ class Loop:
         )
 
     def _real_dice(self, version: Version, task: int) -> float | None:
-        """Dice of the mask that Label Studio shows for the task against the true one."""
+        """Dice of the predicted mask that Label Studio has for the task against the true one."""
         truth = read_mask(self.annotator.truth[task].mask_path)
         height, width = truth.shape
         for prediction in self.annotator.label_studio.predictions(task):

@@ -1,4 +1,4 @@
-"""Child processes of a demo: started together, stopped together by a signal, and none left behind."""
+"""Child processes and signals of a demo: whatever ends it, no process is left behind."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Have the kernel make this process the parent of descendants whose own parent ends.
+    """Make this process a subreaper: the kernel makes it the parent of descendants whose own parent ends.
 
-    A Redis that made itself a daemon, or a job whose worker was killed, stays below us and can be found.
+    So `descendants` also finds a Redis that has daemonised, or a job whose worker was killed.
     """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def descendants() -> list[int]:
-    """Process ids of all running processes below this one; zombies do not count."""
+    """Process ids of all descendants of this process, without zombies."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            # The command name, in brackets, may hold anything; state and parent follow it.
+            # The command name, in parentheses, may contain anything; state and parent follow it.
             state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state not in ("Z", "X"):
                 children.setdefault(int(parent), []).append(int(stat.parent.name))
@@ -47,7 +47,7 @@ def descendants() -> list[int]:
 
 
 def end_descendants(patience: float) -> None:
-    """End all of them: politely, and after `patience` seconds for good."""
+    """End all descendants: by SIGTERM, and those left after `patience` seconds by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
         for pid in descendants():
@@ -58,11 +58,11 @@ def end_descendants(patience: float) -> None:
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a polite kill, and a closed terminal."""
+"""Signals that end a demo: Ctrl-C, `kill`, and a closed terminal."""
 
 
 class Interrupted(BaseException):
-    """A signal asked for the end; `number` says which one."""
+    """One of `ENDING` arrived; `number` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -70,20 +70,20 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """While open, the first of `ENDING` raises `Interrupted`, so that the stopping itself runs to its end."""
+    """While open, the first signal of `ENDING` raises `Interrupted`; later ones are ignored."""
 
     def __enter__(self) -> Self:
-        self._former = {number: signal.signal(number, self._interrupt) for number in ENDING}
+        self._previous = {number: signal.signal(number, self._interrupt) for number in ENDING}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def ignore(self) -> None:
-        """Pay no heed to further signals, for the time that stopping takes."""
+        """Ignore further signals, until this is closed."""
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
 
@@ -96,22 +96,22 @@ STOP_SECONDS = 15.0
 
 
 class ProcessError(RuntimeError):
-    """A process that did not start; the sentence names its log."""
+    """A process did not start, or ended; the message names its log."""
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred loopback port when nobody listens there, else any free one."""
+    """The preferred port of 127.0.0.1 if nothing listens there, else any free one."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", 0 if _answered(preferred) else preferred))
+            probe.bind(("127.0.0.1", 0 if _is_used(preferred) else preferred))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answered(port: int) -> bool:
-    """Whether somebody answers under the name localhost, which a browser may try as ::1 first."""
+def _is_used(port: int) -> bool:
+    """Whether something answers at localhost, which a browser may first resolve to ::1."""
     try:
         socket.create_connection(("localhost", port), timeout=1).close()
     except OSError:
@@ -121,11 +121,11 @@ def _answered(port: int) -> bool:
 
 @dataclass
 class Processes:
-    """`dsal` commands run as children, each with a log file of its own.
+    """`dsal` commands as child processes, each with its own log file.
 
     Attributes:
         logs: folder of the log files.
-        environment: the children's environment on top of this process's.
+        environment: variables for the children, in addition to this process's.
     """
 
     logs: Path
@@ -133,7 +133,7 @@ class Processes:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, arguments: Sequence[str]) -> int:
-        """Start `dsal ARGUMENTS` under a name and return its process id."""
+        """Start `dsal ARGUMENTS` and return its process id; `name` is used for the log and in messages."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("ab") as log:
             process = subprocess.Popen(
@@ -142,7 +142,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
-                # A Ctrl-C in the terminal must reach the demo alone, which then stops the parts in order.
+                # Ctrl-C in the terminal must reach only the demo, which then stops its children in order.
                 start_new_session=True,
             )
         self._running[name] = process
@@ -154,15 +154,15 @@ class Processes:
             status = process.poll()
             if status is not None:
                 raise ProcessError(
-                    f"The {name} ended with status {status}, and said last: {self._last_words(name)} "
-                    f"(all of it in {self._log(name)})"
+                    f"The {name} ended with status {status}; its last output was: {self._last_line(name)} "
+                    f"(the log is {self._log(name)})"
                 )
 
     def wait_until_healthy(self, url: str, seconds: float = 60.0) -> None:
         """Wait until `url` answers 200.
 
         Raises:
-            ProcessError: a child ended, or the time is over.
+            ProcessError: a child ended, or `seconds` have passed.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -172,10 +172,10 @@ class Processes:
                     return
             except requests.RequestException:
                 time.sleep(0.2)
-        raise ProcessError(f"{url} did not answer within {seconds:.0f} s; look into the logs in {self.logs}.")
+        raise ProcessError(f"{url} did not answer within {seconds:.0f} s; see the logs in {self.logs}.")
 
     def stop(self) -> None:
-        """End every child: politely first, for good after `STOP_SECONDS`; last started, first stopped."""
+        """End all children, last started first: by SIGTERM, and after `STOP_SECONDS` by SIGKILL."""
         for process in reversed(self._running.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -191,6 +191,6 @@ class Processes:
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _last_line(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "nothing"

@@ -1,4 +1,4 @@
-"""What a demo shows and writes after each round."""
+"""The results of a demo: tables for the terminal and the JSON report."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rich.text import Text
 
 
 class ReportError(ValueError):
-    """The report cannot be written there; one sentence that says why."""
+    """The report cannot be written; the message says why."""
 
 
 @dataclass(frozen=True)
 class TopTask:
-    """One of the tasks that Label Studio now puts first; all Dice values in [0, 1], None where unknown.
+    """One of the tasks at the top of Label Studio's list; Dice values are in [0, 1], None if unknown.
 
     Attributes:
         task: Label Studio's task id.
         image: stem of the image file.
-        before: its place in the order of the round before, counted from 1.
-        l_dsc, m_dsc: agreement of the lower (middle) mask with the final one.
-        score: what Label Studio orders by.
-        r_dsc: Dice of the predicted mask, as Label Studio holds it, against the true one.
+        before: position in the previous round's order, counted from 1; None if it was not in it.
+        l_dsc, m_dsc: Dice of the lower and of the middle mask against the final one.
+        score: the score by which Label Studio orders.
+        r_dsc: Dice of the predicted mask in Label Studio against the true one.
     """
 
     task: int
@@ -42,18 +42,20 @@ class TopTask:
 
 @dataclass(frozen=True)
 class Round:
-    """The state after one round of the loop; round 0 is the seeded random order before any label.
+    """The state after one round; round 0 is the seeded random order before any label.
 
     Attributes:
+        round: number of the round.
         labels: annotated tasks so far.
         version: name of the version that orders the tasks now.
-        published: False if this round's version was clearly worse and the one before it still serves.
-        validation_dsc: on the project's fixed validation images; test_dsc: on images never labelled.
-        seconds: time of the stages train, score and publish.
-        top: the ten tasks that come first.
-        order: ids of all unlabelled tasks as Label Studio serves them.
+        published: False if this round's version was clearly worse, so that the previous one still serves.
+        validation_dsc: DSC in [0, 1] on the project's fixed validation images; None if there is none.
+        test_dsc: DSC in [0, 1] on the test images; None before the first training.
+        seconds: duration of the stages train, score and publish.
+        top: the first ten tasks.
+        order: ids of all unlabelled tasks in the order in which Label Studio serves them.
         scores: task id → score as Label Studio shows it.
-        next_task: the task that Label Studio would hand to an annotator now.
+        next_task: the task that Label Studio would serve now; None if all are labelled.
         steps: training steps of the round.
     """
 
@@ -72,7 +74,7 @@ class Round:
 
 
 def round_table(result: Round, rounds: int) -> RenderableType:
-    """The round's figures, and the most informative tasks in the order Label Studio serves them."""
+    """The round's figures, and the first tasks in the order in which Label Studio serves them."""
     if result.round == 0:
         title = "Before the first label: a seeded random order, no masks"
         figures: RenderableType = Text(f"version  {result.version}")
@@ -87,9 +89,10 @@ def round_table(result: Round, rounds: int) -> RenderableType:
     table.add_column("image", no_wrap=True, overflow="ellipsis")
     for name in ("L-DSC", "M-DSC", "score", "R-DSC"):
         table.add_column(name, justify="right", style="bold" if name == "score" else "")
-    for place, top in enumerate(result.top, start=1):
-        dice = (_dice(figure) for figure in (top.l_dsc, top.m_dsc, top.score, top.r_dsc))
-        table.add_row(str(place), _known(top.before), str(top.task), Text(top.image), *dice)
+    for position, top in enumerate(result.top, start=1):
+        dice = (_dice(value) for value in (top.l_dsc, top.m_dsc, top.score, top.r_dsc))
+        before = "–" if top.before is None else str(top.before)
+        table.add_row(str(position), before, str(top.task), Text(top.image), *dice)
     return Group("", Text(title, style="bold"), figures, "", table)
 
 
@@ -107,7 +110,7 @@ def _figures(result: Round) -> RenderableType:
 
 def summary_table(results: Sequence[Round]) -> RenderableType:
     """One line for each round that trained."""
-    # Narrower than the table of a round, to fit 80 columns with the longest names of versions.
+    # Narrow padding, to fit into 80 columns with the longest version names.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("round", "labels"):
         table.add_column(name, justify="right")
@@ -125,10 +128,10 @@ def summary_table(results: Sequence[Round]) -> RenderableType:
 
 
 def check_report(path: Path) -> None:
-    """Raise ReportError if no report can be written at `path`, before any work is done for it."""
+    """Raise ReportError if no report can be written to `path`; to be called before the rounds."""
     if not path.parent.is_dir():
         raise ReportError(
-            f"There is no folder {path.parent} for the report; make it, or give another --report."
+            f"There is no folder {path.parent} for the report; create it, or give another --report."
         )
     draft = _draft(path)
     try:
@@ -139,7 +142,7 @@ def check_report(path: Path) -> None:
 
 
 def write_report(path: Path, settings: Mapping[str, Any], rounds: Sequence[Round]) -> None:
-    """Write the figures of all rounds so far as JSON; the file is replaced whole."""
+    """Write the figures of all rounds so far as JSON; the file is replaced atomically."""
     draft = _draft(path)
     draft.write_text(
         json.dumps({"settings": settings, "rounds": [asdict(r) for r in rounds]}, indent=2) + "\n"
@@ -153,7 +156,3 @@ def _draft(path: Path) -> Path:
 
 def _dice(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _known(value: int | None) -> str:
-    return "–" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The check of a set-up: what keeps it from working, one finding a thing, each with its cure."""
+"""`dsal doctor`: checks an installation and reports findings, each fault with its cure."""
 
 from ml_backend.doctor.checks import check_installation, is_healthy
 from ml_backend.doctor.finding import Finding, State

@@ -1,4 +1,4 @@
-"""Label Studio as seen from here: does it answer, which release is it, and what may the token do."""
+"""Checks of the way from here to Label Studio: its address, its release and the token."""
 
 from __future__ import annotations
 
@@ -11,66 +11,71 @@ from ml_backend.label_studio.client import TESTED, release
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.tokens import expiry_of, kind_of
 
-ACCOUNT = "Make a personal access token (Account & Settings, Personal Access Token)"
+NEW_TOKEN = (
+    "Make a personal access token (Account & Settings, Personal Access Token) "
+    "and set LABEL_STUDIO_API_KEY to it"
+)
 KINDS = {"personal": "personal access token", "legacy": "legacy token"}
 
 
-def look_at_address(installation: Installation) -> Iterator[Verdict]:
-    """Whether Label Studio answers under LABEL_STUDIO_URL, and whether it is a release we know."""
+def check_address(installation: Installation) -> Iterator[Verdict]:
+    """Whether Label Studio answers at LABEL_STUDIO_URL, and whether its release is the tested one."""
     url = installation.settings.label_studio_url
     try:
         found = release(url)
     except LabelStudioError as error:
-        yield fault(str(error), "Set LABEL_STUDIO_URL to the address of Label Studio as seen from here.")
+        yield fault(
+            str(error), "Set LABEL_STUDIO_URL to the address at which this machine reaches Label Studio."
+        )
         return
     if found == TESTED:
-        yield ok(f"{url} answers, release {found}.")
+        yield ok(f"{url} answers with release {found}.")
     else:
         yield warning(
             f"{url} answers with release {found}; this service was tested with {TESTED}.",
-            f"If something behaves oddly, try Label Studio {TESTED}.",
+            f"If something does not work, try Label Studio {TESTED}.",
         )
 
 
-def look_at_token(installation: Installation) -> Iterator[Verdict]:
-    """Whether Label Studio takes the token, and if not, why."""
+def check_token(installation: Installation) -> Iterator[Verdict]:
+    """Whether Label Studio accepts the token, and if not, why."""
     kind = kind_of(installation.token)
-    into = f"{ACCOUNT} and set LABEL_STUDIO_API_KEY to it."
+    cure = f"{NEW_TOKEN}."
     if kind == "empty":
-        yield fault("LABEL_STUDIO_API_KEY is empty.", into)
+        yield fault("LABEL_STUDIO_API_KEY is empty.", cure)
     elif kind == "access":
-        yield fault("LABEL_STUDIO_API_KEY is an access token, which expires within minutes.", into)
+        yield fault("LABEL_STUDIO_API_KEY is an access token, which expires within minutes.", cure)
     else:
         try:
             owner = installation.label_studio.user()
         except LabelStudioError as error:
-            yield _refused(installation, error, into)
+            yield _refused(installation, error)
         else:
             yield ok(f"The {KINDS[kind]} of {owner.get('email', 'an unknown user')} is accepted.")
 
 
-def _refused(installation: Installation, error: LabelStudioError, into: str) -> Verdict:
-    """Why Label Studio does not take a token."""
+def _refused(installation: Installation, error: LabelStudioError) -> Verdict:
+    """Why Label Studio does not accept the token."""
     if error.status == 500:
-        # Seen with 1.23.2 for every user who is a member of no organisation.
+        # Label Studio 1.23.2 answers this to every user who is not a member of an organisation.
         return fault(
-            "Label Studio fails on this token (HTTP 500), as it does if the token's owner was removed.",
-            f"{into[:-1]}; if that does not help, look into Label Studio's log.",
+            "Label Studio answers this token with HTTP 500, as it does if the token's owner was removed.",
+            f"{NEW_TOKEN}; if that does not help, check Label Studio's log.",
         )
     if error.status not in (401, 403):
-        return fault(str(error), "Look into Label Studio's log, and try again.")
+        return fault(str(error), "Check Label Studio's log, and try again.")
     if kind_of(installation.token) == "legacy":
         if "legacy token authentication" in error.detail:
             return fault(
                 "Label Studio has legacy tokens switched off, and LABEL_STUDIO_API_KEY is one.",
-                f"{into[:-1]}, or allow legacy tokens in the organisation's settings.",
+                f"{NEW_TOKEN}, or allow legacy tokens in the organisation's settings.",
             )
-        return fault("Label Studio does not know the token in LABEL_STUDIO_API_KEY.", into)
+        return fault("Label Studio does not know the token in LABEL_STUDIO_API_KEY.", f"{NEW_TOKEN}.")
     expires = expiry_of(installation.token)
     if expires is not None and expires <= datetime.now(UTC):
-        return fault(f"The personal access token expired on {expires:%Y-%m-%d}.", into)
+        return fault(f"The personal access token expired on {expires:%Y-%m-%d}.", f"{NEW_TOKEN}.")
     return fault(
         "Label Studio does not accept this personal access token: a newer one was made since, or it belongs "
         "to another Label Studio.",
-        into,
+        f"{NEW_TOKEN}.",
     )

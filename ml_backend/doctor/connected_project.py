@@ -1,4 +1,4 @@
-"""A project in Label Studio: may the token see it, and is it set up as `dsal connect` sets it up."""
+"""Checks of a project in Label Studio: access to it, and everything that `dsal connect` sets up in it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ml_backend.store.models import VersionState
 FIELDS: Mapping[str, str] = {
     "sampling": "Sampling is {found!r}, which does not serve the most informative tasks first.",
     "show_collab_predictions": "Annotators are not shown the predictions.",
-    "evaluate_predictions_automatically": "The Data Manager asks for predictions of each page's tasks.",
+    "evaluate_predictions_automatically": "The Data Manager requests predictions for each page's tasks.",
 }
-"""What it means for annotators when a field of the project is not as it should be."""
+"""What it means for annotators when a field of the project has a wrong value."""
 
 CONFIG_CURE = "Change it in the project's settings, under Labeling Interface."
 
 
-def look_at_project(project: ConnectedProject) -> Iterator[Verdict]:
+def check_project(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether the token's owner may see and change the project."""
     try:
         project.fields = project.client.project(project.number)
@@ -44,14 +44,14 @@ def look_at_project(project: ConnectedProject) -> Iterator[Verdict]:
             raise
         yield fault(
             "It does not exist in this Label Studio, or the token's owner may not see it.",
-            "Check the number; use the token of somebody who is a member of the project's organisation.",
+            "Check the number, or use the token of a member of the project's organisation.",
         )
         return
     yield ok(f"“{project.fields['title']}” can be read.")
 
 
-def look_at_webhook(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether Label Studio tells this service of annotations, in a way that is let in."""
+def check_webhook(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether there is a webhook to this service, with the right events, headers and payload."""
     url = f"{project.url}/webhook"
     listed = project.client.webhooks(project.number)
     ours = [each for each in listed if each["url"].rstrip("/") == url]
@@ -59,15 +59,15 @@ def look_at_webhook(project: ConnectedProject) -> Iterator[Verdict]:
     if not ours:
         elsewhere = [each["url"] for each in listed if each["url"].rstrip("/").endswith("/webhook")]
         instead = f", only to {', '.join(elsewhere)}" if elsewhere else ""
-        yield fault(f"There is none to {url}{instead}: nothing is learnt of annotations.", cure)
+        yield fault(f"There is none to {url}{instead}: no annotation is reported to this service.", cure)
         return
     wrong = list(_wrong_in(ours[0], webhook_headers(project.installation.settings.basic_auth)))
     for sentence in wrong:
         yield fault(sentence, cure)
     if len(ours) > 1:
-        yield warning(f"There are {len(ours)} to {url}: each annotation is told {len(ours)} times.", cure)
+        yield warning(f"There are {len(ours)} to {url}: each annotation is reported {len(ours)} times.", cure)
     elif not wrong:
-        yield ok(f"It tells {url} of {len(EVENTS)} kinds of events.")
+        yield ok(f"It sends {len(EVENTS)} kinds of events to {url}.")
 
 
 def _wrong_in(webhook: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[str]:
@@ -76,31 +76,31 @@ def _wrong_in(webhook: Mapping[str, Any], headers: Mapping[str, str]) -> Iterato
     present = {name.lower(): value for name, value in (webhook["headers"] or {}).items()}
     wanted = headers.get("Authorization")
     if wanted is not None and "authorization" not in present:
-        yield "It lacks its Authorization header: this service answers it with 401."
+        yield "It lacks its Authorization header, so this service answers it with 401."
     elif wanted is not None and present["authorization"] != wanted:
-        yield "Its Authorization header holds another password than BASIC_AUTH_PASS."
+        yield "Its Authorization header does not match BASIC_AUTH_USER and BASIC_AUTH_PASS."
     if not webhook["send_payload"]:
         yield "It sends no payload."
     missing = sorted(set(EVENTS) - set(webhook["actions"]))
     if missing and not webhook["send_for_all_actions"]:
-        yield f"It leaves out {', '.join(missing)}."
+        yield f"It does not send {', '.join(missing)}."
 
 
-def look_at_config(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether the labeling config holds something to draw masks with."""
+def check_config(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether the labeling config has a tag for masks, and whether it has faults."""
     try:
         config = parse(str(project.fields["label_config"] or ""))
     except LabelConfigError as error:
         yield fault(str(error), CONFIG_CURE)
         return
     for sentence in config.faults:
-        yield warning(sentence, f"{CONFIG_CURE} Until then it is taken as if it were not there.")
+        yield warning(sentence, f"{CONFIG_CURE} Until then it is ignored.")
     if not config.faults:
         yield ok(f"Labels: {', '.join(config.labels)}.")
 
 
-def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether the project's own settings serve the order and show the predictions."""
+def check_settings(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether the project's settings in Label Studio serve the order and show the predictions."""
     highest_first = _is_highest_first(project)
     fields = project_fields(highest_first)
     wrong = [name for name, wanted in fields.items() if project.fields.get(name) != wanted]
@@ -111,15 +111,15 @@ def look_at_settings(project: ConnectedProject) -> Iterator[Verdict]:
         yield verdict(sentence, f"Run {project.connect}.")
     if project.fields.get("min_annotations_to_start_training"):
         yield warning(
-            "It starts trainings on submission by itself, within the annotator's request.",
-            'Switch "Start model training on annotation submission" off; the webhook does it.',
+            "Label Studio itself starts trainings on submission, within the annotator's request.",
+            'Switch off "Start model training on annotation submission"; the webhook is enough.',
         )
     elif not wrong:
         yield ok(f"{fields['sampling']}, predictions shown to annotators.")
 
 
-def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether a view that serves the most informative tasks first is there; a renamed one does as well."""
+def check_view(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether there is a view that serves the most informative tasks first; it may have been renamed."""
     views = project.client.views(project.number)
     listed = [view["data"] for view in views]
     named = [data for data in listed if data.get("title") == VIEW_TITLE]
@@ -136,7 +136,7 @@ def look_at_view(project: ConnectedProject) -> Iterator[Verdict]:
 
 
 def _is_highest_first(project: ConnectedProject) -> bool:
-    """Which end of the scores is to be labelled first."""
+    """Whether the highest scores are labelled first."""
     try:
         config = parse(str(project.fields["label_config"] or ""))
     except LabelConfigError:
@@ -148,7 +148,7 @@ def _is_highest_first(project: ConnectedProject) -> bool:
 def _personal_views(
     project: ConnectedProject, views: Sequence[Mapping[str, Any]], highest_first: bool
 ) -> Iterator[Verdict]:
-    """Whether the views of several annotators, where there are any, show each the tasks reserved for them."""
+    """Whether the annotators' own views, if there are any, show each annotator their assigned tasks."""
     owned = {email: view["data"] for view in views if (email := annotator_of(view)) is not None}
     changed = [
         email
@@ -161,11 +161,11 @@ def _personal_views(
             f"Run dsal reconcile --project {project.number}.",
         )
     if owned and not changed:
-        yield ok(f"Views of single annotators are as they should be: {', '.join(owned)}.")
+        yield ok(f"The annotators' own views are correct: {', '.join(owned)}.")
 
 
-def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
-    """Whether Label Studio orders by the scores of the version that is published."""
+def check_version(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether Label Studio orders by the published version's scores."""
     database = project.installation.database
     assert database is not None
     shown = project.fields["model_version"] or ""
@@ -175,14 +175,14 @@ def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
     if published is None:
         yield warning(
             "No version is published yet: the tasks have no scores.",
-            "Wait for the worker to make the first order; dsal status shows what it does.",
+            "Wait until a worker has made the first order; dsal status shows its progress.",
         )
     elif shown == published.name:
         yield ok(f"The tasks are ordered by {shown}.")
     elif coming is not None and coming.state is VersionState.SCORING:
-        yield ok(f"{shown} is being published this moment.")
+        yield ok(f"{shown} is being published now.")
     elif published.name not in project.client.model_versions(project.number):
-        yield ok(f"{published.name} is published; no task is left that it could order.")
+        yield ok(f"{published.name} is published; there is no task left for it to order.")
     else:
         by = (
             f"by the scores of {shown}"
@@ -190,6 +190,6 @@ def look_at_version(project: ConnectedProject) -> Iterator[Verdict]:
             else "by nothing"
         )
         yield fault(
-            f"The tasks are ordered {by}, while {published.name} is published.",
-            f"Run dsal reconcile --project {project.number}; a worker does so every RECONCILE_SECONDS.",
+            f"The tasks are ordered {by}, although {published.name} is published.",
+            f"Run dsal reconcile --project {project.number}; a worker also does so every RECONCILE_SECONDS.",
         )

@@ -1,4 +1,4 @@
-"""What the doctor says: one finding a line, each with its cure."""
+"""Findings: the results that checks report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a thing is; only a fault keeps the set-up from working."""
+    """State of a finding; only a fault keeps the installation from working."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,14 +17,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """A result of a check, as `dsal doctor` prints it.
 
     Attributes:
-        name: what it is, such as "webhook".
-        state: how it is.
+        name: the check, such as "webhook".
+        state: whether all is well.
         sentence: what was found.
-        cure: what to do about it; empty where there is nothing to be done.
-        project: the Label Studio project it belongs to, None for what all projects share.
+        cure: how to fix it; empty if there is nothing to fix.
+        project: Label Studio's id of the project; None for what all projects share.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A finding as a check makes it, before it is known under which name it is reported."""
+    """A result as the check itself returns it, without the check's name and the project."""
 
     state: State
     sentence: str
@@ -44,20 +44,20 @@ class Verdict:
 
 
 def ok(sentence: str) -> Verdict:
-    """It is as it should be."""
+    """All is well."""
     return Verdict(State.OK, sentence)
 
 
 def warning(sentence: str, cure: str = "") -> Verdict:
-    """It works, but something about it will surprise somebody."""
+    """It works, but probably not as the user expects."""
     return Verdict(State.WARNING, sentence, cure)
 
 
 def fault(sentence: str, cure: str) -> Verdict:
-    """It keeps the set-up from working."""
+    """It keeps the installation from working."""
     return Verdict(State.FAULT, sentence, cure)
 
 
-def one_line(said: object) -> str:
-    """Anything printed, as one line without the mark at its end, to be quoted in a sentence."""
-    return " ".join(str(said).split()).rstrip(".?!")
+def one_line(message: object) -> str:
+    """A message as one line without its final mark, to be quoted in a sentence."""
+    return " ".join(str(message).split()).rstrip(".?!")

@@ -1,4 +1,4 @@
-"""What the service stands on: Redis, workers, queues, the database, the weights."""
+"""Checks of Redis, the workers, the queues, the database, the store and the weights."""
 
 from __future__ import annotations
 
@@ -29,21 +29,24 @@ from ml_backend.store.models import VersionState
 from ml_backend.store.weights import WeightStore, WeightStoreError
 
 OVERDUE = timedelta(minutes=15)
-"""A job that waits longer than this while no worker is busy is stuck."""
+"""A job that has waited longer than this while no worker is busy is reported as stuck."""
 
-DATABASE_CURE = "Start it, mend DATABASE_URL, or give this user the right to write; in SQLite to its folder."
+DATABASE_CURE = (
+    "Start the database, correct DATABASE_URL, or give this user the right to write "
+    "(for SQLite, to the file and its folder)."
+)
 
 
-def look_at_redis(installation: Installation) -> Iterator[Verdict]:
-    """Whether Redis answers; an embedded one is not started for this."""
+def check_redis(installation: Installation) -> Iterator[Verdict]:
+    """Whether Redis answers; an embedded one is not started by this check."""
     url = installation.settings.redis_url
     if not url:
         socket = running_socket(installation.settings.redis_dir)
         if socket is None:
             yield fault(
-                f"Neither dsal serve nor dsal worker runs on MODEL_DIR {installation.settings.model_dir}: "
-                "their Redis is not up.",
-                "Start both, with the same MODEL_DIR; or set REDIS_URL, if they run on other machines.",
+                "Neither dsal serve nor dsal worker runs with MODEL_DIR "
+                f"{installation.settings.model_dir}, so their embedded Redis is not running.",
+                "Start both with the same MODEL_DIR, or set REDIS_URL if they run on other machines.",
             )
             return
         url = socket_url(socket)
@@ -59,30 +62,30 @@ def look_at_redis(installation: Installation) -> Iterator[Verdict]:
     installation.redis = client
     if not installation.settings.redis_url and "sqlite" not in installation.settings.effective_database_url:
         yield warning(
-            "The queue is on this machine, while the database is on a server.",
-            "For workers on several machines set REDIS_URL on all of them.",
+            "The queue is on this machine, but the database is on a server.",
+            "If workers run on several machines, set REDIS_URL on all of them.",
         )
     else:
         yield ok(f"It answers at {_without_password(url)}.")
 
 
-def look_at_workers(installation: Installation) -> Iterator[Verdict]:
-    """Whether any worker lives that takes the service's jobs."""
+def check_workers(installation: Installation) -> Iterator[Verdict]:
+    """Whether a worker is running for each of the service's queues."""
     assert installation.redis is not None
     known = Worker.all(connection=installation.redis, serializer=JSONSerializer)
-    living = [worker for worker in known if recovery.is_living(installation.redis, worker.name)]
-    served = {name for worker in living for name in worker.queue_names()}
-    idle = [queue.name for queue in JobQueues(installation.redis).all() if queue.name not in served]
-    if not living:
-        yield fault("No worker runs: nothing is trained or scored.", "Start dsal worker.")
-    elif idle:
-        yield fault(f"No worker serves {', '.join(idle)}.", "Start dsal worker.")
+    running = [worker for worker in known if recovery.is_living(installation.redis, worker.name)]
+    served = {name for worker in running for name in worker.queue_names()}
+    unserved = [queue.name for queue in JobQueues(installation.redis).all() if queue.name not in served]
+    if not running:
+        yield fault("No worker is running: nothing is trained or scored.", "Start dsal worker.")
+    elif unserved:
+        yield fault(f"No worker serves {', '.join(unserved)}.", "Start dsal worker.")
     else:
-        yield ok("One runs." if len(living) == 1 else f"{len(living)} run.")
+        yield ok(f"{len(running)} running.")
 
 
-def look_at_queues(installation: Installation) -> Iterator[Verdict]:
-    """Whether jobs wait for ever, or have failed for good."""
+def check_queues(installation: Installation) -> Iterator[Verdict]:
+    """Whether a job is stuck, and whether jobs have failed for good."""
     assert installation.redis is not None
     queues = JobQueues(installation.redis)
     workers = Worker.all(connection=installation.redis, serializer=JSONSerializer)
@@ -93,21 +96,21 @@ def look_at_queues(installation: Installation) -> Iterator[Verdict]:
         minutes = int(max(waits).total_seconds() // 60)
         yield fault(
             f"A job has waited for {minutes} minutes while no worker was busy.",
-            "Restart dsal worker: it takes up what was left.",
+            "Restart dsal worker; it resumes the jobs that were left.",
         )
     failed = {name: count for name, count in queues.failed().items() if count}
     if failed:
         what = ", ".join(f"{count} in {name}" for name, count in failed.items())
         yield warning(
             f"Jobs have failed for good: {what}.",
-            "The log of dsal worker says why; they are asked for again by the next annotation or dsal score.",
+            "The log of dsal worker says why; the next annotation or dsal score requests them again.",
         )
     if not stuck and not failed:
-        yield ok(f"{sum(queues.depths().values())} jobs wait, none failed.")
+        yield ok(f"{sum(queues.depths().values())} jobs are waiting, none failed.")
 
 
 def _longest_wait(queue: Queue) -> timedelta | None:
-    """How long the first job of a queue has waited, or one whose time has come was not put there."""
+    """How long a queue's first job has waited, or how long its first scheduled job is overdue."""
     now = datetime.now(UTC)
     since = []
     if job_ids := queue.get_job_ids(0, 1):
@@ -119,8 +122,8 @@ def _longest_wait(queue: Queue) -> timedelta | None:
     return max((now - moment for moment in since), default=None)
 
 
-def look_at_database(installation: Installation) -> Iterator[Verdict]:
-    """Whether the database answers, has the tables of this release, and can be written."""
+def check_database(installation: Installation) -> Iterator[Verdict]:
+    """Whether the database answers, has this release's schema, and is writable."""
     opened = _opened(installation.settings.effective_database_url)
     if isinstance(opened, Verdict):
         yield opened
@@ -129,20 +132,21 @@ def look_at_database(installation: Installation) -> Iterator[Verdict]:
     try:
         _write_nothing(opened)
     except SQLAlchemyError as error:
-        said = f"It can be read at {_shown(opened)}, but not written: {_reason(error)}."
-        yield fault(said, DATABASE_CURE)
+        yield fault(f"{_shown(opened)} can be read but not written: {_reason(error)}.", DATABASE_CURE)
         return
-    yield ok(f"{_shown(opened)} is up to date and can be written.")
+    yield ok(f"{_shown(opened)} is up to date and writable.")
 
 
 def _opened(url: str) -> Database | Verdict:
-    """The database if it can be read and is of this release, else what is wrong; nothing is migrated."""
+    """The database if it can be read and has this release's schema, else the fault; migrates nothing."""
     try:
         database = Database(url, migrate=False)
     except DatabaseError as error:
-        return fault(str(error), "Mend DATABASE_URL.")
+        return fault(str(error), "Correct DATABASE_URL.")
     except ImportError as error:
-        return fault(f"DATABASE_URL needs a package: {one_line(error)}.", "Install it, or mend DATABASE_URL.")
+        return fault(
+            f"DATABASE_URL needs a package: {one_line(error)}.", "Install it, or correct DATABASE_URL."
+        )
     wrong = _wrong_with(database)
     if wrong is None:
         return database
@@ -152,16 +156,16 @@ def _opened(url: str) -> Database | Verdict:
 
 def _wrong_with(database: Database) -> Verdict | None:
     if database.file is not None and not database.file.exists():
-        return fault(f"There is none yet at {_shown(database)}.", "Start dsal serve, which makes it.")
+        return fault(f"There is none yet at {_shown(database)}.", "Start dsal serve, which creates it.")
     try:
         present, wanted = revisions(database.engine)
     except SQLAlchemyError as error:
-        return fault(f"It cannot be used at {_shown(database)}: {_reason(error)}.", DATABASE_CURE)
+        return fault(f"{_shown(database)} cannot be used: {_reason(error)}.", DATABASE_CURE)
     if present == wanted:
         return None
     return fault(
-        f"Its tables are of revision {present or 'none'}, and this release wants {wanted}.",
-        "Restart dsal serve, which updates them; if they are the newer ones, update this machine's dsal.",
+        f"Its schema has revision {present or 'none'}, but this release needs {wanted}.",
+        "Restart dsal serve, which migrates it; if it is newer than this release, update dsal here.",
     )
 
 
@@ -170,7 +174,7 @@ def _shown(database: Database) -> str:
 
 
 def _write_nothing(database: Database) -> None:
-    """Change a row of no project, and take it back: needs every right that a write needs."""
+    """Run an UPDATE that matches no row, and roll it back: it needs the same rights as a real write."""
     with database.write() as session:
         session.execute(text("UPDATE projects SET seed = seed WHERE id < 0"))
         session.rollback()
@@ -180,10 +184,10 @@ def _reason(error: SQLAlchemyError) -> str:
     return one_line(getattr(error, "orig", error))
 
 
-def look_at_store(installation: Installation) -> Iterator[Verdict]:
-    """Whether the store of weights takes a small file, gives it back, and deletes it."""
+def check_store(installation: Installation) -> Iterator[Verdict]:
+    """Whether a small file can be written to the store, read and deleted."""
     url = installation.settings.effective_store_url
-    cure = "Mend STORE_URL, or the rights on that place and on MODEL_DIR."
+    cure = "Correct STORE_URL, or the permissions of that location and of MODEL_DIR."
     try:
         store = WeightStore(url, installation.settings.weights_cache_dir)
         _round_trip(store)
@@ -193,7 +197,7 @@ def look_at_store(installation: Installation) -> Iterator[Verdict]:
     except (OSError, ValueError, WeightStoreError) as error:
         yield fault(f"{_without_password(url)} cannot be used: {one_line(error)}.", cure)
         return
-    yield ok(f"{_without_password(url)} takes, gives and deletes a file.")
+    yield ok(f"A file was written to {_without_password(url)}, read and deleted.")
 
 
 def _round_trip(store: WeightStore) -> None:
@@ -203,13 +207,13 @@ def _round_trip(store: WeightStore) -> None:
         key = store.put(Path(folder))
     try:
         if (store.get(key) / "probe").read_text() != content:
-            raise WeightStoreError("what was stored came back as something else")
+            raise WeightStoreError("a file that was stored came back with other content")
     finally:
         store.delete(key)
 
 
-def look_at_weights(installation: Installation) -> Iterator[Verdict]:
-    """Whether the published versions' weights are in this store, which all machines must share."""
+def check_weights(installation: Installation) -> Iterator[Verdict]:
+    """Whether the published versions' weights are in the store, which all machines must share."""
     assert installation.database is not None
     with installation.database.read() as session:
         published = [
@@ -223,15 +227,15 @@ def look_at_weights(installation: Installation) -> Iterator[Verdict]:
         shown = _without_password(installation.settings.effective_store_url)
         yield fault(
             f"The weights of {', '.join(missing)} are not in {shown}.",
-            "Set STORE_URL to the place that all machines share; if the weights are lost, train again.",
+            "Set STORE_URL to the location that all machines share; if the weights are lost, train again.",
         )
     elif published:
-        yield ok(f"Those of {', '.join(one.name for one in published)} are there.")
+        yield ok(f"The store has those of {', '.join(one.name for one in published)}.")
     else:
         yield ok("None are published yet.")
 
 
 def _without_password(url: str) -> str:
-    """An address fit to be shown."""
+    """A URL with its password replaced by ***."""
     parts = urlsplit(url)
     return url if parts.password is None else url.replace(f":{parts.password}@", ":***@")

@@ -1,4 +1,4 @@
-"""What is examined: a set-up of the service, and each project that is connected to it."""
+"""What is checked: an installation of the service, and each project connected to it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 
-PATIENCE_SECONDS = 15.0
+MOST_HTTP_SECONDS = 15.0
+"""Upper limit of HTTP_TIMEOUT during a check."""
 
 
 @dataclass
 class Installation:
-    """A set-up as seen from one machine; the checks add what they had to open.
+    """An installation as seen from one machine; checks set `database` and `redis` when they have opened them.
 
     Attributes:
-        settings: the settings, wrong ones replaced by their defaults.
-        wrong_settings: a sentence for each wrong setting.
+        settings: the settings, with the default for each invalid one.
+        wrong_settings: a sentence for each invalid setting.
         former_names: a sentence for each setting that is given under its former name.
-        backend_url: this service's address as Label Studio reaches it; None where it was not given.
-        chosen: the only project to look at, None for all that the database knows.
-        database: the database, once it was opened; nothing is made or migrated in it.
-        redis: a client of Redis, once that answered.
+        backend_url: this service's address as Label Studio reaches it; None if it was not given.
+        chosen: the only project to check; None for all active projects in the database.
+        database: the database once it is open; nothing is created or migrated in it.
+        redis: a client of Redis, once it has answered.
     """
 
     settings: Settings
@@ -45,17 +46,17 @@ class Installation:
 
     @cached_property
     def label_studio(self) -> LabelStudio:
-        """A client, which an check gives less time than a job; raises LabelStudioError for no token."""
-        seconds = min(self.settings.http_timeout, PATIENCE_SECONDS)
+        """A client with a shorter timeout than jobs have; raises LabelStudioError if there is no token."""
+        seconds = min(self.settings.http_timeout, MOST_HTTP_SECONDS)
         return LabelStudio(self.settings.label_studio_url, self.token, timeout=seconds)
 
     @property
     def own_url(self) -> str:
-        """This service's address, as far as it is known without Label Studio."""
+        """This service's address if Label Studio does not list it: the one given, or localhost."""
         return (self.backend_url or f"http://localhost:{self.settings.port}").rstrip("/")
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the database and Redis, if they are open."""
         if self.database is not None:
             self.database.close()
         if self.redis is not None:
@@ -64,14 +65,14 @@ class Installation:
 
 @dataclass
 class ConnectedProject:
-    """One project of a installation.
+    """One project of an installation; the checks set the last three attributes.
 
     Attributes:
-        installation: the set-up it belongs to.
+        installation: the installation it belongs to.
         number: Label Studio's id of it.
-        fields: the project as Label Studio describes it, once it was read.
-        backend: this service as Label Studio lists it there, once it was found.
-        arrived: whether Label Studio's last call about it came here; None where nobody can know.
+        fields: the project as Label Studio returns it; empty until it has been read.
+        backend: this service as Label Studio lists it; empty until it has been found.
+        arrived: whether the call that Label Studio was made to send arrived here; None if that is unknown.
     """
 
     installation: Installation
@@ -87,17 +88,17 @@ class ConnectedProject:
 
     @property
     def url(self) -> str:
-        """This service's address as Label Studio has it, or should have it."""
+        """This service's address as Label Studio lists it; until that is known, `own_url`."""
         return str(self.backend.get("url") or self.installation.own_url).rstrip("/")
 
     @cached_property
     def backend_refusal(self) -> LabelStudioError | None:
-        """What Label Studio has against calling this service's address; ask once its address is settled."""
+        """The error with which Label Studio refuses this service's address; cached for the first `url`."""
         return self.client.ml_backend_refusal(self.number, self.url)
 
     @cached_property
     def webhook_refusal(self) -> LabelStudioError | None:
-        """What Label Studio has against a webhook to this service."""
+        """The error with which Label Studio refuses a webhook to this service; cached for the first `url`."""
         return self.client.webhook_refusal(self.number, f"{self.url}/webhook")
 
     @property

@@ -1,4 +1,4 @@
-"""The machine this runs on: settings, device, engine, disk."""
+"""Checks of this machine: settings, device, engine and disk."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ml_backend.doctor.finding import Verdict, fault, ok, warning
 from ml_backend.doctor.installation import Installation
 
 
-def look_at_settings(installation: Installation) -> Iterator[Verdict]:
-    """Name each wrong setting; the rest of the check takes its default."""
+def check_settings(installation: Installation) -> Iterator[Verdict]:
+    """Report each invalid setting; the other checks use its default."""
     for sentence in installation.wrong_settings:
-        yield fault(sentence, "Mend it in the environment or in .env: no other command runs until then.")
+        yield fault(sentence, "Correct it in the environment or in .env; until then no other command runs.")
     for sentence in installation.former_names:
         yield warning(sentence)
     if not installation.wrong_settings:
-        yield ok("All can be read.")
+        yield ok("All are valid.")
 
 
-def look_at_device(installation: Installation) -> Iterator[Verdict]:
-    """Whether the device of the settings is here and computes."""
+def check_device(installation: Installation) -> Iterator[Verdict]:
+    """Whether DEVICE exists and computes."""
     import torch
 
     from model.training.device import TrainingDevice
@@ -34,15 +34,16 @@ def look_at_device(installation: Installation) -> Iterator[Verdict]:
     except (TrainingError, RuntimeError) as error:
         yield fault(
             f"DEVICE={settings.device} cannot be used: {str(error).splitlines()[0]}",
-            "Set DEVICE=auto; or see to the driver, and in a container to the GPU (docs/operations.md).",
+            "Set DEVICE=auto, or check the driver and, in a container, access to the GPU "
+            "(docs/operations.md).",
         )
         return
-    name = torch.cuda.get_device_name(found) if found.type == "cuda" else "the processor"
-    yield ok(f"DEVICE={settings.device} is {name}.")
+    name = torch.cuda.get_device_name(found) if found.type == "cuda" else "the CPU"
+    yield ok(f"DEVICE={settings.device} uses {name}.")
 
 
-def look_at_engine(installation: Installation) -> Iterator[Verdict]:
-    """Whether the engine of the settings is installed and runs on the device."""
+def check_engine(installation: Installation) -> Iterator[Verdict]:
+    """Whether ENGINE is installed and runs on DEVICE."""
     from model.engines import openvino_installed
 
     engine, device = installation.settings.engine, installation.settings.device
@@ -51,29 +52,29 @@ def look_at_engine(installation: Installation) -> Iterator[Verdict]:
         yield ok(f"ENGINE={engine}; OpenVINO is {installed}.")
     elif not openvino_installed():
         yield fault(
-            "ENGINE=openvino, and OpenVINO is not installed.",
+            "ENGINE=openvino, but OpenVINO is not installed.",
             "Install requirements-openvino.txt, or set ENGINE=auto.",
         )
     elif device not in ("auto", "cpu"):
         yield fault(f"ENGINE=openvino does not run on DEVICE={device}.", "Set ENGINE=torch, or DEVICE=cpu.")
     else:
-        yield ok("ENGINE=openvino; it is installed.")
+        yield ok("ENGINE=openvino; OpenVINO is installed.")
 
 
-def look_at_disk(installation: Installation) -> Iterator[Verdict]:
-    """Whether MODEL_DIR has room."""
+def check_disk(installation: Installation) -> Iterator[Verdict]:
+    """Whether the disk of MODEL_DIR has at least MIN_FREE_BYTES free."""
     settings = installation.settings
     usage = shutil.disk_usage(_existing(settings.model_dir))
-    free = f"{usage.free / 2**30:.1f} GB are free where MODEL_DIR {settings.model_dir} is"
+    free = f"{usage.free / 2**30:.1f} GB are free on the disk of MODEL_DIR {settings.model_dir}"
     if usage.free < settings.min_free_bytes:
         yield fault(
             f"Only {free}.",
-            "Make room there; a smaller CACHE_BYTES or KEEP_VERSIONS needs less.",
+            "Free some space there, or lower CACHE_BYTES or KEEP_VERSIONS.",
         )
     else:
         yield ok(f"{free}.")
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
+    """The path if it exists, else its nearest parent that does."""
     return next(each for each in (path, *path.parents) if each.exists())

@@ -1,4 +1,4 @@
-"""How checks are run: in order, each within its time, and none that stands on a failed one."""
+"""Runs checks in their order, each with a time limit; skips those that need one with a fault."""
 
 from __future__ import annotations
 
@@ -20,85 +20,85 @@ SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Check(Generic[Subject]):
-    """One thing to look at.
+    """One check.
 
     Attributes:
-        name: what it is called in findings.
-        look: examines a subject and yields one verdict or more.
-        needs: names of the checks without whose success this one can tell nothing.
-        seconds: the time after which it is given up.
+        name: its name in findings.
+        function: checks a subject and yields one or more verdicts.
+        needs: names of checks that must find no fault; otherwise this one is skipped.
+        seconds: its time limit.
     """
 
     name: str
-    look: Callable[[Subject], Iterable[Verdict]]
+    function: Callable[[Subject], Iterable[Verdict]]
     needs: tuple[str, ...] = ()
     seconds: float = SECONDS
 
 
 @dataclass
 class CheckRun(Generic[Subject]):
-    """Checks of one subject; each is run once, when its turn comes or when another one needs it.
+    """Runs the checks of one subject, each once: in their order, or earlier when another one needs it.
 
     Attributes:
-        subject: what is examined.
+        subject: what is checked.
         checks: the checks in the order in which they are reported.
-        project: number that the findings bear.
-        stands_elsewhere: tells whether a check stands that is none of these, and is needed by them.
+        project: Label Studio's id of the project, for the findings; None for what all projects share.
+        passed_elsewhere: whether a check that is not one of these, but that they need, found no fault.
     """
 
     subject: Subject
     checks: Sequence[Check[Subject]]
     project: int | None = None
-    stands_elsewhere: Callable[[str], bool] | None = None
+    passed_elsewhere: Callable[[str], bool] | None = None
     _found: dict[str, list[Finding]] = field(default_factory=dict)
 
     def findings(self) -> Iterator[Finding]:
-        """Run all checks and yield what they find, in their order."""
+        """Run all checks and yield their findings, in their order."""
         for check in self.checks:
             yield from self.of(check)
 
     def of(self, check: Check[Subject]) -> list[Finding]:
-        """What a check finds; it is run if it has not been."""
+        """The findings of one check; runs it on the first call."""
         if check.name not in self._found:
             self._found[check.name] = self._run(check)
         return self._found[check.name]
 
-    def stands(self, name: str) -> bool:
-        """Whether the check called `name` was run and found no fault."""
+    def passed(self, name: str) -> bool:
+        """Whether the check called `name` was not skipped and found no fault; runs it if needed."""
         check = next((each for each in self.checks if each.name == name), None)
         if check is None:
-            assert self.stands_elsewhere is not None, f"There is no check called {name}."
-            return self.stands_elsewhere(name)
+            assert self.passed_elsewhere is not None, f"There is no check called {name}."
+            return self.passed_elsewhere(name)
         return all(one.state in (State.OK, State.WARNING) for one in self.of(check))
 
     def _run(self, check: Check[Subject]) -> list[Finding]:
         for name in check.needs:
-            if not self.stands(name):
-                sentence = f"Not looked at because of a fault: {name}."
+            if not self.passed(name):
+                sentence = f"Skipped because of a fault: {name}."
                 return [Finding(check.name, State.SKIPPED, sentence, project=self.project)]
-        verdicts = _in_time(lambda: list(check.look(self.subject)), check)
+        verdicts = _in_time(lambda: list(check.function(self.subject)), check)
         return [
             Finding(check.name, verdict.state, verdict.sentence, verdict.cure, self.project)
             for verdict in verdicts
         ]
 
 
-def _in_time(look: Callable[[], list[Verdict]], check: Check[Subject]) -> list[Verdict]:
-    """What a check finds, or that it took too long; its thread is left behind then."""
+def _in_time(function: Callable[[], list[Verdict]], check: Check[Subject]) -> list[Verdict]:
+    """The verdicts of a check, or a fault if it exceeds its time limit; its thread is then abandoned."""
     outcome: queue.SimpleQueue[list[Verdict]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            outcome.put(look())
+            outcome.put(function())
         except Exception as error:
-            # Whatever is wrong with a set-up must be told as a finding, not end the check.
+            # An error must be reported as a finding, and the other checks must still run.
             logger.debug("The check of %s failed.", check.name, exc_info=True)
-            said = f"{type(error).__name__}: {one_line(error)}"
+            reason = f"{type(error).__name__}: {one_line(error)}"
             outcome.put(
                 [
                     fault(
-                        f"It cannot be examined ({said}).",
-                        "Set LOG_LEVEL=DEBUG to see where that comes from.",
+                        f"The check itself failed ({reason}).",
+                        "Fix what the error names, or report it as a bug in dsal.",
                     )
                 ]
             )
@@ -110,6 +110,6 @@ def _in_time(look: Callable[[], list[Verdict]], check: Check[Subject]) -> list[V
         return [
             fault(
                 f"There was no answer within {check.seconds:.0f} seconds.",
-                "See whether the machine it is on is up, and whether a firewall lies between.",
+                "Check that its machine is up and that no firewall blocks the connection.",
             )
         ]

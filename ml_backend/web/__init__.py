@@ -1,3 +1,3 @@
-"""Hear: the web service that Label Studio calls; it notes what arrives and answers at once.
+"""The web service that Label Studio calls: it records what arrives, requests jobs and answers at once.
 
-Knows how to request jobs, never how they are done."""
+It never runs a job itself."""

@@ -1,4 +1,4 @@
-"""The web service: a factory that joins routes, basic authentication, errors, log and metrics."""
+"""The Flask application: routes, basic authentication, JSON errors, request log and metrics."""
 
 from __future__ import annotations
 
@@ -15,45 +15,22 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
-from ml_backend.web import health, predict, prometheus, setup, versions, webhook
+from ml_backend.web import predict, prometheus, setup, webhook
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.prometheus import Metrics
 
-OPEN_ENDPOINT = "health.health"
-
-
-def require_basic_auth(app: Flask, credentials: tuple[str, str] | None) -> None:
-    """Ask every caller but those of /health for these credentials; None asks nobody."""
-    if credentials is None:
-        return
-    expected = tuple(part.encode() for part in credentials)
-
-    @app.before_request
-    def check() -> Response | None:
-        if request.endpoint == OPEN_ENDPOINT:
-            return None
-        given = request.authorization
-        if given is not None and given.type == "basic":
-            user, password = (given.username or "").encode(), (given.password or "").encode()
-            # Both are compared always, so that the time taken tells nothing about which was wrong.
-            matches = hmac.compare_digest(user, expected[0]) & hmac.compare_digest(password, expected[1])
-            if matches:
-                return None
-        response = jsonify(error="Send the user name and password of this ML backend.")
-        response.status_code = 401
-        response.headers["WWW-Authenticate"] = 'Basic realm="dsal", charset="UTF-8"'
-        return response
-
-
 logger = logging.getLogger(__name__)
 
+OPEN_ENDPOINT = "setup.health"
+"""The only endpoint without authentication."""
+
 FREQUENT = {"/health", "/metrics", "/webhook"}
-"""Routes called all the time, whose successes are not worth a line in the log."""
+"""Routes that are called often; their successes are logged at DEBUG only."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes work with."""
+    """The settings, database and queues that the routes use."""
 
     settings: Settings
     database: Database
@@ -61,7 +38,7 @@ class Services:
 
     @classmethod
     def open(cls, settings: Settings) -> Services:
-        """Open the database, bringing it up to date, and the queues.
+        """Open the database, migrating it if needed, and the queues.
 
         Raises `DatabaseError`, `EmbeddedRedisError`, or the errors of SQLAlchemy and redis for a server that
         does not answer.
@@ -70,25 +47,23 @@ class Services:
 
 
 def create_app(services: Services, *, shared_metrics: Path | None = None) -> Flask:
-    """The application; `shared_metrics` is the folder of the counters where several processes serve."""
+    """The application; `shared_metrics` is the folder of the counters if several processes serve."""
     app = Flask("dsal")
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
-    counters = Metrics(services.database, services.queues, shared_metrics)
+    metrics = Metrics(services.database, services.queues, shared_metrics)
     inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)
-    _keep_record(app, counters)
-    require_basic_auth(app, services.settings.basic_auth)
+    _log_and_measure(app, metrics)
+    _require_basic_auth(app, services.settings.basic_auth)
     _answer_errors_as_json(app)
-    app.register_blueprint(health.blueprint())
     app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues))
-    app.register_blueprint(webhook.blueprint(inbox, counters))
-    app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, counters))
-    app.register_blueprint(versions.blueprint(services.database))
-    app.register_blueprint(prometheus.blueprint(counters))
+    app.register_blueprint(webhook.blueprint(inbox, metrics))
+    app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, metrics))
+    app.register_blueprint(prometheus.blueprint(metrics))
     return app
 
 
-def _keep_record(app: Flask, counters: Metrics) -> None:
-    """Measure and log each request once, under an id that its answer carries; never its body or headers."""
+def _log_and_measure(app: Flask, metrics: Metrics) -> None:
+    """Log and time each request, under an id that its answer carries; never log bodies or headers."""
 
     @app.before_request
     def begin() -> None:
@@ -99,7 +74,7 @@ def _keep_record(app: Flask, counters: Metrics) -> None:
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
         route = request.url_rule.rule if request.url_rule is not None else "unknown"
-        counters.latency.labels(route, str(response.status_code)).observe(seconds)
+        metrics.latency.labels(route, str(response.status_code)).observe(seconds)
         response.headers["X-Request-ID"] = g.request_id
         level = logging.DEBUG if route in FREQUENT and response.status_code < 400 else logging.INFO
         logger.log(
@@ -111,6 +86,29 @@ def _keep_record(app: Flask, counters: Metrics) -> None:
             seconds * 1000,
             g.request_id,
         )
+        return response
+
+
+def _require_basic_auth(app: Flask, credentials: tuple[str, str] | None) -> None:
+    """Require these credentials for every route except /health; None requires nothing."""
+    if credentials is None:
+        return
+    expected = tuple(part.encode() for part in credentials)
+
+    @app.before_request
+    def check() -> Response | None:
+        if request.endpoint == OPEN_ENDPOINT:
+            return None
+        given = request.authorization
+        if given is not None and given.type == "basic":
+            user, password = (given.username or "").encode(), (given.password or "").encode()
+            # Always compare both, so that the response time does not reveal which one was wrong.
+            matches = hmac.compare_digest(user, expected[0]) & hmac.compare_digest(password, expected[1])
+            if matches:
+                return None
+        response = jsonify(error="Send the user name and password of this ML backend.")
+        response.status_code = 401
+        response.headers["WWW-Authenticate"] = 'Basic realm="dsal", charset="UTF-8"'
         return response
 
 
@@ -127,4 +125,4 @@ def _answer_errors_as_json(app: Flask) -> None:
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:
         logger.error("%s failed [%s]", request.path, g.request_id, exc_info=error)
-        return jsonify(error=f"The ML backend failed; its log has the cause under {g.request_id}."), 500
+        return jsonify(error=f"The ML backend failed; search its log for {g.request_id}."), 500

@@ -29,11 +29,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ml_backend.settings import Settings
 from ml_backend.web.app import Services
-from ml_backend.web.calls import CallLog
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.payloads import Event, ProjectId, explain
 from ml_backend.web.predict import Answering, Answers
-from ml_backend.web.setup import serving_version
+from ml_backend.web.setup import CallLog, serving_version
 from ml_backend.web.webhook import KNOWN_ACTIONS, arrival_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""gunicorn, embedded: `dsal serve` runs it with the service's settings."""
+"""The web service under gunicorn, as `dsal serve` runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SWITCH_SECONDS = 0.0005
 
 
 class Server(BaseApplication):
-    """The service under gunicorn; each worker process opens its own database and queues."""
+    """gunicorn configured by the settings; each worker process opens its own database and queues."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,13 +34,13 @@ class Server(BaseApplication):
             "workers": settings.workers,
             "worker_class": "gthread",
             "threads": settings.threads,
-            # Beyond PREDICT_SECONDS, so that a slow answer is not mistaken for a hung worker.
+            # Longer than PREDICT_SECONDS, so that gunicorn does not kill a worker for a slow answer.
             "timeout": max(ANSWER_SECONDS, int(settings.predict_seconds) + 60),
             "graceful_timeout": 10,
             "keepalive": 5,
             "loglevel": settings.log_level.lower(),
             "proc_name": "dsal-serve",
-            # It would lie in the home folder, shared by all services of one user.
+            # The socket would be in the home folder, where all services of one user would share it.
             "control_socket_disable": True,
         }
         if settings.workers > 1:
@@ -49,16 +49,15 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """The application, made in each worker process."""
+        """Create the application; gunicorn calls this in each worker process."""
         from ml_backend.web.app import Services, create_app
 
-        # Short answers take turns with long ones: with the default of 5 ms they wait for many turns.
+        # With Python's default of 5 ms, a short answer waits long for the GIL beside busy threads.
         sys.setswitchinterval(SWITCH_SECONDS)
-
         return create_app(Services.open(self._settings), shared_metrics=self._shared_metrics)
 
     def run(self) -> None:
-        """Serve until a signal ends it."""
+        """Serve until a signal arrives."""
         if self._settings.workers > 1:
             self._shared_metrics = _prepare_shared_metrics(self._settings.model_dir / "metrics")
         super().run()
@@ -71,7 +70,7 @@ def serve(settings: Settings) -> None:
 
 
 def _prepare_shared_metrics(folder: Path) -> Path:
-    """An empty folder for all processes' counters; prometheus_client learns of it by this variable only."""
+    """Make an empty folder for all processes' counters; prometheus_client reads its path from a variable."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

@@ -1,4 +1,4 @@
-"""Takes in Label Studio's events: those that arrive together share one transaction and one look at jobs."""
+"""Stores Label Studio's events and requests the jobs that they need, in batches under load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from ml_backend.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-
 Item = TypeVar("Item")
 
 
@@ -33,10 +32,10 @@ class Arrival:
     """An event as the webhook received it.
 
     Attributes:
-        project_id, title, label_config: the project as Label Studio describes it; None where it did not.
+        project_id, title, label_config: the project; title and config are None where the event has none.
         action: Label Studio's name of the event.
         task_ids: the tasks it is about.
-        changes: names of the annotations it made, changed or deleted.
+        changes: names of the annotations that were created, changed or deleted.
         jobs: kinds of jobs that it may need, besides the first order of a new project.
     """
 
@@ -58,11 +57,11 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class Inbox:
-    """Writes events and has their jobs asked for, from any number of threads.
+    """Writes events to the database and requests their jobs; safe to use from any number of threads.
 
-    A thread puts its event down and waits for its turn; whose turn it is writes all that lie there, and the
-    others find theirs done: under a burst an event costs a fraction of a transaction. Jobs are asked for by a
-    thread of the inbox's own, so that no answer waits for Redis, which may be slow or away.
+    Group commit: each thread queues its event and waits for the lock; whoever gets it writes all queued
+    events in one transaction, and the others find theirs written. Jobs are requested in a separate thread, so
+    that no answer waits for Redis, which may be slow or down.
     """
 
     settings: Settings
@@ -74,7 +73,7 @@ class Inbox:
     _requester: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
 
     def take(self, arrival: Arrival) -> None:
-        """Return once the event is committed; its jobs are asked for at once, after that.
+        """Write an event, and return once it is committed; its jobs are requested right after that.
 
         Raises the database's error, such as `sqlalchemy.exc.OperationalError`, if it cannot be written.
         """
@@ -82,20 +81,20 @@ class Inbox:
         self._waiting.append(waiting)
         with self._writing:
             if not waiting.done:
-                self._empty()
+                self._write_waiting()
         if waiting.error is not None:
             raise waiting.error
 
     def settle(self) -> None:
-        """Wait until the jobs of all events taken so far have been asked for."""
+        """Wait until the jobs of all events taken so far have been requested."""
         self._requester.submit(self._request_jobs).result()
 
-    def _empty(self) -> None:
+    def _write_waiting(self) -> None:
         batch = _drain(self._waiting)
         try:
             self._write(batch)
         except Exception:  # noqa: BLE001
-            # One event that cannot be written must not take the others with it.
+            # An event that cannot be written must not keep the others from being written.
             for waiting in batch:
                 self._write_alone(waiting)
         for waiting in batch:
@@ -105,7 +104,7 @@ class Inbox:
         try:
             self._write([waiting])
         except Exception as error:  # noqa: BLE001
-            # The thread whose event it is raises it.
+            # The thread that queued the event raises it.
             waiting.error = error
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
@@ -137,8 +136,10 @@ class Inbox:
                 else:
                     consider(self.database, self.queues, self.settings, project_id)
         except (RedisError, SQLAlchemyError):
-            # The events are kept: the next one, or a worker, asks for what they call for.
-            logger.warning("The jobs that events call for wait, as they cannot be asked for.", exc_info=True)
+            # The events are stored: the next one, or a worker, requests their jobs.
+            logger.warning(
+                "The jobs for new events cannot be requested now; they are delayed.", exc_info=True
+            )
 
     def _request_assignment(self, project_id: int) -> None:
         with self.database.read() as session:
@@ -152,7 +153,7 @@ def _drain(items: deque[Item]) -> list[Item]:
 
 
 def _labels_lost(session: Session, arrival: Arrival) -> list[str]:
-    """Names of the labelled tasks among those that the event says are deleted."""
+    """Change names (`task:ID`) of the labelled tasks that the event deletes; empty for other events."""
     if arrival.action != "TASKS_DELETED":
         return []
     return [

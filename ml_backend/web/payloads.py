@@ -1,4 +1,4 @@
-"""The shapes of what Label Studio sends, and the reading of them."""
+"""Parsing and validation of the JSON bodies that Label Studio sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadRequest
 
 
 def _project_id(value: Any) -> Any:
-    """Label Studio writes "3.1795370551": the project's id and the second of its creation."""
+    """The id: Label Studio sends "3.1795370551", the id and the second of the project's creation."""
     return value.partition(".")[0] if isinstance(value, str) else value
 
 
@@ -23,7 +23,7 @@ ProjectId = Annotated[Id, BeforeValidator(_project_id)]
 
 
 class Reference(BaseModel):
-    """An annotation or a task of which only the id matters here, and whether it is a skip."""
+    """An annotation or a task: its id, and whether an annotation is a skip."""
 
     id: Id
     was_cancelled: bool = False
@@ -33,7 +33,7 @@ References = Annotated[list[Reference], BeforeValidator(_as_list)]
 
 
 class ProjectReference(BaseModel):
-    """The project that an event is about."""
+    """The project of an event."""
 
     id: Id
     title: str | None = None
@@ -41,7 +41,7 @@ class ProjectReference(BaseModel):
 
 
 class SetupCall(BaseModel):
-    """Body of /setup; what else Label Studio sends, such as `extra_params`, is not needed."""
+    """Body of /setup; other fields, such as `extra_params`, are ignored."""
 
     project: ProjectId
     label_config: str = Field(alias="schema", default="")
@@ -55,7 +55,7 @@ class PredictCall(BaseModel):
 
 
 class Event(BaseModel):
-    """Body of /webhook, of any of the known actions."""
+    """Body of /webhook for a known action."""
 
     action: str
     project: ProjectReference
@@ -66,7 +66,7 @@ class Event(BaseModel):
 
 
 class Envelope(BaseModel):
-    """What every event has."""
+    """The one field that every event has, known or not."""
 
     action: str
 
@@ -75,7 +75,10 @@ Payload = TypeVar("Payload", bound=BaseModel)
 
 
 def read(kind: type[Payload]) -> Payload:
-    """The request's body as a `kind`; answers 400 with one sentence for any other body."""
+    """The request's body parsed as `kind`.
+
+    Raises BadRequest, which answers 400, with a sentence that says what is invalid.
+    """
     try:
         return kind.model_validate_json(request.get_data(cache=True))
     except ValidationError as error:
@@ -83,9 +86,9 @@ def read(kind: type[Payload]) -> Payload:
 
 
 def explain(error: ValidationError) -> str:
-    """One sentence on the first thing wrong with a body, quoting nothing of it but field names."""
+    """One sentence on the first error in a body; it quotes field names but no values."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return "The body is not valid JSON."
-    place = ".".join(str(part) for part in first["loc"]) or "the body"
-    return f"The body does not fit: {place}: {first['msg']}."
+    place = ".".join(str(part) for part in first["loc"]) or "its top level"
+    return f"The body is invalid at {place}: {first['msg']}."

@@ -1,4 +1,4 @@
-"""POST /predict: masks and scores of the published version, one answer a task, in time."""
+"""POST /predict: the published version's mask and score for each task, within a time limit."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
 
 
 class Answering:
-    """Answers with the one predictor of this process.
+    """Predicts with one predictor per process.
 
-    It is made when first asked for, so that a service that only listens never loads torch.
+    It is created on first use, so that a process that gets no /predict call never loads torch.
     """
 
     def __init__(self, settings: Settings, database: Database, queues: JobQueues) -> None:
@@ -63,14 +63,20 @@ class Answering:
     def answer(
         self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, *, request_id: str = ""
     ) -> Answers:
-        """One answer a task, in their order; what gets none in time is left to a job.
+        """One answer per task, in their order: a list with one prediction, or `[]`.
 
-        `[]` makes Label Studio skip a task, and is the answer to all if prediction fails: Label Studio drops
-        every answer of a call that fails, and shows nobody why. The log names the cause by `request_id`.
+        `[]` makes Label Studio skip a task; a job then scores it. If prediction fails, every task gets `[]`:
+        Label Studio shows an error to nobody. The log has the error, with `request_id`.
+
+        Args:
+            tasks: as Label Studio sends them.
+            project_id: their project.
+            deadline: time on the clock of `time.monotonic` after which tasks are left to a job.
+            request_id: id of the request in the log.
         """
         answers = self._predict(tasks, project_id, deadline, request_id)
         if not all(answers):
-            _leave_to_job(self._queues, project_id)
+            _request_scores(self._queues, project_id)
         return answers
 
     def _predict(
@@ -83,7 +89,7 @@ class Answering:
             return [[] for _ in tasks]
         if len(answers) != len(tasks):
             logger.error(
-                "The predictor gave %d answers to %d tasks [%s]", len(answers), len(tasks), request_id
+                "The predictor returned %d answers for %d tasks [%s]", len(answers), len(tasks), request_id
             )
             return [[] for _ in tasks]
         return answers
@@ -101,12 +107,12 @@ class Answering:
 def _project_of(call: PredictCall) -> int | None:
     if call.project is not None:
         return call.project
-    named = call.tasks[0].get("project") if call.tasks else None
-    return named if isinstance(named, int) else None
+    project_id = call.tasks[0].get("project") if call.tasks else None
+    return project_id if isinstance(project_id, int) else None
 
 
-def _leave_to_job(queues: JobQueues, project_id: int) -> None:
+def _request_scores(queues: JobQueues, project_id: int) -> None:
     try:
         queues.request_score_new(project_id)
     except RedisError:
-        logger.warning("Redis does not answer; tasks of project %d stay without scores.", project_id)
+        logger.warning("Redis does not answer; tasks of project %d remain without scores.", project_id)

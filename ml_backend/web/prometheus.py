@@ -1,4 +1,4 @@
-"""GET /metrics: requests from the serving processes, the rest from the database and the queues."""
+"""GET /metrics: request counters of all serving processes, and the state of the database and the queues."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.
 
 
 class Metrics:
-    """Counters of this process, and the page that joins them with the state all processes share."""
+    """The metrics: counters of the serving processes, and the state that all processes share."""
 
     def __init__(self, database: Database, queues: JobQueues, shared: Path | None = None) -> None:
-        """Where several processes serve, `shared` is the folder in which their counters lie."""
+        """If several processes serve, `shared` is the folder with the counters of all of them."""
         self._own = CollectorRegistry()
         self._shared = shared
         self._state = StateCollector(database, queues)
@@ -37,7 +37,7 @@ class Metrics:
         )
         self.events = Counter("dsal_events", "Webhook events received.", ("action",), registry=self._own)
         self.predictions = Counter(
-            "dsal_predictions", "Tasks asked of /predict.", ("answer",), registry=self._own
+            "dsal_predictions", "Tasks in /predict calls.", ("answer",), registry=self._own
         )
 
     def page(self) -> bytes:
@@ -52,14 +52,14 @@ class Metrics:
 
 
 class StateCollector(Collector):
-    """Reads trainings, versions and queues at the time of the scrape, as no single process knows them."""
+    """Reads trainings, versions and queues at each scrape, as no single process knows them."""
 
     def __init__(self, database: Database, queues: JobQueues) -> None:
         self._database = database
         self._queues = queues
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The present numbers; queues are left out while Redis does not answer."""
+        """The current numbers; queues are left out while Redis does not answer."""
         with self._database.read() as session:
             trainings, known = runs.count(session), versions.count(session)
             agreed = agreements.summaries(session)

@@ -1,27 +1,42 @@
-"""POST /setup: which version serves a project; from the database alone, as Label Studio waits 3 s only."""
+"""What Label Studio asks when it connects: GET /health, POST /setup and GET /versions.
+
+/health touches nothing, the others only the database and the queue, as Label Studio waits no more than 3 s.
+The call log records each /setup call: by it `dsal doctor` verifies that Label Studio reached this service.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import BadRequest
 
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import projects, versions
+from ml_backend.store import projects
+from ml_backend.store import versions as stored_versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
-from ml_backend.web.calls import CallLog
 from ml_backend.web.payloads import SetupCall, read
 
 logger = logging.getLogger(__name__)
 
+SERVICE = "dsal"
+"""Name in the answer of /health, by which `dsal doctor` recognises this service."""
+
 
 def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
-    """The route."""
+    """The three routes."""
     routes = Blueprint("setup", __name__)
     calls = CallLog(database)
+
+    @routes.get("/health")
+    def health() -> Response:
+        return jsonify(status="UP", service=SERVICE)
 
     @routes.post("/setup")
     def setup() -> Response:
@@ -30,23 +45,37 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
         calls.note(call.project)
         return jsonify(model_version=version)
 
+    @routes.get("/versions")
+    def versions() -> Response:
+        """Names of versions, newest first: of one project, or of all, as Label Studio gives no project."""
+        project = request.args.get("project", "").partition(".")[0]
+        if project and not project.isdecimal():
+            raise BadRequest("The project must be given by its number.")
+        with database.read() as session:
+            listed = stored_versions.of_project(session, int(project) if project else None)
+            return jsonify(versions=[version.name for version in listed])
+
     return routes
 
 
 def serving_version(
     settings: Settings, database: Database, queues: JobQueues, project_id: int, label_config: str
 ) -> str:
-    """Name of the version that serves a project, which is noted; a new one's first ordering is asked for."""
-    project = _note(settings, database, project_id, label_config)
-    # Asked for again while there is none, should the job that was to make it have failed.
+    """Name of the version that serves a project.
+
+    Stores the project if it is new or its labeling config has changed, and requests the first order of a
+    project that has none.
+    """
+    project = _record_project(settings, database, project_id, label_config)
+    # Requested on every call while there is no order, in case the job that was to make it failed.
     if project.state is ProjectState.NEW and project.label_config:
-        _ask_for_first_ordering(queues, project)
+        _request_first_order(queues, project)
     with database.read() as session:
-        return versions.current_name(session, project)
+        return stored_versions.current_name(session, project)
 
 
-def _note(settings: Settings, database: Database, project_id: int, label_config: str) -> Project:
-    """The project as Label Studio describes it; written only if it is new or has changed."""
+def _record_project(settings: Settings, database: Database, project_id: int, label_config: str) -> Project:
+    """The project, written only if it is new or has changed: most calls need no write transaction."""
     with database.read() as session:
         project = projects.get(session, project_id)
     if project is not None and projects.matches(project, label_config, None):
@@ -56,9 +85,35 @@ def _note(settings: Settings, database: Database, project_id: int, label_config:
         return projects.ensure(session, project_id, seed=settings.seed)
 
 
-def _ask_for_first_ordering(queues: JobQueues, project: Project) -> None:
+def _request_first_order(queues: JobQueues, project: Project) -> None:
     try:
         queues.request_order(project.id)
     except RedisError:
-        # A worker asks for the first ordering of every new project when it starts.
-        logger.warning("Redis does not answer; the first ordering of project %d waits.", project.id)
+        # A starting worker requests the first order of every new project.
+        logger.warning("Redis does not answer; the first order of project %d is delayed.", project.id)
+
+
+class CallLog:
+    """Records calls in a thread of its own: Label Studio waits 3 s, a busy database may take longer."""
+
+    def __init__(self, database: Database) -> None:
+        """Write into `database`."""
+        self._database = database
+        self._seen: deque[int] = deque()
+        self._writer = ThreadPoolExecutor(1)
+
+    def note(self, project_id: int) -> None:
+        """Record a call about a project; returns at once."""
+        self._seen.append(project_id)
+        self._writer.submit(self._write)
+
+    def _write(self) -> None:
+        seen = {self._seen.popleft() for _ in range(len(self._seen))}
+        if not seen:
+            return
+        try:
+            with self._database.write() as session:
+                projects.note_calls(session, seen)
+        except SQLAlchemyError:
+            # Only `dsal doctor` reads the call log, and it reports the missing call.
+            logger.warning("A call of Label Studio could not be written to the call log.", exc_info=True)

@@ -1,4 +1,4 @@
-"""POST /webhook: takes in one event; what it calls for is done by jobs, which read the labels again."""
+"""POST /webhook: stores one event; the jobs that it triggers read the labels from Label Studio again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
 
 
 def _read() -> Event | None:
-    """The event, or None for an action that means nothing here, whatever else its body holds."""
+    """The event; None for an action that is ignored, whatever else its body contains."""
     try:
         event = Event.model_validate_json(request.get_data(cache=True))
     except ValidationError as error:
@@ -55,7 +55,7 @@ def _read() -> Event | None:
 
 
 def arrival_of(event: Event) -> Arrival:
-    """What the inbox takes in of an event, and which jobs it may call for."""
+    """The event as the inbox stores it, with the jobs that it may need."""
     return Arrival(
         project_id=event.project.id,
         action=event.action,
@@ -68,9 +68,9 @@ def arrival_of(event: Event) -> Arrival:
 
 
 def _changed_annotations(event: Event) -> tuple[str, ...]:
-    """Names of the annotations that were made, changed or deleted; a new skip is no label."""
+    """Names of the annotations created, changed or deleted; a new skip does not count, as it is no label."""
     if event.action not in ANNOTATION_ACTIONS:
         return ()
-    made = event.action in {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"}
+    created = event.action in {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"}
     both = (*event.annotation, *event.annotations)
-    return tuple(f"annotation:{one.id}" for one in both if not (made and one.was_cancelled))
+    return tuple(f"annotation:{one.id}" for one in both if not (created and one.was_cancelled))

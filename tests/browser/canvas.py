@@ -1,4 +1,4 @@
-"""What Label Studio's editor shows, read off its page."""
+"""Reads what Label Studio's editor shows on its page."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 
 GREY = 12
-"""How far the three channels of a grey pixel may lie apart on the screen."""
+"""Largest difference between the three channels of a pixel that counts as grey."""
 
 
 def label_as_displayed(page: Page) -> None:
-    """Begin to label in the order of the view that is open."""
+    """Start labelling in the order of the open view."""
     page.get_by_role("button", name="Label All Tasks").locator("xpath=following-sibling::button").click()
     page.get_by_text("Label Tasks As Displayed").click()
 
 
 def opened_task(page: Page) -> Locator:
-    """Where the editor names its task."""
+    """The element with the id of the editor's task."""
     return page.locator(".lsf-current-task__task-id")
 
 
 def screen(page: Page) -> NDArray[np.uint8]:
-    """The image with what is drawn on it, (H, W, 3) of the screen."""
+    """A screenshot of the image with what is drawn on it, (H, W, 3)."""
     box = page.locator('img[alt="image"]').bounding_box()
     assert box is not None
     return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB"))
 
 
 def stroke(page: Page) -> None:
-    """Draw a short line with the brush of the first label, somewhere in the upper left of the image."""
+    """Draw a short line with the first label's brush, in the upper left of the image."""
     box = page.locator('img[alt="image"]').bounding_box()
     assert box is not None
     page.keyboard.press("1")
@@ -46,13 +46,13 @@ def stroke(page: Page) -> None:
 
 
 def painted(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a screen (H, W, 3) is not grey, as (H, W)."""
+    """Mask (H, W) of the pixels of a screenshot (H, W, 3) that are not grey."""
     colourful: NDArray[np.bool_] = pixels.max(axis=2).astype(int) - pixels.min(axis=2) > GREY
     return colourful
 
 
 def hue_distance(pixels: NDArray[np.uint8], colour: str) -> NDArray[np.float64]:
-    """How far the hues of a screen (H, W, 3) lie from that of a colour such as #e8772e: (H, W), degrees."""
+    """Distance (H, W), in degrees, of a screenshot's (H, W, 3) hues from that of a colour such as #e8772e."""
     hues = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)[..., 0].astype(float) * 2
     wanted = colorsys.rgb_to_hsv(*(int(colour[start : start + 2], 16) for start in (1, 3, 5)))[0] * 360
     distance: NDArray[np.float64] = np.abs((hues - wanted + 180) % 360 - 180)
@@ -60,6 +60,6 @@ def hue_distance(pixels: NDArray[np.uint8], colour: str) -> NDArray[np.float64]:
 
 
 def resized(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A mask or label map (H, W) at the (H, W) of the screen."""
+    """A mask or label map (H, W), resized to the shape of a screenshot."""
     height, width = shape
     return np.asarray(cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST))

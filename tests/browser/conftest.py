@@ -1,4 +1,4 @@
-"""A played demo and a Chromium that is logged in to its Label Studio."""
+"""A demo that has run its rounds, and a Chromium that is logged in to its Label Studio."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FINE = "--rounds 3 --per-round 10 --tasks 60 --test 10 --width 16 --size 384 --s
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--screenshots", type=Path, help="folder for pictures; the demo then trains for some minutes longer"
+        "--screenshots", type=Path, help="folder for screenshots; the demo then trains some minutes longer"
     )
 
 
 @pytest.fixture(scope="session")
 def pictures(request: pytest.FixtureRequest) -> Path | None:
-    """Where pictures are wanted, if they are."""
+    """The folder for screenshots; None if none are wanted."""
     folder: Path | None = request.config.getoption("--screenshots", default=None)
     return folder
 
@@ -45,7 +45,7 @@ def pictures(request: pytest.FixtureRequest) -> Path | None:
 def demo(
     label_studio: Path, pictures: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Demo]:
-    """A demo that stays up; at the end Ctrl-C must stop every process it started, and it must exit with 0."""
+    """A demo that stays up; at the end, Ctrl-C must stop all its processes, and it must exit with 0."""
     options = FINE if pictures else QUICK
     played = play(tmp_path_factory.mktemp("demo"), label_studio, options.split())
     try:
@@ -62,7 +62,9 @@ def demo(
 def browser() -> Iterator[Browser]:
     executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if executable is None:
-        pytest.fail("There is no Chromium: `make test` installs it, or install the package chromium.")
+        pytest.fail(
+            "There is no Chromium: run `make test`, which installs it, or install the package chromium."
+        )
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
         yield chromium
@@ -71,14 +73,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContext]]:
-    """A function that gives a browser logged in to the Label Studio at an address, by e-mail and password."""
+    """A function that returns a browser logged in to the Label Studio at a URL, with e-mail and password."""
     opened: list[BrowserContext] = []
 
     def enter(url: str, email: str, password: str) -> BrowserContext:
         context = browser.new_context(viewport=WINDOW)
         opened.append(context)
         context.set_default_timeout(60_000)
-        # The form without its page: closing a page that is just being left was seen to wait for ever.
+        # Posts the form without opening its page: closing a page during its navigation may hang.
         form = context.request.get(url)
         (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken"]
         fields: dict[str, str | float | bool] = {
@@ -88,7 +90,7 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
         }
         entered = context.request.post(form.url, form=fields, headers={"Referer": form.url})
         assert entered.ok, entered.status
-        assert "/user/login" not in entered.url, f"Label Studio does not let {email} in."
+        assert "/user/login" not in entered.url, f"Label Studio refuses the login of {email}."
         return context
 
     yield enter
@@ -98,7 +100,7 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
 
 @pytest.fixture(scope="session")
 def visitor(log_in: Callable[[str, str, str], BrowserContext], demo: Demo) -> BrowserContext:
-    """A browser logged in as the demo says."""
+    """A browser with the login that the demo printed."""
     return log_in(demo.url, demo.email, demo.password)
 
 
@@ -111,7 +113,7 @@ def page(visitor: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def shoot(page: Page, pictures: Path | None) -> Callable[..., None]:
-    """A function that keeps what the page, or a part of it, shows under a name, if pictures are wanted."""
+    """A function that saves a screenshot of the page, or of a part of it, if screenshots are wanted."""
 
     def save(name: str, part: Locator | None = None) -> None:
         if pictures is not None:

@@ -1,4 +1,4 @@
-"""The very first task of a project of bones: nobody has labelled anything, and its mask is drawn."""
+"""The first task of a project of bones: nobody has labelled anything yet, and its mask is drawn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     expect(page.locator(".lsf-outliner-item__title")).to_have_text("Bone")
     page.wait_for_timeout(1000)
 
-    # Label Studio lays the label's colour over the picture, half transparent: only the hue stays.
+    # Label Studio draws the label's colour half transparent, so only the hue can be compared.
     pixels = screen(page)
     drawn = painted(pixels)
     assert dice(drawn, resized(board.truth[first].mask > 0, drawn.shape) > 0) > 0.9
@@ -53,6 +53,6 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     assert not refused
     assert not list(service.label_studio.labelled_tasks(board.id))
     if pictures is not None:
-        # Without the brush in hand, its slider does not hang over the edge of the picture.
+        # Deselect the brush, whose slider would cover the edge of the image.
         page.keyboard.press("v")
         page.screenshot(path=pictures / "first-task.png")

@@ -1,4 +1,4 @@
-"""Every form of masks on Label Studio's own canvas: it draws what we write and read, and submits the same."""
+"""All forms of masks in Label Studio's editor: it draws what we write and read, and submits the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def labeling_config() -> str:
 
 
 def bones() -> NDArray[np.uint8]:
-    """A label map with one shape for each form, four of them with a hole, in the upper two thirds."""
+    """A label map with one shape per form, four of them with a hole, in the upper two thirds."""
     labels = np.zeros(SIZE, np.uint8)
     for index in range(len(FORMS)):
         centre = (80 + 160 * (index % 3), 60 + 120 * (index // 3))
@@ -44,7 +44,7 @@ def bones() -> NDArray[np.uint8]:
 
 
 def by_hand() -> list[dict[str, Any]]:
-    """Turned, curved and self-crossing shapes in the lowest third, as people draw them."""
+    """Rotated, curved and self-crossing shapes in the lower third, as people draw them."""
     angles = np.radians(np.arange(5) * 144 - 90)
     star = np.column_stack([np.cos(angles) * 45 / 480, np.sin(angles) * 45 / 360]) * 100 + [12, 84]
     curve = [(30.0, 84.0), (37.0, 74.0), (44.0, 84.0), (37.0, 94.0)]
@@ -91,7 +91,7 @@ def project(client: LabelStudio) -> Iterator[int]:
 
 
 def shown(page: Page) -> NDArray[np.uint8]:
-    """The label map that a person sees: where there is colour, the label whose hue is nearest."""
+    """The label map on the screen: for each coloured pixel the label with the nearest hue."""
     pixels = screen(page)
     away = np.stack([hue_distance(pixels, colour) for colour in COLOURS[: len(FORMS)]], axis=2)
     return np.where(painted(pixels), away.argmin(axis=2) + 1, 0).astype(np.uint8)

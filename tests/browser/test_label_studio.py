@@ -1,4 +1,4 @@
-"""The loop as a person sees it in Label Studio's own pages, after a demo has played."""
+"""The loop as a user sees it on Label Studio's pages, after a demo."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def open_view(page: Page, demo: Demo) -> None:
 
 
 def rows(page: Page) -> list[list[str]]:
-    """Cells of the Data Manager's rows, by the titles of the columns."""
+    """Texts of the cells of each row in the Data Manager."""
     return [
         row.locator(".lsf-table__cell").all_inner_texts() for row in page.get_by_test_id("table-row").all()
     ]
 
 
 def predicted(demo: Demo, task: int) -> NDArray[np.bool_]:
-    """The mask that Label Studio holds for the task, (H, W) of the image."""
+    """The mask (H, W) of the image that Label Studio has for the task."""
     login = json.loads((demo.folder / "demo" / "label-studio" / "login.json").read_text())
     client = LabelStudio(demo.url.split("/projects")[0], login["token"])
     config = parse(client.project(1)["label_config"])
@@ -54,7 +54,7 @@ def test_view_shows_the_order_and_the_scores(demo: Demo, page: Page, shoot: Call
     scores = [demo.last["scores"][task] for task in order[: len(shown)]]
     assert [row[3] for row in shown] == [f"{score:.3f}" for score in scores]
     for row in shown:
-        # Beside the published version at most what is kept for pages that are still open.
+        # Besides the published version, there may be predictions kept for pages that are still open.
         named = {name.strip() for name in row[4].split(",")}
         assert {name for name in named if "-open-" not in name} == {demo.last["version"]}
     shoot("most-informative-first")
@@ -72,7 +72,7 @@ def test_the_top_task_opens_with_its_mask_drawn_and_then_the_second(
     page.wait_for_timeout(1000)
     drawn = painted(screen(page))
     assert dice(drawn, resized(predicted(demo, first), drawn.shape) > 0) > 0.9
-    # Without the brush in hand, its slider does not hang over the edge of the picture.
+    # Deselect the brush, whose slider would cover the edge of the image.
     page.keyboard.press("v")
     shoot("pre-annotation")
     page.get_by_role("button", name="Submit current annotation").click()

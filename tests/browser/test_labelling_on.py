@@ -1,4 +1,4 @@
-"""Two annotators who label without a pause, in their browsers, while versions are published behind them."""
+"""Two annotators label without a pause, in their browsers, while new versions are published."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MOST = 30
 
 @pytest.fixture
 def board(service: Service, boards: list[Board]) -> Board:
-    """A project of two annotators whose trainings are short, in its first order."""
+    """A project for two annotators."""
     hands = [draw_phantom(age % 19, seed=age, size=(128, 160)) for age in range(36)]
     boards.append(Board.connected(service, hands, "Labelling on"))
     return boards[-1]
 
 
-def test_nobody_waits_and_nothing_is_refused(
+def test_no_annotator_waits_and_nothing_is_refused(
     service: Service,
     board: Board,
     server: LabelStudioServer,
@@ -53,7 +53,7 @@ def test_nobody_waits_and_nothing_is_refused(
     with service.context() as context:
         context.queues.request_assignment(board.id)
     waiting = partial(service.label_studio.assigned, board.id)
-    service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "full hands")
+    service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "assignments")
 
     served: list[str] = []
     orders = {board.shown_version()}
@@ -66,7 +66,7 @@ def test_nobody_waits_and_nothing_is_refused(
                 page.get_by_test_id("table-row").first.click()
             submit = page.get_by_test_id("bottombar-submit-button")
             expect(submit).to_be_enabled()
-            # Only one who has looked draws: the page has the next task's name before its picture.
+            # The page shows the next task's id before its image.
             page.wait_for_timeout(700)
             served.append(opened_task(page).inner_text())
             stroke(page)

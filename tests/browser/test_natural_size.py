@@ -1,4 +1,4 @@
-"""Chromium reports the height and width that we decode: else no mask would lie where it was drawn."""
+"""Chromium reports the height and width that we decode; otherwise masks would be misplaced."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def animated(form: str) -> bytes:
 
 
 def offset_gif() -> bytes:
-    """A GIF whose first frame fills only a part of its screen."""
+    """A GIF whose first frame covers only a part of its canvas."""
     data = bytearray(encoded("GIF"))
     data[6:10] = bytes([50, 0, 30, 0])
     return bytes(data)
@@ -74,7 +74,7 @@ def blank(browser: Browser) -> Iterator[Page]:
 
 
 def natural_size(page: Page, kind: str, content: bytes) -> tuple[int, int] | None:
-    """(H, W) as the browser reports it; None if it shows nothing."""
+    """(H, W) as the browser reports it; None if it cannot decode the image."""
     address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     found = page.evaluate(SIZE_OF, address)
     return None if found is None else (found[0], found[1])
@@ -87,7 +87,7 @@ def test_the_browser_agrees_about_height_and_width(blank: Page, name: str) -> No
 
 
 def test_browsers_do_not_show_tiff(blank: Page) -> None:
-    """Such tasks are predicted, but nobody can annotate them: docs/label-studio-setup.md says so."""
+    """Such tasks get predictions, but cannot be annotated, as docs/label-studio-setup.md says."""
     content = encoded("TIFF")
     assert decode_image(content).shape == GREY.shape
     assert natural_size(blank, "tiff", content) is None

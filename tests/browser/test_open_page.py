@@ -1,4 +1,4 @@
-"""Pages that are open while the order behind them changes: what an annotator sees there can be submitted."""
+"""Pages that are open while a version is published: what an annotator sees there can still be submitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBMIT, UPDATE = "bottombar-submit-button", "bottombar-update-button"
 
 @pytest.fixture
 def refused() -> list[str]:
-    """What Label Studio refused the pages."""
+    """URLs of the pages' requests that Label Studio refused."""
     return []
 
 
@@ -29,7 +29,7 @@ def refused() -> list[str]:
 def person(
     server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], refused: list[str]
 ) -> Make:
-    """A function that gives the page of a new user."""
+    """A function that returns a page logged in as a new user."""
 
     def make(email: str) -> Page:
         sign_up(server, email)
@@ -103,7 +103,7 @@ def test_what_is_opened_before_the_first_order_is_drawn_and_can_be_submitted_aft
     task = min(board.truth)
     (data,) = service.label_studio.task_data(board.id, [task]).values()
     asked = [{"id": task, "data": data, "project": board.id}]
-    # The service's very first call may need its time to load torch and the weights.
+    # The service's first call may take longer, as it loads torch and the weights.
     service.wait(lambda: board.predict(asked)[0], "an answer in time")
     page = person("early@x.org")
     page.goto(f"{service.label_studio.url}/projects/{board.id}/data?tab={board.view}")

@@ -1,4 +1,4 @@
-"""What a demo reports is what Label Studio does."""
+"""A demo's report matches what Label Studio does."""
 
 from __future__ import annotations
 
@@ -51,15 +51,13 @@ def test_what_a_round_reports_is_also_printed(demo: Demo) -> None:
     assert f"test {demo.last['test_dsc']:.3f}" in demo.said
 
 
-def test_a_terminal_of_80_columns_shows_a_round_without_a_break(
-    demo: Demo, page: Page, shoot: Callable[..., None]
-) -> None:
+def test_a_round_fits_into_80_columns(demo: Demo, page: Page, shoot: Callable[..., None]) -> None:
     rounds = [as_round(reported) for reported in demo.report["rounds"]]
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(round_table(rounds[-1], len(rounds) - 1), summary_table(rounds))
     printed = console.export_text(clear=False).splitlines()
     assert sum("phantom_" in line for line in printed) == len(rounds[-1].top)
-    # Drawn by the browser without the web font that Rich names.
+    # The browser must not load the web font that Rich names.
     page.set_content(console.export_svg(title="make demo").replace("@font-face", "@media none"))
     page.set_viewport_size({"width": 1000, "height": 760})
     shoot("demo", page.locator("svg"))

@@ -1,4 +1,4 @@
-"""The views of several annotators in Label Studio's own pages."""
+"""The views of several annotators on Label Studio's pages."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def project(studio: LabelStudio) -> Iterator[int]:
     studio.delete_project(number)
 
 
-def test_an_open_page_is_served_what_has_annotators_later(
+def test_an_open_page_serves_tasks_that_are_assigned_later(
     demo: Demo, studio: LabelStudio, project: int, page: Page, shoot: Callable[..., None]
 ) -> None:
-    """The browser sends its filters as it read them once; they find what comes into the hand afterwards."""
+    """The browser sends the filters that it has loaded; they also match tasks that are assigned later."""
     work = Work(studio, "", None)
     views.settings(work, project, highest_first=True)
     views.shared_view(work, project, highest_first=True)
@@ -80,5 +80,5 @@ def test_an_open_page_is_served_what_has_annotators_later(
     page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_role("button", name="Submit current annotation").click()
     expect(opened).to_contain_text(f"{ranking[2]}")
-    # Opening a view saves it; ours come out as they went in.
+    # Opening a view saves it; ours must be unchanged.
     assert studio.views(project) == before

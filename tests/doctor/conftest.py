@@ -1,4 +1,4 @@
-"""A connected project with an order, and the doctor called to it."""
+"""A connected project with an order, and `dsal doctor`'s checks of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.loop.service import AUTH, Service
 
 @dataclass
 class Findings:
-    """What one check found."""
+    """What one run of all checks found."""
 
     all: Sequence[Finding]
 
@@ -45,7 +45,7 @@ class Findings:
         return finding.state
 
     def fault(self, name: str, said: str) -> Finding:
-        """The one fault of a check, whose sentence or cure holds `said`."""
+        """The one fault of a check whose sentence or cure contains `said`."""
         faults = [finding for finding in self.named(name) if finding.state is State.FAULT]
         matching = [finding for finding in faults if said in f"{finding.sentence} {finding.cure}"]
         assert len(matching) == 1, "\n".join(f"{one.name}: {one.sentence}" for one in self.named(name))
@@ -53,24 +53,24 @@ class Findings:
         return matching[0]
 
     def warned(self, name: str, said: str) -> bool:
-        """Whether a check warns with a sentence that holds `said`."""
+        """Whether a check warns with a sentence that contains `said`."""
         return any(one.state is State.WARNING and said in one.sentence for one in self.named(name))
 
 
 @dataclass
 class Delay:
-    """How long a service takes before it answers."""
+    """How long a service waits before it answers."""
 
     seconds: float = 0.0
 
     def wait(self) -> None:
-        """Take the time."""
+        """Wait that long."""
         time.sleep(self.seconds)
 
 
 @dataclass
 class Case:
-    """A project in Label Studio, connected to the session's service and ordered by it."""
+    """A project in Label Studio that the session's service is connected to and has ordered."""
 
     service: Service
     project: int
@@ -80,7 +80,7 @@ class Case:
 
     @property
     def client(self) -> LabelStudio:
-        """Label Studio as its owner calls it."""
+        """A client with the token of Label Studio's owner."""
         return self.service.label_studio
 
     def settings(self, **changed: Any) -> Settings:
@@ -89,14 +89,14 @@ class Case:
         return Settings.model_validate(names | changed)
 
     def diagnose(self, backend: str | None = None, project: int | None = None, **changed: Any) -> Findings:
-        """Call the doctor to this project or another; the doctor sees these settings."""
+        """Check this project or another one, under changed settings."""
         installation = Installation(
             self.settings(**changed), backend_url=backend, chosen=project or self.project
         )
         return Findings(list(check_installation(installation)))
 
     def diagnose_all(self) -> Findings:
-        """Call the doctor to all projects."""
+        """Check all projects."""
         return Findings(list(check_installation(Installation(self.settings()))))
 
     def published(self) -> Version | None:
@@ -110,7 +110,7 @@ class Case:
         return version is not None and self.client.project(self.project)["model_version"] == version.name
 
     def repair(self) -> None:
-        """Make the project as it was."""
+        """Restore the project to its first state."""
         client, number = self.client, self.project
         for backend in client.ml_backends(number):
             if backend["url"] != self.service.url:
@@ -129,7 +129,7 @@ class Case:
 def make_case(service: Service) -> Case:
     """A new project with three tasks, connected, and ordered by a worker."""
     client = service.label_studio
-    number = int(client.create_project("Examined", default_config(["Bone"]))["id"])
+    number = int(client.create_project("Checked", default_config(["Bone"]))["id"])
     client.create_tasks(number, [{"image": f"http://localhost:1/{n}.png"} for n in range(3)])
     connection = connect(client, backend_url=service.url, project=number, basic_auth=AUTH)
     case = Case(service, number, connection.backend, connection.webhook, connection.view)
@@ -140,7 +140,7 @@ def make_case(service: Service) -> Case:
 
 @pytest.fixture(scope="session")
 def healthy_case(service: Service) -> Iterator[Case]:
-    """A project that stays as it is: for faults that lie elsewhere."""
+    """A project that no test changes, for faults elsewhere."""
     case = make_case(service)
     yield case
     case.client.delete_project(case.project)
@@ -148,7 +148,7 @@ def healthy_case(service: Service) -> Iterator[Case]:
 
 @pytest.fixture
 def case(healthy_case: Case) -> Case:
-    """The healthy project, with a worker at work."""
+    """The healthy project, with a running worker."""
     healthy_case.service.work()
     return healthy_case
 
@@ -163,7 +163,7 @@ def other_case(service: Service) -> Iterator[Case]:
 
 @pytest.fixture
 def spoilt(other_case: Case) -> Iterator[Case]:
-    """A project that a test may spoil; it is repaired as the cures say."""
+    """A project that a test may spoil; it is repaired afterwards."""
     other_case.service.work()
     yield other_case
     other_case.repair()
@@ -171,7 +171,7 @@ def spoilt(other_case: Case) -> Iterator[Case]:
 
 @pytest.fixture
 def serve(case: Case) -> Callable[..., Any]:
-    """A function that serves the same database at another port, with other settings."""
+    """A function that serves the same database on another port, with other settings."""
 
     @contextmanager
     def serve(

@@ -1,4 +1,4 @@
-"""Faults on the way from Label Studio to this service: it is asked to call back, and the call must arrive."""
+"""Faults on the way from Label Studio to this service: it is made to call, and the call must arrive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.loop.service import AUTH
 Serve = Callable[..., AbstractContextManager[str]]
 
 TOO_LONG = 1.5
-"""Seconds: Label Studio waits for one, the doctor for three."""
+"""Seconds: Label Studio waits for one, `dsal doctor` for three."""
 
 
 def move(case: Case, url: str, basic_auth: tuple[str, str] | None = AUTH) -> None:
@@ -38,7 +38,7 @@ def test_a_backend_that_was_stopped(spoilt: Case, serve: Serve) -> None:
         move(spoilt, url)
         assert spoilt.diagnose().state("call back") is State.OK
     found = spoilt.diagnose()
-    assert "dsal serve" in found.fault("call back", f"Nothing answers Label Studio at {url}").cure
+    assert "dsal serve" in found.fault("call back", f"Nothing answers at {url}").cure
     assert found.state("address protection") is found.state("host name") is State.OK
 
 
@@ -65,8 +65,8 @@ def test_a_password_that_was_changed(spoilt: Case, serve: Serve) -> None:
     password = "another password"
     with serve(int(url.rpartition(":")[2]), basic_auth_pass=password):
         found = spoilt.diagnose(basic_auth_pass=password)
-        assert "dsal connect" in found.fault("call back", "another user or password").cure
-        found.fault("webhook", "another password")
+        assert "dsal connect" in found.fault("call back", "a wrong user or password").cure
+        found.fault("webhook", "does not match BASIC_AUTH_USER and BASIC_AUTH_PASS")
         move(spoilt, url, (AUTH[0], password))
         assert spoilt.diagnose(basic_auth_pass=password).state("call back") is State.OK
 
@@ -74,7 +74,7 @@ def test_a_password_that_was_changed(spoilt: Case, serve: Serve) -> None:
 def test_a_backend_that_is_not_listed(spoilt: Case) -> None:
     elsewhere = f"http://127.0.0.1:{free_port()}"
     found = spoilt.diagnose(backend=elsewhere)
-    assert elsewhere in found.fault("ML backend", f"lists {spoilt.service.url} only").cure
+    assert elsewhere in found.fault("ML backend", f"lists only {spoilt.service.url}").cure
     spoilt.client.delete_ml_backend(spoilt.backend)
     found = spoilt.diagnose()
     found.fault("ML backend", "No ML backend is connected")
@@ -86,7 +86,7 @@ def test_a_backend_behind_another_one(spoilt: Case) -> None:
         spoilt.client.delete_ml_backend(spoilt.backend)
         spoilt.client.create_ml_backend(spoilt.project, first.url, "first")
         connect(spoilt.client, backend_url=spoilt.service.url, project=spoilt.project, basic_auth=AUTH)
-        spoilt.diagnose().fault("ML backend", f"asks only a project's first ML backend, which is {first.url}")
+        spoilt.diagnose().fault("ML backend", f"uses only a project's first ML backend, which is {first.url}")
 
 
 def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
@@ -100,9 +100,9 @@ def test_a_host_without_a_dot(spoilt: Case, serve: Serve) -> None:
         access = {"auth_method": "BASIC_AUTH", "basic_auth_user": AUTH[0], "basic_auth_pass": AUTH[1]}
         spoilt.client.create_ml_backend(spoilt.project, url, "dsal", **access)
         found = spoilt.diagnose()
-        # What a firewall would do: only calls from here get an answer in Label Studio's time.
+        # As with a firewall, only this machine gets an answer in time.
         delay.seconds = TOO_LONG
-        spoilt.diagnose().fault("call back", "does not get through to it within a second")
+        spoilt.diagnose().fault("call back", "Label Studio gets no answer within a second")
         delay.seconds = 0.0
     assert found.state("call back") is State.OK
     assert f"{host}.internal" in found.fault("host name", "without a dot").cure
@@ -121,13 +121,13 @@ def test_an_address_that_means_another_machine_to_label_studio(spoilt: Case, ser
 
 def test_a_host_without_a_dot_before_anything_is_connected(case: Case) -> None:
     found = case.diagnose(backend="http://backend:9090")
-    found.fault("ML backend", "and not http://backend:9090")
+    found.fault("ML backend", "not http://backend:9090")
     assert "backend.internal" in found.fault("host name", "without a dot").cure
 
 
 def test_a_host_that_label_studio_does_not_know(case: Case) -> None:
     found = case.diagnose(backend="http://no-such-host.invalid:9090")
-    found.fault("host name", "knows no host")
+    found.fault("host name", "cannot resolve the host name")
 
 
 @pytest.fixture

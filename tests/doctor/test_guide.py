@@ -1,4 +1,4 @@
-"""The guide's page on the doctor names the checks that there are."""
+"""docs/operations.md names all checks of `dsal doctor`."""
 
 from __future__ import annotations
 

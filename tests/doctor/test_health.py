@@ -1,4 +1,4 @@
-"""A set-up without a fault, as a user sees it on the terminal, and the command's exit status."""
+"""An installation without faults, as a user sees it on the terminal, and the command's exit status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_healthy_set_up_has_a_tick_on_every_line_and_status_0(case: Case) -> N
     assert {line[0] for line in lines} == {"✓"}
     assert "its call arrived here" in seen.stdout
     assert f"Project {case.project}" in seen.stdout
-    assert seen.stdout.rstrip().endswith("No fault, 0 warnings.")
+    assert seen.stdout.rstrip().endswith("No faults, 0 warnings.")
 
 
 def test_a_fault_is_status_1_in_json_as_well(case: Case, empty: Path) -> None:
@@ -50,13 +50,13 @@ def test_wrong_use_is_status_2(case: Case) -> None:
     assert "--project" in seen.stderr
 
 
-def test_an_examination_changes_nothing(case: Case) -> None:
+def test_a_check_changes_nothing(case: Case) -> None:
     client, number = case.client, case.project
 
     def state() -> str:
         backends = client.ml_backends(number)
         for each in backends:
-            # Label Studio stamps the time of its own call, made for this very listing.
+            # The time of the call that Label Studio makes for this listing.
             each.pop("updated_at")
         parts = [client.project(number), client.webhooks(number), client.views(number), backends]
         return json.dumps(parts, sort_keys=True)
@@ -66,7 +66,7 @@ def test_an_examination_changes_nothing(case: Case) -> None:
     assert state() == before
 
 
-def test_all_known_projects_are_looked_at(case: Case, spoilt: Case) -> None:
+def test_all_known_projects_are_checked(case: Case, spoilt: Case) -> None:
     spoilt.client.delete_webhook(spoilt.webhook)
     hooks = {finding.project: finding.state for finding in case.diagnose_all().named("webhook")}
     assert hooks[case.project] is State.OK
@@ -85,7 +85,7 @@ def test_a_worker_on_another_machine_is_healthy_if_it_shares_all_three_stores(
     )
     found = diagnose(port=9, store_url=ours.effective_store_url)
     assert found.healthy, found.all
-    # The random order has no weights yet: let the published version have some that only this machine holds.
+    # The random order has no weights: give the published version some that only this machine's store has.
     version = case.published()
     assert version is not None
     key = case.service.weights.put(_weights(empty))

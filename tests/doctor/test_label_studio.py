@@ -1,4 +1,4 @@
-"""Faults between this service and Label Studio: the address, the token, its owner's rights."""
+"""Faults on the way to Label Studio: the address, the token, its owner's rights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_address_that_is_none(case: Case) -> None:
 
 
 class OtherRelease(http.server.BaseHTTPRequestHandler):
-    """Says that it is a newer Label Studio."""
+    """Answers as a newer Label Studio would."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -92,7 +92,7 @@ def test_a_token_of_another_label_studio(case: Case) -> None:
 
 @pytest.fixture
 def outsider(case: Case, server: LabelStudioServer) -> str:
-    """Token of a former member of the organisation; every member sees every project."""
+    """The token of a former member of the organisation; every member sees every project."""
     invited = case.service.ask_label_studio("GET", "/api/invite")["invite_url"]
     session, page = requests.Session(), f"{server.url}{invited}"
     session.get(page, timeout=30)

@@ -30,7 +30,7 @@ def test_a_webhook_with_every_fault_it_can_have(spoilt: Case) -> None:
     found.fault("webhook", "lacks its Authorization header")
     found.fault("webhook", "no payload")
     found.fault("webhook", "ANNOTATIONS_DELETED")
-    # The cure cures.
+    # The cure works.
     connect(spoilt.client, backend_url=spoilt.service.url, project=spoilt.project, basic_auth=AUTH)
     assert spoilt.diagnose().state("webhook") is State.OK
 
@@ -98,18 +98,18 @@ def test_a_sampling_that_serves_the_least_informative_first(spoilt: Case) -> Non
     found = spoilt.diagnose()
     found.fault("sampling", "Uncertainty sampling")
     assert found.warned("sampling", "not shown the predictions")
-    assert found.warned("sampling", "on submission")
+    assert found.warned("sampling", "starts trainings on submission")
 
 
 def test_a_version_that_was_reset_by_adding_the_backend_again(spoilt: Case) -> None:
     client, number = spoilt.client, spoilt.project
-    # What people do in the browser: no version, delete the model, add it again.
+    # As people do in the browser: unset the version, delete the model, add it again.
     client.patch_project(number, model_version="")
     client.delete_ml_backend(spoilt.backend)
     connect(client, backend_url=spoilt.service.url, project=number, basic_auth=AUTH)
     assert client.project(number)["model_version"] == "dsal"
     fault = spoilt.diagnose().fault("model version", "ordered by nothing")
-    # The cure, as it is written.
+    # Run the command in the cure as it is written.
     command = fault.cure.removeprefix("Run dsal ").partition(";")[0].split()
     assert spoilt.service.command(*command).returncode == 0
     assert spoilt.diagnose().healthy

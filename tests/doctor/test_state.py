@@ -1,4 +1,4 @@
-"""Faults of what the service stands on: Redis, workers, queues, database, store."""
+"""Faults of Redis, workers, queues, database and store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 from ml_backend.demo.processes import free_port
 from ml_backend.doctor import Installation, State
-from ml_backend.doctor.infrastructure import OVERDUE, look_at_database
+from ml_backend.doctor.infrastructure import OVERDUE, check_database
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
@@ -35,7 +35,7 @@ from tests.doctor.conftest import Case
 
 @pytest.fixture
 def redis_url(empty: Path) -> Iterator[str]:
-    """A Redis of the test's own, with no worker."""
+    """The URL of a Redis of the test's own, without a worker."""
     server = EmbeddedRedis(empty / "redis")
     yield socket_url(server.socket)
     server.leave()
@@ -67,19 +67,19 @@ def test_a_folder_on_which_nothing_runs(case: Case, empty: Path) -> None:
     assert not list(empty.glob("*.sqlite3"))
 
 
-def register_worker(client: redis.Redis, owner: ProcessId, queues: list[Queue]) -> None:
-    """Put a worker on Redis' list, as `dsal worker` does when it starts."""
-    Worker(queues, name=f"{owner}#0", connection=client, serializer=JSONSerializer).register_birth()
+def register_worker(client: redis.Redis, process: ProcessId, queues: list[Queue]) -> None:
+    """Register a worker in Redis, as `dsal worker` does when it starts."""
+    Worker(queues, name=f"{process}#0", connection=client, serializer=JSONSerializer).register_birth()
 
 
 def test_no_worker_but_a_dead_one(case: Case, redis_url: str) -> None:
-    case.diagnose(redis_url=redis_url).fault("workers", "No worker runs")
+    case.diagnose(redis_url=redis_url).fault("workers", "No worker is running")
     ended = subprocess.Popen(["true"])
     ended.wait()
     client = client_of(redis_url)
-    # Killed, it could not take its name off the list.
+    # A killed worker is still on the list.
     register_worker(client, replace(ProcessId.current(), pid=ended.pid), JobQueues(client).all())
-    case.diagnose(redis_url=redis_url).fault("workers", "No worker runs")
+    case.diagnose(redis_url=redis_url).fault("workers", "No worker is running")
 
 
 def test_a_worker_that_serves_one_queue_only(case: Case, redis_url: str) -> None:
@@ -121,7 +121,6 @@ def test_a_database_that_does_not_answer(case: Case) -> None:
     fault = found.fault("database", "cannot be used")
     assert "secret" not in fault.sentence
     assert found.state("model version") is found.state("projects") is State.SKIPPED
-    # Label Studio's word is all there is then.
     assert found.warned("call back", "database, which cannot be read")
 
 
@@ -143,7 +142,7 @@ def test_a_database_without_tables_and_one_of_an_older_release(case: Case, empty
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """As a user to whom nothing belongs; root writes everywhere."""
+    """Run as a user who owns nothing, if this process is root, which may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -163,7 +162,7 @@ def test_a_database_that_cannot_be_written(case: Case) -> None:
     folder.chmod(0o555)
     try:
         with as_nobody():
-            (verdict,) = look_at_database(Installation(case.settings(database_url=url)))
+            (verdict,) = check_database(Installation(case.settings(database_url=url)))
         assert verdict.state is State.FAULT
         assert "readonly" in verdict.sentence
         assert "right to write" in verdict.cure

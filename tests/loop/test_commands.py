@@ -74,8 +74,8 @@ def _free_port() -> int:
         (("connect", "--project", "1", "--token", "wrong"), {}, "refuses the token"),
         (("connect", "--project", "1"), {"LABEL_STUDIO_API_KEY": ""}, "LABEL_STUDIO_API_KEY"),
         (("connect", "--project", "1"), {"LABEL_STUDIO_URL": "down"}, "Nothing answers at"),
-        (("train", "--project", "99999"), {}, "Project 99999 is unknown here"),
-        (("score", "--project", "99999"), {}, "Project 99999 is unknown here"),
+        (("train", "--project", "99999"), {}, "Project 99999 is not connected"),
+        (("score", "--project", "99999"), {}, "Project 99999 is not connected"),
         (("status",), {"TRAIN_STEPS": "many"}, "TRAIN_STEPS"),
     ],
 )

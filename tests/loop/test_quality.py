@@ -53,4 +53,4 @@ def test_masks_come_with_an_estimate_of_their_dice(
             assert row.quality == pytest.approx(expected.estimate(confidence).dsc, abs=1e-4)
             assert row.margin == pytest.approx(expected.margin, abs=1e-6)
     if not all(row.blank for row in rows.values()):
-        assert f"as {expected.images} validation images tell" in service.command("status").stdout
+        assert f"from {expected.images} validation images" in service.command("status").stdout

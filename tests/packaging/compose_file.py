@@ -1,4 +1,4 @@
-"""docker-compose.yml as Docker Compose reads it: merged, and with its variables filled in."""
+"""docker-compose.yml as Docker Compose reads it: merged and interpolated."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class MissingVariableError(ValueError):
 
 
 def raw() -> dict[str, Any]:
-    """The file with its YAML merges done and its variables as they are written."""
+    """The file after YAML merges, before interpolation."""
     document: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
     return document
 
 
 def interpolated(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The file as Compose acts on it under these variables.
+    """The file interpolated with these variables, as Compose does it.
 
-    An environment variable without a value is taken from `variables`, and left out where they have none.
+    An environment variable without a value is taken from `variables`, and left out if it is not there.
     """
     document: dict[str, Any] = _fill(raw(), variables)
     for service in document["services"].values():
@@ -42,7 +42,7 @@ def interpolated(variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def variables() -> dict[str, str | None]:
-    """Every variable that a user may set for the file, with the default that the file gives it, or None."""
+    """All variables that a user may set for the file, with the file's defaults, or None."""
     found: dict[str, str | None] = {}
     for match in VARIABLE.finditer(COMPOSE_FILE.read_text(encoding="utf-8")):
         if match["name"]:
@@ -54,7 +54,7 @@ def variables() -> dict[str, str | None]:
 
 
 def required() -> dict[str, str]:
-    """The variables without which Compose refuses to start, each with the sentence it then prints."""
+    """The variables that Compose requires, each with the sentence that it prints if one is missing."""
     matches = VARIABLE.finditer(COMPOSE_FILE.read_text(encoding="utf-8"))
     return {match["name"]: match["rest"] for match in matches if match["kind"] == "?"}
 

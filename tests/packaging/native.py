@@ -1,7 +1,7 @@
 """The services of docker-compose.yml as plain processes of this machine.
 
-Commands, environments and healthchecks are taken from the file as they stand. Changed is only what a
-container would give by itself: host names become 127.0.0.1, ports become free ones, and volumes folders.
+Commands, environments and healthchecks are taken from the file unchanged, except for what containers provide:
+host names become 127.0.0.1, ports become free ones, and volumes become folders.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def unprivileged() -> dict[str, Any]:
-    """Options of `subprocess` for a server that refuses to be root: another user, where we are root."""
+    """Options of `subprocess` for a server that refuses to run as root: another user, if we are root."""
     if os.geteuid() != 0:
         return {}
     return {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
@@ -41,7 +41,7 @@ def unprivileged() -> dict[str, Any]:
 
 @dataclass
 class Service:
-    """One running service: its process, and how compose would ask whether it is well."""
+    """One running service: its process, and its healthcheck."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -67,12 +67,12 @@ class Service:
             began = time.monotonic()
             if self.healthy():
                 return
-            assert self.process.poll() is None, f"{self.name} ended:\n{self.said()}"
-            assert time.monotonic() < end, f"{self.name} is not healthy:\n{self.said()}"
-            # A check starts a program, which keeps the service from starting.
+            assert self.process.poll() is None, f"{self.name} ended:\n{self.last_output()}"
+            assert time.monotonic() < end, f"{self.name} is not healthy:\n{self.last_output()}"
+            # A healthcheck starts a program, which slows down the service's start.
             time.sleep(max(0.3, 2 * (time.monotonic() - began)))
 
-    def said(self) -> str:
+    def last_output(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
     def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
@@ -88,7 +88,7 @@ class Service:
 
 @dataclass
 class Machine:
-    """Where the services run: a folder for their volumes, the folders of their programs, free ports."""
+    """Replacement for the containers: a folder for volumes, the folders of programs, free ports."""
 
     folder: Path
     programs: Mapping[str, Path]
@@ -122,20 +122,20 @@ class Machine:
         return found
 
     def environment(self, name: str, service: Mapping[str, Any]) -> dict[str, str]:
-        """What the container's process would see; nothing of our own environment."""
+        """The environment that the container's process would have; nothing of our own."""
         given = {key: self.local(name, service, value) for key, value in service["environment"].items()}
         path = f"{self.programs[name]}{os.pathsep}{os.defpath}"
         return {"PATH": path, "HOME": str(self.folder), "LANG": "C.UTF-8", **given}
 
     def volume(self, service: Mapping[str, Any], place: str) -> Path:
-        """The folder that stands for the volume mounted at `place`."""
+        """The folder that replaces the volume mounted at `place`."""
         source = next(volume.split(":")[0] for volume in service["volumes"] if volume.split(":")[1] == place)
         folder: Path = self.folder / source
         folder.mkdir(exist_ok=True)
         return folder
 
     def local(self, name: str, service: Mapping[str, Any], text: str) -> str:
-        """One word of a command or one value of an environment, as it must read outside a container."""
+        """A word of a command or a value of an environment, adapted to run outside a container."""
         for place in (volume.split(":")[1] for volume in service.get("volumes", [])):
             if text == place or text.startswith(f"{place}/"):
                 return f"{self.volume(service, place)}{text.removeprefix(place)}"
@@ -150,14 +150,14 @@ class Machine:
 
 
 def resolved(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The command with its program looked up on the PATH of the environment it will run in."""
+    """The command with its program's full path, found on the PATH of its environment."""
     program = shutil.which(command[0], path=environment["PATH"])
     assert program, f"{command[0]} is not on {environment['PATH']}"
     return [program, *command[1:]]
 
 
 class PostgresImage:
-    """What the entry point of PostgreSQL's image does on an empty volume, by the same steps."""
+    """Does what the entry point of PostgreSQL's image does on an empty volume, in the same steps."""
 
     def __init__(self, machine: Machine, service: Mapping[str, Any]) -> None:
         self._machine, self._service = machine, service

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises on paper; test_compose_runs.py starts it."""
+"""Static checks of docker-compose.yml and .env.example; test_compose_runs.py starts the services."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compose() -> dict[str, Any]:
 def test_compose_accepts_the_file(compose: dict[str, Any]) -> None:
     options = PyOptions()
     options.apply_merge = True
-    # The validator does not know Docker's word for the host's own address.
+    # The validator does not know Docker's name for the host's address.
     text = yaml.safe_dump(compose).replace("host-gateway", "192.0.2.1")
     options.from_yaml(text).validate()
 
@@ -55,7 +55,7 @@ def test_nothing_secret_has_a_default() -> None:
     }
 
 
-def test_every_service_is_watched_and_restarted(compose: dict[str, Any]) -> None:
+def test_every_service_has_a_healthcheck_and_is_restarted(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         assert service["healthcheck"]["test"], name
         assert service["restart"] == "unless-stopped", name
@@ -71,7 +71,7 @@ def test_services_wait_for_what_they_need(compose: dict[str, Any]) -> None:
     assert all(wait == {"condition": "service_healthy"} for wait in conditions)
 
 
-def test_whatever_must_outlive_a_container_is_in_a_volume(compose: dict[str, Any]) -> None:
+def test_all_persistent_data_is_in_a_volume(compose: dict[str, Any]) -> None:
     places = {
         name: {volume.split(":")[1] for volume in service.get("volumes", [])}
         for name, service in compose["services"].items()
@@ -91,7 +91,7 @@ def test_whatever_must_outlive_a_container_is_in_a_volume(compose: dict[str, Any
 
 
 def test_label_studio_makes_the_webhook(compose: dict[str, Any]) -> None:
-    """Its URL validator wants a dot in the host and its SSRF guard no private address; neither says so."""
+    """Without a dot in the host, or to a private address, Label Studio would silently make no webhook."""
     assert compose["services"]["backend"]["networks"]["default"]["aliases"] == ["dsal.backend"]
     environment = compose["services"]["label-studio"]["environment"]
     assert environment["LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS"] == "false"
@@ -118,7 +118,7 @@ def test_every_setting_reaches_the_service() -> None:
 def test_settings_from_the_file_are_those_of_the_code(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With nothing optional set, the service runs with the defaults of settings.py and no others."""
+    """If nothing optional is set, the service runs with the defaults of settings.py."""
     environment = compose["services"]["worker"]["environment"]
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -139,7 +139,7 @@ def test_settings_from_the_file_are_those_of_the_code(
 
 
 def example() -> dict[str, str]:
-    """.env.example's variables with the values that they have or, commented out, would have."""
+    """.env.example's variables with their values, including those that are commented out."""
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     found = [re.fullmatch(r"(?:# )?([A-Z][A-Z0-9_]*)=(\S*)", line) for line in lines]
     return {match[1]: match[2] for match in found if match}

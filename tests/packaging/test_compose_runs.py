@@ -1,4 +1,4 @@
-"""docker-compose.yml started for real, as the README says, without the containers around it."""
+"""The services of docker-compose.yml, started as the README says, but without containers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def programs() -> dict[str, Path]:
 
 @dataclass
 class Stack:
-    """All services, up and connected; `answers` are what two runs of `dsal connect` printed."""
+    """All services, running and connected; `answers` is the output of two runs of `dsal connect`."""
 
     machine: Machine
     compose: dict[str, Any]
@@ -70,7 +70,7 @@ class Stack:
         return answer.json()
 
     def database(self, name: str) -> set[str]:
-        """The tables of one database, seen by the user that owns it."""
+        """The tables of one database, as its owner sees them."""
         place = f"host=127.0.0.1 port={self.machine.ports['5432']} dbname={name} user={name}"
         with psycopg.connect(f"{place} password={SECRETS['POSTGRES_PASSWORD']}") as connection:
             query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
@@ -90,7 +90,7 @@ def stack() -> Iterator[Stack]:
 
 
 def bring_up(machine: Machine) -> Stack:
-    """The README's quick start: first without a token, then with the one that a person makes."""
+    """The README's quick start: first without a token, then with one that the user makes."""
     first = compose_file.interpolated(SECRETS)["services"]
     services = {"postgres": PostgresImage(machine, first["postgres"]).start()}
     services["redis"] = machine.start("redis", first["redis"])
@@ -105,7 +105,7 @@ def bring_up(machine: Machine) -> Stack:
     person = Account(address, SECRETS["LABEL_STUDIO_USERNAME"], SECRETS["LABEL_STUDIO_PASSWORD"])
     token = person.personal_access_token()
     compose = compose_file.interpolated({**SECRETS, "LABEL_STUDIO_API_KEY": token})
-    assert services["backend"].stop() == 0, services["backend"].said()
+    assert services["backend"].stop() == 0, services["backend"].last_output()
     for name in ("backend", "worker"):
         services[name] = machine.start(name, compose["services"][name])
         services[name].wait_until_healthy()
@@ -132,7 +132,7 @@ def connect(stack: Stack, *which: str) -> str:
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr + stack.services["backend"].said()
+    assert done.returncode == 0, done.stdout + done.stderr + stack.services["backend"].last_output()
     return done.stdout
 
 
@@ -143,7 +143,7 @@ def test_every_healthcheck_passes(stack: Stack) -> None:
 
 
 def test_the_image_s_own_healthcheck_passes(stack: Stack) -> None:
-    """The Dockerfile's, for who runs the image without compose."""
+    """The Dockerfile's healthcheck, for running the image without Compose."""
     environment = stack.services["backend"].environment
     done = subprocess.run(
         resolved(health_command(), environment), env=environment, capture_output=True, text=True, check=False
@@ -151,7 +151,7 @@ def test_the_image_s_own_healthcheck_passes(stack: Stack) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_each_database_holds_its_own_tables(stack: Stack) -> None:
+def test_each_database_has_its_own_tables(stack: Stack) -> None:
     ours, theirs = stack.database("dsal"), stack.database("label_studio")
     assert {"projects", "versions", "events"} <= ours
     assert {"project", "task", "ml_mlbackend"} <= theirs
@@ -180,7 +180,7 @@ def test_label_studio_has_the_webhook_with_its_password(stack: Stack) -> None:
     assert hooks[0]["headers"]["Authorization"].startswith("Basic ")
 
 
-def test_connecting_again_makes_nothing_new(stack: Stack) -> None:
+def test_connecting_again_creates_nothing(stack: Stack) -> None:
     project = stack.label_studio("/api/projects/")
     assert project["count"] == 1
     assert len(stack.label_studio(f"/api/dm/views/?project={project['results'][0]['id']}")) == 1
@@ -197,7 +197,7 @@ def test_the_queue_survives_a_killed_redis(stack: Stack) -> None:
     port = int(stack.machine.ports["6379"])
     with redis.Redis(port=port) as client:
         client.set("packaging-test", "kept")
-        # Compose keeps Redis's usual write-out once a second.
+        # The compose file keeps Redis's default of one fsync per second.
         time.sleep(1.2)
     stack.services["redis"].stop(signal.SIGKILL)
     stack.services["redis"] = stack.machine.start("redis", stack.compose["services"]["redis"])
@@ -206,8 +206,8 @@ def test_the_queue_survives_a_killed_redis(stack: Stack) -> None:
         assert client.getdel("packaging-test") == "kept"
 
 
-def test_a_stopped_worker_leaves_in_peace_and_is_missed(stack: Stack) -> None:
+def test_a_stopped_worker_exits_cleanly_and_is_reported_unhealthy(stack: Stack) -> None:
     worker = stack.services["worker"]
     grace = float(stack.compose["services"]["worker"]["stop_grace_period"].removesuffix("s"))
-    assert worker.stop(seconds=grace) == 0, worker.said()
+    assert worker.stop(seconds=grace) == 0, worker.last_output()
     assert not worker.healthy()

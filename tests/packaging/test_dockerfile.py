@@ -1,4 +1,4 @@
-"""The Dockerfile: what it promises, and that what it copies is enough to build the package from."""
+"""Static checks of the Dockerfile, and a build of the package from the files that it copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Instruction = tuple[str, str]
 
 
 def instructions(text: str) -> list[Instruction]:
-    """Keyword and arguments of each instruction, continued lines joined and comments left out."""
+    """Keyword and arguments of each instruction, with continued lines joined and without comments."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     found = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
@@ -42,13 +42,13 @@ def of(stage: list[Instruction], keyword: str) -> list[str]:
 
 
 def copied() -> list[str]:
-    """Everything that the build takes from the checkout."""
+    """All files and folders that the build copies from the checkout."""
     copies = [rest.split() for rest in of(stages()[0], "COPY")]
     return [source for words in copies for source in words[:-1]]
 
 
 def health_command() -> list[str]:
-    """The HEALTHCHECK's command in its list form."""
+    """The HEALTHCHECK's command as a list."""
     (check,) = of(stages()[-1], "HEALTHCHECK")
     command: list[str] = json.loads(check.split("CMD", 1)[1])
     return command
@@ -68,7 +68,7 @@ def test_the_final_stage_has_no_build_tools() -> None:
     assert "pip uninstall --yes pip" in " ".join(of(stages()[0], "RUN"))
 
 
-def test_both_stages_stand_on_the_same_python() -> None:
+def test_both_stages_use_the_same_python() -> None:
     images = {of(stage, "FROM")[0].split()[0] for stage in stages()}
     assert len(images) == 1
     assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", images.pop())
@@ -91,7 +91,7 @@ def test_only_what_is_copied_enters_the_build() -> None:
 
 
 def test_the_pin_of_torch_is_found() -> None:
-    """The expression with which Dockerfile and scripts/setup.sh look for it."""
+    """Dockerfile and scripts/setup.sh search for this line."""
     found = [
         line for line in (ROOT / "requirements.txt").read_text().splitlines() if re.match("torch==", line)
     ]
@@ -100,7 +100,7 @@ def test_the_pin_of_torch_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The package, built as the Dockerfile builds it from only what the Dockerfile copies."""
+    """The package, built as in the Dockerfile from only those files that it copies."""
     context = tmp_path_factory.mktemp("context")
     for name in copied():
         source = ROOT / name
@@ -118,7 +118,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(built)
 
 
-def test_the_package_holds_all_modules_and_migrations(wheel: zipfile.ZipFile) -> None:
+def test_the_package_contains_all_modules_and_migrations(wheel: zipfile.ZipFile) -> None:
     def tracked(*patterns: str) -> set[str]:
         return {
             str(path.relative_to(ROOT))
@@ -165,6 +165,6 @@ def test_the_package_asks_for_ranges(wheel: zipfile.ZipFile) -> None:
     assert not [requirement for requirement in asked if "==" in requirement.partition(";")[0]]
 
 
-def test_the_package_brings_the_command(wheel: zipfile.ZipFile) -> None:
+def test_the_package_has_the_command(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "dsal = ml_backend.cli:main" in wheel.read(entry_points).decode()

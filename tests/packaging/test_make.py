@@ -1,4 +1,4 @@
-"""The set-up: quick when nothing is to be done, whole after a break, clear when something is missing."""
+"""scripts/setup.sh: quick if nothing is missing, complete after an interruption, and its messages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 
 from tests.packaging.compose_file import ROOT
 
-# The interpreter itself, not a shim that looks for others.
+# The interpreter itself, not a shim that chooses one.
 PYTHON = Path(sys.executable).resolve()
 TOOLS = "bash cat chmod cp date dirname env find flock grep id mkdir mktemp printf rm sh sleep tail touch"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose Label Studio needs nothing, so that setting it up needs no network."""
+    """A checkout whose Label Studio has no requirements, so that its set-up needs no network."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "setup.sh", tmp_path / "scripts")
     (tmp_path / "requirements-label-studio.txt").write_text("")
@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder for PATH with the usual small tools and nothing else: no Python, no Chromium, no apt-get."""
+    """A folder for PATH with basic tools only: no Python, no Chromium, no apt-get."""
     folder = tmp_path / "tools"
     folder.mkdir()
     for name in TOOLS.split():
@@ -75,30 +75,30 @@ def test_help_lists_every_target() -> None:
     assert re.findall(r"^make (\w+) +\w", shown, re.M) == targets[1].split()
 
 
-def test_a_missing_python_is_named(checkout: Path, tools: Path) -> None:
+def test_a_missing_python_is_reported(checkout: Path, tools: Path) -> None:
     said = sentence(set_up(checkout, "label-studio", environment(tools)))
     assert "Python 3.11 is missing" in said
     assert "apt-get install python3.11 python3.11-venv" in said
 
 
-def test_an_old_python_is_not_taken(checkout: Path, tools: Path) -> None:
+def test_an_old_python_is_not_used(checkout: Path, tools: Path) -> None:
     program(tools, "python3", "exit 1")
     assert "Python 3.11 is missing" in sentence(set_up(checkout, "label-studio", environment(tools)))
 
 
-def test_a_useless_choice_of_python_is_named(checkout: Path, tools: Path) -> None:
+def test_an_unusable_choice_of_python_is_reported(checkout: Path, tools: Path) -> None:
     (tools / "python3.11").symlink_to(PYTHON)
     said = sentence(set_up(checkout, "label-studio", environment(tools, PYTHON="python2.7")))
     assert "PYTHON=python2.7" in said
 
 
-def test_a_python_without_venv_is_named(checkout: Path, tools: Path) -> None:
+def test_a_python_without_venv_is_reported(checkout: Path, tools: Path) -> None:
     program(tools, "python3.11", f'case "$*" in *ensurepip*) exit 1;; esac; exec "{PYTHON}" "$@"')
     said = sentence(set_up(checkout, "label-studio", environment(tools)))
     assert "apt-get install python3.11-venv" in said
 
 
-def test_a_missing_chromium_is_named_to_who_cannot_install_it(checkout: Path, tools: Path) -> None:
+def test_a_missing_chromium_is_reported_to_a_user_who_cannot_install_it(checkout: Path, tools: Path) -> None:
     (tools / "python3.11").symlink_to(PYTHON)
     (tools / "id").unlink()
     program(tools, "id", "echo 1000")
@@ -114,7 +114,7 @@ def test_chromium_is_installed_where_that_is_allowed(checkout: Path, tools: Path
     assert (tools / "asked").read_text().splitlines()[-1].split()[-1] == "chromium"
 
 
-def test_a_second_run_does_nothing_in_no_time(checkout: Path) -> None:
+def test_a_second_run_does_nothing_and_is_quick(checkout: Path) -> None:
     first = set_up(checkout, "label-studio", environment())
     assert first.returncode == 0, first.stderr
     assert "installing requirements-label-studio.txt" in first.stdout
@@ -122,30 +122,30 @@ def test_a_second_run_does_nothing_in_no_time(checkout: Path) -> None:
     second = set_up(checkout, "label-studio", environment())
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert time.monotonic() - started < 5
-    # A changed pin is installed into what is there.
+    # A changed pin is installed into the existing environment.
     (checkout / "requirements-label-studio.txt").write_text("# changed\n")
     third = set_up(checkout, "label-studio", environment())
     assert "installing" in third.stdout
     assert "making an environment" not in third.stdout
 
 
-def test_a_moved_checkout_is_set_up_afresh(checkout: Path) -> None:
-    """Programs of an environment name its place; a copied one would run the old place's Python."""
+def test_a_moved_checkout_is_set_up_again(checkout: Path) -> None:
+    """Programs of an environment contain its path; a copied one would run the Python at the old path."""
     folder = checkout / ".venv-label-studio"
     (folder / "bin").mkdir(parents=True)
     (folder / ".setup").mkdir()
     (folder / ".setup" / "made-by").write_text("/elsewhere/.venv-label-studio 3.11")
-    (folder / ".setup" / "run").write_text("the stamp of another place")
+    (folder / ".setup" / "run").write_text("the stamp of another path")
     (folder / "bin" / "old").touch()
     done = set_up(checkout, "label-studio", environment())
     assert done.returncode == 0, done.stderr
-    assert "made elsewhere" in done.stdout
+    assert "made at another path" in done.stdout
     assert not (folder / "bin" / "old").exists()
 
 
-def test_a_broken_off_set_up_is_made_whole(checkout: Path) -> None:
+def test_an_interrupted_set_up_is_completed(checkout: Path) -> None:
     folder = checkout / ".venv-label-studio"
-    broken = subprocess.Popen(
+    interrupted = subprocess.Popen(
         ["bash", checkout / "scripts" / "setup.sh", "label-studio"],
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -156,17 +156,17 @@ def test_a_broken_off_set_up_is_made_whole(checkout: Path) -> None:
     end = time.monotonic() + 30
     while not (folder / "bin").exists() and time.monotonic() < end:
         time.sleep(0.01)
-    os.killpg(broken.pid, signal.SIGKILL)
-    broken.wait()
+    os.killpg(interrupted.pid, signal.SIGKILL)
+    interrupted.wait()
     assert not (folder / ".setup" / "run").exists()
 
-    mended = set_up(checkout, "label-studio", environment())
-    assert mended.returncode == 0, mended.stderr
-    assert "half made" in mended.stdout
+    again = set_up(checkout, "label-studio", environment())
+    assert again.returncode == 0, again.stderr
+    assert "is incomplete" in again.stdout
     assert subprocess.run([folder / "bin" / "python", "-m", "pip", "--version"], check=False).returncode == 0
 
 
-def test_a_failed_step_says_so_and_is_not_taken_for_done(checkout: Path) -> None:
+def test_a_failed_step_is_reported_and_not_treated_as_done(checkout: Path) -> None:
     (checkout / "requirements-label-studio.txt").write_text("./not-there.whl\n")
     failed = set_up(checkout, "label-studio", environment())
     assert failed.returncode != 0

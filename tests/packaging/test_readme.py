@@ -1,4 +1,4 @@
-"""What the README and the guides tell a reader to do, can be done as written.
+"""The instructions in the README and the guides can be followed as written.
 
 A command in a `console` block is checked by what it is: make's targets exist and pass on options that `dsal`
 knows (the targets themselves run in CI, the demo in its own test); a command for Docker names services and
@@ -57,7 +57,7 @@ def commands() -> list[str]:
 
 
 def check_dsal(words: list[str]) -> None:
-    """Have the command line itself parse the arguments, without doing anything."""
+    """Have the application parse the arguments, without running the command."""
     group = typer.main.get_command(app)
     with group.make_context("dsal", list(words), resilient_parsing=True) as context:
         name, command, rest = group.resolve_command(context, list(words))  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def test_the_settings_table_is_up_to_date() -> None:
     assert text == filled(text), "run .venv/bin/python scripts/settings_table.py"
 
 
-def test_the_tables_of_what_was_measured_are_those_of_the_summaries() -> None:
+def test_the_tables_of_results_match_the_summaries() -> None:
     text = science_tables.PAGE.read_text(encoding="utf-8")
     assert text == science_tables.filled(text), "run .venv/bin/python scripts/science_tables.py"
     assert science_tables.filled(text.replace("0.8", "0.9")) != text.replace("0.8", "0.9")
@@ -181,7 +181,7 @@ def test_every_variable_that_is_named_exists(document: str) -> None:
         re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", (ROOT / document).read_text(encoding="utf-8"))
     )
     known = {name.upper() for name in Settings.model_fields} | set(compose_file.variables())
-    # Settings of Label Studio that the guide tells or warns of, and one that every program knows.
+    # Label Studio's settings that the guide mentions, and a variable that all programs read.
     others = {"ML_BLOCK_LOCAL_IP", "LOCAL_FILES_SERVING_ENABLED", "LOCAL_FILES_DOCUMENT_ROOT", "HTTP_PROXY"}
     assert {name.removeprefix("LABEL_STUDIO_") for name in named - known} <= others
 

@@ -1,4 +1,4 @@
-"""`dsal` in this process, which is quicker than a new one for each command."""
+"""Runs `dsal` in this process, which is quicker than a new process for each command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `dsal` in this process; returns its status and what it printed."""
+    """A function that runs `dsal` and returns its exit status, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["dsal", *map(str, arguments)])

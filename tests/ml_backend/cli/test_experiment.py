@@ -1,4 +1,4 @@
-"""`dsal experiment` as a user types it: stopped, killed, resumed, and typed wrong."""
+"""`dsal experiment` stopped, killed, resumed, and with invalid options."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rounds_done(out: Path) -> int:
 
 
 def interrupt_after(out: Path, rounds: int) -> threading.Thread:
-    """Ctrl-C for this process when so many rounds are done."""
+    """Interrupt this process, as Ctrl-C does, once this many rounds are done."""
 
     def press() -> None:
         while rounds_done(out) < rounds:
@@ -69,7 +69,7 @@ def interrupt_after(out: Path, rounds: int) -> threading.Thread:
 
 
 def kill_after(words: list[str], out: Path, rounds: int) -> list[psutil.Process]:
-    """Kill a command when so many rounds are done; the processes it had started."""
+    """Kill a command once this many rounds are done; return the processes that it had started."""
     running = subprocess.Popen(
         [sys.executable, "-m", "ml_backend", *words],
         stdout=subprocess.PIPE,
@@ -98,7 +98,7 @@ def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
     status, _, said = run(*command(small_set, out, "--processes", 1))
     presser.join(PATIENCE)
     assert status == 130
-    assert "the same command goes on from here" in said
+    assert "the same command resumes from here" in said
     stopped = rounds_done(out)
     assert 1 <= stopped < 12
 

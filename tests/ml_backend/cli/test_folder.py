@@ -1,4 +1,4 @@
-"""`dsal phantom`, `dsal train`, `dsal score` and `dsal pretrain` on plain folders."""
+"""`dsal phantom`, `dsal train`, `dsal score` and `dsal pretrain` on folders of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ml_backend.cli.conftest import Run
 
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of small phantoms of three ages, with masks."""
+    """A folder of six small phantoms of different ages, with masks."""
     from model.research.phantom import draw_phantom
 
     folder = tmp_path_factory.mktemp("hands")
@@ -125,7 +125,7 @@ def test_images_and_masks_that_do_not_fit_are_named(
     assert not (tmp_path / "v").exists()
 
 
-def test_no_folder_but_a_version_is_replaced(run: Run, hands: Path) -> None:
+def test_only_a_version_is_replaced(run: Run, hands: Path) -> None:
     folders = ("--images", hands / "images", "--masks", hands / "masks")
     status, _, said = run("train", *folders, "--out", hands, "--steps", 1)
     assert status == 2
@@ -133,7 +133,7 @@ def test_no_folder_but_a_version_is_replaced(run: Run, hands: Path) -> None:
     assert len(list((hands / "images").iterdir())) == 6
 
 
-def test_a_version_that_is_none_is_named(run: Run, hands: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_version_is_reported(run: Run, hands: Path, tmp_path: Path) -> None:
     status, _, said = run(
         "score", "--version", tmp_path, "--images", hands / "images", "--out", tmp_path / "s.csv"
     )
@@ -153,4 +153,4 @@ def test_pretraining_makes_a_version_that_training_starts_from(run: Run, hands: 
     assert read_card(trained).parent == "pretrained"
     status, _, complaint = run("pretrain", *options, "--out", hands)
     assert status == 2
-    assert "is no version" in complaint
+    assert "is not a version" in complaint

@@ -1,4 +1,4 @@
-"""`dsal --help` as a manual, and wrong use ending in one sentence."""
+"""`dsal --help`, and the sentences for invalid options and settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMANDS = (
 
 
 def dsal(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `dsal` as a user does, on a terminal of 100 columns."""
+    """Run `dsal` in a new process, on a terminal of 100 columns."""
     return subprocess.run(
         [sys.executable, "-m", "ml_backend", *arguments],
         capture_output=True,
@@ -94,9 +94,9 @@ def test_wrong_use_is_one_sentence_and_status_2(arguments: list[str], named: str
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"PORT": "abc"}, "PORT must be a valid integer, and it is 'abc'."),
-        ({"TRAIN_STEPS": "0"}, "TRAIN_STEPS must be greater than 0, and it is '0'."),
-        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR', and it is 'LOUD'."),
+        ({"PORT": "abc"}, "PORT must be a valid integer, not 'abc'."),
+        ({"TRAIN_STEPS": "0"}, "TRAIN_STEPS must be greater than 0, not '0'."),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR', not 'LOUD'."),
         ({"BASIC_AUTH_USER": "me"}, "Set BASIC_AUTH_USER and BASIC_AUTH_PASS together, or neither."),
     ],
 )

@@ -1,4 +1,4 @@
-"""Images with masks for a demo."""
+"""Own images with masks for a demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> tuple[Path, Path]:
-    """Eight images with masks."""
+    """Folders of eight images and of their masks."""
     images, masks = tmp_path / "images", tmp_path / "masks"
     for number in range(8):
         for folder, value in ((images, 90), (masks, 255)):

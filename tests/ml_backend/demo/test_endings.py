@@ -1,4 +1,4 @@
-"""However a demo ends, nothing that it started stays behind."""
+"""However a demo ends, no process that it started is left."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def test_a_signal_in_any_phase_stops_everything(
     assert "Traceback" not in (tmp_path / "said").read_text()
 
 
-def test_a_killed_worker_ends_the_demo_with_its_last_words(label_studio: Path, tmp_path: Path) -> None:
-    """A part that dies is named, and the others are stopped."""
+def test_a_killed_worker_ends_the_demo_and_is_reported(label_studio: Path, tmp_path: Path) -> None:
     process = start(tmp_path, label_studio, *SMALL.split())
     try:
         wait_for(process, tmp_path, "uploading images", 240)
@@ -57,7 +56,7 @@ def test_a_killed_worker_ends_the_demo_with_its_last_words(label_studio: Path, t
 def test_a_taken_port_is_left_alone(label_studio: Path, tmp_path: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Whoever has the port already serves the test as well.
+        # If another process has the port, the test works just as well.
         with suppress(OSError):
             other.bind(("127.0.0.1", 8080))
             other.listen()

@@ -1,4 +1,4 @@
-"""The images of a demo: which are taken, which are refused."""
+"""The images of a demo: which are used, and which are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_backend.demo.images import own_images, upload_names
 from model.training.dataset import DatasetError, FolderSample
 
 
-def test_images_whose_masks_mark_nothing_are_left_out(pairs: tuple[Path, Path]) -> None:
+def test_images_with_empty_masks_are_left_out(pairs: tuple[Path, Path]) -> None:
     images, masks = pairs
     cv2.imwrite(str(masks / "leg5.png"), np.zeros((30, 20), np.uint8))
     seen: list[tuple[int, int]] = []
@@ -25,7 +25,7 @@ def test_images_whose_masks_mark_nothing_are_left_out(pairs: tuple[Path, Path]) 
 
 
 @pytest.mark.parametrize("fault", ["empty", "size", "kind", "broken", "few"])
-def test_own_images_that_cannot_be_used_are_named(pairs: tuple[Path, Path], fault: str) -> None:
+def test_own_images_that_cannot_be_used_are_reported(pairs: tuple[Path, Path], fault: str) -> None:
     images, masks = pairs
     test, named = 2, "leg3"
     match fault:
@@ -45,7 +45,7 @@ def test_own_images_that_cannot_be_used_are_named(pairs: tuple[Path, Path], faul
         own_images(images, masks, 60, test, 0, lambda _done, _total: None)
 
 
-def test_files_go_up_under_names_that_label_studio_keeps() -> None:
+def test_files_are_uploaded_under_names_that_label_studio_keeps() -> None:
     stems = ["a b", "a_b", "für Elise (1)", "plain-1.5"]
     samples = [FolderSample(stem, Path(f"{stem}.PNG"), Path("mask.png")) for stem in stems]
     names = upload_names(samples)

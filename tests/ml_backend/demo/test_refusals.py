@@ -1,4 +1,4 @@
-"""What a demo refuses before it starts anything, each with one sentence."""
+"""Errors that a demo reports before it starts anything, each in one sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_backend.demo.workplace import MARK, WorkplaceError, own
+from ml_backend.demo.folder import MARK, FolderError, locked_folder
 
 
 def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int, str]:
@@ -31,7 +31,7 @@ def test_a_missing_label_studio_names_what_installs_it(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
-def test_a_report_that_cannot_be_written_is_told_at_once(label_studio: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_reported_at_once(label_studio: Path, tmp_path: Path) -> None:
     report = tmp_path / "nowhere" / "r.json"
     status, said = demo(label_studio, "--folder", tmp_path / "demo", "--report", report)
     assert status == 1
@@ -39,10 +39,10 @@ def test_a_report_that_cannot_be_written_is_told_at_once(label_studio: Path, tmp
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_wrong_setting_is_told_at_once(label_studio: Path, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_at_once(label_studio: Path, tmp_path: Path) -> None:
     status, said = demo(label_studio, "--folder", tmp_path / "demo", BATCH_SIZE="0")
     assert status == 2
-    assert said == "dsal: BATCH_SIZE must be greater than 0, and it is '0'.\n"
+    assert said == "dsal: BATCH_SIZE must be greater than 0, not '0'.\n"
 
 
 def test_a_folder_with_other_files_is_never_emptied(label_studio: Path, tmp_path: Path) -> None:
@@ -53,17 +53,17 @@ def test_a_folder_with_other_files_is_never_emptied(label_studio: Path, tmp_path
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_folder_belongs_to_one_demo_at_a_time_and_is_emptied_by_the_next(tmp_path: Path) -> None:
-    with own(tmp_path / "demo") as folder:
+def test_a_folder_is_used_by_one_demo_at_a_time_and_emptied_by_the_next(tmp_path: Path) -> None:
+    with locked_folder(tmp_path / "demo") as folder:
         (folder / "data").mkdir()
         (folder / "data" / "old").touch()
-        with pytest.raises(WorkplaceError, match="Another demo uses"), own(tmp_path / "demo"):
+        with pytest.raises(FolderError, match="Another demo uses"), locked_folder(tmp_path / "demo"):
             pass
-    with own(tmp_path / "demo") as folder:
+    with locked_folder(tmp_path / "demo") as folder:
         assert [entry.name for entry in folder.iterdir()] == [MARK]
 
 
-def test_own_images_without_mask_are_named(
+def test_an_own_image_without_a_mask_is_reported(
     label_studio: Path, tmp_path: Path, pairs: tuple[Path, Path]
 ) -> None:
     images, masks = pairs

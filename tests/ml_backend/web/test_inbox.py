@@ -19,7 +19,7 @@ def annotation(number: int, action: str = "ANNOTATION_CREATED") -> Arrival:
     return Arrival(3, action, changes=(f"annotation:{number}",), jobs=(kinds.TRAINING,))
 
 
-def test_events_of_many_threads_are_all_kept_and_ask_for_one_training(
+def test_events_of_many_threads_are_all_stored_and_request_one_training(
     inbox: Inbox, services: Services
 ) -> None:
     def take(first: int) -> None:
@@ -39,7 +39,7 @@ def test_events_of_many_threads_are_all_kept_and_ask_for_one_training(
     assert services.queues.training_waits(3)
 
 
-def test_an_event_that_cannot_be_written_takes_no_other_with_it(inbox: Inbox, services: Services) -> None:
+def test_an_event_that_cannot_be_written_does_not_affect_others(inbox: Inbox, services: Services) -> None:
     gate = threading.Barrier(5)
     refused: list[Exception] = []
 
@@ -52,7 +52,7 @@ def test_an_event_that_cannot_be_written_takes_no_other_with_it(inbox: Inbox, se
 
     arrivals = [annotation(1), annotation(2), Arrival(2**70, "TASKS_CREATED"), annotation(3), annotation(4)]
     threads = [threading.Thread(target=take, args=(arrival,)) for arrival in arrivals]
-    with services.database.write():  # Holds them all back, so that they are written together.
+    with services.database.write():  # Blocks all writes, so that the events are written together.
         for thread in threads:
             thread.start()
     for thread in threads:

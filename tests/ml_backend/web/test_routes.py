@@ -42,7 +42,7 @@ def test_health_is_json(client: FlaskClient) -> None:
     assert (answer.status_code, answer.json) == (200, {"status": "UP", "service": "dsal"})
 
 
-def test_setup_makes_a_new_project_and_asks_for_its_first_ordering(
+def test_setup_stores_a_new_project_and_requests_its_first_order(
     client: FlaskClient, services: Services
 ) -> None:
     assert setup(client).json == {"model_version": version_name(3, 0, 0)}
@@ -68,7 +68,7 @@ def test_setup_names_the_published_version(client: FlaskClient, services: Servic
     assert setup(client).json == {"model_version": version.name}
 
 
-def test_only_a_changed_labeling_config_asks_for_another_ordering(
+def test_only_a_changed_labeling_config_requests_another_order(
     client: FlaskClient, services: Services
 ) -> None:
     setup(client)
@@ -101,7 +101,7 @@ def test_only_a_changed_labeling_config_asks_for_another_ordering(
         ("/versions", b"", 405, "not allowed"),
     ],
 )
-def test_wrong_calls_get_one_sentence_as_json(
+def test_an_invalid_call_gets_one_sentence_as_json(
     client: FlaskClient, path: str, body: bytes, status: int, says: str
 ) -> None:
     answer = client.post(path, data=body, content_type="application/json")
@@ -161,14 +161,14 @@ def test_deleting_a_labelled_task_is_a_change_and_deleting_another_is_none(
     assert stored_events(services) == [("TASKS_DELETED", [5, 6], ["task:5"])]
 
 
-def test_a_burst_of_annotations_asks_for_one_training(client: FlaskClient, services: Services) -> None:
+def test_a_burst_of_annotations_requests_one_training(client: FlaskClient, services: Services) -> None:
     for number in range(30):
         send(client, "ANNOTATION_CREATED", annotation={"id": number}, task={"id": number})
     assert services.queues.depths()[TRAIN] == 1
     assert services.queues.training_waits(3)
 
 
-def test_new_tasks_ask_for_scores_once(client: FlaskClient, services: Services) -> None:
+def test_new_tasks_request_scores_once(client: FlaskClient, services: Services) -> None:
     for number in range(5):
         send(client, "TASKS_CREATED", tasks=[{"id": number}])
     assert waiting(services) == {"order-3", "score-new-3"}
@@ -183,7 +183,7 @@ def test_other_actions_are_ignored_and_counted(
     assert 'dsal_events_total{action="other"} 1.0' in client.get("/metrics").text
 
 
-def test_events_are_kept_and_answered_while_redis_is_away(client: FlaskClient, services: Services) -> None:
+def test_events_are_stored_and_answered_while_redis_is_down(client: FlaskClient, services: Services) -> None:
     services.queues.redis.connection_pool.disconnect()
     services.queues.redis.connection_pool.connection_kwargs["path"] = "/nowhere"
     assert setup(client).status_code == 200
@@ -212,7 +212,7 @@ def _secret(word: str) -> Any:
     return SecretStr(word)
 
 
-def test_a_body_that_is_too_large_is_refused_in_a_sentence(services: Services) -> None:
+def test_a_body_that_is_too_large_is_refused_with_one_sentence(services: Services) -> None:
     small = services.settings.model_copy(update={"max_body_bytes": 1000})
     client = create_app(Services(small, services.database, services.queues)).test_client()
     answer = client.post("/webhook", data=b'{"action": "' + b"x" * 1000 + b'"}')
@@ -220,7 +220,7 @@ def test_a_body_that_is_too_large_is_refused_in_a_sentence(services: Services) -
     assert answer.json == {"error": "The request is larger than 1000 bytes; raise MAX_BODY_BYTES."}
 
 
-def test_a_fault_is_logged_once_and_shown_as_one_sentence(
+def test_an_error_is_logged_once_and_answered_with_one_sentence(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(services)
@@ -229,12 +229,12 @@ def test_a_fault_is_logged_once_and_shown_as_one_sentence(
         answer = app.test_client().get("/fault")
     assert answer.status_code == 500
     assert answer.json == {
-        "error": f"The ML backend failed; its log has the cause under {answer.headers['X-Request-ID']}."
+        "error": f"The ML backend failed; search its log for {answer.headers['X-Request-ID']}."
     }
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_the_log_holds_no_body_and_no_token(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_contains_no_body_and_no_token(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         setup(client, access_token="token-1")
         client.get("/versions?project=secret-2", headers={"Authorization": "Token secret-3"})
@@ -249,7 +249,7 @@ def test_predict_without_a_project_or_tasks_keeps_its_length(client: FlaskClient
     assert client.post("/predict", json={"tasks": [{"id": 1}, {}]}).json == {"results": [[], []]}
 
 
-def test_predict_answers_each_task_when_the_model_cannot(client: FlaskClient, services: Services) -> None:
+def test_predict_answers_each_task_when_prediction_fails(client: FlaskClient, services: Services) -> None:
     setup(client)
     with services.database.write() as session:
         project = projects.ensure(session, 3, seed=0)
@@ -282,7 +282,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "monai
 
 def test_health_webhook_and_setup_load_neither_torch_nor_label_studio(services: Services) -> None:
     command = [sys.executable, "-c", LIGHT, str(services.settings.model_dir), services.settings.redis_url]
-    # Nothing listens where Label Studio is said to be: a call to it would fail.
+    # Nothing listens at this LABEL_STUDIO_URL: a call to Label Studio would fail.
     nowhere = {**os.environ, "LABEL_STUDIO_URL": "http://127.0.0.1:1", "LABEL_STUDIO_API_KEY": "none"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=nowhere)
     assert done.stdout.strip() == "[]"

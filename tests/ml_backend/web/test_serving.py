@@ -71,10 +71,10 @@ def serving(settings: Settings, workers: int = 1) -> Iterator[int]:
                 if requests.get(f"http://127.0.0.1:{port}/health", timeout=1).ok:
                     break
             except requests.RequestException:
-                assert process.poll() is None, "The service ended; what it said is above."
+                assert process.poll() is None, "The service ended; its output is above."
                 time.sleep(0.1)
         else:
-            pytest.fail(f"The service does not answer at port {port}.")
+            pytest.fail(f"The service does not answer on port {port}.")
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
@@ -83,7 +83,7 @@ def serving(settings: Settings, workers: int = 1) -> Iterator[int]:
 
 @contextmanager
 def saturated_cores() -> Iterator[None]:
-    """What a training does to the machine: every core busy, at the niceness of the worker's children."""
+    """Keep every core busy, as a training does, at the niceness of the worker's children."""
     threads = {"OPENBLAS_NUM_THREADS": str(os.cpu_count()), "OMP_NUM_THREADS": str(os.cpu_count())}
     environment = {**os.environ, **threads}
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, env=environment) as busy:
@@ -96,13 +96,13 @@ def saturated_cores() -> Iterator[None]:
 
 
 def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
-    """Wait for it in a thread of its own: an open browser of other tests keeps a loop running in this one."""
+    """Run a coroutine in another thread: an open browser of other tests keeps an event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
 
 async def timed(port: int, method: str, path: str, body: bytes = b"", at: float = 0.0) -> float:
-    """Seconds of one request over a connection of its own, as Label Studio makes them, begun at its time."""
+    """Seconds of one request, sent at time `at` over a new connection, as Label Studio does."""
     await asyncio.sleep(at - time.perf_counter())
     lines = [
         f"{method} {path} HTTP/1.1",
@@ -129,7 +129,7 @@ def annotation(number: int) -> bytes:
 
 
 async def burst(port: int, bodies: list[bytes]) -> tuple[list[float], list[float]]:
-    """Times of /webhook and of /health, asked for beside it, over one second."""
+    """Seconds of the /webhook requests, sent over one second, and of /health requests between them."""
     start = time.perf_counter() + 0.1
     step = 1 / len(bodies)
     events = [

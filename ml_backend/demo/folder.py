@@ -1,4 +1,4 @@
-"""The folder in which a demo keeps everything: emptied at the start, used by one demo at a time."""
+"""The folder of a demo's data and logs: emptied at the start, and used by one demo at a time."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 MARK = ".dsal-demo"
-"""File that makes a folder a demo's own; it is also the lock that a running demo holds."""
+"""File that marks a demo's folder, which may be emptied; a running demo holds a lock on it."""
 
 
-class WorkplaceError(RuntimeError):
-    """The folder cannot be used; one sentence that says which other to give."""
+class FolderError(RuntimeError):
+    """The folder cannot be used; the message says what to do."""
 
 
 @contextmanager
-def own(folder: Path) -> Iterator[Path]:
-    """An empty folder of our own, as an absolute path; what an earlier demo left there goes.
+def locked_folder(folder: Path) -> Iterator[Path]:
+    """Lock and empty the folder for the `with` block, and give its absolute path.
 
     Raises:
-        WorkplaceError: another demo runs there, or the folder holds what no demo has made.
+        FolderError: another demo uses the folder, or it has files that no demo has written.
     """
     folder = folder.expanduser().resolve()
     if folder.exists() and not folder.is_dir():
-        raise WorkplaceError(f"{folder} is a file; give --folder another place.")
+        raise FolderError(f"{folder} is a file; give another --folder.")
     mark = folder / MARK
     if folder.is_dir() and not mark.exists() and any(folder.iterdir()):
-        raise WorkplaceError(
-            f"{folder} holds files that no demo has made, and would be emptied; give a new --folder."
+        raise FolderError(
+            f"{folder} has files that no demo has written, and would be emptied; give a new --folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(mark)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise WorkplaceError(f"Another demo uses {folder}; end it, or give another --folder.") from error
+        raise FolderError(f"Another demo uses {folder}; end it, or give another --folder.") from error
     try:
         for entry in folder.iterdir():
             if entry == mark:

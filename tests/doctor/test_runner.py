@@ -1,4 +1,4 @@
-"""How checks are run: what stands on a fault is skipped, nothing takes for ever or ends in a traceback."""
+"""How checks are run: one that needs a faulty one is skipped, none runs for ever or ends in a traceback."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def odd(_: list[str]) -> Iterator[Verdict]:
 
 
 def broken(_: list[str]) -> Iterator[Verdict]:
-    yield fault("Broken.", "Mend it.")
+    yield fault("Broken.", "Fix it.")
 
 
 def failing(_: list[str]) -> Iterator[Verdict]:
     raise ValueError("of no\nuse")
 
 
-def test_what_stands_on_a_fault_is_skipped_and_says_so() -> None:
+def test_a_check_that_needs_a_faulty_one_is_skipped_and_says_so() -> None:
     checks = (
         Check("a", broken),
         Check("b", well, needs=("a",)),
@@ -39,7 +39,7 @@ def test_what_stands_on_a_fault_is_skipped_and_says_so() -> None:
     assert found[1].sentence.endswith("fault: a.")
 
 
-def test_a_check_that_a_former_one_needs_is_run_once_and_reported_in_its_place() -> None:
+def test_a_check_that_an_earlier_one_needs_is_run_once_and_reported_in_its_place() -> None:
     runs: list[str] = []
 
     def counted(subject: list[str]) -> Iterator[Verdict]:
