@@ -56,9 +56,9 @@ def restore(session: Session, project: Project) -> None:
 
 def purge(session: Session, project_id: int) -> Purged:
     """Delete the project with all its rows; returns what is left to delete elsewhere."""
-    held = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
-    own = set(session.scalars(held.where(Version.project_id == project_id)))
-    others = set(session.scalars(held.where(Version.project_id != project_id)))
+    hashes = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
+    own = set(session.scalars(hashes.where(Version.project_id == project_id)))
+    others = set(session.scalars(hashes.where(Version.project_id != project_id)))
     versions = list(session.scalars(select(Version.id).where(Version.project_id == project_id)))
     runs = list(session.scalars(select(TrainingRun.id).where(TrainingRun.project_id == project_id)))
     session.execute(delete(Project).where(Project.id == project_id))

@@ -47,7 +47,7 @@ def open_name(project_id: int, day: date) -> str:
 
 
 def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
-    """Those of `names` whose predictions have been kept for open pages for a whole day or longer on `day`."""
+    """Those of `names` dated before the day that precedes `day`; their predictions can be deleted."""
     recent = {open_name(project_id, day), open_name(project_id, day - timedelta(days=1))}
     return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
 

@@ -26,7 +26,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_are_used(
     board = make_board(phantoms[:6])
     client = service.label_studio
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
-    told = {
+    errors = {
         "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does so",
         "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be reached",
         "s3://bucket/scan.png": "s3://bucket/scan.png answers HTTP 404: no import storage of the project",
@@ -35,7 +35,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_are_used(
         "data:image/png;base64,AAAA": "not an image of a known format",
         "http://169.254.169.254/x.png": "an address for cloud metadata",
     }
-    missing = client.create_tasks(board.id, [{"image": address} for address in told])
+    missing = client.create_tasks(board.id, [{"image": address} for address in errors])
     # An unavailable folder is reported once, not image by image.
     many = client.create_tasks(board.id, [{"image": f"http://127.0.0.1:1/{n}/x.png"} for n in range(6)])
     bad = {fake, *missing, *many}
@@ -67,7 +67,7 @@ def test_bad_images_and_masks_are_reported_and_the_others_are_used(
     assert all(one["result"] == [] for task in bad for one in board.predictions(task))
 
     shown = " ".join(service.command("status").stdout.split())
-    for task, sentence in zip((fake, *missing), ("known format", *told.values()), strict=True):
+    for task, sentence in zip((fake, *missing), ("known format", *errors.values()), strict=True):
         reason = shown.partition(f"task {task} is not scored: ")[2][:300]
         assert sentence in reason
     [unreachable] = re.findall(
@@ -84,13 +84,15 @@ def test_labels_of_temporarily_unavailable_images_are_not_discarded(
     client = service.label_studio
     port = free_port()
     addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
-    away = client.create_tasks(board.id, [{"image": address} for address in addresses])
-    for number, task in enumerate(away):
+    offline = client.create_tasks(board.id, [{"image": address} for address in addresses])
+    for number, task in enumerate(offline):
         board.truth[task] = phantoms[number]
         (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
         board.submit(task)
     service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the training without images")
-    assert f"3 of 3 labelled images are unavailable: The image of task {away[0]}" in board.runs()[0].message
+    assert (
+        f"3 of 3 labelled images are unavailable: The image of task {offline[0]}" in board.runs()[0].message
+    )
     assert board.changes() == 3
 
     # The images are available again, and the retry after ten seconds finds all labels.
@@ -117,12 +119,12 @@ def test_a_project_without_brush_labels_gets_an_error(service: Service) -> None:
     )
     sentence = "BrushLabels"
 
-    def told() -> bool:
+    def is_logged() -> bool:
         return any(
             sentence in line and "ERROR" in line for line in service.log("worker")[before:].splitlines()
         )
 
-    service.wait(told, "the sentence in the worker's log")
+    service.wait(is_logged, "the sentence in the worker's log")
     answer = service.call(
         "POST", "/predict", json={"tasks": [{"id": 1, "data": {}}], "project": f"{number}.1"}
     )

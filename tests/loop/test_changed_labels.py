@@ -107,9 +107,9 @@ def test_labels_change_after_the_training(
     assert prediction["model_version"] == redrawn.name
     assert np.array_equal(drawn, np.where(found == 2, 2, 0)), "Bone is still the second label, Skin is gone"
     client.submit_annotation(tasks[3], draw(board, tasks[3], "Nail", "Bone"))
-    told = service.command("status").stdout
-    assert f"labels that {redrawn.name} does not know before the next training: Nail" in told
-    assert f"labels of {redrawn.name} that the labeling config no longer has: Skin" in told
+    shown = service.command("status").stdout
+    assert f"labels that {redrawn.name} does not know before the next training: Nail" in shown
+    assert f"labels of {redrawn.name} that the labeling config no longer has: Skin" in shown
     client.submit_annotation(tasks[4], draw(board, tasks[4], "Bone", "Nail"))
     second = train(board, 3)
     assert second.labels == ["Nail", "Bone"]

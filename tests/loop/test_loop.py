@@ -159,11 +159,11 @@ def test_an_image_is_read_as_the_browser_shows_it(
 ) -> None:
     """The mask of a 16-bit image of another size has the size of that image."""
     board = make_board(phantoms[:3])
-    hands = list(board.truth)
+    tasks = list(board.truth)
     wide = cv2.resize(phantoms[3].image, (211, 173)).astype(np.uint16) * 257
     task = service.label_studio.upload(board.id, {"wide.png": png(wide)})["wide.png"]
-    for hand in hands:
-        board.submit(hand)
+    for each in tasks:
+        board.submit(each)
     version = board.await_round(1)
     (prediction,) = [one for one in board.predictions(task) if one["model_version"] == version.name]
     sizes = {(one["original_width"], one["original_height"]) for one in prediction["result"]}

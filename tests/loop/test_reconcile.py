@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("others_archived")
 
 
 @pytest.fixture(scope="module")
-def calm(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
+def idle(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
     """A project in its first order without waiting jobs; each test leaves it in that state."""
     board = Board.make(service, phantoms[:6])
     service.settle()
@@ -42,8 +42,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> None:
-    board = calm
+def test_a_quiet_project_costs_five_requests(idle: Board, calls: list[str]) -> None:
+    board = idle
     assert board.reconcile() == []
     calls.clear()
     assert board.reconcile() == []
@@ -52,8 +52,8 @@ def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> N
     assert board.reconcile(thorough=True) == []
 
 
-def test_lost_and_duplicate_scores(service: Service, calm: Board) -> None:
-    board = calm
+def test_lost_and_duplicate_scores(service: Service, idle: Board) -> None:
+    board = idle
     client = service.label_studio
     version = board.published()
     assert version is not None
@@ -97,8 +97,8 @@ def test_lost_and_duplicate_scores(service: Service, calm: Board) -> None:
     client.delete_model_version(board.id, "mine")
 
 
-def test_only_one_process_compares_at_a_time(service: Service, calm: Board) -> None:
-    board = calm
+def test_only_one_process_compares_at_a_time(service: Service, idle: Board) -> None:
+    board = idle
     service.label_studio.patch_project(board.id, model_version="")
     with service.context() as context:
         findings = reconcile(context, board.id)
@@ -115,8 +115,8 @@ def test_only_one_process_compares_at_a_time(service: Service, calm: Board) -> N
         assert context.queues.redis.get(LOCK) is None
 
 
-def test_a_worker_reconciles_by_itself(service: Service, calm: Board) -> None:
-    board = calm
+def test_a_worker_reconciles_by_itself(service: Service, idle: Board) -> None:
+    board = idle
     order = board.order()
     service.rest()
     service.label_studio.patch_project(board.id, model_version="")
@@ -128,8 +128,8 @@ def test_a_worker_reconciles_by_itself(service: Service, calm: Board) -> None:
     service.work()
 
 
-def test_the_order_survives_what_people_do(service: Service, calm: Board) -> None:
-    board = calm
+def test_the_order_survives_what_people_do(service: Service, idle: Board) -> None:
+    board = idle
     client = service.label_studio
     version = board.published()
     assert version is not None

@@ -42,14 +42,14 @@ def test_failed_images_are_retried(
     port = free_port()
     with serve_folder(missing) as there:
         addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
-        away = client.create_tasks(board.id, [{"image": address} for address in addresses])
-        (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
+        offline = client.create_tasks(board.id, [{"image": address} for address in addresses])
+        (missing_task,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
         version = board.published()
         assert version is not None
         service.wait(lambda: len(board.scores(version)) == 8 and board.idle(), "the scores of the new tasks")
         rows = board.scores(version)
-        assert {task for task, row in rows.items() if row.error} == {*away, lacking}
-        assert {task for task, row in rows.items() if row.retry_at} == set(away)
+        assert {task for task, row in rows.items() if row.error} == {*offline, missing_task}
+        assert {task for task, row in rows.items() if row.retry_at} == set(offline)
         service.settle()
         stored = board.stored()
         assert stored == {version.name: 8}
@@ -58,7 +58,9 @@ def test_failed_images_are_retried(
         assert board.reconcile() == [
             f"project {board.id}: 2 images could not be read: a retry was requested."
         ]
-        service.wait(lambda: all(board.scores(version)[task].tries == 2 for task in away), "the second try")
+        service.wait(
+            lambda: all(board.scores(version)[task].tries == 2 for task in offline), "the second try"
+        )
         service.settle()
         assert board.stored() == stored
         assert board.reconcile() == []
@@ -73,7 +75,7 @@ def test_failed_images_are_retried(
             service.wait(lambda: not any(row.error for row in board.scores(version).values()), "the images")
             service.settle()
     rows, order = board.scores(version), dict(board.order())
-    for task in (*away, lacking):
+    for task in (*offline, missing_task):
         assert rows[task].l_dsc is not None
         assert order[task] == pytest.approx(rows[task].score, abs=1e-6)
     assert board.stored() == stored

@@ -28,35 +28,35 @@ def test_without_annotators_nothing_is_assigned() -> None:
 
 @given(
     ranking=st.lists(st.integers(1, 60), unique=True),
-    who=st.integers(1, 4),
+    count=st.integers(1, 4),
     size=st.integers(1, 6),
     data=st.data(),
 )
 def test_all_assignments_together_are_the_top_of_the_ranking(
-    ranking: list[int], who: int, size: int, data: st.DataObject
+    ranking: list[int], count: int, size: int, data: st.DataObject
 ) -> None:
-    annotators = ANNOTATORS[:who]
+    annotators = ANNOTATORS[:count]
     assigned = (
         data.draw(st.dictionaries(st.sampled_from(ranking), st.sampled_from(annotators))) if ranking else {}
     )
     new = distribute(ranking, assigned, annotators, size)
     assert not new.keys() & assigned.keys()
     assert set(new.values()) <= set(annotators)
-    top = set(ranking[: who * size])
+    top = set(ranking[: count * size])
     assert new.keys() == top - assigned.keys()
 
 
-@given(who=st.integers(1, 4), size=st.integers(1, 6), data=st.data())
+@given(count=st.integers(1, 4), size=st.integers(1, 6), data=st.data())
 def test_with_one_open_task_each_every_run_gives_one_task_to_each(
-    who: int, size: int, data: st.DataObject
+    count: int, size: int, data: st.DataObject
 ) -> None:
-    annotators = ANNOTATORS[:who]
+    annotators = ANNOTATORS[:count]
     ranking = list(range(40))
-    opened = data.draw(st.lists(st.sampled_from(ranking), min_size=who, max_size=who, unique=True))
+    opened = data.draw(st.lists(st.sampled_from(ranking), min_size=count, max_size=count, unique=True))
     assigned = dict(zip(opened, annotators, strict=True))
     owner = assigned | distribute(ranking, assigned, annotators, size)
-    for start in range(0, who * size, who):
-        assert Counter(owner[task] for task in ranking[start : start + who]) == dict.fromkeys(annotators, 1)
+    for start in range(0, count * size, count):
+        assert Counter(owner[task] for task in ranking[start : start + count]) == dict.fromkeys(annotators, 1)
 
 
 def test_the_annotator_with_most_tasks_gives_the_worse_half() -> None:
