@@ -1,3 +1,3 @@
-"""Assign: which annotator gets which task, when several share a project.
+"""Assignment: which annotator gets which task when several share a project.
 
-May know the order of a project (`score`) and Label Studio; knows nothing of training."""
+Uses the order of a project (`score`) and Label Studio; knows nothing about training."""

@@ -1,142 +1,61 @@
-"""Assignment: each of several annotators gets tasks of their own, together always the best ones there are.
+"""Assignment: each of several annotators gets tasks of their own, and together they get the best ones.
 
-A task is assigned to one annotator at most, until it is labelled, skipped or taken back. A task that was
-taken back rests for `GRACE` before somebody else gets it, and only if nobody has opened it meanwhile. So no
-two annotators ever get the same task.
+A task is assigned to at most one annotator until it is labelled, skipped or taken back. A task that was taken
+back is assigned again only after a cooldown, and only if nobody has opened it meanwhile. So no two annotators
+ever get the same task.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from math import inf
 
-from ml_backend.assign.distribution import distribute, surplus
+from ml_backend.assign.snapshot import COOLDOWN, Snapshot, outdated, plan, surplus_of
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.strategy import made_by
 from ml_backend.store import assignments, versions
-from ml_backend.store.models import Annotator, Assignment, Version, now
+from ml_backend.store.models import Assignment, Version, now
 
-GRACE = timedelta(seconds=10)
-"""Longer than Label Studio takes, within one request, from choosing a task to locking it."""
+WAIT_SECONDS = 15.0
+"""How long a job waits for tasks that are cooling down. If it left them to a later job, the only worker might
+train first, and annotators would have only their reserve meanwhile."""
 
-IDLE = timedelta(hours=1)
-"""An annotator not seen for this long loses the tasks not yet opened, and gets tasks after the others."""
+POLL_SECONDS = 2.0
+"""While a job waits, how often it checks for annotators without an unopened task."""
 
-LOCKED = timedelta(hours=24)
-"""How long an open task belongs to whoever opened it: as long as Label Studio's own locks last."""
+LOCK_SECONDS = 300
+"""How long one job may keep others from assigning tasks of the same project."""
 
-RESERVE = 3
-"""Tasks that stay with each annotator, besides the open one, while tasks are assigned by a new order. Nobody
-then sees an empty list, not even an annotator who only accepts masks while the other tasks rest."""
-
-LINGER_SECONDS = 15.0
-"""How long a job waits for resting tasks. A later job might find the only worker training, and annotators
-would have only their reserve for all that time."""
-
-LOOK_SECONDS = 2.0
-"""How often it checks meanwhile whether an annotator has nothing to open next."""
-
-ALONE_SECONDS = 300
 BUSY_SECONDS = 5.0
+"""Delay of the next request if another job is assigning tasks of the same project."""
 
 
 @job(kinds.ASSIGN)
 def assign_tasks(context: Context, project_id: int) -> None:
-    """Assign tasks to a project's annotators by the published order; does nothing where there are none."""
-    with context.queues.alone(f"assign-{project_id}", ALONE_SECONDS) as alone:
+    """Assign tasks to a project's annotators in the published order; does nothing if they share one view."""
+    with context.queues.exclusive(f"assign-{project_id}", LOCK_SECONDS) as exclusive:
         if not context.is_active(project_id):
             return
-        if not alone:
+        if not exclusive:
             context.queues.request_assignment(project_id, delay=BUSY_SECONDS)
-        elif _assign_until_rested(context, project_id):
-            context.queues.request_assignment(project_id, delay=GRACE.total_seconds() + 1)
+        elif _assign_and_wait(context, project_id):
+            context.queues.request_assignment(project_id, delay=COOLDOWN.total_seconds() + 1)
 
 
-@dataclass
-class Snapshot:
-    """Who has which task at one moment, and what is left.
-
-    Attributes:
-        at: a moment before anything was looked at.
-        size: tasks assigned to each annotator.
-        version: the published version.
-        annotators: those who have a view, by address.
-        assigned: {task: address} of tasks to be labelled, former annotators included.
-        done: {task: address} of assigned tasks that are labelled or skipped.
-        opened: tasks to be labelled that are open in some browser.
-        ranking: tasks to be labelled, the best first; only as many as may be needed.
-        known: what the database knows of tasks.
-    """
-
-    at: datetime
-    size: int
-    version: int
-    annotators: dict[str, Annotator]
-    assigned: dict[int, str]
-    done: dict[int, str]
-    opened: set[int]
-    ranking: list[int]
-    known: dict[int, Assignment]
-
-    @property
-    def active(self) -> list[str]:
-        """The annotators who work now; all, if nobody does."""
-        seen = [email for email, one in self.annotators.items() if one.active_at > self.at - IDLE]
-        return seen or list(self.annotators)
-
-    @property
-    def reserve(self) -> int:
-        """Tasks that stay with each annotator while others rest: `RESERVE`, but at most half of `size`."""
-        return max(1, min(RESERVE, self.size // 2))
-
-    @property
-    def elsewhere(self) -> set[int]:
-        """Tasks that are open somewhere and assigned to nobody."""
-        return {task for task, one in self.known.items() if one.email is None and self.is_open(one)}
-
-    @property
-    def resting(self) -> set[int]:
-        """Tasks that were taken back a moment ago."""
-        return {
-            task
-            for task, one in self.known.items()
-            if one.email is None and one.since + GRACE > self.at and not self.is_open(one)
-        }
-
-    def is_open(self, assignment: Assignment) -> bool:
-        """Whether somebody has a task open, by a lock or a draft that is not too old to count."""
-        return assignment.opened_at is not None and assignment.opened_at + LOCKED > self.at
-
-    def tasks_of(self, email: str) -> list[int]:
-        """An annotator's tasks, the best first."""
-        rank = {task: place for place, task in enumerate(self.ranking)}
-        return sorted(
-            (task for task, owner in self.assigned.items() if owner == email),
-            key=lambda task: rank.get(task, inf),
-        )
-
-    def unopened(self, email: str) -> list[int]:
-        """An annotator's tasks that are not opened yet, the best first."""
-        return [task for task in self.tasks_of(email) if self.known[task].opened_at is None]
-
-
-def _assign_until_rested(context: Context, project_id: int) -> bool:
-    """Assign, and again until no task rests; True if one still does after `LINGER_SECONDS`."""
-    until = time.monotonic() + LINGER_SECONDS
+def _assign_and_wait(context: Context, project_id: int) -> bool:
+    """Assign until no task is cooling down; True if some still are after `WAIT_SECONDS`."""
+    deadline = time.monotonic() + WAIT_SECONDS
     while _assign(context, project_id):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return True
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return False
 
 
 def _assign(context: Context, project_id: int) -> bool:
-    """Assign tasks to all annotators; True if tasks rest that can be assigned a little later."""
+    """Assign tasks to all annotators; True if tasks are cooling down and can be assigned later."""
     views = context.label_studio.annotators(project_id)
     with context.database.write() as session:
         former = {one.email for one in assignments.annotators(session, project_id)}
@@ -146,19 +65,19 @@ def _assign(context: Context, project_id: int) -> bool:
         version = versions.published(session, project_id)
     if version is None or not (views or former):
         return False
-    snapshot = _look(context, version, sorted({*views, *former}))
+    snapshot = _take_snapshot(context, version, sorted({*views, *former}))
     _clear(context, project_id, snapshot)
     _take_back(context, snapshot, outdated(snapshot))
     given = plan(snapshot)
     if given:
         _give(context, project_id, snapshot, given)
-    elif not snapshot.resting:
+    elif not snapshot.cooling_down:
         _take_back(context, snapshot, surplus_of(snapshot))
-    return bool(snapshot.resting)
+    return bool(snapshot.cooling_down)
 
 
-def _look(context: Context, version: Version, emails: list[str]) -> Snapshot:
-    """Read the assignments from Label Studio, and bring those in the database up to date."""
+def _take_snapshot(context: Context, version: Version, emails: list[str]) -> Snapshot:
+    """Read the assignments from Label Studio, and update those in the database."""
     studio, at, project_id = context.label_studio, now(), version.project_id
     seen = {email: studio.assigned(project_id, email) for email in emails}
     opened = studio.opened(project_id)
@@ -170,7 +89,7 @@ def _look(context: Context, version: Version, emails: list[str]) -> Snapshot:
         for email, tasks in seen.items():
             snapshot.assigned |= dict.fromkeys(tasks.waiting, email)
             snapshot.done |= dict.fromkeys(tasks.done, email)
-        _note(snapshot, project_id)
+        _update_known(snapshot, project_id)
         session.add_all(known.values())
     length = len(annotators) * size + len(snapshot.assigned) + len(known) + len(opened)
     highest_first = made_by(version).highest_first
@@ -179,8 +98,8 @@ def _look(context: Context, version: Version, emails: list[str]) -> Snapshot:
     return snapshot
 
 
-def _note(snapshot: Snapshot, project_id: int) -> None:
-    """Bring the by_task in line with what Label Studio shows: its reservations are the truth."""
+def _update_known(snapshot: Snapshot, project_id: int) -> None:
+    """Update the database's assignments from Label Studio's reservations, which are authoritative."""
     for task in snapshot.assigned.keys() | snapshot.opened | snapshot.known.keys():
         assignment = snapshot.known.get(task)
         email = snapshot.assigned.get(task)
@@ -200,12 +119,12 @@ def _note(snapshot: Snapshot, project_id: int) -> None:
 
 
 def _clear(context: Context, project_id: int, snapshot: Snapshot) -> None:
-    """Forget tasks that are labelled, and those that have rested."""
+    """Forget tasks that are labelled or skipped, and unassigned tasks whose cooldown is over."""
     for task, email in snapshot.done.items():
         context.label_studio.unassign(task, email)
-    nobodys = {task for task, assignment in snapshot.known.items() if assignment.email is None}
-    rested = nobodys - snapshot.opened - snapshot.resting
-    _forget(context, project_id, snapshot, rested | snapshot.done.keys())
+    unassigned = {task for task, assignment in snapshot.known.items() if assignment.email is None}
+    cooled_down = unassigned - snapshot.opened - snapshot.cooling_down
+    _forget(context, project_id, snapshot, cooled_down | snapshot.done.keys())
 
 
 def _forget(context: Context, project_id: int, snapshot: Snapshot, tasks: Iterable[int]) -> None:
@@ -216,42 +135,8 @@ def _forget(context: Context, project_id: int, snapshot: Snapshot, tasks: Iterab
         del snapshot.known[task]
 
 
-def outdated(snapshot: Snapshot) -> list[int]:
-    """Tasks to take back: not opened, and assigned by an older order or to somebody who is away."""
-    found = []
-    for email in dict.fromkeys(snapshot.assigned.values()):
-        stays = snapshot.reserve
-        for task in snapshot.tasks_of(email):
-            assignment = snapshot.known[task]
-            if snapshot.is_open(assignment):
-                continue
-            if (
-                assignment.opened_at is not None
-                or email not in snapshot.annotators
-                or (email not in snapshot.active and assignment.since + IDLE <= snapshot.at)
-            ):
-                found.append(task)
-            elif assignment.version_id != snapshot.version:
-                if stays == 0:
-                    found.append(task)
-                stays = max(stays - 1, 0)
-    return found
-
-
-def surplus_of(snapshot: Snapshot) -> list[int]:
-    """Tasks to take back for annotators who work and have none, once no free task is left."""
-    full = {email: snapshot.tasks_of(email) for email in snapshot.annotators}
-    if all(full[email] for email in snapshot.active):
-        return []
-    spare = {
-        email: [task for task in tasks if snapshot.known[task].opened_at is None]
-        for email, tasks in full.items()
-    }
-    return surplus(full, spare)[1]
-
-
 def _take_back(context: Context, snapshot: Snapshot, tasks: list[int]) -> None:
-    """Take tasks back; they rest from the moment when no view shows them any more."""
+    """Unassign tasks; their cooldown begins once no view shows them any more."""
     for task in tasks:
         context.label_studio.unassign(task, snapshot.assigned.pop(task))
     with context.database.write() as session:
@@ -261,31 +146,10 @@ def _take_back(context: Context, snapshot: Snapshot, tasks: list[int]) -> None:
             session.merge(assignment)
 
 
-def plan(snapshot: Snapshot) -> dict[int, str]:
-    """Who gets which task: annotators who work get the best ones, the others what follows.
-
-    While tasks rest that were just taken back, only annotators with nothing to open next get tasks. The
-    others wait, so that the best ones are distributed together.
-    """
-    active, resting, elsewhere = snapshot.active, snapshot.resting, snapshot.elsewhere
-    free = [task for task in snapshot.ranking if task not in resting and task not in elsewhere]
-    if resting:
-        hungry = [email for email in active if not snapshot.unopened(email)]
-        return distribute(
-            [task for task in free if task not in snapshot.assigned], {}, hungry, snapshot.reserve
-        )
-    away = [email for email in snapshot.annotators if email not in active]
-    near = [task for task in free if snapshot.assigned.get(task) in (None, *active)]
-    given = distribute(near, snapshot.assigned, active, snapshot.size)
-    taken = set(near[: len(active) * snapshot.size])
-    far = [task for task in free if task not in taken and snapshot.assigned.get(task) in (None, *away)]
-    return given | distribute(far, snapshot.assigned, away, snapshot.size)
-
-
 def _give(context: Context, project_id: int, snapshot: Snapshot, given: dict[int, str]) -> None:
-    """Assign tasks, in the database first: what is only there is taken back the next time."""
+    """Assign tasks, first in the database; an assignment that exists only there is undone by the next job."""
     with context.database.write() as session:
-        # Should another job run at the same time after all, only one of them assigns a task.
+        # If another job runs at the same time after all, only one of them assigns a task.
         others = {
             task for task, assignment in assignments.by_task(session, project_id).items() if assignment.email
         }
@@ -294,7 +158,7 @@ def _give(context: Context, project_id: int, snapshot: Snapshot, given: dict[int
             assignment = Assignment(
                 project_id=project_id, task_id=task, email=email, version_id=snapshot.version
             )
-            # A lock that is too old to count becomes this one's.
+            # An expired lock must not make the new assignment look open.
             assignment.since, assignment.opened_at = now(), None
             session.merge(assignment)
         for task, email in snapshot.assigned.items():

@@ -1,4 +1,4 @@
-"""How tasks in the order of their scores are distributed over several annotators."""
+"""Distribution of ranked tasks among several annotators."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 def distribute(
     ranking: Sequence[int], assigned: Mapping[int, str], annotators: Sequence[str], size: int
 ) -> dict[int, str]:
-    """Distribute `size` tasks to each annotator, the best ones first; returns {task: annotator}.
+    """Distribute the best `size` tasks per annotator; returns the new assignments {task: annotator}.
 
     With n annotators, each run of n tasks gives one task to each of them, as far as existing assignments
-    allow; whoever got fewer so far comes first. So when everybody has labelled k tasks, together they have
-    labelled the best ones. An assigned task stays with its annotator.
+    allow; annotators with fewer tasks so far come first. So when everybody has labelled k tasks, together
+    they have labelled the best ones. An assigned task stays with its annotator.
 
     Args:
-        ranking: the tasks that are free or assigned to one of `annotators`, the best first.
-        assigned: {task: annotator} of those that are assigned.
-        annotators: who gets tasks.
-        size: tasks for each annotator.
+        ranking: tasks that are free or assigned to one of `annotators`, the best first.
+        assigned: {task: annotator} of the tasks already assigned.
+        annotators: the annotators to assign tasks to.
+        size: number of tasks for each annotator.
     """
     window = ranking[: len(annotators) * size]
     counted: Counter[str] = Counter()
@@ -37,14 +37,14 @@ def distribute(
 def surplus(
     assignments: Mapping[str, Sequence[int]], spare: Mapping[str, Sequence[int]]
 ) -> tuple[str, list[int]]:
-    """Choose the tasks to take back for annotators who have none, when no free task is left.
+    """Choose tasks to take back for annotators who have none, when no free task is left.
 
-    They are the worse half of what the annotator with the most tasks can spare; one task stays. Returns that
-    annotator and the tasks, none where nobody can spare any.
+    The annotator with the most tasks gives up to half of them (rounded up), the worst of the unopened ones,
+    and keeps at least one. Returns that annotator and the tasks; the list is empty if none can be spared.
 
     Args:
         assignments: all tasks of each annotator.
-        spare: those of them that nobody has opened, the best first.
+        spare: the unopened tasks of each annotator, the best first.
     """
     email = max(assignments, key=lambda each: (len(assignments[each]), each))
     most = min((len(assignments[email]) + 1) // 2, len(assignments[email]) - 1, len(spare[email]))

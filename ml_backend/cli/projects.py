@@ -37,13 +37,13 @@ def reconcile(
     """
     from ml_backend.queue.context import open_context
     from ml_backend.reconcile import reconcile as compare
-    from ml_backend.reconcile.lifecycle import known, retry_images
+    from ml_backend.reconcile.lifecycle import get_project, retry_images
 
     found = 0
     console = output()
     with open_context() as context:
         if project is not None:
-            known(context.database, project)
+            get_project(context.database, project)
         if failed_images:
             retry_images(context.database, project)
         for finding in compare(context, project, thorough=True):

@@ -1,3 +1,3 @@
-"""Learn: when a training starts, what it learns from, the training, and the judgement of its version.
+"""Training: when it starts, what it learns from, the training itself, and the judgement of its version.
 
-May know `score`, to evaluate versions and to request their scores."""
+Uses `score` to evaluate versions and to request their scores."""

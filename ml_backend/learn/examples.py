@@ -1,4 +1,9 @@
-"""The examples of a training: images fetched, masks read and united, each task on its side of the split."""
+"""The examples of a training: images, masks combined from annotations, and each task's side of the split.
+
+For each labelled task, the masks of its annotations are read, combined by the rule that decides which
+annotations count (`ml_backend.learn.labels`), and compared with each other to measure the agreement between
+annotators.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +30,21 @@ from model.consensus import agreement, majority
 from model.imaging.preprocessing import PreprocessingSettings
 from model.training.dataset import Example, make_example
 
+logger = logging.getLogger(__name__)
+
+MOST_VALIDATION = 20
+"""The paper validates on 20 images; more would only make every round slower."""
+
+Pair = tuple[NDArray[Any], NDArray[np.uint8]]
+"""A grayscale image (H, W) and its label map (H, W)."""
+
 
 class MaskError(ValueError):
-    """A task without a readable mask; one sentence that says what to do."""
+    """No annotation of a task has a readable mask; the message is one sentence that says what to do."""
+
+
+class ImagesAwayError(RuntimeError):
+    """Most images are temporarily unavailable; a training would discard their labels."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +52,12 @@ class Truth:
     """A task's label maps, each (H, W).
 
     Attributes:
-        masks: by the key of their example; none if all that was drawn bears labels that the labeling config
-            no longer has: such an annotation says nothing about the labels of now.
-        annotators: how many people have annotated the task so that it can be read.
-        agreement: of these people, in [0, 1] (`model.consensus.agreement`); None for fewer than two.
-        problem: which regions the masks lack, in one sentence; empty if none.
+        masks: by example key. Empty if all regions have labels that the labeling config no longer contains:
+            such an annotation says nothing about the current labels.
+        annotators: number of people whose annotation of the task is readable.
+        agreement: agreement of these people, in [0, 1] (`model.consensus.agreement`); None for fewer than
+            two.
+        problem: one sentence about the regions that are missing from the masks; empty if there are none.
     """
 
     masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -48,64 +66,17 @@ class Truth:
     problem: str = ""
 
 
-def read_truth(task: LabelledTask, config: LabelConfig, size: tuple[int, int]) -> Truth:
-    """Read a task's annotations at the image's size (H, W).
-
-    Raises:
-        MaskError: none of the annotations that count can be read, though there is something drawn.
-    """
-    concerned = {one.id: one for one in (*task.opinions, *task.counting)}
-    readings = {key: label_map(one.result, config, size) for key, one in concerned.items()}
-    maps = {key: reading.label_map for key, reading in readings.items() if reading.label_map is not None}
-    masks = {}
-    for sample in task.samples:
-        several = [maps[one.id] for one in sample.annotations if one.id in maps]
-        if several:
-            masks[sample.key] = several[0] if len(several) == 1 else majority(several)
-    why = _unreadable(readings[one.id] for one in task.counting)
-    if why and not masks:
-        raise MaskError(f"No mask of task {task.task_id} can be read, draw it again: {' '.join(why)}")
-    problem = f"Task {task.task_id} is learned without {why.total()} of its regions: {' '.join(why)}"
-    people = [maps[one.id] for one in task.opinions if one.id in maps]
-    return Truth(
-        masks,
-        annotators=len(people),
-        agreement=agreement(people, len(config.labels)) if len(people) > 1 else None,
-        problem=problem if why else "",
-    )
-
-
-def _unreadable(readings: Iterable[Reading]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for reading in readings:
-        found.update(reading.unreadable)
-    return found
-
-
-logger = logging.getLogger(__name__)
-
-MOST_VALIDATION = 20
-"""The paper validates on 20 images; more would only make every round slower."""
-
-Pair = tuple[NDArray[Any], NDArray[np.uint8]]
-"""An image (H, W) in grey values and a label map (H, W) that is true of it."""
-
-
-class ImagesAwayError(RuntimeError):
-    """Most images cannot be had for now: a training without them would throw labels away."""
-
-
 @dataclass
 class Data:
-    """What a training learns from and is judged by.
+    """The data of a training.
 
     Attributes:
         training, validation: examples on the network's canvas.
-        validated: the tasks behind `validation`.
-        used: number of labelled tasks that could be read.
-        seen: the annotations that the training knows of, those that cannot be read included; what may be
-            readable later is left out, so that it counts as new then.
-        agreements: how far the annotators of a task agree, by task.
+        validated: the tasks of `validation`.
+        used: number of labelled tasks that were read.
+        seen: digests by id of the annotations that the training takes into account, unreadable ones included.
+            Annotations that may be readable later are left out, so that they count as new then.
+        agreements: agreement between the annotators, by task.
         problems: one sentence for each task or region that could not be read.
     """
 
@@ -119,7 +90,7 @@ class Data:
 
     @property
     def teaching(self) -> int:
-        """Number of labelled tasks on the training side that could be read."""
+        """Number of labelled tasks on the training side that were read."""
         return self.used - len(self.validated)
 
 
@@ -130,32 +101,69 @@ def read_examples(
     config: LabelConfig,
     preprocessing: PreprocessingSettings,
 ) -> Data:
-    """Fetch the images, decode the masks, and give each task its side; what fails is reported.
+    """Fetch the images, read the masks, and put each task on its side of the split; failures are reported.
 
     Raises:
-        ImagesAwayError: more than half of the images may be had later, as when their server restarts.
+        ImagesAwayError: more than half of the images are temporarily unavailable, as when their server
+            restarts.
         LabelStudioError: there is no token to fetch images with.
     """
-    reading = _Reading(context, project_id, config, preprocessing, _sides(context, project_id, tasks))
+    reader = _Reader(context, project_id, config, preprocessing, _sides(context, project_id, tasks))
     for task in tasks:
-        reading.take(task)
-    if 2 * len(reading.away) > len(tasks):
+        reader.read(task)
+    unavailable = reader.unavailable
+    if 2 * len(unavailable) > len(tasks):
         raise ImagesAwayError(
-            f"{len(reading.away)} of {len(tasks)} labelled images cannot be had now: {reading.away[0]}"
+            f"{len(unavailable)} of {len(tasks)} labelled images are unavailable: {unavailable[0]}"
         )
-    return reading.finish()
+    return reader.finish()
 
 
 def read_pairs(context: Context, project_id: int, task: LabelledTask, config: LabelConfig) -> Iterator[Pair]:
-    """The image of a labelled task with each of its label maps.
+    """Yield the image of a labelled task with each of its label maps.
 
     Raises:
         MaskError: no annotation that counts can be read.
-        ImageUnavailable, ImageError, LabelStudioError: the image cannot be had.
+        ImageUnavailable, ImageError, LabelStudioError: the image cannot be fetched or decoded.
     """
     image = context.images.read(project_id, task.task_id, task.data, config)
     for mask in read_truth(task, config, (image.shape[0], image.shape[1])).masks.values():
         yield image, mask
+
+
+def read_truth(task: LabelledTask, config: LabelConfig, size: tuple[int, int]) -> Truth:
+    """Read a task's annotations at the size (H, W) of its image.
+
+    Raises:
+        MaskError: there are regions, but no annotation that counts can be read.
+    """
+    annotations = {one.id: one for one in (*task.opinions, *task.counting)}
+    readings = {key: label_map(one.result, config, size) for key, one in annotations.items()}
+    maps = {key: reading.label_map for key, reading in readings.items() if reading.label_map is not None}
+    masks = {}
+    for sample in task.samples:
+        several = [maps[one.id] for one in sample.annotations if one.id in maps]
+        if several:
+            masks[sample.key] = several[0] if len(several) == 1 else majority(several)
+    reasons = _unreadable(readings[one.id] for one in task.counting)
+    if reasons and not masks:
+        raise MaskError(f"No mask of task {task.task_id} can be read, draw it again: {' '.join(reasons)}")
+    problem = f"Task {task.task_id} is used without {reasons.total()} of its regions: {' '.join(reasons)}"
+    people = [maps[one.id] for one in task.opinions if one.id in maps]
+    return Truth(
+        masks,
+        annotators=len(people),
+        agreement=agreement(people, len(config.labels)) if len(people) > 1 else None,
+        problem=problem if reasons else "",
+    )
+
+
+def _unreadable(readings: Iterable[Reading]) -> Counter[str]:
+    """The reasons why regions could not be read, with the number of regions."""
+    found: Counter[str] = Counter()
+    for reading in readings:
+        found.update(reading.unreadable)
+    return found
 
 
 def _sides(context: Context, project_id: int, tasks: Sequence[LabelledTask]) -> dict[int, Part]:
@@ -167,8 +175,13 @@ def _sides(context: Context, project_id: int, tasks: Sequence[LabelledTask]) -> 
 
 
 @dataclass
-class _Reading:
-    """The data of a training in the making."""
+class _Reader:
+    """Reads tasks one by one into `data`.
+
+    Attributes:
+        unavailable: errors of images that may be available later.
+        unlabelled: tasks all of whose regions have labels that the labeling config no longer contains.
+    """
 
     context: Context
     project_id: int
@@ -176,18 +189,18 @@ class _Reading:
     preprocessing: PreprocessingSettings
     sides: dict[int, Part]
     data: Data = field(default_factory=Data)
-    away: list[ImageUnavailable] = field(default_factory=list)
-    silent: list[int] = field(default_factory=list)
+    unavailable: list[ImageUnavailable] = field(default_factory=list)
+    unlabelled: list[int] = field(default_factory=list)
 
-    def take(self, task: LabelledTask) -> None:
-        """Read one task; a fault of its image or its masks is noted."""
+    def read(self, task: LabelledTask) -> None:
+        """Read one task; an error in its image or its masks is reported."""
         try:
             image = self.context.images.read(self.project_id, task.task_id, task.data, self.config)
             truth = read_truth(task, self.config, (image.shape[0], image.shape[1]))
         except (*IMAGE_FAULTS, MaskError) as error:
             self._report(str(error))
             if isinstance(error, ImageUnavailable) and error.transient:
-                self.away.append(error)
+                self.unavailable.append(error)
             else:
                 self.data.seen.update(task.label_digests)
             return
@@ -197,20 +210,21 @@ class _Reading:
         if truth.agreement is not None:
             self.data.agreements[task.task_id] = Agreement(truth.annotators, truth.agreement)
         if truth.masks:
-            self._learn(task, image, truth)
+            self._add_examples(task, image, truth)
         else:
-            self.silent.append(task.task_id)
+            self.unlabelled.append(task.task_id)
 
     def finish(self) -> Data:
-        """The data, all problems told."""
-        if self.silent:
+        """Report the tasks without current labels, and return the data."""
+        tasks = self.unlabelled
+        if tasks:
             self._report(
-                f"{len(self.silent)} tasks, such as task {self.silent[0]}, are left out: all that is drawn "
-                "there bears labels that the labeling config no longer has."
+                f"{len(tasks)} tasks, such as task {tasks[0]}, are left out: all regions have labels "
+                "that the labeling config no longer contains."
             )
         return self.data
 
-    def _learn(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
+    def _add_examples(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
         examples = [make_example(key, image, mask, self.preprocessing) for key, mask in truth.masks.items()]
         self.data.used += 1
         if self.sides[task.task_id] is Part.VALIDATION:

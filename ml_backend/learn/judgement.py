@@ -1,4 +1,4 @@
-"""Is a challenger good enough to be published? Both versions on the project's fixed validation images."""
+"""Judgement: compares challenger and champion on the project's fixed validation images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from model.metrics import Evaluation, clearly_worse, evaluate
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the validation images say.
+    """Result of the comparison.
 
     Attributes:
-        metrics: figures of the challenger, and the champion's DSC where there is one.
-        verdict: why the challenger must not be published, in one sentence; empty if it may.
+        metrics: the challenger's metrics, and the champion's DSC if there is a champion.
+        verdict: one sentence that says why the challenger must not be published; empty if it may be.
     """
 
     metrics: dict[str, Any]
@@ -40,10 +40,14 @@ def judge(
 ) -> Judgement:
     """Evaluate the challenger in `directory`, and the champion if there is one, at original resolution.
 
-    The challenger is turned down only if it is clearly worse: mean DSC lower by more than PUBLISH_MARGIN on
-    the same images. Where the two do not know the same labels, only those count that both know and that the
-    labeling config still has: neither is blamed for what it could not learn, nor praised for what nobody
-    wants any more. Without validation images, or without such a label, there is no evidence against it.
+    The challenger is rejected only if it is clearly worse: its mean DSC is lower by more than PUBLISH_MARGIN
+    on the same images. If the two versions know different labels, only labels count that both know and that
+    the labeling config contains. Without validation images, or without such a label, it is not rejected.
+
+    Raises:
+        MaskError, ImageUnavailable, ImageError, LabelStudioError: a validation image or its mask cannot be
+            read.
+        WeightStoreError: the champion's weights cannot be read.
     """
     metrics: dict[str, Any] = {
         "training_images": len(data.training),

@@ -1,11 +1,11 @@
-"""The labels of a project as Label Studio has them now, and the fixed split of the images that carry them.
+"""Which annotations of a task count, and the sides of labelled tasks in the fixed split.
 
-Which annotations of a task count:
+Annotations count by these rules:
 
-1. skips never do, nor do drafts, which are no annotations yet;
-2. where any is marked as ground truth, only those that are;
-3. of what is left the setting ANNOTATIONS decides: `latest` takes the one changed last, `majority` unites the
-   latest one of each annotator (`model.consensus.majority`), `all` takes each one as an example of its own.
+1. skips never count, and drafts are not annotations yet;
+2. if any annotation is marked as ground truth, only those count;
+3. among the rest the setting ANNOTATIONS decides: `latest` takes the one changed last, `majority` combines
+   the latest one of each annotator (`model.consensus.majority`), and `all` makes each one its own example.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ml_backend.store.models import Part
 from model.training.splitting import extend_split, placement
 
 MASK_FIELDS = ("type", "from_name", "to_name", "original_width", "original_height", "image_rotation", "value")
-"""What of a region makes its mask; its id, its score, whether it is hidden or locked, do not."""
+"""Fields of a region that determine its mask; its id, score, and hidden or locked state do not."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One example of a task: the annotations that together say what is true.
+    """One example of a task: the annotations that together give its label map.
 
     Attributes:
-        key: names task and masks in training, so that a changed mask is a changed example.
-        annotations: one, or those that vote.
+        key: names the task and its masks in training, so that a changed mask is a changed example.
+        annotations: one annotation, or those that vote.
     """
 
     key: str
@@ -44,14 +44,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task with its annotations; one without regions is one too: its annotator saw nothing to draw.
+    """A task with its annotations.
+
+    An annotation without regions is a label too: its annotator saw nothing to draw.
 
     Attributes:
         task_id: Label Studio's id of the task.
-        data: the task's data, in which the image's address lies.
-        counting: the annotations that count, by id.
-        opinions: the latest annotation of each annotator, by id, whether it counts or not.
-        rule: what the counting ones are to each other.
+        data: the task's data, which contains the image's address.
+        counting: the annotations that count, sorted by id.
+        opinions: the latest annotation of each annotator, sorted by id, whether it counts or not.
+        rule: how the counting annotations are combined.
     """
 
     task_id: int
@@ -62,12 +64,12 @@ class LabelledTask:
 
     @property
     def label_digests(self) -> dict[int, LabelDigest]:
-        """Of each annotation that counts, by its id, a digest of its masks."""
+        """Digests of the masks of the annotations that count, by annotation id."""
         return {one.id: LabelDigest(self.task_id, digest(one.result)) for one in self.counting}
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The examples that the task is to a training."""
+        """The examples that a training makes of the task."""
         if self.rule == "all":
             return tuple(
                 Sample(f"task {self.task_id} annotation {one.id} {digest(one.result)[:16]}", (one,))
@@ -78,10 +80,10 @@ class LabelledTask:
 
 
 def digest(result: Sequence[Any]) -> str:
-    """SHA-256 of an annotation's masks: it changes with them, and with nothing else that people do.
+    """SHA-256 of an annotation's masks, which changes only if a mask changes.
 
-    What is said about regions (texts, choices, relations), and the ids and states that the editor gives them,
-    are left out; the order is not, as of overlapping masks the later one lies on top.
+    It ignores texts, choices and relations, and the ids and states that the editor gives to regions. It
+    includes the order of regions, because the later one of overlapping masks is on top.
     """
     masks = [
         {name: region[name] for name in MASK_FIELDS if name in region} if isinstance(region, dict) else region
@@ -93,7 +95,7 @@ def digest(result: Sequence[Any]) -> str:
 
 
 def choose(tasks: Iterable[Exported], rule: Rule) -> list[LabelledTask]:
-    """The exported tasks that have an annotation that counts, by id."""
+    """The exported tasks that have an annotation that counts, sorted by id."""
     chosen = [
         LabelledTask(task.id, task.data, _counting(task.accepted, rule), _opinions(task.accepted), rule)
         for task in tasks
@@ -103,7 +105,7 @@ def choose(tasks: Iterable[Exported], rule: Rule) -> list[LabelledTask]:
 
 
 def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:
-    """The annotations that count in any of the tasks, for `store.labels.difference` and `replace`."""
+    """Digests by annotation id of all annotations that count, for `ml_backend.store.labels_seen`."""
     found: dict[int, LabelDigest] = {}
     for task in tasks:
         found |= task.label_digests
@@ -113,23 +115,23 @@ def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:
 def new_sides(
     tasks: Sequence[LabelledTask], settled: Mapping[int, Part], fraction: float, most: int, seed: int
 ) -> dict[int, Part]:
-    """Sides for tasks that have none yet: `fraction` of all labelled ones validate, but at most `most`.
+    """Sides by task for tasks that have none: `fraction` of all labelled tasks validate, but at most `most`.
 
-    A task is on one side with all its annotations.
+    All annotations of a task are on the same side.
     """
     fresh = {str(task.task_id): task.task_id for task in tasks if task.task_id not in settled}
     validating = sum(part is Part.VALIDATION for part in settled.values())
     _, validation = extend_split(
         fresh, fraction, seed, training=len(settled) - validating, validation=validating
     )
-    # By placement, not by age of the task: the images that came first are not a fair sample.
+    # By placement, not by age of the task: the first images are not a representative sample.
     drawn = sorted(validation, key=lambda key: (placement(key, seed), key))
     allowed = set(drawn[: max(most - validating, 0)])
     return {task_id: Part.VALIDATION if key in allowed else Part.TRAINING for key, task_id in fresh.items()}
 
 
 def probably_validates(task_id: int, fraction: float, seed: int) -> bool:
-    """Whether the lot of a task without a side will probably have it validate once it is labelled."""
+    """Whether a task without a side will probably validate once it is labelled, by its seeded placement."""
     return placement(str(task_id), seed) < fraction
 
 
@@ -143,7 +145,7 @@ def _counting(accepted: Sequence[Annotation], rule: Rule) -> tuple[Annotation, .
 
 
 def _opinions(accepted: Sequence[Annotation]) -> tuple[Annotation, ...]:
-    """The latest annotation of each annotator, by id; one that nobody is named for stands for itself."""
+    """The latest annotation of each annotator, sorted by id; one without an annotator counts separately."""
     latest: dict[tuple[str, int], Annotation] = {}
     for one in sorted(accepted, key=_changed):
         latest[("annotation", one.id) if one.annotator is None else ("annotator", one.annotator)] = one

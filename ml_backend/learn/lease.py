@@ -1,4 +1,4 @@
-"""Signs of life of a running training, so that no second process takes it over while it works."""
+"""Heartbeats of a running training, so that no other process takes it over."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from ml_backend.store.runs import LeaseLostError
 
 logger = logging.getLogger(__name__)
 
-SIGN_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0
 
 
 class Lease:
-    """Tells a training whether it is still the only one."""
+    """Tells a training whether it still owns its run."""
 
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
         self._lost = threading.Event()
 
     def check(self) -> None:
-        """Raise `LeaseLostError` once another process has taken the training over; costs nothing."""
+        """Raise `LeaseLostError` if another process has taken over the run; cheap."""
         if self._lost.is_set():
             raise LeaseLostError(f"Training run {self._run_id} was taken over by another process.")
 
     def lose(self) -> None:
-        """Note that the lease is gone."""
+        """Mark the lease as lost."""
         self._lost.set()
 
 
 @contextmanager
 def hold(database: Database, run_id: int, owner: ProcessId) -> Iterator[Lease]:
-    """Give a sign of life every 10 s until the block ends; call the lease's `check` now and then."""
+    """Send a heartbeat every 10 s until the block ends; call `Lease.check` regularly inside it."""
     lease, ended = Lease(run_id), threading.Event()
-    thread = threading.Thread(target=_live, args=(database, run_id, owner, lease, ended), daemon=True)
+    arguments = (database, run_id, owner, lease, ended)
+    thread = threading.Thread(target=_send_heartbeats, args=arguments, daemon=True)
     thread.start()
     try:
         yield lease
@@ -49,8 +50,10 @@ def hold(database: Database, run_id: int, owner: ProcessId) -> Iterator[Lease]:
         thread.join()
 
 
-def _live(database: Database, run_id: int, owner: ProcessId, lease: Lease, ended: threading.Event) -> None:
-    while not ended.wait(SIGN_SECONDS):
+def _send_heartbeats(
+    database: Database, run_id: int, owner: ProcessId, lease: Lease, ended: threading.Event
+) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
         try:
             with database.write() as session:
                 runs.keep(session, run_id, owner)
@@ -58,5 +61,5 @@ def _live(database: Database, run_id: int, owner: ProcessId, lease: Lease, ended
             lease.lose()
             return
         except SQLAlchemyError:
-            # The lease outlasts several missed signs; a longer silence is found by the next `keep`.
-            logger.warning("No sign of life could be given for training run %d.", run_id, exc_info=True)
+            # The lease outlasts several missed heartbeats; the next `keep` notices if it has expired.
+            logger.warning("The heartbeat of training run %d could not be stored.", run_id, exc_info=True)

@@ -1,3 +1,3 @@
-"""Queue: which jobs there are, how they are requested, and what each of them works with.
+"""Job queues: the kinds of jobs, how they are requested, and the context that each job gets.
 
-Knows RQ and Redis, but none of the functions that do the work: these register themselves with `@job`."""
+Uses RQ and Redis. Imports none of the functions that do the work: they register themselves with `@job`."""

@@ -1,4 +1,4 @@
-"""What a job works with, opened when it starts and closed when it ends."""
+"""The context of a job: settings and connections, opened when the job starts and closed when it ends."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 class JobError(RuntimeError):
-    """A job that cannot do its work, however often it is tried; one sentence that says why."""
+    """A job failed for a reason that a retry does not change; the message is one sentence that says why."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """The settings and the ways to Label Studio, the database, the weights and the queues."""
+    """Settings, and access to Label Studio, the database, the weights, the queues and the images."""
 
     settings: Settings
     label_studio: LabelStudio
@@ -37,7 +37,7 @@ class Context:
     images: ImageReader
 
     def is_active(self, project_id: int) -> bool:
-        """Whether anything is to be done for the project: it is known here and not archived."""
+        """Whether the project is in the database and not archived."""
         with self.database.read() as session:
             return projects.is_active(session, project_id)
 
@@ -49,10 +49,10 @@ class Context:
             self.queues.request_assignment(project_id)
 
     def read_config(self, project_id: int) -> LabelConfig:
-        """The project's labeling config as Label Studio has it now; the database is brought up to date.
+        """Read the project's labeling config from Label Studio, and update the database with it.
 
         Raises:
-            LabelConfigError: nothing in it can be drawn with.
+            LabelConfigError: it has no usable tag for masks.
             LabelStudioError: the project cannot be read.
         """
         fields = self.label_studio.project(project_id)
@@ -65,7 +65,11 @@ class Context:
 
 @contextmanager
 def open_context() -> Iterator[Context]:
-    """Open everything a job needs, configured from the environment of the worker that runs it."""
+    """Open the context of a job, configured from the environment of the worker that runs it.
+
+    Raises:
+        JobError: LABEL_STUDIO_API_KEY is empty.
+    """
     settings = Settings()
     if not settings.label_studio_api_key.get_secret_value():
         raise JobError("The worker has no LABEL_STUDIO_API_KEY; set it to a personal access token.")
@@ -91,7 +95,7 @@ def open_context() -> Iterator[Context]:
 
 
 def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
-    """An image reader with the settings' bounds on bytes, pixels, seconds and cache size."""
+    """An image reader with the configured limits on bytes, pixels, seconds and cache size."""
     download = Downloader(
         label_studio.credentials,
         hosts=ImageHosts.parse(settings.image_hosts),

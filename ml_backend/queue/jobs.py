@@ -1,7 +1,7 @@
-"""Jobs: the function that does each kind of job registers itself here, with a decorator.
+"""The `@job` decorator, which registers the function that does a kind of job.
 
-A queued job names its kind, not a function, so modules may move while jobs wait. Only the worker needs the
-functions: `functions_in` collects them from the packages that hold them, and `job_class` resolves the names.
+A queued job names its kind, not a function, so modules can move while jobs are waiting. Only the worker needs
+the functions: `functions_in` imports the packages that define them, and `job_class` looks them up by name.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 
 FINAL = (JobError, LabelConfigError, WeightStoreError)
-"""Errors that only a person can resolve: trying the job again would fail again."""
+"""Errors that only a person can resolve; a retry would fail again."""
 
 KIND = "job_kind"
-"""Attribute under which a registered function carries its kind."""
+"""Attribute of a registered function that contains its kind."""
 
 FORMER_NAMES: Mapping[str, JobKind] = MappingProxyType(
     {
@@ -47,16 +47,16 @@ FORMER_NAMES: Mapping[str, JobKind] = MappingProxyType(
         "ml_backend.jobs.train.run_training": kinds.TRAINING,
     }
 )
-"""Functions that jobs queued before 2026-11-26 name, and the kinds that replace them."""
+"""Kinds by the function names in jobs that were queued before 2026-11-26."""
 
 
 def job(
     kind: JobKind,
 ) -> Callable[[Callable[Concatenate[Context, Arguments], None]], Callable[Arguments, None]]:
-    """Register a function as the one that does the jobs of a kind.
+    """Register a function that does the jobs of a kind.
 
-    The function gets an open `Context` and the job's arguments. An error that only a person can resolve is
-    logged and ends the job; any other error is raised, and the queue tries the job again.
+    The function is called with an open `Context` and the job's arguments. An error that only a person can
+    resolve is logged and ends the job; any other error is raised, and the queue retries the job.
     """
 
     def register(work: Callable[Concatenate[Context, Arguments], None]) -> Callable[Arguments, None]:
@@ -79,7 +79,7 @@ def job(
 
 
 def functions_in(packages: Iterable[str]) -> dict[str, Callable[..., None]]:
-    """Import all modules of these packages, and return their registered functions by the kind's name."""
+    """Import all modules of these packages; returns their registered functions by the name of the kind."""
     found: dict[str, Callable[..., None]] = {}
     for name in packages:
         package = importlib.import_module(name)
@@ -91,9 +91,9 @@ def functions_in(packages: Iterable[str]) -> dict[str, Callable[..., None]]:
 
 
 def job_class(functions: Mapping[str, Callable[..., None]]) -> type[Job]:
-    """RQ's job, which finds its function among `functions`, by the name of its kind or a former name.
+    """A subclass of RQ's job that looks up its function by the name of its kind or by a former name.
 
-    A name that is in neither is imported, as RQ does.
+    Any other name is imported, as RQ does.
     """
 
     class RegisteredJob(Job):

@@ -1,4 +1,4 @@
-"""The kinds of jobs: the queue of each, its time limit, and what a request does while one runs."""
+"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
 QUEUES = (QUICK, SCORE, TRAIN)
-"""Queue names, the most urgent first."""
+"""Queue names in order of priority, highest first."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class JobKind:
     """A kind of job.
 
     Attributes:
-        name: what a queued job carries; `ml_backend.queue.jobs.job` registers the function for it.
+        name: stored in queued jobs; `ml_backend.queue.jobs.job` registers the function for it.
         queue: one of `QUEUES`.
-        timeout: seconds after which a job is stopped.
-        repeats: whether a request that arrives while such a job runs needs another job after it, as it does
-            for jobs that read all there is to do when they start.
+        timeout: seconds after which a running job is stopped.
+        repeats: whether a request that arrives while such a job runs adds another job after it. Needed for
+            jobs that read everything there is to do when they start.
     """
 
     name: str

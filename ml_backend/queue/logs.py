@@ -1,4 +1,4 @@
-"""The log of the service's processes: one line a record, on standard error, from LOG_LEVEL upwards."""
+"""Logging of the service's processes: one line per record on standard error."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ OURS = ("ml_backend", "model")
 
 
 def configure_logs(level: str) -> None:
-    """Write our own records from `level` upwards, and other libraries' from WARNING upwards.
+    """Log this service's records from `level` (LOG_LEVEL) upwards, and other libraries' from WARNING upwards.
 
-    Other libraries' lower levels hold addresses and bodies, which belong in no log.
+    Lower levels of other libraries contain addresses and request bodies, which must not be logged.
     """
     logging.basicConfig(format=FORMAT, level=logging.WARNING)
     for name in OURS:

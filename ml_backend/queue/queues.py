@@ -1,4 +1,4 @@
-"""Requests for jobs: a request for a job that already waits makes no second one."""
+"""Requests for jobs: requesting a job that is already waiting adds no second one."""
 
 from __future__ import annotations
 
@@ -40,17 +40,20 @@ from ml_backend.settings import Settings
 
 SOCKET_SECONDS = 5
 RETRY_SECONDS = (10, 60, 300)
-FEWEST_CHUNKS = 2
-"""Chunks of one version that wait or are scored at once, where there are no more workers than that."""
+"""Delays before the retries of a failed job."""
+MIN_CHUNKS = 2
+"""Chunks of one version that may be queued or running at once, however few workers there are."""
 FAILED_SECONDS = 7 * 24 * 3600
+"""How long the records of failed jobs are kept."""
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
 
 
 def connect_redis(settings: Settings) -> redis.Redis:
-    """A client of REDIS_URL, or of the embedded server, which stays up as long as any process has a client.
+    """A client of REDIS_URL, or else of the embedded server, which runs as long as any process has a client.
 
-    Raises `redis.exceptions.ConnectionError` where REDIS_URL does not answer, `EmbeddedRedisError` where the
-    embedded server does not start.
+    Raises:
+        redis.exceptions.ConnectionError: REDIS_URL does not answer.
+        EmbeddedRedisError: the embedded server does not start.
     """
     server = None if settings.redis_url else EmbeddedRedis(settings.redis_dir)
     client = client_of(settings.redis_url if server is None else socket_url(server.socket))
@@ -61,10 +64,10 @@ def connect_redis(settings: Settings) -> redis.Redis:
 
 
 def client_of(url: str) -> redis.Redis:
-    """A client of the Redis at `url`; it does not connect before it is used."""
+    """A client of the Redis at `url`; it connects when it is first used."""
     return redis.Redis.from_url(
         url,
-        # An unreachable server must not hold up a web answer; RQ's worker sets a longer time for itself.
+        # An unreachable server must not delay a web response; RQ's worker sets a longer timeout for itself.
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=SOCKET_SECONDS,
         retry=RedisRetry(ConstantBackoff(0.1), 1),
@@ -72,77 +75,106 @@ def client_of(url: str) -> redis.Redis:
 
 
 def socket_url(socket: Path) -> str:
-    """The address of a server that listens on a Unix socket."""
+    """The URL of a Redis server that listens on a Unix socket."""
     return f"unix://{quote(str(socket))}"
 
 
 class JobQueues:
-    """Requests jobs; a request for one that already waits changes nothing.
+    """Requests jobs; requesting a job that is already waiting changes nothing.
 
-    Jobs carry only ids, as JSON. The database and Label Studio say what there is to do, so losing Redis loses
-    no work.
+    Jobs contain only ids, as JSON. What there is to do is in the database and in Label Studio, so losing
+    Redis loses no work. Each request method returns whether it added a job.
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        """Use the queues behind `client`."""
+        """Use the queues on the Redis server of `client`."""
         self.redis = client
         self._queues = {name: Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES}
 
-    def all(self) -> list[Queue]:
-        """RQ's queues, the most urgent first."""
-        return list(self._queues.values())
+    def request_order(self, project_id: int) -> bool:
+        """Request the project's first order, or an update of its order."""
+        return self._request(ORDER, f"order-{project_id}", {"project_id": project_id})
+
+    def request_score_new(self, project_id: int) -> bool:
+        """Request scores of the tasks that the published version has not scored yet."""
+        return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
+
+    def request_score_version(self, version_id: int) -> bool:
+        """Request the scores of all unlabelled tasks under a new version."""
+        return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
+
+    def request_score_chunk(self, version_id: int, chunk: int) -> bool:
+        """Request the scores of one chunk of a version."""
+        arguments = {"version_id": version_id, "chunk": chunk}
+        return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
+
+    def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
+        """Request a version's first unfinished chunks, as many as the workers can score at once.
+
+        The others are requested as these end. So a project with ten thousand tasks has only a few chunks in
+        the queue at a time, and projects take turns. Failed chunks are requested only with `again`. Returns
+        the number of new jobs.
+        """
+        states = {chunk: self._status(f"score-v{version_id}-c{chunk}") for chunk in chunks}
+        busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
+        free = max(MIN_CHUNKS, Worker.count(queue=self._queues[SCORE])) - busy
+        idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
+        return sum(self.request_score_chunk(version_id, chunk) for chunk in idle[: max(free, 0)])
+
+    def request_rank(self, version_id: int) -> bool:
+        """Request the ranking of a version whose images are all measured."""
+        return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
+
+    def request_publish(self, version_id: int) -> bool:
+        """Request the publication of a version."""
+        return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
+
+    def request_retry_images(self, version_id: int) -> bool:
+        """Request a retry of the images that failed for a temporary reason."""
+        return self._request(RETRY_IMAGES, f"retry-images-v{version_id}", {"version_id": version_id})
+
+    def request_assignment(self, project_id: int, *, delay: float | None = None) -> bool:
+        """Request an assignment of tasks, at once or `delay` seconds from now.
+
+        A request with a delay postpones a scheduled assignment; a request without one starts it.
+        """
+        return self._request(ASSIGN, f"assign-{project_id}", {"project_id": project_id}, delay)
 
     def request_training(self, project_id: int, *, delay: float | None = None) -> bool:
-        """Request a training, at once or `delay` seconds from now; True if this makes a new job.
+        """Request a training, at once or `delay` seconds from now.
 
         A request with a delay postpones a scheduled training; a request without one starts it.
         """
         return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
 
     def training_waits(self, project_id: int) -> bool:
-        """Whether a training of the project waits for nothing but a worker."""
+        """Whether a training of the project is queued, that is, waits only for a worker."""
         return self._status(f"train-{project_id}") is JobStatus.QUEUED
 
-    def request_order(self, project_id: int) -> bool:
-        """Request the project's first order, or a new one; True if this makes a new job."""
-        return self._request(ORDER, f"order-{project_id}", {"project_id": project_id})
-
-    def request_score_new(self, project_id: int) -> bool:
-        """Request scores of tasks that the published version has not scored; True if this makes a new job."""
-        return self._request(SCORE_NEW, f"score-new-{project_id}", {"project_id": project_id})
-
-    def request_score_version(self, version_id: int) -> bool:
-        """Request the scores of all unlabelled tasks under a new version; True if this makes a new job."""
-        return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
-
-    def request_score_chunk(self, version_id: int, chunk: int) -> bool:
-        """Request the scores of one chunk; True if this makes a new job."""
-        arguments = {"version_id": version_id, "chunk": chunk}
-        return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
-
-    def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
-        """Request the first of a version's unfinished chunks, as many as the workers can use at once.
-
-        The others are asked for as these end. A project with ten thousand tasks thus stands in line with a
-        few chunks at a time, behind those of other projects. Chunks that failed for good are asked for only
-        `again`. Returns the number of new jobs.
-        """
-        states = {chunk: self._status(f"score-v{version_id}-c{chunk}") for chunk in chunks}
-        busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
-        free = max(FEWEST_CHUNKS, Worker.count(queue=self._queues[SCORE])) - busy
-        idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
-        return sum(self.request_score_chunk(version_id, chunk) for chunk in idle[: max(free, 0)])
-
-    def request_retry_images(self, version_id: int) -> bool:
-        """Request another try for images that failed for a passing reason; True if new."""
-        return self._request(RETRY_IMAGES, f"retry-images-v{version_id}", {"version_id": version_id})
-
     def request_reconcile(self, *, delay: float | None = None) -> bool:
-        """Request a comparison with Label Studio, `delay` seconds from now; True if this makes a new job."""
+        """Request a comparison with Label Studio, at once or `delay` seconds from now."""
         return self._request(RECONCILE, "reconcile", {}, delay)
 
+    def all(self) -> list[Queue]:
+        """RQ's queues in order of priority, highest first."""
+        return list(self._queues.values())
+
+    def depths(self) -> dict[str, int]:
+        """Number of waiting jobs in each queue, scheduled jobs included."""
+        return {
+            name: len(queue) + ScheduledJobRegistry(queue=queue).get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
+    def failed(self) -> dict[str, int]:
+        """Number of jobs in each queue that failed after all retries."""
+        return {
+            name: queue.failed_job_registry.get_job_count(cleanup=False)
+            for name, queue in self._queues.items()
+        }
+
     def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
-        """Drop all jobs of a project that wait, those that wait for their time included."""
+        """Delete all queued and scheduled jobs of a project and of its versions."""
         mine = {("project_id", project_id), *(("version_id", version_id) for version_id in version_ids)}
         for queue in self._queues.values():
             waiting = [*queue.get_job_ids(), *ScheduledJobRegistry(queue=queue).get_job_ids()]
@@ -150,60 +182,27 @@ class JobQueues:
                 if job is not None and mine & set(job.kwargs.items()):
                     job.delete()
 
-    def request_assignment(self, project_id: int, *, delay: float | None = None) -> bool:
-        """Request an assignment of tasks, at once or `delay` seconds from now; True if this makes a new job.
-
-        A request without a delay starts a scheduled one.
-        """
-        return self._request(ASSIGN, f"assign-{project_id}", {"project_id": project_id}, delay)
-
     @contextmanager
-    def alone(self, name: str, seconds: int) -> Iterator[bool]:
-        """Tell whether no other job is inside a block of this name, or has been for less than `seconds`.
+    def exclusive(self, name: str, seconds: int) -> Iterator[bool]:
+        """Try to lock `name` for the duration of the block; False if another job has locked it.
 
-        A job that was killed inside and runs again is let in.
+        The lock expires after `seconds`. A job that was killed inside the block and runs again gets the lock.
         """
         key, job = f"dsal-alone-{name}", get_current_job()
         token = "" if job is None else job.id
-        free = bool(self.redis.set(key, token, nx=True, ex=seconds)) or self._holds(key, token)
+        free = bool(self.redis.set(key, token, nx=True, ex=seconds)) or self._is_locked_by(key, token)
         try:
             yield free
         finally:
-            if free and self._holds(key, token):
+            if free and self._is_locked_by(key, token):
                 self.redis.delete(key)
-
-    def _holds(self, key: str, token: str) -> bool:
-        value = self.redis.get(key)
-        return value is not None and as_text(value) == token
-
-    def request_rank(self, version_id: int) -> bool:
-        """Request the ranking of a version whose images are all measured; True if this makes a new job."""
-        return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
-
-    def request_publish(self, version_id: int) -> bool:
-        """Request the publication of a version; True if this makes a new job."""
-        return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
-
-    def depths(self) -> dict[str, int]:
-        """Number of waiting jobs of each queue, those that wait for their time included."""
-        return {
-            name: len(queue) + ScheduledJobRegistry(queue=queue).get_job_count(cleanup=False)
-            for name, queue in self._queues.items()
-        }
-
-    def failed(self) -> dict[str, int]:
-        """Number of jobs of each queue that failed for good."""
-        return {
-            name: queue.failed_job_registry.get_job_count(cleanup=False)
-            for name, queue in self._queues.items()
-        }
 
     def _request(
         self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
     ) -> bool:
-        """Make the job unless one of the same name waits; True if made.
+        """Add the job unless one of the same name is waiting; True if added.
 
-        A running job keeps its name, so the next one after it is called `name-again-1`, and so on.
+        A running job keeps its name, so the next one is called `NAME-again-1`, and so on.
         """
         queue = self._queues[kind.queue]
         slot = 0
@@ -218,7 +217,8 @@ class JobQueues:
             elif status is JobStatus.STARTED and kind.repeats:
                 slot += 1
             else:
-                # Other jobs that wait for their time wait to be tried again, and are not hurried.
+                # Scheduled jobs of other kinds are waiting for a retry, which a request does not bring
+                # forward.
                 if status is JobStatus.SCHEDULED and (
                     kind in (TRAINING, ASSIGN) or (kind is RECONCILE and delay is None)
                 ):
@@ -257,8 +257,13 @@ class JobQueues:
     def _change_time(self, queue: Queue, job_id: str, delay: float | None) -> None:
         registry = ScheduledJobRegistry(queue=queue)
         if delay is not None:
-            # Only later, and only while it still waits: the scheduler may be taking it this moment.
+            # Only postpones, and only a job that is still scheduled: the scheduler may be taking it right
+            # now.
             self.redis.zadd(registry.key, {job_id: int(time.time() + delay)}, xx=True, gt=True)
             return
         with suppress(InvalidJobOperation, NoSuchJobError):
             registry.requeue(job_id)
+
+    def _is_locked_by(self, key: str, token: str) -> bool:
+        value = self.redis.get(key)
+        return value is not None and as_text(value) == token

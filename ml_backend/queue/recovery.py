@@ -1,4 +1,4 @@
-"""Takes up what dead processes left: started jobs, jobs lost on their way, and state without a job."""
+"""Recovery after dead workers: jobs they had started, jobs they had taken, and their locks."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from ml_backend.store import liveness
 logger = logging.getLogger(__name__)
 
 SILENCE = timedelta(seconds=60)
-"""A worker of another host that gave no sign for so long is dead."""
+"""A worker on another host without a heartbeat for this long counts as dead."""
 
-MOMENT_SECONDS = 1.0
+RECHECK_SECONDS = 1.0
+"""Time for a live worker to start a job that it has just taken from a queue."""
 
 
 def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
-    """Put jobs whose worker is dead back to the front of their queues; returns how many.
+    """Put jobs whose worker is dead back at the front of their queues; returns their number.
 
-    `worker_name` is the asking worker's: another worker of the same process is dead, as it came before.
+    `worker_name` is the name of the calling worker. Any other worker of the same process is an earlier one,
+    and dead.
     """
     requeued = 0
     for queue in queues.all():
@@ -40,7 +42,7 @@ def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
                 execution = Execution.fetch(execution_id, job_id, connection=queues.redis)
                 job = Job.fetch(job_id, connection=queues.redis, serializer=JSONSerializer)
             except (ValueError, NoSuchJobError):
-                # Expired records are RQ's own cleaning to do.
+                # RQ itself removes expired records.
                 continue
             if _is_dead(queues.redis, execution.worker_name, worker_name):
                 requeue(queue, job, execution)
@@ -49,23 +51,24 @@ def requeue_abandoned(queues: JobQueues, worker_name: str) -> int:
 
 
 def requeue(queue: Queue, job: Job, execution: Execution) -> None:
-    """Put a job whose execution was cut off back to the front of its queue, at no cost to its retries."""
+    """Put a job whose execution was interrupted back at the front of its queue, without using up a retry."""
     with queue.connection.pipeline() as pipeline:
         execution.delete(job=job, pipeline=pipeline)
-        # The public method reads before it writes and cannot join a transaction; RQ's registries do the same.
+        # The public method reads before it writes, so it cannot be part of a transaction. RQ's own registries
+        # call this one as well.
         queue._enqueue_job(job, pipeline=pipeline, at_front=True)
         pipeline.execute()
-    logger.warning("Job %s was cut off and will run again.", job.id)
+    logger.warning("Job %s was interrupted and will run again.", job.id)
 
 
 def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
-    """Put back jobs that a dying worker had taken from a queue and not begun; returns how many.
+    """Put back jobs that a dead worker had taken from a queue and not started; returns their number.
 
-    `beside_others` looks twice, a moment apart, as a living worker may be taking a job just now.
+    With `beside_others`, checks twice, `RECHECK_SECONDS` apart, as a live worker may be about to start a job.
     """
     lost = _lost(queues)
     if lost and beside_others:
-        time.sleep(MOMENT_SECONDS)
+        time.sleep(RECHECK_SECONDS)
         still = {job.id for job in _lost(queues)}
         lost = [job for job in lost if job.id in still]
     by_name = {queue.name: queue for queue in queues.all()}
@@ -77,7 +80,7 @@ def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
 
 
 def forget_dead_workers(queues: JobQueues) -> None:
-    """Remove workers and schedulers that are known to be dead, so that their locks hold nobody up."""
+    """Remove the records of dead workers and the locks of dead schedulers."""
     for worker in Worker.all(connection=queues.redis, serializer=JSONSerializer):
         if liveness.alive(process_of(worker.name)) is False:
             worker.register_death()
@@ -89,18 +92,12 @@ def forget_dead_workers(queues: JobQueues) -> None:
 
 
 def process_of(name: str) -> str:
-    """The process behind a worker's or scheduler's name, which is its owner and a number: `owner#3`."""
+    """The process id in the name of a worker or scheduler, which has the form `PROCESS_ID#3`."""
     return name.partition("#")[0]
 
 
-def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
-    if process_of(worker_name) == process_of(asking):
-        return worker_name != asking
-    return not is_living(client, worker_name)
-
-
 def is_living(client: redis.Redis, worker_name: str) -> bool:
-    """Whether a worker lives, as far as can be known: of another host by its signs of life."""
+    """Whether a worker is alive; on another host, whether its last heartbeat is recent."""
     alive = liveness.alive(process_of(worker_name))
     if alive is not None:
         return alive
@@ -110,6 +107,12 @@ def is_living(client: redis.Redis, worker_name: str) -> bool:
         return False
     seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
     return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) <= SILENCE
+
+
+def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
+    if process_of(worker_name) == process_of(asking):
+        return worker_name != asking
+    return not is_living(client, worker_name)
 
 
 def _lost(queues: JobQueues) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Notices where Label Studio, the database, the store and the queue have drifted apart, and mends it."""
+"""Reconciling: finds where Label Studio, the database, the store and the queue differ, and repairs it."""
 
 from ml_backend.reconcile.comparison import BusyError, Finding, reconcile
 

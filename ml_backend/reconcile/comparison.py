@@ -1,4 +1,4 @@
-"""One look at everything: the queue, then project after project, each by itself."""
+"""The comparison: first the queue, then each project with Label Studio, independently of the others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,7 @@ from ml_backend.queue import kinds, recovery
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
-from ml_backend.reconcile import (
-    failed_trainings,
-    lost_scores,
-    lost_weights,
-    missed_labels,
-    outdated_order,
-    resume,
-    shown_order,
-)
+from ml_backend.reconcile import order, predictions, resume, trainings
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import liveness, projects, versions
 from ml_backend.store.liveness import ProcessId
@@ -34,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 LOCK = "dsal-reconcile-lock"
 LOCK_SECONDS = 900.0
-"""A lock whose holder cannot be known to live is given up after this; each project renews it."""
+"""Expiry of the lock, for processes that may be dead on another machine; each project renews it."""
 
 
 class BusyError(RuntimeError):
-    """Somebody else is looking already."""
+    """Another process is comparing already."""
 
 
 @job(kinds.RECONCILE)
 def reconcile_projects(context: Context) -> None:
-    """Compare all projects with Label Studio and repair what differs; each finding is a line of the log."""
+    """Compare all projects with Label Studio, repair what differs, and log each finding."""
     try:
         for finding in reconcile(context):
             logger.warning("%s", finding)
@@ -54,17 +46,17 @@ def reconcile_projects(context: Context) -> None:
 def reconcile(
     context: Context, project_id: int | None = None, *, thorough: bool = False
 ) -> Iterator[Finding]:
-    """Compare all projects, or one, with Label Studio and mend what differs; yields each finding at once.
+    """Compare all projects, or one, with Label Studio and repair what differs; yields each finding at once.
 
-    On a quiet project it costs five requests. `thorough` also compares prediction by prediction where the
-    totals agree. What fails in one project is a finding of its own and holds no other up.
+    An unchanged project costs five requests. With `thorough`, predictions are compared one by one even if
+    their totals agree. An error in one project is a finding and does not stop the comparison of the others.
 
     Raises:
-        BusyError: another process is at it.
-        LabelStudioError: Label Studio does not answer at all, or refuses the token.
+        BusyError: another process is comparing.
+        LabelStudioError: Label Studio does not answer, or refuses the token.
     """
-    with _alone(context.queues) as renew:
-        yield from _queue(context)
+    with _exclusive(context.queues) as renew:
+        yield from _repair_queue(context)
         with context.database.read() as session:
             known = projects.all_projects(session)
         for project in known:
@@ -72,17 +64,29 @@ def reconcile(
                 continue
             renew()
             try:
-                yield from _project(context, project, thorough)
+                yield from _repair_project(context, project, thorough)
             except LabelStudioError as error:
                 if error.status in (None, 401):
                     raise
-                yield Finding(project.id, f"It cannot be compared: {error}", repaired=False)
+                yield Finding(project.id, f"The comparison failed: {error}", repaired=False)
             except Exception as error:
-                logger.exception("Project %d cannot be compared.", project.id)
-                yield Finding(project.id, f"It cannot be compared: {error}", repaired=False)
+                logger.exception("The comparison of project %d failed.", project.id)
+                yield Finding(project.id, f"The comparison failed: {error}", repaired=False)
 
 
-def _project(context: Context, project: Project, thorough: bool) -> Iterator[Finding]:
+def _repair_queue(context: Context) -> Iterator[Finding]:
+    """Requeue what dead workers left, and request unfinished work that has no job."""
+    queues = context.queues
+    recovery.forget_dead_workers(queues)
+    requested = recovery.requeue_abandoned(queues, f"{ProcessId.current()}#reconcile")
+    requested += recovery.requeue_lost(queues, beside_others=True)
+    requested += resume.resume_orders(context.database, queues)
+    requested += resume.resume_trainings(context.settings, context.database, queues)
+    if requested:
+        yield Finding(None, f"{requested} jobs were missing: requested again.")
+
+
+def _repair_project(context: Context, project: Project, thorough: bool) -> Iterator[Finding]:
     try:
         fields = context.label_studio.project(project.id)
     except LabelStudioError as error:
@@ -99,27 +103,27 @@ def _project(context: Context, project: Project, thorough: bool) -> Iterator[Fin
         with context.database.write() as session:
             projects.restore(session, session.get_one(Project, project.id))
         consider(context.database, context.queues, context.settings, project.id)
-        yield Finding(project.id, "Label Studio shows it again: no longer archived.")
-    renewed = _is_renewed(context, project, fields)
-    if renewed and context.queues.request_order(project.id):
-        yield Finding(project.id, "Its labeling config had changed: read again.")
-    # After Label Studio's answer: a version published in between is then the one known here.
+        yield Finding(project.id, "Label Studio shows it again: restored.")
+    changed = _config_has_changed(context, project, fields)
+    if changed and context.queues.request_order(project.id):
+        yield Finding(project.id, "The labeling config has changed: a new order was requested.")
+    # Read after Label Studio's answer, so that a version published in between is known here.
     with context.database.read() as session:
         current = session.get_one(Project, project.id)
         version = versions.published(session, project.id)
     if version is not None:
         stored = context.label_studio.model_versions(project.id)
-        yield from shown_order.repair(context, current, version, fields, stored)
-        if not renewed:
-            yield from outdated_order.repair(context, current, version)
-        yield from lost_weights.repair(context, version)
-        yield from lost_scores.repair(context, version, stored, thorough=thorough)
-    yield from missed_labels.repair(context, current)
-    yield from failed_trainings.repair(context, current)
+        yield from order.repair_display(context, current, version, fields, stored)
+        if not changed:
+            yield from order.repair_outdated(context, current, version)
+        yield from trainings.repair_lost_weights(context, version)
+        yield from predictions.repair(context, version, stored, thorough=thorough)
+    yield from trainings.repair_missed_labels(context, current)
+    yield from trainings.repair_failed(context, current)
 
 
-def _is_renewed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:
-    """Note what Label Studio says of the project; True if its labeling config has changed."""
+def _config_has_changed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:
+    """Store the project's title and labeling config; True if the labeling config has changed."""
     config, title = fields["label_config"], fields["title"]
     if projects.matches(project, config, title):
         return False
@@ -127,21 +131,9 @@ def _is_renewed(context: Context, project: Project, fields: Mapping[str, Any]) -
         return projects.note(session, project.id, config, title, seed=context.settings.seed)
 
 
-def _queue(context: Context) -> Iterator[Finding]:
-    """Take up what dead workers left, and ask for jobs that the database misses in the queue."""
-    queues = context.queues
-    recovery.forget_dead_workers(queues)
-    again = recovery.requeue_abandoned(queues, f"{ProcessId.current()}#reconcile")
-    again += recovery.requeue_lost(queues, beside_others=True)
-    again += resume.resume_orderings(context.database, queues)
-    again += resume.resume_trainings(context.settings, context.database, queues)
-    if again:
-        yield Finding(None, f"{again} jobs were missing in the queue: asked for again.")
-
-
 @contextmanager
-def _alone(queues: JobQueues) -> Iterator[Callable[[], bool]]:
-    """Hold the lock that lets one process look at a time; a dead holder's lock is broken."""
+def _exclusive(queues: JobQueues) -> Iterator[Callable[[], bool]]:
+    """Lock the comparison, breaking the lock of a dead process; yields the function that renews the lock."""
     client, mine = queues.redis, str(ProcessId.current())
     holder = client.get(LOCK)
     if holder is not None and liveness.alive(as_text(holder)) is False:

@@ -1,4 +1,4 @@
-"""What a look finds."""
+"""The result type of a comparison."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was not as it should be.
+    """One difference that a comparison found.
 
     Attributes:
-        project_id: the project it concerns; None where it concerns the service.
+        project_id: the project concerned; None for the queue.
         sentence: what was found, and what was done about it.
-        repaired: whether anything could be done.
+        repaired: whether it was repaired, or the repair was requested.
     """
 
     project_id: int | None

@@ -1,4 +1,4 @@
-"""What a person does about a project: set it aside, bring it back, delete it, have its images tried again."""
+"""What a person does with a project: archive, restore or purge it, or retry its failed images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ml_backend.store.models import Project, now
 
 
 class LifecycleError(ValueError):
-    """It cannot be done to the project as it is; one sentence says what to do."""
+    """The project's state does not allow the operation; the message is one sentence that says what to do."""
 
 
-def known(database: Database, project_id: int) -> Project:
+def get_project(database: Database, project_id: int) -> Project:
     """The project.
 
     Raises:
-        LifecycleError: the service has never heard of it.
+        LifecycleError: the project is not in the database.
     """
     with database.read() as session:
         project = projects.get(session, project_id)
@@ -30,20 +30,24 @@ def known(database: Database, project_id: int) -> Project:
 
 
 def archive(database: Database, project_id: int) -> None:
-    """Do nothing for the project until a person restores it."""
-    known(database, project_id)
+    """Archive the project until a person restores it.
+
+    Raises:
+        LifecycleError: the project is not in the database.
+    """
+    get_project(database, project_id)
     with database.write() as session:
         projects.archive(session, session.get_one(Project, project_id), by_hand=True)
 
 
 def restore(context: Context, project_id: int) -> None:
-    """Serve an archived project again: what came meanwhile is considered, the rest compared at once.
+    """Restore an archived project: its pending events may trigger a training, and it is compared at once.
 
     Raises:
-        LifecycleError: it is unknown.
-        LabelStudioError: Label Studio does not show it, so it would be archived again.
+        LifecycleError: the project is not in the database.
+        LabelStudioError: Label Studio does not show the project, so it would be archived again.
     """
-    known(context.database, project_id)
+    get_project(context.database, project_id)
     context.label_studio.project(project_id)
     with context.database.write() as session:
         projects.restore(session, session.get_one(Project, project_id))
@@ -55,24 +59,24 @@ def check_purge(database: Database, project_id: int) -> Project:
     """The project, if it may be purged.
 
     Raises:
-        LifecycleError: it is unknown, served, or a worker is still training it.
+        LifecycleError: the project is not in the database, not archived, or being trained.
     """
-    project = known(database, project_id)
+    project = get_project(database, project_id)
     if project.archived_at is None:
         raise LifecycleError(
-            f"Project {project_id} is served: archive it first with dsal projects archive {project_id}."
+            f"Project {project_id} is not archived; archive it first with dsal projects archive {project_id}."
         )
     with database.read() as session:
         run = runs.running(session, project_id)
     if run is not None and not runs.is_abandoned(run):
-        raise LifecycleError(f"Project {project_id} is being trained: purge it when that has ended.")
+        raise LifecycleError(f"Project {project_id} is being trained; purge it when the training has ended.")
     return project
 
 
 def purge(context: Context, project_id: int) -> int:
     """Delete the project's rows, waiting jobs, weights, checkpoints and cached images.
 
-    Weights that another project uses stay. Returns the number of versions whose weights were deleted.
+    Weights that another project uses are kept. Returns the number of versions whose weights were deleted.
 
     Raises:
         LifecycleError: see `check_purge`.
@@ -90,8 +94,11 @@ def purge(context: Context, project_id: int) -> int:
 
 
 def retry_images(database: Database, project_id: int | None) -> int:
-    """Have all images that failed under the published versions tried again; returns how many."""
+    """Make all failed images of one project, or of all, due for a retry; returns their number.
+
+    Only images scored by the published versions are retried.
+    """
     with database.write() as session:
         chosen = projects.active(session) if project_id is None else [projects.get(session, project_id)]
-        serving = [versions.published(session, one.id) for one in chosen if one is not None]
-        return sum(scores.retry_now(session, one.id, now()) for one in serving if one is not None)
+        published = [versions.published(session, one.id) for one in chosen if one is not None]
+        return sum(scores.retry_now(session, one.id, now()) for one in published if one is not None)

@@ -1,4 +1,4 @@
-"""Work that the database says is unfinished, and that has no job: requested again when a worker starts."""
+"""Work that the database shows as unfinished and that has no job: requested again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from ml_backend.store.models import ProjectState, ScoreState, VersionState
 
 
 def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
-    """Ask for the trainings that events or abandoned runs call for; returns the number of new jobs."""
+    """Request trainings for pending events and abandoned runs; returns the number of new jobs."""
     with database.read() as session:
-        known = [project.id for project in projects.active(session)]
-    return sum(consider(database, queues, settings, project_id) for project_id in known)
+        active = [project.id for project in projects.active(session)]
+    return sum(consider(database, queues, settings, project_id) for project_id in active)
 
 
-def resume_orderings(database: Database, queues: JobQueues) -> int:
-    """Ask for every first ordering, scoring and publication that the database says is unfinished.
-
-    Returns the number of new jobs.
-    """
+def resume_orders(database: Database, queues: JobQueues) -> int:
+    """Request every unfinished order, scoring and publication; returns the number of new jobs."""
     with database.read() as session:
         active = {one.id: one for one in projects.active(session)}
         scoring = {
@@ -29,29 +26,32 @@ def resume_orderings(database: Database, queues: JobQueues) -> int:
             for version in versions.in_state(session, VersionState.SCORING)
             if version.project_id in active
         }
-    asked = 0
+    requested = 0
     for project in active.values():
         if project.state is ProjectState.NEW:
-            asked += queues.request_order(project.id)
+            requested += queues.request_order(project.id)
     for version_id, (counted, chunks) in scoring.items():
         if not sum(counted.values()):
-            asked += queues.request_score_version(version_id)
+            requested += queues.request_score_version(version_id)
         elif chunks:
-            asked += queues.request_chunks(version_id, chunks, again=True)
+            requested += queues.request_chunks(version_id, chunks, again=True)
         elif counted[ScoreState.MEASURED]:
-            asked += queues.request_rank(version_id)
+            requested += queues.request_rank(version_id)
         else:
-            asked += queues.request_publish(version_id)
-    return asked
+            requested += queues.request_publish(version_id)
+    return requested
 
 
-def resume_deals(database: Database, queues: JobQueues) -> None:
-    """Ask to fill the hands of several annotators, which others have emptied while no worker ran."""
+def resume_assignments(database: Database, queues: JobQueues) -> None:
+    """Request an assignment of tasks for each active project with several annotators.
+
+    Annotators may have labelled all of their tasks while no worker was running.
+    """
     with database.read() as session:
-        dealt = [
-            number
-            for number in assignments.projects_with_annotators(session)
-            if projects.is_active(session, number)
+        assigned = [
+            project_id
+            for project_id in assignments.projects_with_annotators(session)
+            if projects.is_active(session, project_id)
         ]
-    for project_id in dealt:
+    for project_id in assigned:
         queues.request_assignment(project_id)

@@ -1,3 +1,3 @@
-"""Score: masks and scores for tasks, their order under a query strategy, and the publication of a version.
+"""Masks and scores for tasks, their order under a query strategy, and the publication of versions.
 
-May know the database, the queue, Label Studio and the model's segmenter; knows nothing of training."""
+Uses the database, the queue, Label Studio and the model's segmenter; knows nothing about training."""

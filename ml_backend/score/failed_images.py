@@ -1,4 +1,4 @@
-"""Images that could not be had for a while: tried again, and their predictions replaced."""
+"""Images that could not be read for a temporary reason: retried, and their predictions replaced."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.prediction import Scored, scorer
-from ml_backend.score.pruning import set_aside
+from ml_backend.score.pruning import keep_for_open_pages
 from ml_backend.score.scoring import note, prediction
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 5
-"""Images that may fail one after the other before their server is taken to be still away."""
+MAX_CONSECUTIVE_FAILURES = 5
+"""After this many temporary failures in a row the image server counts as still down."""
 
 
 @job(kinds.RETRY_IMAGES)
 def retry_images(context: Context, version_id: int) -> None:
-    """Try the images of the published version that are due, and write what they give in place of the zero.
+    """Retry the images of the published version that are due, and replace their zero scores.
 
-    An image that fails again waits longer each time. A prediction is replaced only once there is a better
-    one, and taken away before the better one is written: a kill in between leaves a task that the next
-    scoring writes, never one with two predictions.
+    An image that fails again waits longer each time. The old prediction is removed once a better one is
+    known and before that one is written: a kill in between leaves a task without a prediction, which the
+    next scoring writes, and never a task with two.
     """
     with context.database.read() as session:
         version = versions.get(session, version_id)
@@ -36,57 +36,57 @@ def retry_images(context: Context, version_id: int) -> None:
         return
     size = context.settings.score_chunk
     for start in range(0, len(due), size):
-        if not _try(context, version, due[start : start + size]):
+        if not _retry_chunk(context, version, due[start : start + size]):
             return
 
 
-def _try(context: Context, version: Version, due: Sequence[Score]) -> bool:
-    """Try these images; False once so many failed in a row that the others need not be tried now."""
+def _retry_chunk(context: Context, version: Version, due: Sequence[Score]) -> bool:
+    """Retry these images; False if so many failed in a row that the remaining ones should wait."""
     config = context.read_config(version.project_id)
     with context.database.read() as session:
         project = projects.get(session, version.project_id)
-    assert project is not None  # read_config made sure of it
+    assert project is not None  # read_config created it if it was missing
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
     data = context.label_studio.task_data(version.project_id, [row.task_id for row in due])
-    had: list[Scored] = []
-    in_a_row = 0
+    succeeded: list[Scored] = []
+    failures = 0
     for task_id, task_data in data.items():
-        found = score(task_id, task_data)
-        if not found.error:
-            had.append(found)
+        scored = score(task_id, task_data)
+        if not scored.error:
+            succeeded.append(scored)
         else:
-            _keep_reason(context, version, found)
-        in_a_row = in_a_row + 1 if found.transient else 0
-        if in_a_row == PATIENCE:
+            _record_failure(context, version, scored)
+        failures = failures + 1 if scored.transient else 0
+        if failures == MAX_CONSECUTIVE_FAILURES:
             break
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, {row.task_id for row in due} - data.keys())
-    _replace(context, version, had)
-    return in_a_row < PATIENCE
+    _replace_predictions(context, version, succeeded)
+    return failures < MAX_CONSECUTIVE_FAILURES
 
 
-def _keep_reason(context: Context, version: Version, found: Scored) -> None:
-    """The prediction of an image that still fails stays as it is: a zero without a mask."""
+def _record_failure(context: Context, version: Version, scored: Scored) -> None:
+    """Store the error; the prediction stays what it is, a score of 0 without a mask."""
     with context.database.write() as session:
-        row = session.get_one(Score, (version.id, found.task_id))
-        row.error = found.error
-        if found.transient:
+        row = session.get_one(Score, (version.id, scored.task_id))
+        row.error = scored.error
+        if scored.transient:
             scores.postpone(row)
         else:
             row.retry_at = None
 
 
-def _replace(context: Context, version: Version, found: Sequence[Scored]) -> None:
-    if not found:
+def _replace_predictions(context: Context, version: Version, scored: Sequence[Scored]) -> None:
+    if not scored:
         return
-    note(context, version, found)
-    for one in found:
+    note(context, version, scored)
+    for one in scored:
         for old in context.label_studio.predictions(one.task_id):
             if old["model_version"] == version.name:
-                set_aside(context, version.project_id, old["id"])
-    sent = [prediction(one, version.name) for one in found]
+                keep_for_open_pages(context, version.project_id, old["id"])
+    sent = [prediction(one, version.name) for one in scored]
     imported = context.label_studio.import_predictions(version.project_id, sent)
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, imported.missing)
-        scores.set_state(session, version.id, {one.task_id for one in found}, ScoreState.WRITTEN)
-    logger.info("%d images of version %s could be had again.", len(found), version.name)
+        scores.set_state(session, version.id, {one.task_id for one in scored}, ScoreState.WRITTEN)
+    logger.info("Scored %d images of version %s that had failed before.", len(scored), version.name)

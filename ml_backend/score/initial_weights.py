@@ -1,4 +1,4 @@
-"""The weights of a new project (INITIAL_WEIGHTS), stored as those of its first version."""
+"""The initial weights of a new project (INITIAL_WEIGHTS), stored as the weights of its first version."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from model.engines import prepare_version
 from model.pretrained import pretrained_start
 from model.weights import Card, save_version
 
-KNOWN = "bone"
-"""What a label's name must hold for the shipped weights to have anything to say about it."""
+SHIPPED_LABEL = "bone"
+"""The shipped weights apply to a project only if one of its labels contains this word."""
 
 
 def initial_weights(context: Context, project: Project, config: LabelConfig) -> str | None:
-    """Store the weights with which a project begins, and return their hash; None where it begins with none.
+    """Store the project's initial weights and return their hash; None if it starts without weights.
 
-    Those that are shipped know the bones of the hand: they are for projects with a label whose name says
-    bone. Other weights are for all projects.
+    The shipped weights segment the bones of the hand, so only projects with a "bone" label use them. Other
+    weights are used by all projects.
 
     Raises:
-        WeightsError: INITIAL_WEIGHTS is no version's folder.
+        WeightsError: INITIAL_WEIGHTS is not the folder of a version.
     """
     chosen = context.settings.initial_weights
     if chosen is None:
         return None
     shipped = chosen == SHIPPED_WEIGHTS
-    if shipped and not any(KNOWN in label.casefold() for label in config.labels):
+    if shipped and not any(SHIPPED_LABEL in label.casefold() for label in config.labels):
         return None
     classes = Classes(config.labels, config.indices)
     network, source = pretrained_start(classes, None if shipped else Path(chosen))

@@ -1,4 +1,9 @@
-"""The first order of a project, and a new order when what shapes its predictions has changed."""
+"""The first order of a project, and a new order when the strategy or the labeling config changes.
+
+A new project is ordered by its initial weights, or at random like the first ten images of the paper. Later,
+when something that shapes predictions has changed, a new version scores all tasks with the published weights,
+without a training.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,19 @@ from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, ProjectState, Version, VersionState
 
+logger = logging.getLogger(__name__)
+
+IN_PROGRESS = (VersionState.TRAINING, VersionState.SCORING)
+"""States of versions that may still be published."""
+
 
 @job(kinds.ORDER)
 def order_project(context: Context, project_id: int) -> None:
-    """Give a new project its first version, and any project scores for the tasks that have none.
+    """Create a new project's first version, or update a project's order, and request the missing scores.
 
-    A labeling config that asks for other predictions than the published ones gets them, as far as the
-    published weights can give them. Where INITIAL_WEIGHTS has nothing for a project, its first version has no
-    weights: nothing is drawn before the first training, and the order is random.
+    If INITIAL_WEIGHTS does not apply to a new project, its first version has no weights: until the first
+    training there are no masks, and the order is random. If the labeling config of a known project asks for
+    different predictions, the published weights make them as far as they can.
     """
     if not context.is_active(project_id):
         return
@@ -53,10 +63,41 @@ def order_project(context: Context, project_id: int) -> None:
         context.queues.request_score_new(project_id)
 
 
+def reorder(context: Context, project_id: int, config: LabelConfig) -> Version | None:
+    """Create a version of the published weights that follows the current configuration, to be scored.
+
+    It is published like any other version, so annotators see either the old order or the new one. Returns
+    None if nothing has changed, or if a version in progress will follow the change. The random order of
+    round 0 needs no new version: only the direction in which it is read changes, at once.
+    """
+    with context.database.write() as session:
+        version = versions.published(session, project_id)
+        if version is None or not is_outdated(context, version, config):
+            return None
+        if any(one.state in IN_PROGRESS for one in versions.of_project(session, project_id)):
+            return None
+        if version.weights_hash is not None:
+            return _create_successor(session, version, session.get_one(Project, project_id))
+        version.strategy = wanted(context.settings, config).name
+        version.fingerprint = prediction_fingerprint(context.settings, config, version)
+    set_direction(context.label_studio, project_id, highest_first=made_by(version).highest_first)
+    return None
+
+
+def is_outdated(context: Context, version: Version, config: LabelConfig) -> bool:
+    """Whether a published version's predictions differ from what is configured now.
+
+    Versions that are older than fingerprints are compared by strategy only.
+    """
+    if version.fingerprint is None:
+        return version.strategy != wanted(context.settings, config).name
+    return version.fingerprint != prediction_fingerprint(context.settings, config, version)
+
+
 def _initial_weights(context: Context, project: Project, config: LabelConfig) -> str | None:
     if context.settings.initial_weights is None:
         return None
-    # Here and not above: whoever begins with nothing need not wait for torch.
+    # Imported late: a project that starts without weights does not have to wait for torch.
     from ml_backend.score.initial_weights import initial_weights
     from model.weights import WeightsError
 
@@ -66,43 +107,7 @@ def _initial_weights(context: Context, project: Project, config: LabelConfig) ->
         raise JobError(f"INITIAL_WEIGHTS cannot be used: {error}") from error
 
 
-logger = logging.getLogger(__name__)
-
-UNDER_WAY = (VersionState.TRAINING, VersionState.SCORING)
-
-
-def is_outdated(context: Context, version: Version, config: LabelConfig) -> bool:
-    """Whether a published version was ordered or drawn in another way than is asked for now.
-
-    Of versions made before recipes were noted only the strategy is known.
-    """
-    if version.fingerprint is None:
-        return version.strategy != wanted(context.settings, config).name
-    return version.fingerprint != prediction_fingerprint(context.settings, config, version)
-
-
-def reorder(context: Context, project_id: int, config: LabelConfig) -> Version | None:
-    """Make a version of the published weights that orders and draws as is asked for now, to be scored.
-
-    It is published as any other, so annotators see the old order or the new one. Returns None where nothing
-    is to be done: nothing has changed, or a version is on its way that will follow the change by itself. The
-    seeded random order of round 0 only changes the end from which it is read, at once.
-    """
-    with context.database.write() as session:
-        version = versions.published(session, project_id)
-        if version is None or not is_outdated(context, version, config):
-            return None
-        if any(one.state in UNDER_WAY for one in versions.of_project(session, project_id)):
-            return None
-        if version.weights_hash is not None:
-            return _successor(session, version, session.get_one(Project, project_id))
-        version.strategy = wanted(context.settings, config).name
-        version.fingerprint = prediction_fingerprint(context.settings, config, version)
-    set_direction(context.label_studio, project_id, highest_first=made_by(version).highest_first)
-    return None
-
-
-def _successor(session: Session, version: Version, project: Project) -> Version:
+def _create_successor(session: Session, version: Version, project: Project) -> Version:
     successor = versions.create(
         session,
         project,
@@ -114,6 +119,6 @@ def _successor(session: Session, version: Version, project: Project) -> Version:
         labels_used=version.labels_used,
         metrics=version.metrics,
     )
-    successor.message = f"The weights of {version.name}, as the labeling config or STRATEGY has changed."
-    logger.info("Project %d is ordered anew by %s.", project.id, successor.name)
+    successor.message = f"Same weights as {version.name}; the labeling config or STRATEGY has changed."
+    logger.info("Project %d will be reordered by %s.", project.id, successor.name)
     return successor

@@ -1,4 +1,4 @@
-"""What is known of a measured image until its version's batch is chosen, packed into one column."""
+"""A measured image's measurement and regions, packed into one column until its version's batch is chosen."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from model.consistency import Consistency
 from model.strategies import Measurement
 
 FEATURES = np.dtype("<f2")
-"""Half precision: features are compared with one another, and rounded by 5e-4 they compare alike."""
+"""Type of packed features: half precision, whose rounding of about 5e-4 does not change comparisons."""
 
 
 def pack(measurement: Measurement | None, result: list[dict[str, Any]]) -> bytes:
-    """A measurement, or None for an image that could not be had, and the regions to be sent; about 10 kB."""
+    """Pack a measurement (None for an unreadable image) and its Label Studio regions; about 10 kB."""
     known: dict[str, Any] | None = None
     if measurement is not None:
         known = {
@@ -33,13 +33,13 @@ def pack(measurement: Measurement | None, result: list[dict[str, Any]]) -> bytes
 
 
 def result(packed: bytes) -> list[dict[str, Any]]:
-    """The regions of what `pack` packed."""
+    """The regions in the output of `pack`."""
     found: list[dict[str, Any]] = json.loads(zlib.decompress(packed))["result"]
     return found
 
 
 def measurement(packed: bytes) -> Measurement | None:
-    """The measurement of what `pack` packed."""
+    """The measurement in the output of `pack`; features are (D,) float32, rounded to half precision."""
     known = json.loads(zlib.decompress(packed))["measurement"]
     if known is None:
         return None

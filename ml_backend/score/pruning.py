@@ -1,9 +1,8 @@
-"""Pruning: what versions before the published one have left behind goes, but for what a page may still show.
+"""Pruning: delete predictions and weights of former versions, except predictions an open page may still show.
 
-A page submits its annotation with the number of the prediction that it began from, and Label Studio refuses
-one whose prediction is gone ("Invalid pk"): an annotator would be told off for a label well drawn. So the
-predictions of tasks that may be open change their version's name instead, for a day at least
-(`store.names.open_name`), and only the others are deleted.
+A page submits its annotation with the id of the prediction it started from, and Label Studio refuses the
+annotation if that prediction has been deleted ("Invalid pk"). So predictions of tasks that may be open are
+kept for at least a day under another version name (`ml_backend.store.version_names.open_name`).
 """
 
 from __future__ import annotations
@@ -18,20 +17,24 @@ from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, no_longer_open, open_name
 
 FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
+"""States of versions whose predictions are obsolete."""
 
-LIKELY = 20
-"""Tasks from the top of the former order that somebody may have open. Label Studio locks what its label
-stream hands out, but tells nobody about a task that was opened by a click in the list."""
+TOP_TASKS = 20
+"""Tasks at the top of the former order that may be open. Label Studio locks the tasks that its label stream
+serves, but does not report a task that was opened by a click in the list."""
 
-LATEST = 50
-"""Tasks labelled last whose pages may still be open, to update what was submitted."""
+LAST_LABELLED = 50
+"""Tasks labelled last whose pages may still be open, to update the submitted annotation."""
 
-FORMER = 2
-"""Predictions kept of a task that nobody is known to have open: the editor shows a tab for each."""
+KEPT_PER_TASK = 2
+"""Former predictions kept of a task that is not known to be open: the editor shows a tab for each."""
 
 
 def prune(context: Context, version: Version) -> None:
-    """Delete the predictions of our other versions, and weights beyond KEEP_VERSIONS; others' stay."""
+    """Delete predictions of the project's other versions, and weights beyond KEEP_VERSIONS.
+
+    Predictions that this service did not write are not touched.
+    """
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
@@ -41,13 +44,13 @@ def prune(context: Context, version: Version) -> None:
     _prune_weights(context, version, others)
 
 
-def left_over(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
-    """Those of our names that Label Studio should hold no predictions of any more.
+def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
+    """Version names of this service whose predictions should no longer be in Label Studio.
 
     Args:
-        stored: the number of predictions that it holds of each version.
+        stored: number of predictions in Label Studio by version name.
         project_id: the project.
-        ours: its versions.
+        ours: all versions of the project.
     """
     finished = {one.name for one in ours if one.state in FINISHED}
     stored_names = [name for name, count in stored.items() if count]
@@ -57,38 +60,38 @@ def left_over(stored: Mapping[str, int], project_id: int, ours: Iterable[Version
     ]
 
 
-def set_aside(context: Context, project_id: int, prediction_id: int) -> None:
-    """Have a prediction order nothing any more, and be there for the page that may show it."""
+def keep_for_open_pages(context: Context, project_id: int, prediction_id: int) -> None:
+    """Rename a prediction's version: it no longer affects the order, but pages that show it can submit."""
     name = open_name(project_id, now().date())
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
 def _prune_predictions(context: Context, project_id: int, ours: Sequence[Version]) -> None:
     shown = {one.name: one for one in ours if one.published_at is not None}
-    for name in left_over(context.label_studio.model_versions(project_id), project_id, ours):
+    for name in obsolete_names(context.label_studio.model_versions(project_id), project_id, ours):
         if name in shown:
-            _set_aside_open(context, shown[name])
+            _keep_open_tasks(context, shown[name])
         context.label_studio.delete_model_version(project_id, name)
 
 
-def _set_aside_open(context: Context, version: Version) -> None:
+def _keep_open_tasks(context: Context, version: Version) -> None:
     label_studio, project_id = context.label_studio, version.project_id
     opened = label_studio.opened(project_id)
-    tasks = opened | label_studio.labelled_last(project_id, version.name, LATEST)
-    tasks |= _next_in_line(context, version, tasks)
+    tasks = opened | label_studio.labelled_last(project_id, version.name, LAST_LABELLED)
+    tasks |= _top_tasks(context, version, without=tasks)
     for task in sorted(label_studio.predictions_of(project_id, sorted(tasks), version.name)):
-        _set_aside_of(context, version, task, is_open=task in opened)
+        _keep_task(context, version, task, is_open=task in opened)
 
 
-def _set_aside_of(context: Context, version: Version, task: int, *, is_open: bool) -> None:
+def _keep_task(context: Context, version: Version, task: int, *, is_open: bool) -> None:
     found = sorted(context.label_studio.predictions(task), key=lambda one: int(one["id"]))
     former = [one["id"] for one in found if is_open_name(one["model_version"], version.project_id)]
     for one in found:
         if one["model_version"] == version.name:
-            set_aside(context, version.project_id, one["id"])
+            keep_for_open_pages(context, version.project_id, one["id"])
             former.append(one["id"])
     if not is_open:
-        for surplus in former[:-FORMER]:
+        for surplus in former[:-KEPT_PER_TASK]:
             _unless_gone(context.label_studio.delete_prediction, surplus)
 
 
@@ -100,8 +103,8 @@ def _unless_gone(call: Callable[..., None], *arguments: object) -> None:
             raise
 
 
-def _next_in_line(context: Context, version: Version, without: set[int]) -> set[int]:
-    """The tasks that were to be labelled next by a version, some others left out."""
+def _top_tasks(context: Context, version: Version, *, without: set[int]) -> set[int]:
+    """The tasks that would be labelled next in a version's order, except those in `without`."""
     with context.database.read() as session:
         known = {
             row.task_id: row.score
@@ -109,7 +112,7 @@ def _next_in_line(context: Context, version: Version, without: set[int]) -> set[
             if row.score is not None and row.task_id not in without
         }
     ranked = sorted(known, key=known.__getitem__, reverse=made_by(version).highest_first)
-    return set(ranked[:LIKELY])
+    return set(ranked[:TOP_TASKS])
 
 
 def _prune_weights(context: Context, version: Version, others: Iterable[Version]) -> None:

@@ -1,4 +1,4 @@
-"""Publishing: a version becomes visible only whole, and annotators see the old order or the new one."""
+"""Publication: a version becomes visible only when complete, so annotators see the old or the new order."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from ml_backend.store.models import ScoreState, Version, VersionState
 logger = logging.getLogger(__name__)
 
 READ_BACK = 100
-"""Tasks from the top of Label Studio's own order that are compared with the database."""
+"""Number of tasks at the top of Label Studio's order that are compared with the database."""
 
 
 class PublishError(RuntimeError):
-    """Label Studio does not show the version as it should."""
+    """Label Studio does not show the version's scores, or does not order by them."""
 
 
 @job(kinds.PUBLISH)
 def publish_version(context: Context, version_id: int) -> None:
-    """Count the version's predictions, make it the project's, read the order back, prune the old ones."""
+    """Count the version's predictions, make it the current version, read back the order, prune.
+
+    If predictions are missing, requests them instead; the last of them requests the publication again.
+
+    Raises:
+        PublishError: Label Studio shows other scores or another order than the database.
+    """
     began = time.monotonic()
     with context.database.read() as session:
         version = versions.get(session, version_id)
@@ -45,12 +51,12 @@ def publish_version(context: Context, version_id: int) -> None:
         current.seconds_publishing = time.monotonic() - began
     prune(context, version)
     context.request_assignment(version.project_id)
-    # Tasks that came while the version was being scored.
+    # For tasks that were added while the version was being scored.
     context.queues.request_score_new(version.project_id)
 
 
 def is_overtaken(context: Context, version: Version) -> bool:
-    """Whether a newer version is on its way: then nobody needs this one, and it says so."""
+    """Whether a newer version is being scored or published; if so, this one is marked as superseded."""
     if version.state is VersionState.PUBLISHED:
         return False
     with context.database.write() as session:
@@ -66,10 +72,10 @@ def is_overtaken(context: Context, version: Version) -> bool:
 
 
 def make_current(context: Context, version: Version) -> None:
-    """Have Label Studio order by this version, if it does not yet.
+    """Make Label Studio order the project by this version.
 
-    Label Studio refuses a version without predictions; where no task is unlabelled there is nothing to order,
-    and the first scored task brings it up again.
+    Does nothing for a version without predictions, which Label Studio would refuse: then no task is
+    unlabelled, there is nothing to order, and the next scored task repeats this call.
     """
     fields = context.label_studio.project(version.project_id)
     if fields["model_version"] == version.name:
@@ -79,7 +85,7 @@ def make_current(context: Context, version: Version) -> None:
 
 
 def _set_direction(context: Context, version: Version) -> None:
-    """Have the project read from the other end, if its strategy is read from another one than before."""
+    """Reverse the project's order if the new version's strategy has another direction than the former's."""
     with context.database.read() as session:
         former = versions.published(session, version.project_id)
     highest_first = made_by(version).highest_first
@@ -88,7 +94,7 @@ def _set_direction(context: Context, version: Version) -> None:
 
 
 def _complete(context: Context, version: Version) -> bool:
-    """Whether all planned predictions are in Label Studio; if not, what is missing is asked for again."""
+    """Whether all planned predictions are in Label Studio; requests the missing ones otherwise."""
     with context.database.read() as session:
         planned = {score.task_id for score in scores.of_version(session, version.id)}
         unfinished = scores.unfinished_chunks(session, version.id)
@@ -99,10 +105,10 @@ def _complete(context: Context, version: Version) -> bool:
     stored = context.label_studio.model_versions(version.project_id).get(version.name, 0)
     if not unfinished and stored >= len(planned):
         return True
-    there = context.label_studio.predictions_of(version.project_id, sorted(planned), version.name)
-    existing = context.label_studio.existing(version.project_id, sorted(planned - there))
+    predicted = context.label_studio.predictions_of(version.project_id, sorted(planned), version.name)
+    existing = context.label_studio.existing(version.project_id, sorted(planned - predicted))
     with context.database.write() as session:
-        scores.remove_tasks(session, version.id, planned - there - existing)
+        scores.remove_tasks(session, version.id, planned - predicted - existing)
         scores.set_state(session, version.id, existing, ScoreState.PENDING)
         unfinished = scores.unfinished_chunks(session, version.id)
     context.queues.request_chunks(version.id, unfinished, again=True)
@@ -113,7 +119,7 @@ def _read_back(context: Context, version: Version) -> None:
     """Compare the top of Label Studio's order with the database.
 
     Raises:
-        PublishError: a score differs, or the order is not the scores' order.
+        PublishError: a score differs, or the tasks are not sorted by score.
     """
     highest_first = made_by(version).highest_first
     shown = context.label_studio.ordered_scores(version.project_id, READ_BACK, highest_first=highest_first)

@@ -1,4 +1,4 @@
-"""Ranking: once every image of a version is measured, its strategy chooses the batch and gives the scores."""
+"""Ranking: once all images of a version are measured, its strategy chooses the batch and scores them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from model.strategies import Measurement, outside_batch, published
 
 @job(kinds.RANK)
 def rank_version(context: Context, version_id: int) -> None:
-    """Give all measured images of a version their scores, and ask for their predictions to be sent."""
+    """Score all measured images of a version, and request the chunks that send their predictions."""
     with context.database.read() as session:
         version = versions.get(session, version_id)
         active = version is not None and projects.is_active(session, version.project_id)
@@ -40,32 +40,32 @@ def rank_version(context: Context, version_id: int) -> None:
 
 
 def _rank(context: Context, version: Version) -> None:
-    """Score all at once; images that come late, as their prediction was lost, are scored by themselves."""
+    """Score all images together; images measured again after a lost prediction are scored individually."""
     with context.database.read() as session:
         rows = scores.of_version(session, version.id)
         project = projects.get(session, version.project_id)
     assert project is not None
     waiting = [row for row in rows if row.state is ScoreState.MEASURED]
     if len(waiting) == len(rows):
-        found = _scores(context, version, waiting, project.seed)
+        found = _score_together(context, version, waiting, project.seed)
     else:
-        found = {row.task_id: _alone(version, row, project.seed) for row in waiting}
+        found = {row.task_id: _score_individually(version, row, project.seed) for row in waiting}
     with context.database.write() as session:
         for task_id, score in found.items():
             row = session.get_one(Score, (version.id, task_id))
             row.score, row.state = score, ScoreState.RANKED
 
 
-def _scores(context: Context, version: Version, rows: Sequence[Score], seed: int) -> dict[int, float]:
-    """The score of every task: the strategy's batch first, and what could not be had last."""
+def _score_together(context: Context, version: Version, rows: Sequence[Score], seed: int) -> dict[int, float]:
+    """Scores by task, in [0, 1]: the strategy's batch is first in the order, unreadable images are last."""
     strategy = made_by(version)
     pool = {row.task_id: known for row in rows if (known := _measurement(row)) is not None}
-    labelled = _labelled(context, version) if strategy.reads_labelled else []
+    labelled = _labelled_features(context, version) if strategy.reads_labelled else []
     values = published(strategy, list(pool.values()), labelled, context.settings.query_size, seed)
     return {row.task_id: last(strategy) for row in rows} | dict(zip(pool, values.tolist(), strict=True))
 
 
-def _alone(version: Version, row: Score, seed: int) -> float:
+def _score_individually(version: Version, row: Score, seed: int) -> float:
     if row.score is not None:
         return row.score
     strategy, known = made_by(version), _measurement(row)
@@ -76,8 +76,8 @@ def _measurement(row: Score) -> Measurement | None:
     return None if row.packed is None else packing.measurement(row.packed)
 
 
-def _labelled(context: Context, version: Version) -> list[NDArray[np.float32]]:
-    """Features of the labelled images, each (D,); images that cannot be had are left out."""
+def _labelled_features(context: Context, version: Version) -> list[NDArray[np.float32]]:
+    """Feature vectors of the labelled images, each (D,); unreadable images are left out."""
     assert version.weights_hash is not None
     with context.database.read() as session:
         tasks = labels_seen.labelled_tasks(session, version.project_id)

@@ -1,4 +1,4 @@
-"""Loaded segmenters: at most so many in memory, each loaded once, whoever asks for them at the same time."""
+"""A bounded cache of loaded segmenters, shared by threads; each segmenter is loaded once."""
 
 from __future__ import annotations
 
@@ -15,86 +15,86 @@ if TYPE_CHECKING:
 
 
 class NoRoomError(RuntimeError):
-    """All places were in use until the deadline."""
+    """All cached segmenters were in use until the deadline."""
 
 
 @dataclass
-class _Place:
-    """One place in memory: empty while its segmenter is being loaded."""
+class _Slot:
+    """One slot of the cache: empty while its segmenter is being loaded."""
 
     segmenter: Segmenter | None = None
     users: int = 0
 
 
 class Segmenters:
-    """Up to `most` segmenters by the hash of their weights; threads share it.
+    """Least-recently-used cache of at most `most` segmenters, by the hash of their weights; thread-safe.
 
-    Who needs one borrows it. A borrowed one stays; of the others the least recently used one gives way before
-    the new one is loaded, so that there are never more than `most`. If all are borrowed one waits. Loading
-    one holds up only those who need that very one.
+    Callers borrow a segmenter. Borrowed segmenters are never evicted; the least recently used of the others
+    is evicted before a new one is loaded, so there are never more than `most`. If all are borrowed, the
+    caller waits. Loading a segmenter blocks only callers that need the same one.
     """
 
     def __init__(self, most: int, load: Callable[[str], Segmenter]) -> None:
-        """Load with `load`, which gets the hash and may raise."""
+        """Load segmenters with `load`, which is called with the hash and may raise."""
         self._most = most
         self._load = load
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._changed = threading.Condition()
 
     @contextmanager
     def borrow(self, weights_hash: str, deadline: float) -> Iterator[Segmenter]:
-        """Give the segmenter of these weights for the time of the block.
+        """Borrow the segmenter of these weights for the duration of the block.
 
         Raises:
-            NoRoomError: by `deadline`, of `time.monotonic()`, no place has become free.
+            NoRoomError: no slot became free by `deadline` (on the clock of `time.monotonic()`).
         """
-        place = self._enter(weights_hash, deadline)
+        slot = self._enter(weights_hash, deadline)
         try:
-            if place.segmenter is None:
-                place.segmenter = self._load(weights_hash)
-                self._tell()
-            yield place.segmenter
+            if slot.segmenter is None:
+                slot.segmenter = self._load(weights_hash)
+                self._notify()
+            yield slot.segmenter
         finally:
-            self._leave(weights_hash, place)
+            self._leave(weights_hash, slot)
 
     def loaded(self) -> list[str]:
-        """Hashes of the weights in memory, the least recently used first."""
+        """Hashes of the cached weights, the least recently used first."""
         with self._changed:
-            return list(self._places)
+            return list(self._slots)
 
-    def _enter(self, weights_hash: str, deadline: float) -> _Place:
-        """The place of these weights, with its segmenter, or an empty one for the caller alone to fill."""
+    def _enter(self, weights_hash: str, deadline: float) -> _Slot:
+        """The slot of these weights: loaded, or empty and reserved for this caller to load."""
         with self._changed:
             while True:
-                place = self._places.get(weights_hash)
-                if place is not None and place.segmenter is not None:
+                slot = self._slots.get(weights_hash)
+                if slot is not None and slot.segmenter is not None:
                     break
-                if place is None and self._make_room():
-                    place = self._places[weights_hash] = _Place()
+                if slot is None and self._make_room():
+                    slot = self._slots[weights_hash] = _Slot()
                     break
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise NoRoomError("All places for loaded versions are in use; raise LOADED_VERSIONS.")
-            self._places.move_to_end(weights_hash)
-            place.users += 1
-            return place
+                    raise NoRoomError("All loaded versions are in use; raise LOADED_VERSIONS.")
+            self._slots.move_to_end(weights_hash)
+            slot.users += 1
+            return slot
 
     def _make_room(self) -> bool:
-        if len(self._places) < self._most:
+        if len(self._slots) < self._most:
             return True
-        idle = next((key for key, place in self._places.items() if not place.users), None)
+        idle = next((key for key, slot in self._slots.items() if not slot.users), None)
         if idle is None:
             return False
-        del self._places[idle]
+        del self._slots[idle]
         return True
 
-    def _leave(self, weights_hash: str, place: _Place) -> None:
+    def _leave(self, weights_hash: str, slot: _Slot) -> None:
         with self._changed:
-            place.users -= 1
-            if place.segmenter is None:
-                # Loading failed: the next who asks tries anew.
-                del self._places[weights_hash]
+            slot.users -= 1
+            if slot.segmenter is None:
+                # Loading failed; the next caller tries again.
+                del self._slots[weights_hash]
             self._changed.notify_all()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()

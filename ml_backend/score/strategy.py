@@ -1,4 +1,4 @@
-"""By which query strategy a project is ordered: what is asked for, and what a version was made by."""
+"""The query strategy of a project: the configured one, and the one that made a version's scores."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from model.strategies import RECOMMENDED, Strategy, parse
 
 
 def wanted(settings: Settings, config: LabelConfig) -> Strategy:
-    """The strategy that a project is to be ordered by: its labeling config's, else STRATEGY."""
+    """The configured strategy of a project: the one in its labeling config, else STRATEGY."""
     return parse(settings.for_project(config.knobs.overrides).strategy)
 
 
 def advice(settings: Settings, config: LabelConfig) -> str | None:
-    """A sentence for whoever orders a project from the most consistent image down; None for all others."""
+    """A recommendation if the strategy labels the most consistent image first; None otherwise."""
     strategy = wanted(settings, config)
     if not strategy.highest_first:
         return None
     return (
-        f"The query strategy is {strategy.name}: the most consistent image first, as in the paper. Wherever "
-        f"we measured it, it did worse than a random order (docs/science.md); STRATEGY={RECOMMENDED} in the "
-        f'settings, or model_strategy="{RECOMMENDED}" in the labeling config, is recommended.'
+        f"The query strategy is {strategy.name}: the most consistent image first, as in the paper. In all of "
+        f"our measurements a random order was better (docs/science.md); set STRATEGY={RECOMMENDED}, or "
+        f'model_strategy="{RECOMMENDED}" in the labeling config.'
     )
 
 
 def made_by(version: Version) -> Strategy:
-    """The strategy that a version's scores are made by."""
+    """The strategy by which a version's scores are computed."""
     return parse(version.strategy)
 
 
 def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Version) -> str:
-    """A fingerprint of all that shapes a version's predictions besides its weights and the images.
+    """SHA-256 of everything that shapes a version's predictions besides its weights and the images.
 
-    A published version that was made by another recipe shows what nobody asks for any more: another order,
-    labels that are gone, another form of masks. Labels that it has not learned yet make no difference.
+    If a published version has another fingerprint, its predictions are outdated: another order, labels that
+    no longer exist, or another form of masks. Labels that the version has not learned do not change it.
     """
     strategy = wanted(settings, config)
     shaping: dict[str, Any] = {
@@ -53,7 +53,7 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
         shaping |= {
             "image": (config.image_tag, config.data_key),
             "labels": {
-                label: [_drawing(one) for one in config.controls if label in one.labels] for label in known
+                label: [_format(one) for one in config.controls if label in one.labels] for label in known
             },
             "threshold": config.knobs.threshold,
             "tolerance": config.knobs.tolerance,
@@ -61,16 +61,16 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
-def _drawing(control: Control) -> tuple[str, str, str, str]:
+def _format(control: Control) -> tuple[str, str, str, str]:
     return control.name, control.kind, control.form.name, control.labels_tag
 
 
 def is_highest_first(
     database: Database | None, settings: Settings, project_id: int, config: LabelConfig | None
 ) -> bool:
-    """Which end of a project's scores is labelled first: the published version's, else what is asked for.
+    """A project's direction: whether the highest score is labelled first.
 
-    Without a database, or a usable labeling config, the settings tell.
+    Taken from the published version, else from the labeling config, else from the settings.
     """
     if database is not None:
         with database.read() as session:

@@ -1,3 +1,3 @@
-"""Store: what survives any process. Tables, their queries, and the weights.
+"""Persistent state: the tables, their queries, and the store of weights.
 
 Knows neither Label Studio nor the model's classes."""

@@ -1,4 +1,4 @@
-"""How far the annotators of a task agree, for the tasks that several people have annotated."""
+"""Agreement between the annotators of a task, for tasks annotated by several people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_backend.store import models
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one task: how many people annotated it, and their mean Dice, in [0, 1]."""
+    """Agreement on one task: the number of its annotators, and their mean Dice in [0, 1]."""
 
     annotators: int
     dsc: float
@@ -21,14 +21,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one project: the mean over its tasks with several annotators, and how many these are."""
+    """Agreement in a project: mean Dice in [0, 1] over tasks with several annotators, and their number."""
 
     dsc: float
     tasks: int
 
 
 def replace(session: Session, project_id: int, found: Mapping[int, Agreement]) -> None:
-    """Store the agreements of a project's tasks, by task, in place of the former ones."""
+    """Replace the agreements stored for a project; `found` is by task."""
     session.execute(delete(models.Agreement).where(models.Agreement.project_id == project_id))
     session.add_all(
         models.Agreement(project_id=project_id, task_id=task_id, annotators=one.annotators, dsc=one.dsc)
@@ -38,7 +38,7 @@ def replace(session: Session, project_id: int, found: Mapping[int, Agreement]) -
 
 
 def summaries(session: Session) -> dict[int, Summary]:
-    """By project; one without a task that several people annotated is left out."""
+    """Summaries by project; projects without a task annotated by several people are left out."""
     query = select(models.Agreement.project_id, func.avg(models.Agreement.dsc), func.count()).group_by(
         models.Agreement.project_id
     )
@@ -46,7 +46,7 @@ def summaries(session: Session) -> dict[int, Summary]:
 
 
 def lowest(session: Session, project_id: int, count: int) -> dict[int, Agreement]:
-    """The `count` tasks on which people agree least, by task, the worst first."""
+    """The `count` tasks with the lowest agreement, by task, the lowest first."""
     query = (
         select(models.Agreement)
         .where(models.Agreement.project_id == project_id)

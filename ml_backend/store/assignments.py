@@ -1,4 +1,4 @@
-"""Several annotators of a project, and which task is assigned to whom since when."""
+"""The annotators of a project that has several, and which task is assigned to whom."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ml_backend.store.models import Annotator, Assignment
 
 
 def annotators(session: Session, project_id: int) -> list[Annotator]:
-    """The project's annotators, by address; none where all share one view."""
+    """The project's annotators, sorted by address; empty if they share one view."""
     query = select(Annotator).where(Annotator.project_id == project_id)
     return list(session.scalars(query.order_by(Annotator.email)))
 
 
 def projects_with_annotators(session: Session) -> list[int]:
-    """The projects whose tasks are assigned to several annotators."""
+    """Ids of the projects whose tasks are assigned to several annotators."""
     return list(session.scalars(select(Annotator.project_id).distinct().order_by(Annotator.project_id)))
 
 
@@ -28,7 +28,7 @@ def has_annotators(session: Session, project_id: int) -> bool:
 
 
 def set_annotators(session: Session, project_id: int, emails: Iterable[str]) -> None:
-    """Have exactly these annotators; those who stay keep what is known of them."""
+    """Set the project's annotators; rows of annotators who remain are kept."""
     known = {one.email: one for one in annotators(session, project_id)}
     wanted = set(emails)
     for email in known.keys() - wanted:
@@ -38,12 +38,12 @@ def set_annotators(session: Session, project_id: int, emails: Iterable[str]) -> 
 
 
 def by_task(session: Session, project_id: int) -> dict[int, Assignment]:
-    """What is known of tasks that are assigned, that rest, or that are open somewhere, by task."""
+    """Assignments by task: of tasks that are assigned, in a cooldown, or open in a browser."""
     query = select(Assignment).where(Assignment.project_id == project_id)
     return {assignment.task_id: assignment for assignment in session.scalars(query)}
 
 
 def forget(session: Session, project_id: int, task_ids: Iterable[int]) -> None:
-    """Forget who has, or had, these tasks."""
+    """Delete the assignments of these tasks."""
     chosen = Assignment.task_id.in_(list(task_ids))
     session.execute(delete(Assignment).where(Assignment.project_id == project_id, chosen))

@@ -1,4 +1,4 @@
-"""The database: one engine a process, short transactions, the schema brought up to date on start."""
+"""The database: one engine per process, short transactions, schema migrated on start."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ class DatabaseError(ValueError):
 
 
 class Database:
-    """The way to the tables.
+    """Access to the tables.
 
-    `read` and `write` give a session for one short transaction. Writers of SQLite take its lock at the
-    beginning, as a transaction that starts by reading and then finds another writer cannot wait but fails.
+    `read` and `write` open a session for one short transaction. On SQLite, writers take the lock at the
+    start: a transaction that starts by reading and then meets another writer fails instead of waiting.
     """
 
     def __init__(self, url: str, *, migrate: bool = True) -> None:
-        """Open `url` and bring its schema up to date; several processes may do so at once.
+        """Open the database at `url` and migrate its schema; several processes may do so at once.
 
-        Without `migrate` nothing is made or changed: for those who only look.
+        Without `migrate`, nothing is created or changed.
 
-        Raises `DatabaseError` for a URL that names no usable database.
+        Raises:
+            DatabaseError: `url` is not the URL of a usable database.
         """
         try:
             self.url = make_url(url)
             self.engine = _sqlite_engine(url) if self.url.drivername == "sqlite" else _server_engine(url)
         except ArgumentError as error:
-            raise DatabaseError(f"DATABASE_URL is not a database address: {error}.") from error
+            raise DatabaseError(f"DATABASE_URL is not a database URL: {error}.") from error
         self._writer = self.engine.execution_options(dsal_write=True)
         self._writer_lock = self._new_writer_lock()
         if migrate:
@@ -50,23 +51,23 @@ class Database:
 
     @property
     def file(self) -> Path | None:
-        """SQLite's file; None for a server's database."""
+        """The file of an SQLite database; None for other databases."""
         return Path(str(self.url.database)) if self.url.drivername == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that reads one consistent state; what it changes is not kept."""
+        """A session that reads one consistent state; its changes are discarded."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session whose changes are committed at the end of the block, or undone if the block raises."""
+        """A session whose changes are committed at the end of the block, or rolled back if it raises."""
         with self._writer_lock, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def after_fork(self) -> None:
-        """Forget connections inherited from the parent process, leaving the parent's own untouched."""
+        """Drop connections inherited from the parent process without closing the parent's own."""
         self.engine.dispose(close=False)
         self._writer_lock = self._new_writer_lock()
 
@@ -75,7 +76,7 @@ class Database:
         self.engine.dispose()
 
     def _new_writer_lock(self) -> AbstractContextManager[object]:
-        # SQLite lets writers poll for its lock, ever more slowly; threads that queue here are served in turn.
+        # SQLite lets writers poll for its lock, ever more slowly; threads that wait here are served in turn.
         return threading.Lock() if self.url.drivername == "sqlite" else nullcontext()
 
 
@@ -86,7 +87,7 @@ def _server_engine(url: str) -> Engine:
 def _sqlite_engine(url: str) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
-        raise DatabaseError("DATABASE_URL must name a file, as several processes share the database.")
+        raise DatabaseError("DATABASE_URL must name a file, because several processes share the database.")
     engine = create_engine(url, pool_size=16, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -94,7 +95,7 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver would begin transactions by itself, late and as readers; `_begin_sqlite` does it instead.
+    # The driver would begin transactions itself, late and as readers; `_begin_sqlite` does it instead.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

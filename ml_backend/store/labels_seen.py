@@ -1,4 +1,4 @@
-"""What the last training saw of the labels, and the fixed split of the labelled tasks."""
+"""The labels that the last training saw, and the fixed split of the labelled tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_backend.store.models import LabelSeen, Part, Split
 
 @dataclass(frozen=True)
 class LabelDigest:
-    """An annotation's task and a digest of its regions."""
+    """The task of an annotation, and a digest of its masks."""
 
     task_id: int
     digest: str
@@ -21,7 +21,7 @@ class LabelDigest:
 
 @dataclass(frozen=True)
 class Difference:
-    """Annotation ids that came, changed or went since the last training."""
+    """Ids of annotations that are new, changed or deleted since the last training."""
 
     new: frozenset[int]
     changed: frozenset[int]
@@ -34,7 +34,7 @@ class Difference:
 def difference(
     session: Session, project_id: int, labels: Mapping[int, LabelDigest], tasks: Collection[int] | None = None
 ) -> Difference:
-    """Compare `labels`, by annotation id, with those that the last training saw, of `tasks` only if given."""
+    """Compare `labels`, by annotation id, with those the last training saw; only of `tasks` if given."""
     rows = session.scalars(select(LabelSeen).where(LabelSeen.project_id == project_id))
     seen = {
         row.annotation_id: LabelDigest(row.task_id, row.fingerprint)
@@ -49,7 +49,7 @@ def difference(
 
 
 def replace(session: Session, project_id: int, labels: Mapping[int, LabelDigest]) -> None:
-    """Store `labels`, by annotation id, as those that the last training saw."""
+    """Store `labels`, by annotation id, as those the last training saw."""
     session.execute(delete(LabelSeen).where(LabelSeen.project_id == project_id))
     session.add_all(
         LabelSeen(project_id=project_id, annotation_id=key, task_id=label.task_id, fingerprint=label.digest)
@@ -59,7 +59,7 @@ def replace(session: Session, project_id: int, labels: Mapping[int, LabelDigest]
 
 
 def labelled_tasks(session: Session, project_id: int, task_ids: Iterable[int] | None = None) -> set[int]:
-    """Tasks that had labels at the last training, of `task_ids` only if given."""
+    """Tasks that had labels at the last training; only those in `task_ids` if given."""
     query = select(LabelSeen.task_id).where(LabelSeen.project_id == project_id)
     if task_ids is not None:
         query = query.where(LabelSeen.task_id.in_(list(task_ids)))
@@ -73,13 +73,13 @@ def count(session: Session, project_id: int) -> int:
 
 
 def split(session: Session, project_id: int) -> dict[int, Part]:
-    """The side of every task that was ever given one."""
+    """The side of the split by task."""
     rows = session.scalars(select(Split).where(Split.project_id == project_id))
     return {row.task_id: row.part for row in rows}
 
 
 def extend_split(session: Session, project_id: int, parts: Mapping[int, Part]) -> dict[int, Part]:
-    """Give tasks their side; a side once given stays, whatever `parts` says. Returns the whole split."""
+    """Store the sides of new tasks; existing sides do not change. Returns the whole split by task."""
     stored = split(session, project_id)
     fresh = {task_id: part for task_id, part in parts.items() if task_id not in stored}
     session.add_all(

@@ -1,4 +1,4 @@
-"""Brings the schema up to date on start, one process at a time."""
+"""Schema migrations on start, run by one process at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADVISORY_LOCK = 7_314_902_118
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration, over an open connection if one is given."""
+    """Alembic's configuration, using an open connection if one is given."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -26,7 +26,7 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that the database lacks; waits while another process does."""
+    """Run the missing migrations; waits while another process runs them."""
     present, head = revisions(engine)
     if present == head:
         return
@@ -35,7 +35,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
-    """The schema's revision, None for a database without tables, and the one that this code wants."""
+    """The database's revision (None without tables), and the revision that this code expects."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision(), head

@@ -1,4 +1,4 @@
-"""The tables: what the service must know after any of its processes has died."""
+"""The tables: everything the service must still know after any of its processes has died."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from ml_backend.store.states import Part, ProjectState, RunState, ScoreState, Ve
 
 
 def now() -> datetime:
-    """The present moment in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite forgets time zones, so it is given back here."""
+    """A time in UTC; SQLite does not store time zones, so UTC is added when reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Convert to UTC before storing; a moment without a zone is a mistake of the caller."""
+        """Convert to UTC; raises ValueError for a time without a zone."""
         if value is not None and value.tzinfo is None:
-            raise ValueError("Store moments with a time zone.")
+            raise ValueError("Times must have a time zone.")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
@@ -55,7 +55,7 @@ def _enum(states: type[StrEnum]) -> Enum:
 
 
 class Base(DeclarativeBase):
-    """Root of all tables."""
+    """Base class of all tables."""
 
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
         datetime: UtcDateTime,
@@ -74,11 +74,14 @@ class Project(Base):
     """A Label Studio project; `id` is Label Studio's.
 
     Attributes:
-        archived_at: since when nothing is done for it, as Label Studio no longer has it or a person asked;
-            its rows and weights stay.
-        archived_by_hand: a person asked; otherwise it comes back as soon as Label Studio shows it again.
-        extent: its size and latest change at the last look, so that the next can tell that nothing happened.
-        has_view: whether the last look found the view that shows the order.
+        called_at: when Label Studio last asked this service which version serves the project.
+        archived_at: when the project was archived, because it disappeared from Label Studio or by hand.
+            Nothing is done for an archived project; its rows and weights stay.
+        archived_by_hand: whether a person archived it. Otherwise it is restored once Label Studio shows it
+            again.
+        extent: its size and latest change at the last comparison, so that the next one can skip unchanged
+            labels.
+        has_view: whether the last comparison found the view that shows the order.
     """
 
     __tablename__ = "projects"
@@ -88,9 +91,8 @@ class Project(Base):
     label_config: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[ProjectState] = mapped_column(default=ProjectState.NEW)
     seed: Mapped[int]
-    # No foreign key: versions refer to projects already, and SQLite cannot add one to close the circle.
+    # No foreign key: versions already reference projects, and SQLite cannot add a key that closes the cycle.
     published_version_id: Mapped[int | None]
-    # When Label Studio last asked this service which version serves the project.
     called_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     archived_by_hand: Mapped[bool] = mapped_column(default=False)
@@ -101,12 +103,12 @@ class Project(Base):
 
 
 class Version(Base):
-    """One set of weights, or, where `weights_hash` is None, the seeded random ordering of round 0.
+    """One set of weights, or, if `weights_hash` is None, the seeded random order of round 0.
 
     Attributes:
         strategy: the query strategy by which it orders the tasks.
-        recipe: fingerprint of what shaped its predictions besides weights and images
-            (`ml_backend.score.strategy`); None until they are begun.
+        fingerprint: of everything that shaped its predictions besides weights and images
+            (`ml_backend.score.strategy`); None until scoring starts.
     """
 
     __tablename__ = "versions"
@@ -132,9 +134,11 @@ class Version(Base):
 
 
 class TrainingRun(Base):
-    """One training; while it runs it is the lease on its project, whose owner must show signs of life.
+    """One training; while it is running it is the lease on its project, kept by its owner's heartbeats.
 
-    `passing` tells of a failed one whether its reason may pass: Label Studio or the images were away.
+    Attributes:
+        owner: the process that trains (`ml_backend.store.liveness.ProcessId`).
+        passing: whether a failed run failed for a temporary reason: Label Studio or images were unavailable.
     """
 
     __tablename__ = "training_runs"
@@ -164,7 +168,7 @@ class TrainingRun(Base):
 
 
 class Event(Base):
-    """One webhook call: a hint that labels changed, never the labels themselves.
+    """One webhook call: a hint that labels changed, without the labels themselves.
 
     `changes` names what changed ("annotation:3", "task:5"), so that two edits of one annotation count once.
     """
@@ -182,7 +186,7 @@ class Event(Base):
 
 
 class Split(Base):
-    """The side of the split a labelled task was given; never changed once written."""
+    """The side of the split of a labelled task; never changed once written."""
 
     __tablename__ = "splits"
 
@@ -203,7 +207,7 @@ class LabelSeen(Base):
 
 
 class Agreement(Base):
-    """How far the annotators of a task agreed at the last training, for tasks that several have annotated."""
+    """Agreement between a task's annotators at the last training, for tasks that several people annotated."""
 
     __tablename__ = "agreements"
 
@@ -214,16 +218,17 @@ class Agreement(Base):
 
 
 class Score(Base):
-    """The score of one task under one version, and how far it got into Label Studio.
+    """The score of one task under one version, and its state on the way to Label Studio.
 
     Attributes:
-        l_dsc, m_dsc: its consistency, equation (3).
-        score: what Label Studio sorts by, the query strategy's.
-        quality, margin: the mask's real Dice, as far as can be told, give or take; None of blank masks and
-            where too few validation images say nothing (`model.quality`).
-        packed: measurement and regions, kept while `measured` or `ranked` (`ml_backend.score.packing`)..
-        retry_at: when to try the image again; None unless it failed with a reason that may pass.
-        tries: how often it has failed so.
+        l_dsc, m_dsc: consistency of the lower and middle masks with the final one, equation (3).
+        score: the query strategy's score, by which Label Studio sorts.
+        quality, margin: estimate of the mask's true Dice, and its margin of error (`model.quality`). None for
+            blank masks, and if there are too few validation images.
+        packed: measurement and regions, kept while `measured` or `ranked` (`ml_backend.score.packing`).
+        error: why the image could not be read, or None.
+        retry_at: when to retry the image; None unless it failed for a temporary reason.
+        tries: number of such failures.
     """
 
     __tablename__ = "scores"
@@ -245,9 +250,9 @@ class Score(Base):
 
 
 class Annotator(Base):
-    """One of several annotators of a project, who has a view and tasks of their own.
+    """One of several annotators of a project, with a view and tasks of their own.
 
-    `active_at` is when they last opened or labelled one of their tasks.
+    `active_at` is when the annotator last opened or labelled one of these tasks.
     """
 
     __tablename__ = "annotators"
@@ -261,10 +266,10 @@ class Assignment(Base):
     """Who has a task, and since when; the reservation itself is a prediction in Label Studio.
 
     Attributes:
-        email: whom it is assigned to; None for a task that was taken back and rests, and for one that is
-            open with somebody it is not assigned to.
-        since: when that began.
-        opened_at: when it was first seen to be open in somebody's browser, None while it is not.
+        email: the annotator; None for a task that was taken back and is in its cooldown, and for a task that
+            is open in a browser without being assigned.
+        since: when `email` was set.
+        opened_at: when the task was first seen open in a browser; None while it is not.
         version_id: the version by whose order it was assigned.
     """
 

@@ -1,4 +1,4 @@
-"""Label Studio's projects as the service knows them."""
+"""The rows of Label Studio's projects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_backend.store.models import Project, ProjectState, TrainingRun, Version,
 
 @dataclass(frozen=True)
 class Purged:
-    """What a purged project leaves behind: hashes of weights that no other project uses, ids of its parts."""
+    """What remains of a purged project: hashes of weights that no other project uses, version and run ids."""
 
     weights: list[str]
     versions: list[int]
@@ -31,34 +31,34 @@ def all_projects(session: Session) -> list[Project]:
 
 
 def active(session: Session) -> list[Project]:
-    """The projects that something is done for, by id: all that are not archived."""
+    """All projects that are not archived, by id."""
     return list(session.scalars(select(Project).where(Project.archived_at.is_(None)).order_by(Project.id)))
 
 
 def is_active(session: Session, project_id: int) -> bool:
-    """Whether the project is known and not archived."""
+    """Whether the project is in the database and not archived."""
     project = session.get(Project, project_id)
     return project is not None and project.archived_at is None
 
 
 def archive(session: Session, project: Project, *, by_hand: bool) -> None:
-    """Do nothing for the project any more; all its rows and weights stay."""
+    """Archive the project: nothing is done for it any more, and all its rows and weights stay."""
     project.archived_at = project.archived_at or now()
     project.archived_by_hand = by_hand
     session.flush()
 
 
 def restore(session: Session, project: Project) -> None:
-    """Serve an archived project again; the next look at it compares everything anew."""
+    """Restore an archived project; the next comparison reads all of its labels."""
     project.archived_at, project.archived_by_hand, project.extent = None, False, None
     session.flush()
 
 
 def purge(session: Session, project_id: int) -> Purged:
-    """Delete the project with all its rows; returns what then lies about without an owner."""
-    held = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
-    own = set(session.scalars(held.where(Version.project_id == project_id)))
-    others = set(session.scalars(held.where(Version.project_id != project_id)))
+    """Delete the project with all its rows; returns what is left to delete elsewhere."""
+    hashes = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
+    own = set(session.scalars(hashes.where(Version.project_id == project_id)))
+    others = set(session.scalars(hashes.where(Version.project_id != project_id)))
     versions = list(session.scalars(select(Version.id).where(Version.project_id == project_id)))
     runs = list(session.scalars(select(TrainingRun.id).where(TrainingRun.project_id == project_id)))
     session.execute(delete(Project).where(Project.id == project_id))
@@ -67,7 +67,7 @@ def purge(session: Session, project_id: int) -> Purged:
 
 
 def ensure(session: Session, project_id: int, *, seed: int) -> Project:
-    """The project, made with `seed` if it was unknown; needs a writing session."""
+    """The project, created with `seed` if it does not exist; needs a writing session."""
     project = session.get(Project, project_id)
     if project is None:
         project = Project(id=project_id, seed=seed, label_config="", state=ProjectState.NEW)
@@ -77,7 +77,7 @@ def ensure(session: Session, project_id: int, *, seed: int) -> Project:
 
 
 def matches(project: Project, label_config: str | None, title: str | None) -> bool:
-    """Whether a description of the project holds nothing new; what is empty in it says nothing."""
+    """Whether the project already has this labeling config and title; empty ones are ignored."""
     config = (label_config or "").strip()
     return (not config or config == project.label_config) and (not title or title == project.title)
 
@@ -85,7 +85,7 @@ def matches(project: Project, label_config: str | None, title: str | None) -> bo
 def note(
     session: Session, project_id: int, label_config: str | None, title: str | None = None, *, seed: int
 ) -> bool:
-    """Keep what Label Studio says of a project, made with `seed` if unknown; True if its config is new."""
+    """Store a project's labeling config and title, creating it with `seed`; True if the config changed."""
     project = ensure(session, project_id, seed=seed)
     if matches(project, label_config, title):
         return False
@@ -96,9 +96,9 @@ def note(
 
 
 def set_label_config(session: Session, project: Project, label_config: str) -> bool:
-    """Store a labeling config; True if it differs from the stored one by more than outer white space.
+    """Store a labeling config; True if it differs from the stored one by more than outer whitespace.
 
-    A project whose config changed is new again: its masks may mean something else now.
+    A project whose config changed becomes `new` again, because its masks may mean something else now.
     """
     stripped = label_config.strip()
     if project.label_config == stripped:
@@ -109,7 +109,7 @@ def set_label_config(session: Session, project: Project, label_config: str) -> b
 
 
 def note_calls(session: Session, project_ids: Iterable[int]) -> None:
-    """Write down that Label Studio has just called about these projects."""
+    """Record that Label Studio has just called about these projects."""
     session.execute(
         update(Project)
         .where(Project.id.in_(list(project_ids)))

@@ -1,4 +1,4 @@
-"""Training runs; a running one is its project's lease, kept by signs of life."""
+"""Training runs; a running one is the lease on its project, kept by heartbeats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun, now
 
 LEASE = timedelta(seconds=60)
-"""A running run of another host without a sign of life for this long is given up."""
+"""A running run on another host without a heartbeat for this long counts as abandoned."""
 
 
 class LeaseLostError(RuntimeError):
@@ -20,18 +20,18 @@ class LeaseLostError(RuntimeError):
 
 
 def running(session: Session, project_id: int) -> TrainingRun | None:
-    """The project's running training, alive or abandoned, or None."""
+    """The project's running run, abandoned or not, or None."""
     return session.scalars(_running(project_id)).one_or_none()
 
 
 def is_abandoned(run: TrainingRun) -> bool:
-    """Whether the owner of a running run is dead, or, where that cannot be known, silent beyond `LEASE`."""
-    living = liveness.alive(run.owner)
-    return now() - run.heartbeat_at > LEASE if living is None else not living
+    """Whether a running run's owner is dead, or, if that is unknown, without a heartbeat for `LEASE`."""
+    alive = liveness.alive(run.owner)
+    return now() - run.heartbeat_at > LEASE if alive is None else not alive
 
 
 def abandoned(session: Session) -> list[TrainingRun]:
-    """Running trainings whose owner is dead, of all projects."""
+    """The abandoned runs of all projects."""
     query = select(TrainingRun).where(TrainingRun.state == RunState.RUNNING)
     return [run for run in session.scalars(query) if is_abandoned(run)]
 
@@ -49,18 +49,20 @@ def of_project(session: Session, project_id: int) -> list[TrainingRun]:
 
 
 def count(session: Session) -> dict[RunState, int]:
-    """Number of runs of all projects in each state; a state that none is in is counted 0."""
+    """Number of runs of all projects by state, zeros included."""
     query = select(TrainingRun.state, func.count()).group_by(TrainingRun.state)
     counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in RunState}
 
 
 def begin(session: Session, project_id: int, owner: ProcessId, *, force: bool = False) -> TrainingRun | None:
-    """Take the project's lease and take in all pending events; needs a writing session.
+    """Take the project's lease and consume all pending events; needs a writing session.
 
-    An abandoned run is carried on (same id, one attempt more). None where another process is training, or
-    where nothing is pending and `force` is False. Where two processes begin at the same moment on PostgreSQL,
-    one of them gets `sqlalchemy.exc.IntegrityError` from the unique index and has lost.
+    An abandoned run is continued, with the same id and one more attempt. Returns None if another process is
+    training the project, or if nothing is pending and `force` is False.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: on PostgreSQL, another process has begun a run at the same moment.
     """
     run = session.scalars(_running(project_id).with_for_update()).one_or_none()
     if run is not None:
@@ -78,7 +80,11 @@ def begin(session: Session, project_id: int, owner: ProcessId, *, force: bool = 
 
 
 def keep(session: Session, run_id: int, owner: ProcessId) -> None:
-    """Give a sign of life. Raises `LeaseLostError` if the run is no longer this owner's."""
+    """Store a heartbeat.
+
+    Raises:
+        LeaseLostError: the run no longer belongs to `owner`.
+    """
     mine = (
         TrainingRun.id == run_id,
         TrainingRun.state == RunState.RUNNING,
@@ -100,7 +106,7 @@ def finish(
     labels: int = 0,
     version_id: int | None = None,
 ) -> None:
-    """End a run and so free the lease; the events of a failed run count towards the next one."""
+    """End a run and release its lease; events consumed by a failed run are pending again."""
     ended = now()
     run.state, run.message, run.labels, run.version_id = state, message, labels, version_id
     run.finished_at, run.seconds = ended, (ended - run.started_at).total_seconds()

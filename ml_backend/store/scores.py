@@ -1,4 +1,4 @@
-"""Consistency scores of tasks under a version, and how far they got into Label Studio."""
+"""Scores of tasks under a version, and their states on the way to Label Studio."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session
 from ml_backend.store.models import Score, ScoreState, now
 
 FIRST_WAIT = timedelta(minutes=5)
+"""Delay after the second failure of an image; it doubles with each further failure."""
+
 LONGEST_WAIT = timedelta(days=1)
 
 
 def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
-    """Add pending scores for the tasks that have none, in chunks of at most `chunk_size` tasks.
+    """Add pending scores for tasks that have none, in chunks of at most `chunk_size` tasks.
 
-    Returns the numbers of the new chunks. Calling it again with the same tasks adds nothing and returns [].
+    Returns the numbers of the new chunks. A second call with the same tasks adds nothing and returns [].
     """
     known = set(session.scalars(select(Score.task_id).where(Score.version_id == version_id)))
     fresh = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in known]
@@ -43,34 +45,34 @@ def of_version(session: Session, version_id: int) -> list[Score]:
 
 
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
-    """Numbers of the chunks with scores to be computed or sent; those that are measured wait for others."""
+    """Numbers of the chunks with scores to compute or to send; measured scores count as done."""
     done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED))
     query = select(Score.chunk).where(Score.version_id == version_id, ~done)
     return sorted(set(session.scalars(query)))
 
 
 def count(session: Session, version_id: int) -> dict[ScoreState, int]:
-    """Number of the version's scores in each state; a state that none is in is counted 0."""
+    """Number of the version's scores by state, zeros included."""
     query = select(Score.state, func.count()).where(Score.version_id == version_id).group_by(Score.state)
     counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in ScoreState}
 
 
 def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:
-    """Move the scores of these tasks to `state`, one in which nothing is packed for them."""
+    """Set the state of these tasks' scores to one without packed data; drops theirs."""
     chosen = Score.task_id.in_(list(task_ids))
     values = {"state": state, "packed": None}
     session.execute(update(Score).where(Score.version_id == version_id, chosen).values(values))
 
 
 def drop_packed(session: Session, version_ids: Iterable[int]) -> None:
-    """Drop what these versions still hold for sending: nobody will send it any more."""
+    """Drop the packed data of these versions, whose predictions will not be sent any more."""
     waiting = Score.version_id.in_(list(version_ids)), Score.packed.is_not(None)
     session.execute(update(Score).where(*waiting).values(packed=None))
 
 
 def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
-    """Forget the scores of tasks that no longer exist."""
+    """Delete the scores of these tasks."""
     for score in session.scalars(
         select(Score).where(Score.version_id == version_id, Score.task_id.in_(list(task_ids)))
     ):
@@ -79,7 +81,7 @@ def remove_tasks(session: Session, version_id: int, task_ids: Iterable[int]) -> 
 
 
 def adopt(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
-    """Note predictions that Label Studio holds without our having sent them, as those it got by /predict."""
+    """Add written scores for predictions that Label Studio has from another source, such as /predict."""
     for task_id in task_ids:
         if session.get(Score, (version_id, task_id)) is None:
             session.add(Score(version_id=version_id, task_id=task_id, chunk=-1, state=ScoreState.WRITTEN))
@@ -87,19 +89,19 @@ def adopt(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
 
 
 def to_retry(session: Session, version_id: int, moment: datetime) -> list[Score]:
-    """Scores of images that failed for a while and are due to be tried again, the longest due first."""
+    """Scores of images that are due for a retry at `moment`, the longest due first."""
     query = select(Score).where(Score.version_id == version_id, Score.retry_at <= moment)
     return list(session.scalars(query.order_by(Score.retry_at, Score.task_id)))
 
 
 def postpone(score: Score) -> None:
-    """Note one more failure that may pass: the first is tried again at the next look, then ever later."""
+    """Record a temporary failure: the first is retried at the next comparison, further ones ever later."""
     wait = min(FIRST_WAIT * 2 ** min(score.tries - 1, 16), LONGEST_WAIT) if score.tries else timedelta(0)
     score.retry_at, score.tries = now() + wait, score.tries + 1
 
 
 def retry_now(session: Session, version_id: int, moment: datetime) -> int:
-    """Have all images that failed tried again, for whatever reason they did; returns how many."""
+    """Make all failed images due for a retry, whatever the reason of the failure; returns their number."""
     failed = (Score.version_id == version_id, Score.error.is_not(None))
     task_ids = list(session.scalars(select(Score.task_id).where(*failed)))
     session.execute(update(Score).where(*failed).values(retry_at=moment))

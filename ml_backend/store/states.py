@@ -1,4 +1,4 @@
-"""The states that projects, trainings, versions and scores go through."""
+"""The states of projects, training runs, versions and scores, and the sides of the split."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class ProjectState(StrEnum):
-    """`new` until the first ordering for its present labeling config has been made."""
+    """A project is `new` until it has been ordered for its current labeling config."""
 
     NEW = "new"
     READY = "ready"
 
 
 class RunState(StrEnum):
-    """Life of one training; at most one run of a project is RUNNING."""
+    """State of a training run; at most one run of a project is `running`."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -21,7 +21,7 @@ class RunState(StrEnum):
 
 
 class VersionState(StrEnum):
-    """Life of a version; `published` is the one that orders the tasks, `superseded` was it once."""
+    """State of a version; the `published` one orders the tasks, `superseded` ones did or were overtaken."""
 
     TRAINING = "training"
     SCORING = "scoring"
@@ -32,10 +32,10 @@ class VersionState(StrEnum):
 
 
 class ScoreState(StrEnum):
-    """A score is computed after `pending`, being sent in `writing`, in Label Studio when `written`.
+    """State of a score: `pending` until computed, `writing` while being sent, `written` in Label Studio.
 
-    Where a strategy chooses whole batches, an image is first `measured`; once all are, they are `ranked`,
-    which gives them their scores, and then sent.
+    If the strategy chooses whole batches, images are first `measured`. Once all are, they get their scores
+    (`ranked`), and are then sent.
     """
 
     PENDING = "pending"
@@ -46,7 +46,7 @@ class ScoreState(StrEnum):
 
 
 class Part(StrEnum):
-    """Side of the fixed split on which a labelled task lies."""
+    """Side of the fixed split, by labelled task."""
 
     TRAINING = "training"
     VALIDATION = "validation"

@@ -1,4 +1,4 @@
-"""Names of versions that a person can read, remember and say."""
+"""Readable names of versions, and names of predictions that are kept for open pages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ _ANIMALS = """
     hare hawk heron horse ibex ibis jackal jay kite koala lark lemur lion lynx magpie marten mole
     moose newt osprey otter owl panda pike puffin quail rabbit raven robin seal swan
 """
+CALIBRATION = "confidence_calibration"
+"""Key in a version's metrics of the calibration from confidence to R-DSC (`model.quality`). The key
+`calibration`, learned on the consistency score alone, is no longer read."""
+
 ADJECTIVES = tuple(_ADJECTIVES.split())
 ANIMALS = tuple(_ANIMALS.split())
 
@@ -25,8 +29,8 @@ ANIMALS = tuple(_ANIMALS.split())
 def version_name(project_id: int, round: int, seed: int) -> str:
     """Name of a project's version, such as `p3-r002-brave-otter`.
 
-    Unique through project and round; round 0 is the seeded random ordering before the first training.
-    The same arguments always give the same name.
+    Project and round make it unique; round 0 is the order before the first training. The same arguments
+    always give the same name.
     """
     digest = hashlib.sha256(f"{project_id}/{round}/{seed}".encode()).digest()
     adjective = ADJECTIVES[digest[0] % len(ADJECTIVES)]
@@ -35,28 +39,23 @@ def version_name(project_id: int, round: int, seed: int) -> str:
 
 
 def open_name(project_id: int, day: date) -> str:
-    """Name of the predictions that are kept since `day` for pages that show them, `p3-open-2026-11-23`.
+    """Version name of predictions kept from `day` on for pages that show them, such as `p3-open-2026-11-23`.
 
-    None of them orders anything. The day in the name says when they may go, without a record of our own.
+    They do not affect the order. The day in the name tells when they may be deleted, so it needs no record.
     """
-    return f"{_open(project_id)}{day.isoformat()}"
+    return f"{_open_prefix(project_id)}{day.isoformat()}"
 
 
 def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
-    """Those of `names` that have been kept for open pages for a whole day and more by `day`."""
+    """Those of `names` dated before the day that precedes `day`; their predictions can be deleted."""
     recent = {open_name(project_id, day), open_name(project_id, day - timedelta(days=1))}
     return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
 
 
 def is_open_name(name: str | None, project_id: int) -> bool:
-    """Whether predictions of this name are kept for open pages of a project."""
-    return name is not None and name.startswith(_open(project_id))
+    """Whether this is a name of predictions kept for open pages of the project."""
+    return name is not None and name.startswith(_open_prefix(project_id))
 
 
-def _open(project_id: int) -> str:
+def _open_prefix(project_id: int) -> str:
     return f"p{project_id}-open-"
-
-
-CALIBRATION = "confidence_calibration"
-"""Under this key a version's metrics hold how R-DSC follows the confidence (`model.quality`). What lies under
-`calibration` was learned on the consistency score alone and is not read any more."""

@@ -1,4 +1,4 @@
-"""Versions of a project: made, scored, published, superseded."""
+"""The versions of a project: created, scored, published, superseded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at_round(session: Session, project_id: int, round: int) -> Version | None:
 
 
 def of_project(session: Session, project_id: int | None = None) -> list[Version]:
-    """Versions of one project, or of all where None, newest first."""
+    """Versions of one project (of all projects if None), newest first."""
     query = select(Version).order_by(Version.id.desc())
     return list(
         session.scalars(query if project_id is None else query.where(Version.project_id == project_id))
@@ -43,7 +43,7 @@ def in_state(session: Session, *states: VersionState) -> list[Version]:
 
 
 def published(session: Session, project_id: int) -> Version | None:
-    """The version that orders the project's tasks, or None before the first."""
+    """The published version of the project, or None before the first."""
     query = (
         select(Version)
         .join(Project, Project.published_version_id == Version.id)
@@ -53,27 +53,27 @@ def published(session: Session, project_id: int) -> Version | None:
 
 
 def first_to_draw(session: Session, project_id: int) -> Version | None:
-    """The version of the initial weights while its first scores are made; None without such weights."""
+    """The version with the initial weights while it is being scored; None if there is none."""
     first = at_round(session, project_id, 0)
     is_under_way = first is not None and first.state is VersionState.SCORING and first.weights_hash
     return first if is_under_way else None
 
 
 def current_name(session: Session, project: Project) -> str:
-    """Name that /setup gives: the published version's, before that the seeded random ordering's."""
+    """The name that /setup returns: of the published version, or of round 0 before the first."""
     version = published(session, project.id)
     return version.name if version is not None else version_name(project.id, 0, project.seed)
 
 
 def count(session: Session) -> dict[VersionState, int]:
-    """Number of versions of all projects in each state; a state that none is in is counted 0."""
+    """Number of versions of all projects by state, zeros included."""
     query = select(Version.state, func.count()).group_by(Version.state)
     counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in VersionState}
 
 
 def next_round(session: Session, project_id: int) -> int:
-    """Number of the round that a version made now belongs to; the seeded random ordering is round 0."""
+    """The round of the next version; the first version of a project has round 0."""
     last = session.scalar(select(func.max(Version.round)).where(Version.project_id == project_id))
     return 0 if last is None else last + 1
 
@@ -91,7 +91,7 @@ def create(
     metrics: dict[str, Any] | None = None,
     seconds_training: float = 0.0,
 ) -> Version:
-    """Add a version under its readable name; an existing one of that round is returned as it is."""
+    """Add a version, named by `version_name`; an existing version of that round is returned unchanged."""
     name = version_name(project.id, round, project.seed)
     existing = by_name(session, name)
     if existing is not None:
@@ -114,7 +114,7 @@ def create(
 
 
 def publish(session: Session, version: Version) -> None:
-    """Make `version` the one that orders its project's tasks; the former one becomes superseded."""
+    """Publish a version; the project's former published version becomes superseded."""
     former = (Version.project_id == version.project_id, Version.state == VersionState.PUBLISHED)
     session.execute(
         update(Version).where(*former, Version.id != version.id).values(state=VersionState.SUPERSEDED)

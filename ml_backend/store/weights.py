@@ -1,4 +1,4 @@
-"""Versions' files in a store addressed by URL: written once under a content hash, checked when read."""
+"""The store of versions' files, at a URL: written once under a content hash, verified when read."""
 
 from __future__ import annotations
 
@@ -16,32 +16,37 @@ from fsspec.utils import stringify_path
 MANIFEST = "MANIFEST.json"
 HASH = re.compile(r"[0-9a-f]{64}")
 BLOCK = 2**20
+"""Bytes read at once."""
 
 
 class WeightStoreError(ValueError):
-    """The store cannot give or take a version's files."""
+    """A version's files cannot be read from the store or written to it."""
 
 
 class WeightStore:
-    """Folders of files under `<hash>/…`, the hash being that of a manifest that names each file's digest.
+    """Folders of files under `<hash>/…`; the hash is that of a manifest with the digest of each file.
 
-    The manifest is written last: a folder without one is an interrupted write and does not exist for readers.
+    The manifest is written last, so a folder without one is an interrupted write, which readers ignore.
     """
 
     def __init__(self, url: str, cache_dir: Path) -> None:
-        """Use the store at `url`, any that fsspec knows, and keep what is fetched in `cache_dir`."""
+        """Use the store at `url` (any that fsspec supports), and cache fetched files in `cache_dir`."""
         self._fs, root = fsspec.url_to_fs(url)
         self._root = stringify_path(root).rstrip("/")
         self._cache = cache_dir
 
     def put(self, directory: Path) -> str:
-        """Store all files below `directory`; returns their hash. The same content is stored only once."""
+        """Store all files below `directory`, the same content only once; returns their hash.
+
+        Raises:
+            WeightStoreError: there are no files, or one has the name of the manifest.
+        """
         files = sorted(path for path in directory.rglob("*") if path.is_file())
         if not files:
             raise WeightStoreError(f"There is nothing to store in {directory.name}.")
         digests = {path.relative_to(directory).as_posix(): _digest(path) for path in files}
         if MANIFEST in digests:
-            raise WeightStoreError(f"{MANIFEST} is the store's own file; rename the one in {directory.name}.")
+            raise WeightStoreError(f"The name {MANIFEST} is reserved; rename that file in {directory.name}.")
         manifest = json.dumps(digests, sort_keys=True).encode()
         key = hashlib.sha256(manifest).hexdigest()
         if self._fs.exists(self._path(key, MANIFEST)):
@@ -55,9 +60,10 @@ class WeightStore:
         return key
 
     def get(self, key: str) -> Path:
-        """Folder on this machine that holds the files stored under `key`, fetched and checked if need be.
+        """Local folder with the files stored under `key`; they are fetched and verified if not yet cached.
 
-        Raises `WeightStoreError` if the key is none, is not in the store, or what is there was altered.
+        Raises:
+            WeightStoreError: `key` is not a hash, is not in the store, or its files were altered.
         """
         target = self._cache / _checked(key)
         if target.is_dir():
@@ -69,7 +75,7 @@ class WeightStore:
             try:
                 partial.rename(target)
             except OSError:
-                # Another process was faster; its copy was checked as well.
+                # Another process was faster; its copy has been verified as well.
                 if not target.is_dir():
                     raise
         finally:
@@ -77,7 +83,7 @@ class WeightStore:
         return target
 
     def contains(self, key: str) -> bool:
-        """Whether the store holds all files of `key`; their content is not read."""
+        """Whether all files of `key` are in the store; their content is not verified."""
         try:
             manifest: bytes = self._fs.cat_file(self._path(key, MANIFEST))
         except FileNotFoundError:
@@ -85,24 +91,24 @@ class WeightStore:
         return all(self._fs.exists(self._path(key, name)) for name in json.loads(manifest))
 
     def can_give(self, key: str) -> bool:
-        """Whether `get` would find the files, in this machine's cache or in the store."""
+        """Whether `get` would find the files, in the local cache or in the store."""
         return (self._cache / _checked(key)).is_dir() or self.contains(key)
 
-    def put_back(self, key: str) -> bool:
-        """Store again what this machine's cache holds under `key`; True if the store has it now."""
+    def restore(self, key: str) -> bool:
+        """Store the files of `key` again from the local cache; False if they are missing or have changed."""
         cached = self._cache / _checked(key)
         if not cached.is_dir():
             return False
         if self._fs.exists(self._path(key, MANIFEST)):
-            # Otherwise `put` would take the damaged folder for a whole one.
+            # Otherwise `put` would treat the damaged folder as complete.
             self._fs.rm_file(self._path(key, MANIFEST))
         return self.put(cached) == key
 
     def delete(self, key: str) -> None:
-        """Remove the files stored under `key`, if any, here and in the store."""
+        """Delete the files stored under `key`, if any, from the store and the local cache."""
         folder = f"{self._root}/{_checked(key)}"
         if self._fs.exists(folder):
-            # Without its manifest a half-deleted folder does not exist for readers.
+            # Without a manifest, readers ignore a half-deleted folder.
             if self._fs.exists(self._path(key, MANIFEST)):
                 self._fs.rm_file(self._path(key, MANIFEST))
             self._fs.rm(folder, recursive=True)
@@ -129,7 +135,7 @@ class WeightStore:
     def _write(self, path: str, source: Path) -> None:
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         if isinstance(self._fs, LocalFileSystem):
-            # Object stores show a file only when it is whole; a folder needs a rename for that.
+            # Object stores show a file only once it is complete; a local folder needs a rename for that.
             with tempfile.NamedTemporaryFile(
                 dir=Path(path).parent, prefix=".partial-", delete=False
             ) as handle:
@@ -144,14 +150,14 @@ class WeightStore:
 
 def _checked(key: str) -> str:
     if not HASH.fullmatch(key):
-        raise WeightStoreError("A hash of weights has 64 hexadecimal digits.")
+        raise WeightStoreError("A hash of weights must have 64 hexadecimal digits.")
     return key
 
 
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise WeightStoreError("A stored file's name leads out of its folder.")
+        raise WeightStoreError("The name of a stored file leads out of its folder.")
     return name
 
 

@@ -1,1 +1,1 @@
-"""Work: the worker process, which runs the queued jobs and survives kills, signals and a lost Redis."""
+"""The worker process, which runs queued jobs and loses none to kills, signals or a lost Redis."""

@@ -1,4 +1,4 @@
-"""Whose job is next: scoring and training take turns, so that no project waits for all of another's work."""
+"""Order of the queues: scoring and training alternate, so that no project waits for all work of another."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ml_backend.store.models import VersionState
 
 
 def order(queues: Sequence[Queue], last: str, database: Database) -> list[Queue]:
-    """The queues in the order in which a worker shall look at them, after a job from the queue named `last`.
+    """The queues in the order in which a worker reads them after a job from the queue named `last`.
 
-    Quick jobs come first. After a chunk of scores it is a training's turn, if one waits whose project is not
-    being scored itself: its new order is nearer than its next training, which would only overtake it. That
-    training is brought to the front. After a training it is the scores' turn.
+    Quick jobs come first, then scoring, then training. After a chunk of scores, a training comes before the
+    next chunk if its project is not being scored; it is moved to the front of its queue. A project that is
+    being scored gets its new order before its next training, which would otherwise overtake it.
     """
-    usual = sorted(queues, key=lambda queue: QUEUES.index(queue.name))
+    by_priority = sorted(queues, key=lambda queue: QUEUES.index(queue.name))
     training = next((queue for queue in queues if queue.name == TRAIN), None)
     if last != SCORE or training is None or not _bring_forward(training, database):
-        return usual
-    return sorted(usual, key=lambda queue: (queue.name == SCORE, QUEUES.index(queue.name)))
+        return by_priority
+    return sorted(by_priority, key=lambda queue: (queue.name == SCORE, QUEUES.index(queue.name)))
 
 
 def _bring_forward(training: Queue, database: Database) -> bool:
-    """Turn the queue until a training of a project that is not being scored is first; True if any is."""
+    """Rotate the queue until a training of a project that is not being scored is first; False if none is."""
     waiting = training.get_job_ids()
     if not waiting:
         return False

@@ -1,4 +1,4 @@
-"""The worker: takes jobs one at a time and runs each in a forked child that never outlives it."""
+"""The worker: takes one job at a time and runs it in a forked child, which never outlives the worker."""
 
 from __future__ import annotations
 
@@ -35,25 +35,27 @@ from ml_backend.work import fairness
 
 logger = logging.getLogger(__name__)
 
+JOB_PACKAGES = ("ml_backend.assign", "ml_backend.learn", "ml_backend.reconcile", "ml_backend.score")
+"""Packages whose modules register the functions of jobs."""
+
 NICENESS = 10
 AUTOGROUP = Path("/proc/self/autogroup")
 WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
-JOB_PACKAGES = ("ml_backend.assign", "ml_backend.learn", "ml_backend.reconcile", "ml_backend.score")
-"""Packages whose modules register the functions of jobs."""
+
+REDIS_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 PR_SET_PDEATHSIG = 1
-
-LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+"""Option of prctl(2): the signal that a process gets when its parent dies."""
 
 
 class JobWorker(Worker):
-    """RQ's forking worker, which here never loses a job to a signal, a kill, or a lost Redis.
+    """RQ's forking worker, changed so that it loses no job to a signal, a kill or a lost Redis.
 
-    This parent process imports what jobs need and computes nothing, so that forks are quick and safe for
-    threads and CUDA.
+    The parent process imports what jobs need but computes nothing, so forking is fast and safe for threads
+    and CUDA.
     """
 
     def __init__(
@@ -82,28 +84,28 @@ class JobWorker(Worker):
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a signal has asked this worker to end."""
+        """Whether a signal has asked this worker to stop."""
         return self._shutdown_requested_date is not None
 
     def reorder_queues(self, reference_queue: Queue) -> None:
-        """Let scoring and training take turns; quick jobs leave the turn as it is."""
+        """Alternate between scoring and training; a quick job does not affect the alternation."""
         if reference_queue.name != QUICK:
             self._ordered_queues = fairness.order(self._ordered_queues, reference_queue.name, self._database)
 
     def recover(self) -> None:
-        """Take up at once all that dead workers left, and all that the database says is unfinished."""
+        """Requeue what dead workers left, and request all work that the database shows as unfinished."""
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         recovery.requeue_lost(self._job_queues)
-        resume.resume_orderings(self._database, self._job_queues)
-        resume.resume_deals(self._database, self._job_queues)
+        resume.resume_orders(self._database, self._job_queues)
+        resume.resume_assignments(self._database, self._job_queues)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
-            # Whatever happened while nobody worked is looked for at once.
+            # Finds what changed while no worker was running.
             self._job_queues.request_reconcile()
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Fork the child that runs a job, in a session of its own."""
+        """Fork the child that runs a job, in its own session."""
         child = os.fork()
         if child == 0:
             os.setsid()
@@ -111,16 +113,16 @@ class JobWorker(Worker):
         self._horse_pid = child
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
-        """Run a job in the forked child, nicer than the web service beside it."""
+        """Run a job in the forked child, at a lower priority than the web service."""
         os.nice(NICENESS)
-        # Linux may weigh sessions rather than processes against each other.
+        # Linux may schedule by session (autogroup), where the niceness of a process has no effect.
         with suppress(OSError):
             AUTOGROUP.write_text(str(NICENESS))
         self._database.after_fork()
         super().main_work_horse(job, queue)
 
     def handle_warm_shutdown_request(self) -> None:
-        """End a running job at once: it goes back to the front of its queue and loses only unsaved steps."""
+        """Stop a running job at once: it returns to the front of its queue and loses only unsaved steps."""
         super().handle_warm_shutdown_request()
         if self.horse_pid:
             self._interrupted = True
@@ -134,26 +136,26 @@ class JobWorker(Worker):
         exc_string: str = "",
         execution: Execution | None = None,
     ) -> None:
-        """Note a failure; a job that was interrupted has not failed."""
+        """Record a failure; an interrupted job is requeued instead."""
         if self._interrupted and execution is not None:
             recovery.requeue(queue, job, execution)
             return
         super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
-        """Give signs of life; the job goes on while Redis is away."""
+        """Send heartbeats; the job continues while Redis is unavailable."""
         try:
             super().maintain_heartbeats(job, execution)
-        except LOST:
-            logger.warning("Redis does not answer; job %s goes on.", job.id)
+        except REDIS_LOST:
+            logger.warning("Redis does not answer; job %s continues.", job.id)
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's own cleaning, and ours: what dead workers left is taken up."""
+        """Do RQ's own maintenance, requeue what dead workers left, and request the next comparison."""
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
-            # The job is named: however many workers ask, one waits, and the next is asked for after its end.
+            # The job has a fixed name: however many workers request it, only one waits at a time.
             self._job_queues.request_reconcile(delay=self._settings.reconcile_seconds)
         super().run_maintenance_tasks()
 
@@ -164,7 +166,7 @@ class JobWorker(Worker):
         date_format: str = DEFAULT_LOGGING_DATE_FORMAT,
         log_format: str = DEFAULT_LOGGING_FORMAT,
     ) -> None:
-        # RQ names schedulers at random; by the owner's name a dead one's lock can be told from a live one's.
+        # RQ gives schedulers random names. The worker's name tells whether the holder of a lock is alive.
         self.scheduler = RQScheduler(
             self.queues,
             connection=self.connection,
@@ -194,44 +196,45 @@ def run_worker(
 
     The modules of `packages`, which register the functions of jobs, are imported once, before any fork.
 
-    Raises what opening the database or the first
-    connection to Redis raises.
+    Raises:
+        DatabaseError, EmbeddedRedisError, redis.exceptions.ConnectionError: the database or Redis is
+            unavailable at the start.
     """
     configure_logs(settings.log_level)
     jobs = job_class(functions_in(packages))
     preload()
-    _let_no_child_outlive_its_parent()
+    _kill_children_with_their_parent()
     database = Database(settings.effective_database_url)
-    owner = ProcessId.current()
+    process = ProcessId.current()
     client = connect_redis(settings)
     for generation in count():
-        worker = JobWorker(settings, database, JobQueues(client), jobs, queues, f"{owner}#{generation}")
-        # Connections made before keep the short patience of web answers, too short to wait for jobs.
+        worker = JobWorker(settings, database, JobQueues(client), jobs, queues, f"{process}#{generation}")
+        # Existing connections have the short timeout of web requests, too short for waiting for jobs.
         client.connection_pool.disconnect()
         try:
             worker.recover()
             worker.work(burst=burst, with_scheduler=True, logging_level=settings.log_level)
-        except LOST:
-            logger.warning("Redis does not answer; connecting again.")
+        except REDIS_LOST:
+            logger.warning("Redis does not answer; reconnecting.")
         if burst or worker.stop_requested:
             return
         if worker.horse_pid:
             worker.kill_horse()
             worker.wait_for_horse()
-        client = _connect_again(settings)
+        client = _reconnect(settings)
 
 
-def _connect_again(settings: Settings) -> redis.Redis:
+def _reconnect(settings: Settings) -> redis.Redis:
     while True:
         time.sleep(RECONNECT_SECONDS)
         try:
             return connect_redis(settings)
-        except LOST:
+        except REDIS_LOST:
             logger.warning("Redis does not answer yet.")
 
 
-def _let_no_child_outlive_its_parent() -> None:
-    """Have the kernel kill every child forked from now on when its parent dies, however that happens."""
+def _kill_children_with_their_parent() -> None:
+    """Make the kernel kill every child forked from now on when its parent dies, however that happens."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 

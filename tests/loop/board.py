@@ -1,4 +1,4 @@
-"""A connected project in Label Studio, with an annotator who knows the true masks."""
+"""A connected Label Studio project, with an annotator who knows the true masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDE
 
 @dataclass
 class Board:
-    """One project: what a person does in it, what Label Studio shows of it, what the database says of it."""
+    """One project: a person's actions in it, what Label Studio shows of it, and its rows in the database."""
 
     service: Service
     id: int
@@ -38,7 +38,7 @@ class Board:
 
     @classmethod
     def make(cls, service: Service, phantoms: Sequence[Phantom], title: str = "Loop") -> Board:
-        """A new project with one task for each phantom, connected and in its seeded random order."""
+        """A new connected project with one task per phantom, in its seeded random order."""
         board = cls.connected(service, phantoms, title)
         service.work()
         service.wait(board.published, "the first order")
@@ -52,7 +52,7 @@ class Board:
         title: str = "Loop",
         labels: Sequence[str] = ("Bone",),
     ) -> Board:
-        """A new project with one task for each phantom, connected; a worker need not be there."""
+        """A new connected project with one task per phantom; does not need a worker."""
         client = service.label_studio
         number = int(client.create_project(title, default_config(list(labels)))["id"])
         board = cls(service, number, 0, 0, cls.read_config(service, number))
@@ -63,16 +63,16 @@ class Board:
 
     @classmethod
     def of(cls, service: Service, project: int) -> Board:
-        """A project that is not connected, or not usable; only what needs no labeling config works."""
+        """A project that is not connected or not usable; methods that need a labeling config do not work."""
         return cls(service, project, 0, 0, LabelConfig("", "", "", ()))
 
     @staticmethod
     def read_config(service: Service, project: int) -> LabelConfig:
-        """A project's labeling config."""
+        """The labeling config of a project."""
         return parse(service.label_studio.project(project)["label_config"])
 
     def add(self, phantoms: Sequence[Phantom]) -> list[int]:
-        """Upload further images; returns their tasks."""
+        """Upload more images; returns their task ids."""
         first = len(self.truth)
         files = {f"hand-{first + n}.png": png(phantom.image) for n, phantom in enumerate(phantoms)}
         uploaded = self.service.label_studio.upload(self.id, files)
@@ -90,7 +90,7 @@ class Board:
         return results((self.truth[task].mask > 0).astype(np.uint8), self.config)
 
     def annotate(self, count: int) -> list[int]:
-        """Label the tasks that the view opens, one after the other; returns the annotations' ids."""
+        """Label `count` tasks as the view opens them; returns the annotation ids."""
         made = []
         for _ in range(count):
             task = self.next_task()
@@ -99,33 +99,33 @@ class Board:
         return made
 
     def submit(self, task: int) -> int:
-        """Label one task; returns the annotation's id."""
+        """Label one task; returns the annotation id."""
         return int(self.service.label_studio.submit_annotation(task, self.regions(task))["id"])
 
     def order(self, *, highest_first: bool = True) -> list[tuple[int, float | None]]:
-        """Unlabelled tasks with their scores, in Label Studio's own order from the top or the bottom."""
+        """Unlabelled tasks with their scores, in Label Studio's order for this direction."""
         return self.service.label_studio.ordered_scores(self.id, 1000, highest_first=highest_first)
 
     def shown_version(self) -> str:
-        """The version whose scores order the tasks, as Label Studio's project names it."""
+        """The name of the version that orders the tasks, from Label Studio's project."""
         return str(self.service.label_studio.project(self.id)["model_version"])
 
     def stored(self) -> dict[str, int]:
-        """Number of predictions that Label Studio holds of each version, those for open pages left out."""
-        held = self.service.label_studio.model_versions(self.id)
-        return {name: count for name, count in held.items() if name not in self._open_names()}
+        """Number of predictions in Label Studio by version, without those kept for open pages."""
+        stored = self.service.label_studio.model_versions(self.id)
+        return {name: count for name, count in stored.items() if name not in self._open_names()}
 
     def kept_open(self) -> int:
-        """Number of predictions that are kept for pages that may show them."""
-        held = self.service.label_studio.model_versions(self.id)
-        return sum(held.get(name, 0) for name in self._open_names())
+        """Number of predictions kept for open pages."""
+        stored = self.service.label_studio.model_versions(self.id)
+        return sum(stored.get(name, 0) for name in self._open_names())
 
     def _open_names(self) -> set[str]:
         today = now().date()
         return {open_name(self.id, day) for day in (today, today - timedelta(days=1))}
 
     def open(self, task: int) -> list[dict[str, Any]]:
-        """Open a task in the editor, which has Label Studio ask /predict; returns what is drawn on it."""
+        """Open a task in the editor, for which Label Studio calls /predict; returns the predictions shown."""
         task_path, params = f"/api/tasks/{task}/", {"project": self.id}
         shown: list[dict[str, Any]] = self.service.ask_label_studio("GET", task_path, params=params)[
             "predictions"
@@ -133,7 +133,7 @@ class Board:
         return shown
 
     def predict(self, tasks: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
-        """The answers of /predict."""
+        """Call /predict; returns its results."""
         answer = self.service.call("POST", "/predict", json={"tasks": list(tasks), "project": f"{self.id}.1"})
         answer.raise_for_status()
         found: list[list[dict[str, Any]]] = answer.json()["results"]
@@ -165,12 +165,12 @@ class Board:
         return label_map(prediction["result"], self.config, (height, width)).label_map
 
     def reconcile(self, *, thorough: bool = False) -> list[str]:
-        """Look at this project as the periodic job does; what was found, each as one sentence."""
+        """Compare this project as the periodic job does; returns the findings as sentences."""
         with self.service.context() as context:
             return [str(one) for one in reconcile(context, self.id, thorough=thorough)]
 
     def published(self) -> Version | None:
-        """The version that serves."""
+        """The published version."""
         with self.service.database.read() as session:
             return versions.published(session, self.id)
 
@@ -185,17 +185,17 @@ class Board:
             return runs.of_project(session, self.id)
 
     def changes(self) -> int:
-        """Changes of labels that no training has taken in."""
+        """Number of label changes that no training has taken into account."""
         with self.service.database.read() as session:
             return events.pending(session, self.id).changes
 
     def scores(self, version: Version) -> dict[int, Score]:
-        """The database's scores by task."""
+        """The rows of a version's scores, by task."""
         with self.service.database.read() as session:
             return {score.task_id: score for score in scores.of_version(session, version.id)}
 
     def await_round(self, number: int, seconds: float = 240.0) -> Version:
-        """Wait until the version of a round serves or was turned down, and nothing is left to be done."""
+        """Wait until the version of a round is published or rejected, and all work is done."""
 
         def settled() -> Version | None:
             made = [one for one in self.versions() if one.round == number and one.state in SETTLED]
@@ -204,16 +204,16 @@ class Board:
         return self.service.wait(settled, f"round {number} of project {self.id}", seconds)
 
     def idle(self) -> bool:
-        """Whether no training runs and every score of the newest version is in Label Studio."""
+        """Whether no training is running and all scores of the newest version are in Label Studio."""
         latest = self.versions()[0]
         written = all(score.state == "written" for score in self.scores(latest).values())
         return written and all(run.state is not RunState.RUNNING for run in self.runs())
 
 
 MakeBoard = Callable[[Sequence[Phantom]], Board]
-"""A function that makes a connected project with one task for each phantom."""
+"""A function that creates a connected project with one task per phantom."""
 
 
 def png(image: NDArray[Any]) -> bytes:
-    """The image as a PNG file."""
+    """The image encoded as PNG."""
     return cv2.imencode(".png", image)[1].tobytes()

@@ -1,4 +1,4 @@
-"""A light client that posts at a steady pace and measures what a caller would wait."""
+"""A lightweight client that posts at a steady rate and measures response times."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ HEADERS = {
 
 @dataclass
 class Answers:
-    """Status and seconds of each answer, counted from the moment the request was due.
+    """Statuses and response times.
 
     Attributes:
-        late: seconds by which each caller that slept until then woke later, for want of a processor.
+        statuses: HTTP status of each response.
+        seconds: time from when each request was due to the end of its response.
+        late: delay in seconds with which each sleeping caller woke up, for lack of a processor.
     """
 
     statuses: list[int] = field(default_factory=list)
@@ -31,19 +33,19 @@ class Answers:
     late: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share of the answers came."""
+        """The quantile of the response times, in seconds."""
         return _quantile(self.seconds, share)
 
     def lateness(self, share: float) -> float:
-        """Seconds within which this share of the callers woke."""
+        """The quantile of the wake-up delays, in seconds."""
         return _quantile(self.late, share) if self.late else 0.0
 
     def __str__(self) -> str:
         figures = [(name, self.quantile(share) * 1000) for name, share in (("median", 0.5), ("p99", 0.99))]
         if self.late:
-            figures.append(("callers woke late by p99", self.lateness(0.99) * 1000))
+            figures.append(("wake-up delay p99", self.lateness(0.99) * 1000))
         text = ", ".join(f"{name} {value:.0f} ms" for name, value in figures)
-        return f"{len(self.seconds)} answers, {text}, worst {max(self.seconds) * 1000:.0f} ms"
+        return f"{len(self.seconds)} responses, {text}, worst {max(self.seconds) * 1000:.0f} ms"
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
@@ -52,14 +54,14 @@ def _quantile(values: Sequence[float], share: float) -> float:
 
 
 class Caller:
-    """One thread with one kept connection."""
+    """One thread with one persistent connection."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
 
     def call(self, method: str, path: str, body: bytes | None) -> int:
-        """Send one request and read the whole answer; returns its status."""
+        """Send one request and read the whole response; returns its status."""
         self._connection.request(method, path, body, HEADERS)
         answer = self._connection.getresponse()
         answer.read()
@@ -71,7 +73,7 @@ class Caller:
 
 
 def burst(url: str, path: str, bodies: Sequence[bytes], seconds: float, threads: int) -> Answers:
-    """Post the bodies spread evenly over `seconds`, by threads that take turns."""
+    """Post the bodies, spread evenly over `seconds` and over the threads."""
     answers = Answers()
     began = time.monotonic() + 0.1
 
@@ -95,7 +97,7 @@ def burst(url: str, path: str, bodies: Sequence[bytes], seconds: float, threads:
 
 
 class Watch:
-    """Calls one route again and again until the block ends."""
+    """Calls one route repeatedly until the block ends."""
 
     def __init__(self, url: str, method: str, path: str, body: bytes | None, pause: float) -> None:
         self.answers = Answers()

@@ -1,4 +1,4 @@
-"""Connected projects in the running service, and small phantoms to fill them with."""
+"""Connected projects in the running service, and small phantoms for them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGES = 14
 
 @pytest.fixture(scope="session")
 def phantoms() -> list[Phantom]:
-    """Small hands of all ages."""
+    """Small phantoms of all ages."""
     return [draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(IMAGES)]
 
 
 @pytest.fixture
 def make_board(service: Service, boards: list[Board]) -> MakeBoard:
-    """A function that makes a connected project."""
+    """A function that creates a connected project."""
 
     def make(phantoms: Sequence[Phantom]) -> Board:
         boards.append(Board.make(service, phantoms))
@@ -34,7 +34,7 @@ def make_board(service: Service, boards: list[Board]) -> MakeBoard:
 
 @pytest.fixture
 def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
-    """A function that makes a connected project for which nothing is left to be done."""
+    """A function that creates a connected project and waits until its jobs are done."""
 
     def make(phantoms: Sequence[Phantom]) -> Board:
         board = make_board(phantoms)
@@ -45,8 +45,8 @@ def make_quiet(service: Service, make_board: MakeBoard) -> MakeBoard:
 
 
 @pytest.fixture(scope="module")
-def others_aside(service: Service) -> None:
-    """Nothing is left to be done for the projects of earlier tests."""
+def others_archived(service: Service) -> None:
+    """Archive the projects of earlier tests, so that no work is left for them."""
     with service.database.read() as session:
         known = [project.id for project in projects.active(session)]
     for project in known:

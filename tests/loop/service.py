@@ -1,4 +1,4 @@
-"""`dsal serve` and `dsal worker` as real processes beside a real Label Studio."""
+"""`dsal serve` and `dsal worker` as real processes, with a real Label Studio."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
-from tests.loop.nursery import Nursery, Worker
+from tests.loop.fork_server import ForkServer, Worker
 
 AUTH = ("label-studio", "a password")
 POLL_SECONDS = 0.05
@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 
 
 class Service:
-    """The running service; its worker can be killed and started again with other settings."""
+    """The running service; its worker can be killed and restarted with other settings."""
 
     def __init__(self, server: LabelStudioServer, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Service:
             "QUERY_SIZE": "3",
             "INITIAL_WEIGHTS": "none",
             "PREDICT_SECONDS": "0.5",
-            # Tests look when they want to.
+            # Tests reconcile explicitly.
             "RECONCILE_SECONDS": "0",
             "OMP_NUM_THREADS": "1",
         }
@@ -70,7 +70,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.settings.port}"
         self.logs = folder / "logs"
         self._server = Processes(self.logs, self.environment)
-        self._nursery = Nursery()
+        self._fork_server = ForkServer()
         self._worker: Worker | None = None
         self._worker_settings: dict[str, str] = {}
 
@@ -82,28 +82,28 @@ class Service:
         self.weights = WeightStore(self.settings.effective_store_url, self.settings.weights_cache_dir)
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop all processes."""
         self.rest()
-        self._nursery.close()
+        self._fork_server.close()
         self._server.stop()
 
     def work(self, **settings: str) -> int:
-        """Have a worker with these settings on top of the service's; returns its process id."""
+        """Ensure a worker is running with `settings` added to the service's; returns its process id."""
         if self._worker is None or settings != self._worker_settings:
             self.rest()
-            self._worker = self._nursery.worker(self.environment | settings, self.logs / "worker.log")
+            self._worker = self._fork_server.worker(self.environment | settings, self.logs / "worker.log")
             self._worker_settings = settings
         return self._worker.pid
 
     def rest(self) -> None:
-        """End the worker politely."""
+        """Stop the worker."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
 
     @contextmanager
-    def away(self) -> Iterator[None]:
-        """Have the web service stopped during the block: Label Studio's calls get no answer."""
+    def stopped(self) -> Iterator[None]:
+        """Stop the web service during the block: Label Studio's calls get no answer."""
         self._server.stop()
         try:
             yield
@@ -113,7 +113,7 @@ class Service:
 
     @contextmanager
     def context(self) -> Iterator[Context]:
-        """What a job works with."""
+        """The context of a job."""
         client = connect_redis(self.settings)
         queues, images = JobQueues(client), image_reader(self.settings, self.label_studio)
         try:
@@ -122,20 +122,21 @@ class Service:
             client.close()
 
     def settle(self) -> None:
-        """Wait until no job waits or runs, those that wait for their time left out."""
+        """Wait until no job is queued or running; scheduled jobs are ignored."""
         busy = {JobStatus.QUEUED, JobStatus.STARTED}
         with self.context() as context:
             redis = context.queues.redis
 
             def settled() -> bool:
-                # Between queue and registry a job is in neither; its own record always tells.
+                # A job may be in neither the queue nor a registry for a moment; its own record has its
+                # status.
                 states = [redis.hget(key, "status") for key in redis.scan_iter("rq:job:*", _type="HASH")]
                 return not any(JobStatus(as_text(state)) in busy for state in states if state)
 
             self.wait(settled, "the end of all jobs")
 
     def kill_worker(self) -> list[psutil.Process]:
-        """kill -9 of the worker's parent process; returns the children it had."""
+        """Kill (-9) the worker's parent process; returns the children it had."""
         assert self._worker is not None
         pid = self._worker.pid
         children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
@@ -145,43 +146,43 @@ class Service:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hold the worker with its job for the block; it has no lock on the database meanwhile."""
+        """Suspend the worker and its job during the block, at a moment without a lock on the database."""
         assert self._worker is not None
         worker = psutil.Process(self._worker.pid)
         path = self.settings.model_dir / "dsal.sqlite3"
         with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            held = [worker, *worker.children(recursive=True)]
-            for process in held:
+            suspended = [worker, *worker.children(recursive=True)]
+            for process in suspended:
                 with suppress(psutil.NoSuchProcess):
                     process.suspend()
             connection.execute("ROLLBACK")
         try:
             yield
         finally:
-            # Children first: one that ended just before it was frozen is gone once the worker runs again.
-            for process in reversed(held):
+            # Children first: one that ended just before it was suspended is gone once the worker resumes.
+            for process in reversed(suspended):
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
 
     def check(self) -> None:
-        """Fail at once if a process that should run has ended."""
+        """Raise an error if a process that should be running has ended."""
         for processes in (self._server, self._worker):
             if processes is not None:
                 processes.check()
 
     def log(self, name: str) -> str:
-        """What a process has written so far."""
+        """The log of a process so far."""
         return (self.logs / f"{name}.log").read_text()
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """One request to the service, with its password."""
+        """Send one request to the service, with its password."""
         return requests.request(method, f"{self.url}{path}", auth=AUTH, timeout=30, **options)
 
     def ask_label_studio(
         self, method: str, path: str, *, by: LabelStudio | None = None, **options: Any
     ) -> Any:
-        """One request to Label Studio as its user, or `by` another; returns the JSON of the answer."""
+        """Send one request to Label Studio as its user, or as `by`; returns the JSON response."""
         headers = {"Authorization": (by or self.label_studio).authorization()}
         url = f"{self.label_studio.url}{path}"
         answer = requests.request(method, url, headers=headers, timeout=120, **options)
@@ -189,7 +190,7 @@ class Service:
         return answer.json()
 
     def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run `dsal ARGUMENTS` with the service's settings and these on top."""
+        """Run `dsal ARGUMENTS` with `settings` added to the service's."""
         return subprocess.run(
             [sys.executable, "-m", "ml_backend", *arguments],
             env={**os.environ, **self.environment, "COLUMNS": "200", **settings},
@@ -200,7 +201,7 @@ class Service:
         )
 
     def wait(self, condition: Callable[[], Found | None], what: str, seconds: float = 240.0) -> Found:
-        """Poll until `condition` gives something true, and return it."""
+        """Poll until `condition` returns something true, and return it."""
         deadline = time.monotonic() + seconds
         while True:
             began = time.monotonic()
@@ -210,15 +211,15 @@ class Service:
             assert time.monotonic() < deadline, (
                 f"{what} did not happen within {seconds:.0f} s; {self._tails()}"
             )
-            # What takes long to ask keeps those busy that are waited for.
+            # A slow condition takes time from the processes it waits for.
             time.sleep(max(POLL_SECONDS, 2 * (time.monotonic() - began)))
 
     @contextmanager
     def frozen_when(self, query: str, *values: Any, seconds: float = 240.0) -> Iterator[None]:
-        """Wait until `query` gives a row, and let nobody write to the database from then to the block's end.
+        """Wait until `query` returns a row, and block all writes to the database until the end of the block.
 
-        A worker cannot take its next step meanwhile: whatever is looked at inside the block is what a user
-        sees at this very moment of its work. Keep the block below the 10 s that writers wait.
+        A worker cannot take its next step meanwhile, so the block sees what a user sees at this moment of its
+        work. The block must take less than the 10 s that writers wait.
         """
         path = self.settings.model_dir / "dsal.sqlite3"
         deadline = time.monotonic() + seconds

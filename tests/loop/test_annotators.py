@@ -1,4 +1,4 @@
-"""Several annotators at once: nobody is handed what another has, and together they label the best ones."""
+"""Several annotators at once: no task is assigned twice, and together they label the best ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ("ann", "bob", "cho", "dee", "eli")
 
 @dataclass
 class Person:
-    """An annotator at the screen, with a token and a view of their own."""
+    """An annotator, with a token and a view of their own."""
 
     email: str
     studio: LabelStudio
@@ -42,7 +42,7 @@ class Person:
         return task
 
     def assigned(self) -> frozenset[int]:
-        """What waits for this person."""
+        """The tasks assigned to this person."""
         return self.studio.assigned(self.board.id, self.email).waiting
 
 
@@ -54,7 +54,7 @@ def people(server: LabelStudioServer) -> dict[str, LabelStudio]:
 
 @pytest.fixture
 def board(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
-    """A connected project in its first order, whose trainings are short."""
+    """A connected project in its first order, with short trainings."""
     board = Board.connected(service, [*phantoms, *phantoms[:10]])
     service.work(TRAIN_STEPS="5", SCORE_CHUNK="30")
     service.wait(board.published, "the first order")
@@ -63,7 +63,7 @@ def board(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
 
 
 def gather(service: Service, board: Board, people: dict[str, LabelStudio], count: int) -> list[Person]:
-    """Connect the project for the first `count` people; returns them once all hands are filled."""
+    """Connect the project for the first `count` people; returns them once all have tasks."""
     emails = list(people)[:count]
     done = service.command(
         "connect",
@@ -73,34 +73,34 @@ def gather(service: Service, board: Board, people: dict[str, LabelStudio], count
     views = service.label_studio.annotators(board.id)
     assert list(views) == emails
     found = [Person(email, people[email], board, views[email]) for email in emails]
-    service.wait(lambda: all(person.assigned() for person in found), "a hand for everybody")
+    service.wait(lambda: all(person.assigned() for person in found), "tasks for everybody")
     return found
 
 
 def settled(board: Board, people: Sequence[Person]) -> bool:
-    """Whether the hands are dealt by the order that is published, and nothing rests or is on its way."""
+    """Whether all tasks are assigned by the published order, and none is in a cooldown."""
     version = board.published()
     assert version is not None
     with board.service.database.read() as session:
         by_task = assignments.by_task(session, board.id)
     if any(one.email is None or one.version_id != version.id for one in by_task.values()):
         return False
-    # The database knows first.
+    # The database is updated before Label Studio.
     return {task for person in people for task in person.assigned()} == by_task.keys()
 
 
 def best(board: Board, count: int) -> list[float]:
-    """The best scores there are; equal ones have no order among each other."""
+    """The best `count` scores; the order of tasks with equal scores is undefined."""
     return [score for _, score in board.order()[:count] if score is not None]
 
 
 def by_score(tasks: Sequence[int], scores: Mapping[int, float | None]) -> list[float]:
-    """The scores of tasks, the best first."""
+    """The scores of these tasks, the best first."""
     return sorted((score for task in tasks if (score := scores[task]) is not None), reverse=True)
 
 
 def all_label(people: Sequence[Person], count: int) -> list[int]:
-    """Everybody labels `count` tasks, all at once; returns the tasks."""
+    """Let everybody label `count` tasks at the same time; returns the tasks."""
     barrier = threading.Barrier(len(people))
 
     def work(person: Person) -> list[int]:
@@ -112,28 +112,28 @@ def all_label(people: Sequence[Person], count: int) -> list[int]:
 
 
 def count_annotations(board: Board) -> Counter[int]:
-    """Number of annotations of each labelled task."""
+    """Number of annotations by labelled task."""
     return Counter(
         {task.id: len(task.annotations) for task in board.service.label_studio.labelled_tasks(board.id)}
     )
 
 
 def label_the_best(board: Board, four: Sequence[Person]) -> None:
-    """Four label two tasks each, at once: these are the eight best, and each is labelled by one."""
-    # No new order comes while they label.
+    """Let four people label two tasks each at once: the eight best tasks, each labelled once."""
+    # No new order is published while they label.
     with board.service.paused():
         scores = dict(board.order())
-        held = [task for person in four for task in person.assigned()]
-        assert len(held) == len(set(held))
-        assert by_score(held, scores)[:12] == best(board, 12)
+        assigned = [task for person in four for task in person.assigned()]
+        assert len(assigned) == len(set(assigned))
+        assert by_score(assigned, scores)[:12] == best(board, 12)
         expected = best(board, 8)
         labelled = all_label(four, 2)
         assert len(set(labelled)) == 8
         assert by_score(labelled, scores) == expected
 
 
-def label_on(people: Sequence[Person], finished: Callable[[], bool]) -> int:
-    """Everybody labels whatever their view opens until `finished`; returns the number of tasks."""
+def label_until(people: Sequence[Person], finished: Callable[[], bool]) -> int:
+    """Let everybody label what their view opens until `finished`; returns the number of tasks."""
     stop = threading.Event()
 
     def work(person: Person) -> int:
@@ -161,28 +161,28 @@ def test_together_they_label_the_best_and_everything_once(
 ) -> None:
     four = gather(service, board, people, 4)
     for number in (0, 1):
-        # Round 0 is the seeded random order; the eight labels of it start the first training.
+        # Round 0 is the seeded random order; its eight labels trigger the first training.
         board.await_round(number)
-        service.wait(lambda: settled(board, four), "a deal by the published order")
+        service.wait(lambda: settled(board, four), "an assignment by the published order")
         label_the_best(board, four)
     assert set(count_annotations(board).values()) == {1}
 
-    # Now one opens a task and goes home, a fifth comes, and versions are trained and published all the while.
+    # One opens a task and leaves, a fifth joins, and versions are trained and published meanwhile.
     home, *others = four
     left_open = home.next_task()
     assert left_open is not None
     late = gather(service, board, people, 5)[-1]
-    count = label_on([*others, late], lambda: [task for task, _ in board.order()] == [left_open])
+    count = label_until([*others, late], lambda: [task for task, _ in board.order()] == [left_open])
     assert count == len(board.all_tasks()) - 16 - 1
     assert home.next_task() == left_open
     home.submit(left_open)
     assert home.next_task() is None
     assert count_annotations(board) == dict.fromkeys(board.all_tasks(), 1)
 
-    # Somebody takes the filters off a view: reconcile puts them back.
+    # Somebody removes the filters of a view: reconcile restores them.
     (data,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)
-    nothing = {"conjunction": "and", "items": []}
-    service.label_studio.patch_view(home.view, board.id, {**data, "filters": nothing})
+    empty = {"conjunction": "and", "items": []}
+    service.label_studio.patch_view(home.view, board.id, {**data, "filters": empty})
     done = service.command("reconcile", "--project", str(board.id))
     assert f"view of {home.email}" in " ".join(done.stdout.split()), done.stdout + done.stderr
     (again,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)

@@ -1,4 +1,4 @@
-"""Images and annotations that cannot be read are reported, and hold nobody up."""
+"""Unreadable images and annotations are reported and do not stop the others."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CHOICES = """<View>
 </View>"""
 
 
-def test_bad_images_and_masks_are_reported_and_the_others_go_on(
+def test_bad_images_and_masks_are_reported_and_the_others_are_used(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:6])
     client = service.label_studio
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
-    told = {
+    errors = {
         "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does so",
         "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be reached",
         "s3://bucket/scan.png": "s3://bucket/scan.png answers HTTP 404: no import storage of the project",
@@ -35,13 +35,13 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
         "data:image/png;base64,AAAA": "not an image of a known format",
         "http://169.254.169.254/x.png": "an address for cloud metadata",
     }
-    missing = client.create_tasks(board.id, [{"image": address} for address in told])
-    # A whole folder that is away is told once, not image by image.
+    missing = client.create_tasks(board.id, [{"image": address} for address in errors])
+    # An unavailable folder is reported once, not image by image.
     many = client.create_tasks(board.id, [{"image": f"http://127.0.0.1:1/{n}/x.png"} for n in range(6)])
     bad = {fake, *missing, *many}
     good = set(board.truth)
 
-    # One annotation with a region that cannot be read, one with nothing but such a region, two sound ones.
+    # One annotation with an unreadable region, one with only such a region, and two good ones.
     one, two, three, four = sorted(good)[:4]
     broken = copy.deepcopy(board.regions(one))
     broken[0]["value"]["rle"] = [0, 0, 0, 1, 2, 3]
@@ -53,54 +53,56 @@ def test_bad_images_and_masks_are_reported_and_the_others_go_on(
     run = board.runs()[0]
     assert run.state == "finished"
     assert version.labels_used == 3
-    assert f"Task {one} is learned without 1 of its regions" in run.message
+    assert f"Task {one} is used without 1 of its regions" in run.message
     assert f"No mask of task {two} can be read" in run.message
 
     rows = board.scores(version)
     assert {task for task, row in rows.items() if row.error} == bad
     order = board.order()
     assert {task for task, _ in order} == (good - {one, two, three, four}) | bad
-    # So small a net may find nothing on a sound image: that scores 0 as well, and zeros come last together.
+    # So small a network may find nothing on a good image, which also scores 0; all zeros are last.
     assert all(rows[task].l_dsc is not None for task, _ in order if task not in bad)
     assert all(score == 0 for task, score in order if task in bad)
     assert [score or 0 for _, score in order] == sorted((score or 0 for _, score in order), reverse=True)
     assert all(one["result"] == [] for task in bad for one in board.predictions(task))
 
     shown = " ".join(service.command("status").stdout.split())
-    for task, sentence in zip((fake, *missing), ("known format", *told.values()), strict=True):
+    for task, sentence in zip((fake, *missing), ("known format", *errors.values()), strict=True):
         reason = shown.partition(f"task {task} is not scored: ")[2][:300]
         assert sentence in reason
     [unreachable] = re.findall(
-        r"cannot be reached \(ConnectionError\)\. The same holds for 6 others: [^.]*\.", shown
+        r"cannot be reached \(ConnectionError\)\. The same applies to 6 others: [^.]*\.", shown
     )
     assert all(str(task) in unreachable for task in many)
-    assert f"Task {one} is learned without 1 of its regions" in shown
+    assert f"Task {one} is used without 1 of its regions" in shown
 
 
-def test_labels_whose_images_are_away_for_a_while_are_not_thrown_out(
+def test_labels_of_temporarily_unavailable_images_are_not_discarded(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom], tmp_path: Path
 ) -> None:
     board = make_board(phantoms[:3])
     client = service.label_studio
     port = free_port()
     addresses = [f"http://127.0.0.1:{port}/{number}.png" for number in range(3)]
-    away = client.create_tasks(board.id, [{"image": address} for address in addresses])
-    for number, task in enumerate(away):
+    offline = client.create_tasks(board.id, [{"image": address} for address in addresses])
+    for number, task in enumerate(offline):
         board.truth[task] = phantoms[number]
         (tmp_path / f"{number}.png").write_bytes(png(phantoms[number].image))
         board.submit(task)
     service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the training without images")
-    assert f"3 of 3 labelled images cannot be had now: The image of task {away[0]}" in board.runs()[0].message
+    assert (
+        f"3 of 3 labelled images are unavailable: The image of task {offline[0]}" in board.runs()[0].message
+    )
     assert board.changes() == 3
 
-    # The images are back, and the next try, ten seconds later, finds all labels.
+    # The images are available again, and the retry after ten seconds finds all labels.
     with serve_folder(tmp_path, port):
         version = board.await_round(1)
     assert version.labels_used == 3
     assert board.changes() == 0
 
 
-def test_a_project_without_brush_labels_is_told_what_it_lacks(service: Service) -> None:
+def test_a_project_without_brush_labels_gets_an_error(service: Service) -> None:
     client = service.label_studio
     number = int(client.create_project("Choices", CHOICES)["id"])
     client.create_tasks(number, [{"image": "http://localhost:1/x.png"}])
@@ -117,18 +119,18 @@ def test_a_project_without_brush_labels_is_told_what_it_lacks(service: Service) 
     )
     sentence = "BrushLabels"
 
-    def told() -> bool:
+    def is_logged() -> bool:
         return any(
             sentence in line and "ERROR" in line for line in service.log("worker")[before:].splitlines()
         )
 
-    service.wait(told, "the sentence in the worker's log")
+    service.wait(is_logged, "the sentence in the worker's log")
     answer = service.call(
         "POST", "/predict", json={"tasks": [{"id": 1, "data": {}}], "project": f"{number}.1"}
     )
     assert answer.json() == {"results": [[]]}
 
-    # Training is refused in a sentence as well, once.
+    # A training fails with the same sentence, once.
     event = {
         "action": "START_TRAINING",
         "project": {"id": number, "title": "Choices", "label_config": CHOICES},

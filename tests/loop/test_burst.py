@@ -1,4 +1,4 @@
-"""200 annotation events within a second while a training has both cores: the issue's own demand."""
+"""200 annotation events within a second while a training uses both cores, as the issue requires."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEAVY = {
 
 @pytest.fixture(scope="module")
 def event(service: Service) -> dict[str, Any]:
-    """A real ANNOTATION_CREATED with the mask of an 800 × 1000 image, as Label Studio posts it."""
+    """A real ANNOTATION_CREATED event with the mask of an 800 × 1000 image, as Label Studio posts it."""
     client = service.label_studio
     project = client.create_project("Event", default_config(["Bone"]))["id"]
     mask = (draw_phantom(12, seed=1, size=(800, 1000)).mask > 0).astype(np.uint8)
@@ -48,7 +48,7 @@ def event(service: Service) -> dict[str, Any]:
     return body
 
 
-def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
+def test_a_burst_of_annotations_leads_to_one_training_and_fast_responses(
     service: Service,
     make_board: MakeBoard,
     phantoms: list[Phantom],
@@ -59,7 +59,7 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
     service.work(**HEAVY)
     board.annotate(3)
     service.wait(lambda: [run for run in board.runs() if run.message.startswith("step")], "the training")
-    # The events of the burst are copies of one; this is what is really new to the next training.
+    # The events of the burst are copies of one; only this annotation is new to the next training.
     board.annotate(1)
 
     event = event | {"project": service.label_studio.project(board.id)}
@@ -75,10 +75,10 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
             answers = burst(service.url, "/webhook", bodies, seconds=1.0, threads=16)
         for route, each in (("webhook", answers), ("health", healths), ("setup", setups)):
             record_property(MEASURED, f"/{route}, {size // 1000} kB an event: {each}")
-        assert board.runs()[0].state is RunState.RUNNING, "the training ended before the events had all come"
+        assert board.runs()[0].state is RunState.RUNNING, "the training ended before all events arrived"
         for each in (answers, healths, setups):
             assert set(each.statuses) == {200}
-        # Where a thread that only sleeps wakes late, nobody can answer sooner.
+        # If sleeping threads wake up late, no response can be faster.
         allowed = SLOWEST + 5 * answers.lateness(0.99)
         if max(answers.quantile(0.99), healths.quantile(0.99)) < allowed:
             break
@@ -86,12 +86,12 @@ def test_a_burst_of_annotations_gives_one_training_and_quick_answers(
     assert healths.quantile(0.99) < allowed
     assert max(setups.seconds) < 3
 
-    # Once the second has read the labels, nothing depends on how long it trains.
+    # Once the second training has read the labels, its length does not matter.
     service.wait(lambda: len(board.runs()) == 2, "the training for all of them")
     service.wait(lambda: board.runs()[0].message.startswith("step"), "its first step")
     service.work(**HEAVY | {"TRAIN_SECONDS": "1"})
     service.wait(lambda: not board.changes() and board.idle(), "the end of all trainings")
-    assert len(board.runs()) == 2, "one that ran when the events came, and one for all of them"
+    assert len(board.runs()) == 2, "one that was running when the events arrived, and one for all of them"
     board.await_round(2)
     assert len(board.runs()) == 2
 

@@ -1,4 +1,4 @@
-"""Labels are added, removed and renamed after a training: what was learned stays, and nothing breaks."""
+"""Labels are added, removed and renamed after a training: what was learned is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.loop.service import Service
 
 
 def validate(board: Board, config: str) -> requests.Response:
-    """What the page "Labeling Interface" asks before it saves."""
+    """Validate a config as the page "Labeling Interface" does before it saves."""
     return requests.post(
         f"{board.service.label_studio.url}/api/projects/{board.id}/validate/",
         headers={"Authorization": board.service.label_studio.authorization()},
@@ -30,13 +30,13 @@ def validate(board: Board, config: str) -> requests.Response:
 
 
 def relabel(board: Board, *names: str) -> None:
-    """Give the project these labels, by the API."""
+    """Set the project's labels through the API."""
     board.service.label_studio.patch_project(board.id, label_config=default_config(names))
     board.config = Board.read_config(board.service, board.id)
 
 
 def draw(board: Board, task: int, upper: str, lower: str) -> list[dict[str, Any]]:
-    """What is true of a task, its upper and lower half under different labels."""
+    """The true regions of a task, with different labels for the upper and the lower half."""
     mask = (board.truth[task].mask > 0).astype(np.uint8)
     indices = board.config.indices
     half = len(mask) // 2
@@ -46,7 +46,7 @@ def draw(board: Board, task: int, upper: str, lower: str) -> list[dict[str, Any]
 
 
 def names_drawn(answers: Sequence[Sequence[dict[str, Any]]]) -> set[str]:
-    """The labels of all regions of all predictions of some tasks."""
+    """The labels of all regions in these predictions."""
     regions = (region for answer in answers for one in answer for region in one["result"])
     return {name for region in regions for name in region["value"]["brushlabels"]}
 
@@ -57,8 +57,8 @@ def train(board: Board, number: int) -> Version:
     return board.await_round(number)
 
 
-def train_in_vain(board: Board) -> str:
-    """Press "Start training" where there is nothing to learn from; what the run says at its end."""
+def train_without_labels(board: Board) -> str:
+    """Press "Start training" when there is nothing to learn from; returns the run's message."""
     before = len(board.runs())
     board.service.label_studio.start_training(board.backend)
 
@@ -76,13 +76,13 @@ def test_labels_change_after_the_training(
     client = service.label_studio
     tasks = sorted(board.truth)
     relabel(board, "Skin", "Bone")
-    service.work(PUBLISH_MARGIN="1.0")  # however little so small a net learns
+    service.work(PUBLISH_MARGIN="1.0")  # so small a network learns little
     for task in tasks[:3]:
         client.submit_annotation(task, draw(board, task, "Skin", "Bone"))
     first = board.await_round(1)
     assert first.labels == ["Skin", "Bone"]
 
-    # One label is removed, one added at the front. Label Studio's page refuses the first, its API does not.
+    # One label is removed, one added at the front. Label Studio's page refuses the removal, its API does not.
     refusal = validate(board, default_config(["Nail", "Bone"]))
     assert refusal.status_code == 400
     assert (
@@ -92,7 +92,8 @@ def test_labels_change_after_the_training(
     assert validate(board, default_config(["Nail", "Bone", "Skin"])).status_code == 200
     relabel(board, "Nail", "Bone")
 
-    # Until the next training the same weights serve what is left of their labels, all tasks drawn anew.
+    # Until the next training, the same weights serve their remaining labels, and all tasks are predicted
+    # again.
     (late,) = board.add([phantoms[7]])
     redrawn = board.await_round(2)
     assert (redrawn.weights_hash, redrawn.labels) == (first.weights_hash, first.labels)
@@ -106,27 +107,27 @@ def test_labels_change_after_the_training(
     assert prediction["model_version"] == redrawn.name
     assert np.array_equal(drawn, np.where(found == 2, 2, 0)), "Bone is still the second label, Skin is gone"
     client.submit_annotation(tasks[3], draw(board, tasks[3], "Nail", "Bone"))
-    told = service.command("status").stdout
-    assert f"labels that {redrawn.name} lacks until the next training: Nail" in told
-    assert f"labels of {redrawn.name} that the labeling config no longer has: Skin" in told
+    shown = service.command("status").stdout
+    assert f"labels that {redrawn.name} lacks until the next training: Nail" in shown
+    assert f"labels of {redrawn.name} that the labeling config no longer has: Skin" in shown
     client.submit_annotation(tasks[4], draw(board, tasks[4], "Bone", "Nail"))
     second = train(board, 3)
     assert second.labels == ["Nail", "Bone"]
-    assert (second.labels_used, second.parent_id) == (5, redrawn.id), "fine-tuned, not begun anew"
+    assert (second.labels_used, second.parent_id) == (5, redrawn.id), "fine-tuned, not trained from scratch"
     assert second.metrics["compared_labels"] == ["Bone"]
-    assert board.runs()[0].message == "", "three annotations with Skin are no reason to complain"
+    assert board.runs()[0].message == "", "three annotations with Skin are not a problem"
     stored = [one for task in tasks[5:] for one in board.predictions(task)]
     assert names_drawn([[one for one in stored if one["model_version"] == second.name]]) <= {"Nail", "Bone"}
 
-    # Other labels altogether: the version in use knows none, and the next one is compared with nobody.
+    # Entirely different labels: the published version knows none, and the next one is compared with nothing.
     relabel(board, "Ring", "Claw")
     assert board.reconcile()
     blank = board.await_round(4)
     assert blank.weights_hash == second.weights_hash
-    assert train_in_vain(board).startswith("5 tasks, such as task ")
+    assert train_without_labels(board).startswith("5 tasks, such as task ")
     asked = [{"id": task, "data": data} for task, data in client.task_data(board.id, tasks[5:]).items()]
     answers = service.wait(lambda: [answer for answer in board.predict(asked) if answer], "an answer")
-    assert names_drawn(answers) == set(), "the version in use still answers, and draws nothing"
+    assert names_drawn(answers) == set(), "the published version still answers, without masks"
     client.submit_annotation(tasks[5], draw(board, tasks[5], "Ring", "Claw"))
     client.submit_annotation(tasks[6], draw(board, tasks[6], "Claw", "Ring"))
     third = train(board, 5)

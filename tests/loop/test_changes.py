@@ -1,4 +1,4 @@
-"""What counts as a change of the labels, and what a training makes of it."""
+"""Which label changes count, and what a training does with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_every_change_counts_once(service: Service, make_board: MakeBoard, phant
     client = service.label_studio
     first, second = board.annotate(2)
 
-    # A changed annotation is the same change, however often; a skip is none.
+    # Repeated edits of an annotation are one change; a skip is none.
     for _ in range(3):
         client.patch_annotation(second, board.regions(board.next_task() or 0))
     skipped = board.next_task()
@@ -23,18 +23,18 @@ def test_every_change_counts_once(service: Service, make_board: MakeBoard, phant
     assert board.changes() == 2
     assert board.next_task() != skipped
 
-    # "Start training" trains at once, on the two.
+    # "Start training" starts a training at once, on the two labels.
     client.start_training(board.backend)
     version = board.await_round(1)
     assert version.labels_used == 2
     assert board.changes() == 0
 
-    # A deleted annotation is a change; one alone is trained on after a quiet time.
+    # A deleted annotation is a change; a single change triggers a training after a quiet time.
     client.delete_annotation(first)
     service.wait(lambda: board.changes() == 1, "the change")
     assert [run.state for run in board.runs()] == ["finished"]
 
-    # Annotations that were imported send no event; the next training finds them.
+    # Imported annotations send no event; the next training finds them.
     data = {"image": client.task_data(board.id, [skipped])[skipped]["image"]}
     imported = {"data": data, "annotations": [{"result": board.regions(skipped)}]}
     service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=[imported])

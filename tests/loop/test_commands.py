@@ -1,4 +1,4 @@
-"""`dsal` as typed into a terminal: what it prints, and its exit status."""
+"""The output and exit status of `dsal` commands."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_commands_about_a_project(service: Service, make_board: MakeBoard, phant
     assert "Waiting jobs: dsal-quick" in status.stdout
 
 
-def test_connect_makes_everything_once(service: Service) -> None:
+def test_connect_is_idempotent(service: Service) -> None:
     client = service.label_studio
     number = int(client.create_project("By hand", default_config(["Bone"]))["id"])
     command = ("connect", "--project", str(number), "--backend", service.url)
     first = service.command(*command)
     assert first.returncode == 0, first.stderr
     assert "created" in first.stdout
-    assert f"STRATEGY={RECOMMENDED}" in first.stdout, "the paper's order is not what is proposed"
+    assert f"STRATEGY={RECOMMENDED}" in first.stdout, "another strategy than the paper's is recommended"
     state = _state(service, number)
     second = service.command(*command)
     assert second.returncode == 0, second.stderr
@@ -79,7 +79,7 @@ def _free_port() -> int:
         (("status",), {"TRAIN_STEPS": "many"}, "TRAIN_STEPS"),
     ],
 )
-def test_a_mistake_is_answered_in_a_sentence(
+def test_a_wrong_command_gets_an_error_message(
     service: Service, arguments: tuple[str, ...], settings: dict[str, str], said: str
 ) -> None:
     if settings.get("LABEL_STUDIO_URL") == "down":
@@ -91,7 +91,7 @@ def test_a_mistake_is_answered_in_a_sentence(
     assert said in " ".join(ended.stderr.replace("│", " ").split())
 
 
-def test_the_logs_tell_of_every_call_and_of_no_secret(
+def test_the_logs_contain_every_call_and_no_secret(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:3])

@@ -1,4 +1,4 @@
-"""A project that draws polygons goes round: learned from, scored, and pre-annotated with polygons."""
+"""The loop with polygons: learned from, scored, and pre-annotated as polygons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOXES = f'<RectangleLabels name="box" toName="image">{LABEL}</RectangleLabels>'
 IMAGE = '<Image name="image" value="$image"/>'
 
 
-def test_a_project_of_polygons_goes_round(
+def test_the_loop_works_with_polygons(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:6])
@@ -54,8 +54,8 @@ def test_a_project_of_polygons_goes_round(
         if found.final.any():
             drawn += 1
             assert dice(shown > 0, found.final > 0) >= 0.99
-    assert drawn, "a network that finds nothing at all proves nothing"
+    assert drawn, "the test needs a network that finds something"
 
-    # A knob that nobody knows stopped nothing, and is told.
+    # An unknown knob is reported and has no effect.
     status = " ".join(service.command("status").stdout.split())
     assert '<PolygonLabels name="outline"> has an unknown knob model_speed' in status

@@ -1,4 +1,4 @@
-"""A project of bones begins with masks and an order, before anybody has labelled anything."""
+"""A project with bone labels has masks and an order before anybody has labelled anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.weights import load_version
 from tests.loop.board import Board
 from tests.loop.service import Service
 
-# Few steps of a network that is sixteen times as wide as the other tests'; what it learns is not looked at.
+# Few steps, as the network is sixteen times as wide as in the other tests; its quality is not tested.
 SETTINGS = {"INITIAL_WEIGHTS": "hand-bones", "TRAIN_STEPS": "2", "PUBLISH_MARGIN": "1.0"}
 
 
@@ -27,7 +27,7 @@ def test_the_first_task_opens_with_a_mask(service: Service, boards: list[Board])
     assert (first.round, first.labels_used) == (0, 0)
     assert first.weights_hash is not None
 
-    # Each task has its mask, and a good one; the order is that of their scores.
+    # Each task has a good mask, and the order follows the scores.
     scored = board.scores(first)
     found = []
     for task, phantom in board.truth.items():
@@ -44,7 +44,7 @@ def test_the_first_task_opens_with_a_mask(service: Service, boards: list[Board])
     assert shown == sorted((score for score in shown if score is not None), reverse=True)
     assert board.next_task() == board.order()[0][0]
 
-    # Training goes on from there, at the width and the size that the weights have.
+    # Training continues from these weights, with their width and image size.
     board.annotate(3)
     second = board.await_round(1)
     assert (second.parent_id, second.labels_used) == (first.id, 3)
@@ -57,7 +57,7 @@ def test_the_first_task_opens_with_a_mask(service: Service, boards: list[Board])
     assert card.preprocessing.size != service.settings.image_size
 
 
-def test_other_projects_begin_at_random(service: Service, boards: list[Board]) -> None:
+def test_other_projects_start_in_random_order(service: Service, boards: list[Board]) -> None:
     service.work(**SETTINGS)
     boards.append(Board.connected(service, larger()[:1], labels=["Nucleus"]))
     (board,) = boards
@@ -66,7 +66,7 @@ def test_other_projects_begin_at_random(service: Service, boards: list[Board]) -
     assert [one["result"] for task in board.truth for one in board.predictions(task)] == [[]]
 
 
-def test_weights_that_are_none_are_refused_in_one_sentence(service: Service) -> None:
-    told = service.command("worker", INITIAL_WEIGHTS="/nowhere")
-    assert told.returncode == 2
-    assert "INITIAL_WEIGHTS must be hand-bones, none or the folder of a version" in told.stderr
+def test_a_wrong_weights_folder_is_refused_in_one_sentence(service: Service) -> None:
+    result = service.command("worker", INITIAL_WEIGHTS="/nowhere")
+    assert result.returncode == 2
+    assert "INITIAL_WEIGHTS must be hand-bones, none or the folder of a version" in result.stderr

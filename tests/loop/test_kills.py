@@ -1,4 +1,4 @@
-"""kill -9 at the worst moments, and a lost Redis: nothing is lost, nothing is done twice."""
+"""kill -9 at the worst moments, and a lost Redis: nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.loop.service import Service
 STEPS = 120
 
 
-def test_a_training_outlives_its_worker(
+def test_a_training_survives_its_worker(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:7])
@@ -38,8 +38,8 @@ def test_a_training_outlives_its_worker(
 
     service.work(TRAIN_STEPS=str(STEPS))
     stale = board.runs()[0].message
-    first = service.wait(lambda: _message(board.runs()[0], stale), "the training to go on")
-    assert int(first.split()[1]) > kept, "the training went on after its checkpoint, not from the start"
+    first = service.wait(lambda: _message(board.runs()[0], stale), "the training to continue")
+    assert int(first.split()[1]) > kept, "the training continued from its checkpoint, not from the start"
     service.wait(lambda: board.runs()[0].state is not RunState.RUNNING, "the end of the training")
     (ended,) = board.runs()
     assert (ended.id, ended.state, ended.attempts) == (run.id, RunState.FINISHED, 2)
@@ -61,12 +61,12 @@ def _message(run: TrainingRun, stale: str) -> str | None:
     return run.message if run.attempts == 2 and run.message != stale else None
 
 
-def test_a_worker_killed_between_writing_and_noting_writes_nothing_twice(
+def test_a_worker_killed_after_writing_predictions_writes_none_twice(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:9])
     board.annotate(3)
-    # The scores are on their way to Label Studio; the worker cannot note that they arrived.
+    # The predictions are being sent to Label Studio; the worker cannot record that they arrived.
     writing = (
         "SELECT 1 FROM scores JOIN versions ON versions.id = version_id "
         "WHERE project_id = ? AND round = 1 AND scores.state = 'writing'"
@@ -95,7 +95,7 @@ def test_a_lost_redis_loses_no_training(
         shutil.rmtree(redis / name, ignore_errors=True)
         (redis / name).unlink(missing_ok=True)
 
-    # Without Redis the service still takes events in.
+    # Without Redis the service still accepts events.
     (late,) = board.annotate(1)
     service.wait(lambda: board.changes() == 4, "the event without Redis")
     assert service.call("GET", "/health").status_code == 200
@@ -106,7 +106,7 @@ def test_a_lost_redis_loses_no_training(
     assert version.labels_used == 4
     assert len(board.runs()) == 1
 
-    # The service finds the new Redis by itself.
+    # The service reconnects to the new Redis.
     board.annotate(2)
     service.label_studio.start_training(board.backend)
     assert board.await_round(2).labels_used == 6

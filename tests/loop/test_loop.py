@@ -1,4 +1,4 @@
-"""The paper's loop, as a user of Label Studio sees it."""
+"""The paper's active learning loop, as a user of Label Studio sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.loop.service import AUTH, Service
 
 
 def dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Equation (3) on two masks of one label, written anew."""
+    """Equation (3) on two masks of one label, implemented independently."""
     return float(2 * np.logical_and(a, b).sum() / (a.sum() + b.sum()))
 
 
@@ -36,11 +36,11 @@ def test_the_loop_runs(service: Service, make_board: MakeBoard, phantoms: list[P
     assert board.next_task() == max(expected, key=lambda task: expected[task])
     assert all(one["result"] == [] for task in board.truth for one in board.predictions(task))
 
-    # Somebody else's predictions, imported by hand.
+    # Predictions of another model, imported by hand.
     foreign = [{"task": task, "result": [], "score": 0.5, "model_version": "mine"} for task in board.truth]
     service.label_studio.import_predictions(board.id, foreign)
 
-    # Three annotations make exactly one version.
+    # Three annotations lead to exactly one version.
     board.annotate(3)
     version = board.await_round(1)
     service.wait(lambda: first.name not in board.stored(), "pruning of the old version")
@@ -53,7 +53,7 @@ def test_the_loop_runs(service: Service, make_board: MakeBoard, phantoms: list[P
         "model_version": version.name
     }
 
-    # Label Studio hands out the highest score first, and each score is the agreement of the masks.
+    # Label Studio serves the highest score first, and each score is the consistency of the masks.
     order = board.order()
     assert len(order) == 7
     assert board.next_task() == max(order, key=lambda one: one[1] or 0)[0]
@@ -73,9 +73,9 @@ def test_the_loop_runs(service: Service, make_board: MakeBoard, phantoms: list[P
         shown = board.mask_of(prediction, found.final.shape)
         assert shown is not None
         assert np.array_equal(shown, found.final)
-    assert drawn, "a network that finds nothing at all proves nothing"
+    assert drawn, "the test needs a network that finds something"
 
-    # Others' predictions survive; of ours only the published version's are left.
+    # The other model's predictions are kept; of ours only those of the published version are left.
     assert board.stored() == {"mine": 10, version.name: 7}
 
 
@@ -87,7 +87,7 @@ def test_the_same_seed_gives_the_same_first_order(make_board: MakeBoard, phantom
         assert dict(one.order()) == pytest.approx(expected)
 
 
-def test_a_version_becomes_visible_only_whole(
+def test_a_version_becomes_visible_only_when_complete(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:12])
@@ -120,11 +120,11 @@ def test_new_tasks_are_scored_by_the_published_version(
     service.wait(lambda: board.stored().get(version.name) == 5, "scores of the new tasks")
     assert {task for task, score in board.order() if score is not None} >= set(added)
 
-    # Opened before a worker came to it: Label Studio asks /predict and keeps the answer.
+    # A task that is opened before a worker scores it: Label Studio calls /predict and stores the answer.
     service.rest()
     (late,) = board.add(phantoms[8:9])
     shown = board.open(late)
-    if not shown:  # the service's first /predict may need longer than PREDICT_SECONDS to load torch
+    if not shown:  # the first /predict may need longer than PREDICT_SECONDS to load torch
         shown = board.open(late)
     assert [one["model_version"] for one in shown] == [version.name]
     service.work()
@@ -133,10 +133,10 @@ def test_new_tasks_are_scored_by_the_published_version(
     assert board.scores(version)[late].score == pytest.approx(shown[0]["score"], abs=1e-6)
 
 
-def test_tasks_that_take_the_ids_of_deleted_ones_are_scored(
+def test_tasks_that_reuse_the_ids_of_deleted_ones_are_scored(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
-    """Once all tasks were deleted Label Studio numbers from 1 again; it tells nobody of such a deletion."""
+    """When all tasks are deleted, Label Studio reuses their ids and sends no event."""
     board = make_board(phantoms[:4])
     version = board.published()
     assert version is not None
@@ -157,13 +157,13 @@ def test_tasks_that_take_the_ids_of_deleted_ones_are_scored(
 def test_an_image_is_read_as_the_browser_shows_it(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
-    """A 16-bit image of another size among the 8-bit ones: its mask has its own pixels."""
+    """The mask of a 16-bit image of another size has the size of that image."""
     board = make_board(phantoms[:3])
-    hands = list(board.truth)
+    tasks = list(board.truth)
     wide = cv2.resize(phantoms[3].image, (211, 173)).astype(np.uint16) * 257
     task = service.label_studio.upload(board.id, {"wide.png": png(wide)})["wide.png"]
-    for hand in hands:
-        board.submit(hand)
+    for each in tasks:
+        board.submit(each)
     version = board.await_round(1)
     (prediction,) = [one for one in board.predictions(task) if one["model_version"] == version.name]
     sizes = {(one["original_width"], one["original_height"]) for one in prediction["result"]}
@@ -171,7 +171,7 @@ def test_an_image_is_read_as_the_browser_shows_it(
     assert dict(board.order())[task] == pytest.approx(prediction["score"])
 
 
-def test_the_service_asks_for_its_password(service: Service) -> None:
+def test_the_service_requires_its_password(service: Service) -> None:
     for path in ("/setup", "/predict", "/webhook"):
         assert requests.post(f"{service.url}{path}", json={}, timeout=10).status_code == 401
         assert requests.post(f"{service.url}{path}", json={}, auth=AUTH, timeout=10).status_code == 400

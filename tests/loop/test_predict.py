@@ -1,4 +1,4 @@
-"""/predict for one task, a few, and hundreds: always the right length, and in time."""
+"""/predict for one, a few and hundreds of tasks: one answer per task, in time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_predict_answers_every_task_and_leaves_the_rest_to_the_workers(
     added = client.create_tasks(board.id, [some[number % len(some)] for number in range(MANY)])
     tasks = [{"id": task, "data": data, "project": board.id} for task, data in _data(board, added).items()]
 
-    # The service's very first call may need its time to load torch.
+    # The first call may be spent on loading torch.
     board.predict(tasks[:1])
     for count in (1, 5):
         answers = board.predict(tasks[:count])
@@ -33,7 +33,7 @@ def test_predict_answers_every_task_and_leaves_the_rest_to_the_workers(
             assert 0 <= answer["score"] <= 1
     assert board.predict([]) == []
 
-    # "Retrieve predictions" for all of them at once, as Label Studio sends it.
+    # All tasks at once, as "Retrieve predictions" in Label Studio sends them.
     began = time.monotonic()
     answers = board.predict(tasks)
     assert time.monotonic() - began < service.settings.predict_seconds + 2

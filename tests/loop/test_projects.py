@@ -1,4 +1,4 @@
-"""Several projects in one service: apart from each other, served in turn, set aside, brought back, purged."""
+"""Several projects in one service: independent, served in turn, archived, restored and purged."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
-pytestmark = pytest.mark.usefixtures("others_aside")
+pytestmark = pytest.mark.usefixtures("others_archived")
 
 MakeConnected = Callable[..., Board]
 
 
 @pytest.fixture
 def make_connected(service: Service) -> Iterator[MakeConnected]:
-    """A function that makes a connected project, whether a worker is there or not."""
+    """A function that creates a connected project, with or without a running worker."""
     made: list[Board] = []
 
     def make(phantoms: Sequence[Phantom], *labels: str) -> Board:
@@ -38,7 +38,7 @@ def make_connected(service: Service) -> Iterator[MakeConnected]:
 
 
 def stores_only(board: Board, version: Version) -> bool:
-    """Whether Label Studio holds predictions of this version and of no other."""
+    """Whether all predictions in Label Studio are of this version."""
     return board.stored().keys() == {version.name}
 
 
@@ -65,10 +65,10 @@ def test_projects_of_different_kinds_learn_side_by_side(
             assert board.annotate(1), f"annotation {turn} of project {board.id}"
     first, second = one.await_round(1), two.await_round(1)
     service.wait(lambda: broken.runs() and broken.runs()[0].state is RunState.FAILED, "the failure")
-    assert "cannot be had now" in broken.runs()[0].message
+    assert "images are unavailable" in broken.runs()[0].message
     assert broken.shown_version() == broken.versions()[0].name
 
-    # Versions, splits and labels are each project's own.
+    # Each project has its own versions, splits and labels.
     assert (first.labels, second.labels) == (["Bone"], ["Nail", "Bone"])
     for board, version in ((one, first), (two, second)):
         assert version.labels_used == 3
@@ -81,7 +81,7 @@ def test_projects_of_different_kinds_learn_side_by_side(
             assert labels_seen.labelled_tasks(session, board.id) <= tasks
     assert first.weights_hash != second.weights_hash
 
-    # Asked for at the same time, each is answered by its own version.
+    # Simultaneous calls are answered by the version of their project.
     def ask(board: Board) -> set[str]:
         task = next(iter(board.truth))
         body = {"id": task, "data": client.task_data(board.id, [task])[task], "project": board.id}
@@ -95,7 +95,7 @@ def test_projects_of_different_kinds_learn_side_by_side(
         assert names <= {expected}
 
 
-def test_a_large_project_does_not_hold_up_a_small_one(
+def test_a_large_project_does_not_delay_a_small_one(
     service: Service, make_connected: MakeConnected, phantoms: list[Phantom]
 ) -> None:
     service.rest()
@@ -109,7 +109,7 @@ def test_a_large_project_does_not_hold_up_a_small_one(
     assert last is not None
     assert first.published_at is not None
     assert last.published_at is not None
-    # Asked for first, the large one has thirteen chunks to the small one's one.
+    # The large project was requested first, with thirteen chunks against one.
     assert last.created_at < first.created_at
     assert first.published_at < last.published_at
     assert len(large.order()) == 50
@@ -118,7 +118,7 @@ def test_a_large_project_does_not_hold_up_a_small_one(
 
 @contextmanager
 def hidden(server: LabelStudioServer, board: Board) -> Iterator[None]:
-    """Have the project belong to an organisation that the token's owner is no member of."""
+    """Move the project to an organisation of which the token's owner is not a member."""
     path = server.data_dir / "label_studio.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as database:
         query = "SELECT organization_id FROM project WHERE id = ?"
@@ -131,7 +131,7 @@ def hidden(server: LabelStudioServer, board: Board) -> Iterator[None]:
             database.execute(move, (own, board.id))
 
 
-def test_a_project_that_disappears_is_kept_and_comes_back(
+def test_a_project_that_disappears_is_archived_and_restored(
     service: Service, server: LabelStudioServer, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:4])
@@ -148,7 +148,7 @@ def test_a_project_that_disappears_is_kept_and_comes_back(
         refused = service.command("projects", "restore", str(board.id))
         assert (refused.returncode, refused.stdout) == (1, "")
         assert f"Project {board.id} does not exist" in refused.stderr
-    assert board.reconcile() == [f"project {board.id}: Label Studio shows it again: no longer archived."]
+    assert board.reconcile() == [f"project {board.id}: Label Studio shows it again: restored."]
     assert board.order() == order
     assert board.reconcile() == []
 
@@ -162,11 +162,11 @@ def test_archive_restore_and_purge(service: Service, phantoms: list[Phantom]) ->
     key = version.weights_hash
     assert key is not None
 
-    served = service.command("projects", "purge", number, "--yes")
-    assert served.returncode == 1
-    assert f"Project {number} is served" in served.stderr
+    refused = service.command("projects", "purge", number, "--yes")
+    assert refused.returncode == 1
+    assert f"Project {number} is not archived" in refused.stderr
 
-    # Archived by hand: events are kept, and nothing else is done.
+    # Archived by hand: events are stored, and nothing else happens.
     assert service.command("projects", "archive", number).returncode == 0
     board.annotate(3)
     service.wait(lambda: board.changes() == 3, "the events")
@@ -175,21 +175,21 @@ def test_archive_restore_and_purge(service: Service, phantoms: list[Phantom]) ->
     assert len(board.runs()) == 1
     assert "by hand" in service.command("projects").stdout
 
-    # Brought back, it goes on with what came meanwhile.
+    # Once restored, it trains on the labels made meanwhile.
     restored = service.command("projects", "restore", number)
     assert restored.returncode == 0, restored.stderr
     second = board.await_round(2)
     assert (second.labels_used, second.parent_id) == (6, version.id)
     service.settle()
 
-    # Deleted in Label Studio, and then here.
+    # Deleted in Label Studio, then purged here.
     service.label_studio.delete_project(board.id)
     assert "archived" in board.reconcile()[0]
     assert service.weights.contains(key)
     cached = service.settings.image_cache_dir / number
     assert cached.is_dir()
-    unsure = service.command("projects", "purge", number)
-    assert unsure.returncode == 130
+    unconfirmed = service.command("projects", "purge", number)
+    assert unconfirmed.returncode == 130
     assert board.versions()
     purged = service.command("projects", "purge", number, "--yes")
     assert purged.returncode == 0, purged.stderr

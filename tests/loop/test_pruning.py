@@ -1,4 +1,4 @@
-"""What a published version leaves of those before it: predictions that an open page may show, for a day."""
+"""Pruning after a publication: predictions that an open page may show are kept for a day."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
 
-def test_predictions_of_a_former_version_stay_for_pages_that_may_show_them(
+def test_former_predictions_are_kept_for_pages_that_may_show_them(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:9])
     first = board.shown_version()
     top = [task for task, _ in board.order()]
-    # What an annotator opens by a click in the list is locked by nobody.
+    # A task that is opened by a click in the list is not locked.
     shown = {task: board.open(task)[0] for task in top}
     board.annotate(3)
     version = board.await_round(1)
     service.wait(lambda: first not in board.stored(), "pruning")
 
-    # The numbers that pages submit still stand for what they show; only the name is another.
+    # The prediction ids that pages submit still exist; only the version name has changed.
     kept = {
         task: next(one for one in board.predictions(task) if one["id"] == shown[task]["id"]) for task in top
     }
     assert {one["model_version"] for one in kept.values()} == {open_name(board.id, now().date())}
     assert [kept[task]["result"] for task in top] == [shown[task]["result"] for task in top]
-    # Nobody else sees them: neither in the order nor drawn by the label stream.
+    # They affect neither the order nor what the label stream shows.
     scored = board.scores(version)
     assert [(task, score) for task, score in board.order()] == [
         (task, pytest.approx(scored[task].score)) for task, _ in board.order()
     ]
-    handed = service.label_studio.next_task(board.id, board.view)
-    assert handed is not None
-    assert [one["model_version"] for one in handed["predictions"]] == [version.name]
+    streamed = service.label_studio.next_task(board.id, board.view)
+    assert streamed is not None
+    assert [one["model_version"] for one in streamed["predictions"]] == [version.name]
 
     past, recent = (open_name(board.id, now().date() - timedelta(days=days)) for days in (2, 1))
     foreign = open_name(board.id + 1000, now().date() - timedelta(days=9))
@@ -52,12 +52,12 @@ def test_predictions_of_a_former_version_stay_for_pages_that_may_show_them(
     )
     (found,) = board.reconcile()
     assert f"Predictions of {past} were left over" in found
-    service.wait(lambda: past not in board.stored(), "pruning of what is past")
+    service.wait(lambda: past not in board.stored(), "pruning of the past day")
     assert board.stored() == {version.name: 6, foreign: 1}
     assert board.kept_open() == 9 + 1
 
 
-def test_only_those_that_may_be_open_are_kept(
+def test_only_predictions_of_tasks_that_may_be_open_are_kept(
     service: Service,
     make_board: MakeBoard,
     phantoms: list[Phantom],
@@ -68,26 +68,26 @@ def test_only_those_that_may_be_open_are_kept(
     first = board.published()
     assert first is not None
     order = [task for task, _ in board.order()]
-    labelled, streamed = board.next_task(), None
+    labelled = board.next_task()
     assert labelled == order[0]
     board.submit(labelled)
     streamed = board.next_task()
     assert streamed == order[1]
-    monkeypatch.setattr(pruning, "LIKELY", 2)
+    monkeypatch.setattr(pruning, "TOP_TASKS", 2)
     with service.context() as context:
-        pruning._set_aside_open(context, first)
-    # Labelled; handed out and locked; the next two in line.
+        pruning._keep_open_tasks(context, first)
+    # The labelled task, the streamed and locked one, and the next two in the order.
     kept = {task for task in order if _names(board, task) == {open_name(board.id, now().date())}}
     assert kept == set(order[:4])
 
-    # The editor shows each in a tab: of what is only likely to be open no more than two stay.
+    # The editor shows a tab for each: at most two are kept if the task is not known to be open.
     for _ in range(3):
         again = [
             {"task": task, "result": [], "score": 0.5, "model_version": first.name} for task in order[:4]
         ]
         service.label_studio.import_predictions(board.id, again)
         with service.context() as context:
-            pruning._set_aside_open(context, first)
+            pruning._keep_open_tasks(context, first)
     assert [len(board.predictions(task)) for task in order[:4]] == [2, 4, 2, 2]
 
 

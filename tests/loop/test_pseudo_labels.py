@@ -1,4 +1,4 @@
-"""Pseudo-labels teach the network, and nobody who annotates ever meets one."""
+"""Pseudo-labels are used in training and never shown to annotators."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from model.weights import load_version, save_version
 from tests.loop.board import Board, png
 from tests.loop.service import Service
 
-# What the network learns is not looked at; hardly any task has a lot by which it probably validates.
+# The network's quality is not tested; with this fraction hardly any task will probably validate.
 SETTINGS = {"TRAIN_STEPS": "2", "PUBLISH_MARGIN": "1.0", "VALIDATION_FRACTION": "0.00001"}
 CANVAS = PreprocessingSettings(size=128)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a version that draws bones in small phantoms: the shipped weights, looking closer."""
+    """The folder of a version that segments small phantoms: the shipped weights at a smaller image size."""
     network, card = load_version(pretrained_version())
     folder = tmp_path_factory.mktemp("start") / "version"
     save_version(folder, network, replace(card, preprocessing=replace(card.preprocessing, size=160)))
@@ -41,19 +41,19 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def context_of(service: Service) -> Iterator[Context]:
-    """What a job of a worker with these settings works with."""
+    """The context of a job under `SETTINGS`."""
     changed = {"validation_fraction": float(SETTINGS["VALIDATION_FRACTION"])}
     with service.context() as context:
         yield replace(context, settings=context.settings.model_copy(update=changed))
 
 
 def count_annotations(board: Board) -> int:
-    """Number of annotations that Label Studio holds, skips included."""
+    """Number of annotations in Label Studio, skips included."""
     return sum(len(task.annotations) for task in board.service.label_studio.labelled_tasks(board.id))
 
 
 def best_first(board: Board, version: Version) -> list[int]:
-    """Unlabelled tasks, those with the most consistent masks first."""
+    """Unlabelled tasks, the most consistent masks first."""
     rows = board.scores(version)
     means = {}
     for task in board.service.label_studio.tasks(board.id, unlabelled=True):
@@ -69,7 +69,7 @@ def tasks_of(examples: list[Example]) -> list[int]:
     return [int(example.key.split()[1]) for example in examples]
 
 
-def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
+def test_the_network_learns_from_its_own_masks_and_annotators_do_not_see_them(
     service: Service, boards: list[Board], phantoms: list[Phantom], start: Path
 ) -> None:
     service.work(**SETTINGS, INITIAL_WEIGHTS=str(start))
@@ -82,7 +82,7 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
     second = board.await_round(1)
     assert second.metrics["pseudo_labels"] == 0, "they are off by default"
 
-    # What somebody has skipped, or what validates, is never learned from.
+    # Skipped and validating tasks are never used.
     service.rest()
     *good, skipped, validating = best_first(board, second)
     service.label_studio.submit_annotation(skipped, [], skip=True)
@@ -99,7 +99,7 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
         unreadable = replace(context, images=image_reader(too_small, context.label_studio))
         assert read_pseudo_labels(unreadable, second, board.config, CANVAS, 9) == []
 
-    # They are the champion's own masks, and a training that begins again after a kill gets the same.
+    # They are the champion's masks, and a training that restarts after a kill gets the same ones.
     assert second.weights_hash is not None
     segmenter = load_segmenter(service.settings, service.weights.get(second.weights_hash))
     for one, other in zip(drawn, again, strict=True):
@@ -111,7 +111,7 @@ def test_the_network_learns_from_masks_of_its_own_and_annotators_notice_nothing(
         assert one.trust == other.trust < 1
         assert np.array_equal(one.mask, other.mask)
 
-    # The next training learns from them; Label Studio holds what people made, and nothing else.
+    # The next training learns from them; Label Studio contains only annotations by people.
     board.annotate(2)
     before = count_annotations(board)
     service.work(**SETTINGS, INITIAL_WEIGHTS=str(start), PSEUDO_LABELS="0.5")

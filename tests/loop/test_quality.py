@@ -1,4 +1,4 @@
-"""Each mask comes with an estimate of how good it is."""
+"""Each mask has an estimate of its Dice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.loop.board import MakeBoard, png
 from tests.loop.service import Service
 
 
-def test_masks_come_with_an_estimate_of_their_dice(
+def test_masks_have_an_estimate_of_their_dice(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:13])
@@ -25,7 +25,7 @@ def test_masks_come_with_an_estimate_of_their_dice(
     service.work(VALIDATION_FRACTION="0.7")
     version = board.await_round(1)
 
-    # What the validation images say, worked out here once more.
+    # The calibration on the validation images, computed independently.
     assert version.weights_hash is not None
     segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
     validation = select(Split.task_id).where(Split.project_id == board.id, Split.part == Part.VALIDATION)
@@ -39,9 +39,9 @@ def test_masks_come_with_an_estimate_of_their_dice(
         if not found.consistency.blank:
             known.append((found.measurement("").confidence, mean_dice(found.final, truth, 1)))
     expected = calibrate([confidence for confidence, _ in known], [dsc for _, dsc in known])
-    assert expected is not None, "so many blank masks prove nothing"
+    assert expected is not None, "the test needs enough masks that are not blank"
 
-    # It stands with every mask that waits, and a person is told.
+    # Every waiting mask has it, and `dsal status` shows it.
     rows = board.scores(version)
     assert len(rows) == 3
     for task, row in rows.items():

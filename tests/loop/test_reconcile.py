@@ -1,4 +1,4 @@
-"""What people and accidents do to a project, and that a look at it puts the order back."""
+"""Changes by people and accidents, and how reconciling repairs the order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from model.research.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
 
-pytestmark = pytest.mark.usefixtures("others_aside")
+pytestmark = pytest.mark.usefixtures("others_archived")
 
 
 @pytest.fixture(scope="module")
-def calm(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
-    """A project in its first order, for which nothing is left to be done; each test leaves it so."""
+def idle(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
+    """A project in its first order without waiting jobs; each test leaves it in that state."""
     board = Board.make(service, phantoms[:6])
     service.settle()
     yield board
@@ -43,8 +43,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> None:
-    board = calm
+def test_a_quiet_project_costs_five_requests(idle: Board, calls: list[str]) -> None:
+    board = idle
     assert board.reconcile() == []
     calls.clear()
     assert board.reconcile() == []
@@ -53,8 +53,8 @@ def test_a_quiet_project_costs_five_requests(calm: Board, calls: list[str]) -> N
     assert board.reconcile(thorough=True) == []
 
 
-def test_scores_that_label_studio_lost_or_has_twice(service: Service, calm: Board) -> None:
-    board = calm
+def test_lost_and_duplicate_scores(service: Service, idle: Board) -> None:
+    board = idle
     client = service.label_studio
     version = board.published()
     assert version is not None
@@ -64,12 +64,12 @@ def test_scores_that_label_studio_lost_or_has_twice(service: Service, calm: Boar
     client.import_predictions(board.id, foreign)
     assert board.reconcile(thorough=True) == []
 
-    # Doubles enter the average, which turns the order round; the known score stays.
-    doubles = [{"task": tasks[-1], "result": [], "score": 1.0, "model_version": version.name}] * 2
-    client.import_predictions(board.id, doubles)
+    # Label Studio averages duplicates, which changes the order; the prediction with the known score is kept.
+    duplicates = [{"task": tasks[-1], "result": [], "score": 1.0, "model_version": version.name}] * 2
+    client.import_predictions(board.id, duplicates)
     assert board.order() != order
     (found,) = board.reconcile()
-    assert f"2 predictions of {version.name} were doubles" in found
+    assert f"2 predictions of {version.name} were duplicates" in found
     assert board.order() == order
     assert board.stored() == {version.name: 6, "mine": 2}
     assert board.kept_open() == 2
@@ -98,26 +98,26 @@ def test_scores_that_label_studio_lost_or_has_twice(service: Service, calm: Boar
     client.delete_model_version(board.id, "mine")
 
 
-def test_only_one_looks_at_a_time(service: Service, calm: Board) -> None:
-    board = calm
+def test_only_one_process_compares_at_a_time(service: Service, idle: Board) -> None:
+    board = idle
     service.label_studio.patch_project(board.id, model_version="")
     with service.context() as context:
-        looking = reconcile(context, board.id)
-        assert "set back" in str(next(looking))
+        findings = reconcile(context, board.id)
+        assert "reset" in str(next(findings))
         second = service.command("reconcile")
         assert second.returncode == 1
         assert "Another process is comparing" in second.stderr
-        assert list(looking) == []
+        assert list(findings) == []
 
-        # One that was killed holds nobody up.
+        # The lock of a killed process is broken.
         me = ProcessId.current()
         context.queues.redis.set(LOCK, str(ProcessId(me.host, me.namespace, me.pid, me.started + 1)))
         assert board.reconcile() == []
         assert context.queues.redis.get(LOCK) is None
 
 
-def test_a_worker_looks_by_itself(service: Service, calm: Board) -> None:
-    board = calm
+def test_a_worker_reconciles_by_itself(service: Service, idle: Board) -> None:
+    board = idle
     order = board.order()
     service.rest()
     service.label_studio.patch_project(board.id, model_version="")
@@ -129,16 +129,16 @@ def test_a_worker_looks_by_itself(service: Service, calm: Board) -> None:
     service.work()
 
 
-def test_the_order_survives_what_people_do(service: Service, calm: Board) -> None:
-    board = calm
+def test_the_order_survives_what_people_do(service: Service, idle: Board) -> None:
+    board = idle
     client = service.label_studio
     version = board.published()
     assert version is not None
     order = board.order()
     assert board.reconcile() == []
 
-    def mended(found: list[str], said: str) -> None:
-        assert any(said in sentence for sentence in found), found
+    def check_repaired(found: list[str], text: str) -> None:
+        assert any(text in sentence for sentence in found), found
         assert board.order() == order
         assert board.next_task() == order[0][0]
         assert board.reconcile() == []
@@ -151,43 +151,43 @@ def test_the_order_survives_what_people_do(service: Service, calm: Board) -> Non
     board.backend = client.create_ml_backend(board.id, service.url, BACKEND_TITLE, **access)["id"]
     assert board.shown_version() == BACKEND_TITLE
     assert [score for _, score in board.order()] == [None] * 6
-    mended(board.reconcile(), f'model version "{BACKEND_TITLE}": set back to {version.name}')
+    check_repaired(board.reconcile(), f'model version "{BACKEND_TITLE}": reset to {version.name}')
 
-    # The backend is renamed: nothing is lost, nothing to do.
+    # The backend is renamed, which has no effect.
     client.patch_ml_backend(board.backend, board.id, service.url, title="Bones!", **access)
     assert board.order() == order
     assert board.reconcile() == []
 
-    # Somebody imports predictions of another model and has Label Studio order by them.
+    # Somebody imports predictions of another model and makes Label Studio order by them.
     foreign = [{"task": task, "result": [], "score": 0.5, "model_version": "mine"} for task, _ in order]
     client.import_predictions(board.id, foreign)
     client.patch_project(board.id, model_version="mine")
-    mended(board.reconcile(), 'model version "mine": set back')
+    check_repaired(board.reconcile(), 'model version "mine": reset')
     assert board.stored() == {version.name: 6, "mine": 6}
 
-    # The sampling is set to the tempting choice; hiding the masks is for people to choose.
+    # The sampling is changed, which is repaired; hiding the masks is a choice that is left alone.
     client.patch_project(board.id, sampling="Uncertainty sampling", show_collab_predictions=False)
-    mended(board.reconcile(), 'sampling was "Uncertainty sampling"')
+    check_repaired(board.reconcile(), 'sampling was "Uncertainty sampling"')
     fields = client.project(board.id)
     assert (fields["sampling"], fields["show_collab_predictions"]) == ("Sequential sampling", False)
 
-    # The view is turned round, and then deleted.
+    # The view is changed, then deleted.
     (view,) = client.views(board.id)
     client.patch_view(board.view, board.id, {**view["data"], "ordering": ["tasks:id"], "filters": {}})
-    mended(board.reconcile(), "had another order or filter")
+    check_repaired(board.reconcile(), "had another order or filter")
     client.delete_view(board.view)
     found = board.reconcile()
     (made,) = client.views(board.id)
     assert made["data"]["title"] == VIEW_TITLE
     board.view = made["id"]
-    mended(found, f'The view "{VIEW_TITLE}" was gone')
+    check_repaired(found, f'The view "{VIEW_TITLE}" was missing')
 
-    # A person's own name for it is left to the person.
+    # A renamed view is left alone.
     client.patch_view(board.view, board.id, {**made["data"], "title": "Today"})
     assert board.reconcile() == []
     assert [one["data"]["title"] for one in client.views(board.id)] == ["Today"]
 
-    # Disconnected, the project is still served: its webhook stays, and tells of annotations.
+    # Without the backend the project is still served: its webhook remains and reports annotations.
     client.delete_ml_backend(board.backend)
     assert board.reconcile() == []
     assert board.order() == order

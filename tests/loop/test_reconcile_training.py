@@ -1,4 +1,4 @@
-"""Trainings after accidents: lost weights, lost webhooks, lost queues, images that were away."""
+"""Trainings after lost weights, missed webhooks, lost queues and unavailable images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.file_server import serve_folder
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
 
-pytestmark = pytest.mark.usefixtures("others_aside")
+pytestmark = pytest.mark.usefixtures("others_archived")
 
 
 @pytest.fixture(scope="module")
 def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
-    """A project with three labels and a version that learned from them."""
+    """A project with three labels and a version trained on them."""
     board = Board.make(service, phantoms[:8])
     board.annotate(3)
     board.await_round(1)
@@ -31,7 +31,7 @@ def trained(service: Service, phantoms: list[Phantom]) -> Iterator[Board]:
     service.label_studio.delete_project(board.id)
 
 
-def test_images_that_failed_are_tried_again(
+def test_failed_images_are_retried(
     service: Service, trained: Board, phantoms: list[Phantom], tmp_path: Path
 ) -> None:
     board = trained
@@ -42,36 +42,40 @@ def test_images_that_failed_are_tried_again(
     port = free_port()
     with serve_folder(missing) as there:
         addresses = [f"http://127.0.0.1:{port}/{name}.png" for name in ("a", "b")]
-        away = client.create_tasks(board.id, [{"image": address} for address in addresses])
-        (lacking,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
+        offline = client.create_tasks(board.id, [{"image": address} for address in addresses])
+        (missing_task,) = client.create_tasks(board.id, [{"image": f"{there}/c.png"}])
         version = board.published()
         assert version is not None
         service.wait(lambda: len(board.scores(version)) == 8 and board.idle(), "the scores of the new tasks")
         rows = board.scores(version)
-        assert {task for task, row in rows.items() if row.error} == {*away, lacking}
-        assert {task for task, row in rows.items() if row.retry_at} == set(away)
+        assert {task for task, row in rows.items() if row.error} == {*offline, missing_task}
+        assert {task for task, row in rows.items() if row.retry_at} == set(offline)
         service.settle()
         stored = board.stored()
         assert stored == {version.name: 8}
 
-        # Still away: no prediction is touched, and the next try comes later. What was missing is left alone.
-        assert board.reconcile() == [f"project {board.id}: 2 images could not be had: tried again."]
-        service.wait(lambda: all(board.scores(version)[task].tries == 2 for task in away), "the second try")
+        # Still unavailable: predictions are unchanged, and the next retry is later. A missing one is left.
+        assert board.reconcile() == [
+            f"project {board.id}: 2 images could not be read: a retry was requested."
+        ]
+        service.wait(
+            lambda: all(board.scores(version)[task].tries == 2 for task in offline), "the second try"
+        )
         service.settle()
         assert board.stored() == stored
         assert board.reconcile() == []
 
-        # All are there again, and a person has them all tried.
+        # All images are available again, and a person retries all of them.
         for folder, name in ((back, "a"), (back, "b"), (missing, "c")):
             (folder / f"{name}.png").write_bytes(png(phantoms[5].image))
         with serve_folder(back, port):
             again = service.command("reconcile", "--project", str(board.id), "--failed-images")
             assert again.returncode == 0, again.stderr
-            assert "3 images could not be had" in again.stdout
+            assert "3 images could not be read" in again.stdout
             service.wait(lambda: not any(row.error for row in board.scores(version).values()), "the images")
             service.settle()
     rows, order = board.scores(version), dict(board.order())
-    for task in (*away, lacking):
+    for task in (*offline, missing_task):
         assert rows[task].l_dsc is not None
         assert order[task] == pytest.approx(rows[task].score, abs=1e-6)
     assert board.stored() == stored
@@ -88,17 +92,17 @@ def test_lost_weights(service: Service, trained: Board) -> None:
     order = board.order()
     folder = service.settings.model_dir / "store" / key
 
-    # This machine still has a copy.
+    # This machine still has a copy in its cache.
     shutil.rmtree(folder)
     (found,) = board.reconcile()
-    assert "put back from this machine's cache" in found
+    assert "restored from this machine's cache" in found
     assert service.weights.contains(key)
     assert board.reconcile() == []
 
-    # Nobody has a copy: the order stands, and a training starts from nothing.
+    # Nobody has a copy: the order is kept, and a training starts from scratch.
     service.weights.delete(key)
     (found,) = board.reconcile()
-    assert f"The weights of {version.name} are gone from the store" in found
+    assert f"The weights of {version.name} are missing from the store" in found
     assert board.order() == order
     assert "weights of this version are gone" in " ".join(service.command("status").stdout.split())
     second = board.await_round(2)
@@ -108,14 +112,14 @@ def test_lost_weights(service: Service, trained: Board) -> None:
     assert board.reconcile() == []
 
 
-def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantoms: list[Phantom]) -> None:
+def test_label_changes_without_a_webhook(service: Service, trained: Board, phantoms: list[Phantom]) -> None:
     board = trained
     client = service.label_studio
     number = board.versions()[0].round
     first, second = (task.annotations[0].id for task in islice(client.labelled_tasks(board.id), 2))
     assert board.reconcile() == []
 
-    with service.away():
+    with service.stopped():
         drawn = board.regions(board.next_task() or 0)
         client.patch_annotation(first, drawn)
         client.delete_annotation(second)
@@ -125,8 +129,8 @@ def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantom
         (late,) = board.add(phantoms[8:9])
     assert board.changes() == 0
     found = board.reconcile()
-    assert [sentence for sentence in found if "changes of labels" in sentence] == [
-        f"project {board.id}: 4 changes of labels had not been told of: noted for training."
+    assert [sentence for sentence in found if "label changes" in sentence] == [
+        f"project {board.id}: 4 label changes had not been reported: noted for the next training."
     ]
     assert any("had no score" in sentence for sentence in found)
     assert board.await_round(number + 1).labels_used == 4
@@ -136,15 +140,15 @@ def test_what_the_webhook_did_not_tell(service: Service, trained: Board, phantom
     assert board.reconcile() == []
     assert board.changes() == 0
 
-    # Tasks deleted with their labels, likewise.
-    with service.away():
+    # The same for tasks that were deleted with their labels.
+    with service.stopped():
         client.delete_task(next(client.tasks(board.id, unlabelled=False)).id)
-    (noted,) = [sentence for sentence in board.reconcile() if "changes of labels" in sentence]
-    assert "1 changes of labels" in noted
+    (noted,) = [sentence for sentence in board.reconcile() if "label changes" in sentence]
+    assert "1 label changes" in noted
     assert board.changes() == 1
 
 
-def test_a_training_that_failed_while_images_were_away(
+def test_a_training_that_failed_because_of_unavailable_images(
     service: Service, make_quiet: MakeBoard, phantoms: list[Phantom], tmp_path: Path
 ) -> None:
     board = make_quiet(phantoms[:3])
@@ -158,19 +162,19 @@ def test_a_training_that_failed_while_images_were_away(
         board.submit(task)
     service.wait(lambda: board.runs() and board.runs()[0].state == "failed", "the failure")
 
-    assert "3 of 3 labelled images cannot be had now" in board.runs()[0].message
+    assert "3 of 3 labelled images are unavailable" in board.runs()[0].message
 
-    # The queue has given up, an hour has passed.
+    # The queue has no retries left, and an hour has passed.
     with service.context() as context:
         retries = context.queues.all()[-1].scheduled_job_registry
-        service.wait(lambda: f"train-{board.id}" in retries.get_job_ids(), "the plan to try again")
+        service.wait(lambda: f"train-{board.id}" in retries.get_job_ids(), "the scheduled retry")
         context.queues.forget_project(board.id, [])
     assert board.reconcile() == []
     with service.database.write() as session:
         session.get_one(TrainingRun, board.runs()[0].id).finished_at = now() - timedelta(hours=1)
     with serve_folder(tmp_path, port):
         (found,) = board.reconcile()
-        assert "A training had failed: tried again. 3 of 3 labelled images" in found
+        assert "A training failed: requested again. 3 of 3 labelled images" in found
         assert board.await_round(1).labels_used == 3
 
 

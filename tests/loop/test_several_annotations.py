@@ -1,4 +1,4 @@
-"""Several people annotate the same tasks: what counts, how far they agree, and what is no change at all."""
+"""Several people annotate the same tasks: which annotations count, agreement, and irrelevant changes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.people import sign_up
 
 @pytest.fixture(scope="session")
 def people(server: LabelStudioServer) -> tuple[LabelStudio, LabelStudio]:
-    """Two further users of the same Label Studio."""
+    """Two more users of the same Label Studio."""
     return sign_up(server, "ivy@example.com"), sign_up(server, "joe@example.com")
 
 
 def counted(board: Board) -> set[int]:
-    """The annotations that the last training learned from."""
+    """Ids of the annotations that the last training saw."""
     with board.service.database.read() as session:
         return {row.annotation_id for row in session.query(LabelSeen).filter_by(project_id=board.id)}
 
 
 def agreed(board: Board) -> dict[int, float]:
-    """The agreement of annotators by task."""
+    """Agreement between annotators by task."""
     with board.service.database.read() as session:
         return {task: one.dsc for task, one in agreements.lowest(session, board.id, 100).items()}
 
@@ -46,7 +46,7 @@ def validating(board: Board) -> set[int]:
 
 
 def set_rule(board: Board, rule: str) -> None:
-    """Say in the labeling config which annotations count."""
+    """Set the rule in the labeling config."""
     config = board.service.label_studio.project(board.id)["label_config"]
     head, _, rest = config.partition("<BrushLabels ")
     rest = (
@@ -57,12 +57,12 @@ def set_rule(board: Board, rule: str) -> None:
 
 
 def examples(version: Version) -> tuple[int, int]:
-    """How many examples trained and validated."""
+    """Numbers of training and validation examples."""
     return version.metrics["training_images"], version.metrics["validation_images"]
 
 
 def save_draft(service: Service, person: LabelStudio, task: int, regions: list[dict[str, Any]]) -> int:
-    """Save a draft as the editor does while somebody draws; returns its id."""
+    """Save a draft as the editor does during drawing; returns its id."""
     answer = service.ask_label_studio(
         "POST", f"/api/tasks/{task}/drafts", by=person, json={"result": regions}
     )
@@ -72,7 +72,7 @@ def save_draft(service: Service, person: LabelStudio, task: int, regions: list[d
 def submit_draft(
     service: Service, person: LabelStudio, task: int, regions: list[dict[str, Any]], draft: int
 ) -> int:
-    """Submit what was a draft; returns the annotation's id."""
+    """Submit a draft; returns the annotation id."""
     body = {"result": regions, "draft_id": draft}
     answer = service.ask_label_studio("POST", f"/api/tasks/{task}/annotations/", by=person, json=body)
     return int(answer["id"])
@@ -91,7 +91,7 @@ def test_several_annotators(
     one, two, three, four = sorted(board.truth)[:4]
 
     def narrow(task: int) -> list[dict[str, Any]]:
-        """The upper half of what is true."""
+        """The upper half of the true mask."""
         mask = (board.truth[task].mask > 0).astype(np.uint8)
         mask[len(mask) // 2 :] = 0
         return results(mask, board.config)
@@ -99,7 +99,7 @@ def test_several_annotators(
     def submit(person: LabelStudio, task: int, regions: list[dict[str, Any]], **more: Any) -> int:
         return int(person.submit_annotation(task, regions, **more)["id"])
 
-    # Two who differ, two who agree of whom the first is ground truth, one beside a skip, and a draft.
+    # Two that differ, two that agree with the first as ground truth, one beside a skip, and a draft.
     first, second = submit(ada, one, narrow(one)), submit(bob, one, board.regions(one))
     truth, other = submit(ada, two, board.regions(two)), submit(bob, two, board.regions(two))
     service.ask_label_studio("PATCH", f"/api/annotations/{truth}/", json={"ground_truth": True})
@@ -109,14 +109,14 @@ def test_several_annotators(
     service.wait(lambda: board.changes() == 5, "five annotations, neither skip nor draft")
     service.work()
 
-    # All count, each as an example, all of a task on one side; of a task with ground truth only that.
+    # Each annotation is an example, all of a task are on one side, and ground truth excludes the others.
     version = board.await_round(1)
     assert version.labels_used == 3
     assert counted(board) == {first, second, truth, alone}
     apart = sum({one: 2, two: 1, three: 1}[task] for task in validating(board))
     assert examples(version) == (4 - apart, apart)
 
-    # How far people agree does not depend on what counts.
+    # Agreement does not depend on which annotations count.
     bone = board.truth[one].mask > 0
     upper = np.count_nonzero(bone[: len(bone) // 2])
     half = 2 * upper / (upper + np.count_nonzero(bone))
@@ -131,8 +131,8 @@ def test_several_annotators(
     ]
     assert float(gauge.split()[-1]) == pytest.approx((half + 1) / 2)
 
-    # The majority is one example a task. One annotation is a draft again, of which Label Studio tells nobody;
-    # a draft is submitted, a ground truth is none any more, one of two is deleted: three changes.
+    # With the majority rule each task is one example. Three changes: a draft is submitted, a ground truth is
+    # unset, and an annotation is deleted. Converting an annotation to a draft sends no event.
     set_rule(board, "majority")
     service.ask_label_studio("POST", f"/api/annotations/{alone}/convert-to-draft", json={})
     late = submit_draft(service, bob, four, board.regions(four), draft)
@@ -143,7 +143,7 @@ def test_several_annotators(
     assert sum(examples(version)) == version.labels_used == 3
     assert agreed(board) == {two: 1.0}
 
-    # What is said about a region is nothing to learn from.
+    # A text about a region does not trigger a new version.
     remark = {
         "type": "textarea",
         "from_name": "note",

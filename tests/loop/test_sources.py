@@ -1,4 +1,4 @@
-"""One project whose images lie everywhere goes around the loop like any other."""
+"""The loop in a project with images from all kinds of sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.object_store import ObjectStore
 from tests.storages import add_bucket, add_local_files
 
 
-def test_images_from_everywhere_are_learned_and_scored(
+def test_images_from_all_sources_are_learned_and_scored(
     server: LabelStudioServer,
     service: Service,
     store: ObjectStore,
@@ -29,7 +29,7 @@ def test_images_from_everywhere_are_learned_and_scored(
     known = set(board.all_tasks())
 
     def added(*numbers: int) -> list[int]:
-        """The tasks made since the last call; they show these phantoms, in this order."""
+        """The tasks created since the last call; they show these phantoms, in this order."""
         tasks = sorted(set(board.all_tasks()) - known)
         known.update(tasks)
         board.truth |= dict(zip(tasks, (phantoms[number] for number in numbers), strict=True))
@@ -55,7 +55,7 @@ def test_images_from_everywhere_are_learned_and_scored(
         assert {task: row.error for task, row in scored.items()} == dict.fromkeys(known - set(labelled))
         assert {task for task, _ in board.order()} == known - set(labelled)
 
-        # /predict is given addresses as they were imported, and by other names of Label Studio.
+        # /predict gets addresses as they were imported, or with another host name of Label Studio.
         moved = f"http://browsers.see:1/data/local-files/?d=project {board.id}/hand 5.png"
         for task, address in ((in_bucket[1], f"s3://{bucket}/hand-3.png"), (local[1], moved)):
             answer = predicted(board, task, address)
@@ -63,6 +63,6 @@ def test_images_from_everywhere_are_learned_and_scored(
 
 
 def predicted(board: Board, task: int, address: str) -> list[dict[str, Any]]:
-    """What /predict answers; loading a version may take longer than a call may, and the next one finds it."""
+    """The answer of /predict, repeated because loading the version may take longer than one call."""
     asked = [{"id": task, "data": {"image": address}}]
     return board.service.wait(lambda: board.predict(asked)[0], "an answer of /predict")

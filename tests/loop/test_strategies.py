@@ -1,4 +1,4 @@
-"""Query strategies in the running service: whichever is chosen, Label Studio serves its order."""
+"""Query strategies in the running service: Label Studio serves the order of the chosen one."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.loop.service import Service
 from tests.people import plain_stream
 
 BATCH = 3
-"""QUERY_SIZE of the service."""
+"""The service's QUERY_SIZE."""
 
 
 def choose(board: Board, strategy: str) -> None:
-    """Name a strategy in the labeling config, as the page "Labeling Interface" saves it."""
+    """Set the strategy in the labeling config, as the page "Labeling Interface" saves it."""
     xml = board.service.label_studio.project(board.id)["label_config"]
     plain = " ".join(part for part in xml.split(" ") if not part.startswith("model_strategy="))
     knob = f'<BrushLabels model_strategy="{strategy}" '
     board.service.label_studio.patch_project(board.id, label_config=plain.replace("<BrushLabels ", knob))
-    assert board.reconcile(), "what a worker does every RECONCILE_SECONDS"
+    assert board.reconcile(), "a worker does this every RECONCILE_SECONDS"
 
 
 def measure(service: Service, board: Board, version: Version) -> dict[int, Measurement]:
-    """What the version's network says of each unlabelled task, computed here once more.
+    """Measurements of each unlabelled task by the version's network, computed independently.
 
-    Features are rounded as they are kept between measuring and ranking: two images may be equally far.
+    Features are rounded as they are between measuring and ranking, because rounding may make distances equal.
     """
     assert version.weights_hash is not None
     segmenter = load_segmenter(service.settings, service.weights.get(version.weights_hash))
@@ -44,27 +44,27 @@ def measure(service: Service, board: Board, version: Version) -> dict[int, Measu
     return found
 
 
-def ends(board: Board) -> tuple[str, list[str]]:
-    """The project's sampling and the ordering of our view: from which end they begin."""
+def directions(board: Board) -> tuple[str, list[str]]:
+    """The project's sampling and the ordering of our view."""
     view = next(one for one in board.service.label_studio.views(board.id) if one["id"] == board.view)
     return board.service.label_studio.project(board.id)["sampling"], view["data"]["ordering"]
 
 
-def test_the_order_served_is_the_strategys(
+def test_the_served_order_is_that_of_the_strategy(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:11])
-    assert ends(board) == ("Sequential sampling", ["-tasks:predictions_score"])
+    assert directions(board) == ("Sequential sampling", ["-tasks:predictions_score"])
     service.work()
 
-    # Before the first training the order is random; from which end it is read, the strategy says.
+    # Before the first training the order is random; the strategy sets only its direction.
     choose(board, "disagreement")
     lowest_first = ("Uncertainty sampling", ["tasks:predictions_score"])
-    service.wait(lambda: ends(board) == lowest_first, "the view's other end")
+    service.wait(lambda: directions(board) == lowest_first, "the reversed direction")
     assert [one.round for one in board.versions()] == [0]
     assert board.next_task() == board.order(highest_first=False)[0][0]
 
-    # The same number as the paper's strategy, read from the bottom; blank masks come last.
+    # The same scores as in the paper's strategy, in the opposite direction; blank masks are last.
     board.annotate(3)
     trained = board.await_round(1)
     assert trained.strategy == "disagreement"
@@ -78,28 +78,29 @@ def test_the_order_served_is_the_strategys(
     assert expected[plain_stream(service.label_studio, board.id) or 0] == pytest.approx(lowest, abs=1e-6)
     assert "ordered by disagreement: the lowest score first" in service.command("status").stdout
 
-    # Another strategy needs no training: the same weights order anew, and the whole batch is chosen together.
+    # A new strategy needs no training: the same weights reorder the tasks, and the batch is chosen as a
+    # whole.
     choose(board, "consistency+clusters")
     version = board.await_round(2)
     assert (version.strategy, version.weights_hash) == ("consistency+clusters", trained.weights_hash)
     service.wait(lambda: board.stored() == {version.name: 8}, "pruning of the former order")
     assert len(board.runs()) == 1
-    assert ends(board) == ("Sequential sampling", ["-tasks:predictions_score"])
+    assert directions(board) == ("Sequential sampling", ["-tasks:predictions_score"])
     strategy, pool = parse("consistency+clusters"), list(known.values())
     values = published(strategy, pool, [], BATCH, service.settings.seed)
     order = board.order()
-    # Features travel in half precision on the way from measuring to ranking.
+    # Features are stored in half precision between measuring and ranking.
     assert dict(order) == pytest.approx(dict(zip(known, values, strict=True)), abs=1e-6)
     assert [score > 0.9 for _, score in order if score is not None] == [True] * BATCH + [False] * 5
     assert board.next_task() == order[0][0]
 
-    # A task that comes later is scored by itself, and never overtakes the batch.
+    # A task that is added later is scored individually, and never precedes the batch.
     (late,) = board.add([phantoms[11]])
     service.wait(lambda: late in dict(board.order()), "the score of a new task")
     assert [task for task, _ in board.order()[:BATCH]] == [task for task, _ in order[:BATCH]]
 
 
-def test_a_batch_outlives_a_worker_killed_while_it_is_chosen(
+def test_a_batch_survives_a_worker_killed_during_its_choice(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:11])

@@ -1,4 +1,4 @@
-"""What a training takes for true of a task that several people have annotated."""
+"""The masks that a training learns from a task that several people have annotated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def broken(mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
 
 
 def read(rule: Rule, *several: list[dict[str, Any]]) -> Truth:
-    """The truth of a task on which one person after the other has drawn."""
+    """The truth of a task that several people have annotated one after the other."""
     annotations = tuple(
         Annotation(number, result, f"2026-11-22T10:00:{number:02}Z", False, False, number)
         for number, result in enumerate(several, start=1)
@@ -47,7 +47,7 @@ def read(rule: Rule, *several: list[dict[str, Any]]) -> Truth:
 
 
 def masks(truth: Truth) -> list[list[int]]:
-    """The first row of each mask, which says all."""
+    """The first row of each mask; all rows are equal."""
     assert all((mask == mask[0]).all() for mask in truth.masks.values())
     return [mask[0].tolist() for mask in truth.masks.values()]
 
@@ -65,7 +65,7 @@ def test_the_rule_decides_what_is_learned() -> None:
 
 
 @pytest.mark.parametrize("rule", ["latest", "majority", "all"])
-def test_agreement_is_the_same_whatever_counts(rule: Rule) -> None:
+def test_agreement_does_not_depend_on_the_rule(rule: Rule) -> None:
     truth = read(rule, drawn(columns(0, 4)), drawn(columns(2, 4)), drawn(columns(0, 4)))
     assert truth.annotators == 3
     assert truth.agreement == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
@@ -73,29 +73,29 @@ def test_agreement_is_the_same_whatever_counts(rule: Rule) -> None:
     assert (alone.annotators, alone.agreement) == (1, None)
 
 
-def test_who_cannot_be_read_has_no_vote_and_is_told() -> None:
+def test_an_unreadable_annotation_has_no_vote_and_is_reported() -> None:
     truth = read("majority", drawn(columns(0, 4)), broken(columns(0, 8)))
     assert masks(truth) == [[1, 1, 1, 1, 0, 0, 0, 0]]
-    assert truth.problem.startswith("Task 5 is learned without 1 of its regions: ")
+    assert truth.problem.startswith("Task 5 is used without 1 of its regions: ")
     assert (truth.annotators, truth.agreement) == (1, None)
     with pytest.raises(MaskError, match="No mask of task 5 can be read"):
         read("latest", drawn(columns(0, 4)), broken(columns(0, 8)))
 
 
-def test_what_bears_a_label_that_is_gone_is_as_if_never_drawn() -> None:
+def test_regions_with_a_removed_label_are_ignored() -> None:
     both = columns(0, 2) + columns(4, 6, label=2)
     truth = read("latest", results(both, FORMER))
     assert masks(truth) == [[1, 1, 0, 0, 0, 0, 0, 0]]
     assert truth.problem == ""
 
-    # An annotation of nothing else says nothing, and does not make its image a picture of background.
+    # An annotation with no other regions is not learned as an image of background.
     alone = read("latest", results(columns(4, 6, label=2), FORMER))
     assert (masks(alone), alone.problem, alone.annotators) == ([], "", 0)
     voted = read("majority", results(columns(4, 6, label=2), FORMER), drawn(columns(0, 4)))
     assert masks(voted) == [[1, 1, 1, 1, 0, 0, 0, 0]]
 
 
-def test_who_saw_nothing_to_draw_has_a_vote() -> None:
+def test_an_empty_annotation_has_a_vote() -> None:
     truth = read("majority", drawn(columns(0, 4)), [], [])
     assert masks(truth) == [[0] * 8]
     assert truth.agreement == pytest.approx((0 + 0 + 1) / 3)

@@ -1,4 +1,4 @@
-"""Which annotation counts, what counts as a change of it, and the side of the split it falls on."""
+"""Which annotations count, what changes their digests, and the sides of the split."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_each_annotator_has_one_vote_and_it_is_the_latest() -> None:
     assert counting("majority", *several) == [2, 3]
     assert counting("all", *several) == [1, 2, 3]
     (task,) = choose([Exported(5, {}, several)], "latest")
-    assert [one.id for one in task.opinions] == [2, 3], "who agrees does not depend on what counts"
+    assert [one.id for one in task.opinions] == [2, 3], "opinions do not depend on the rule"
 
 
-def test_annotations_that_nobody_is_named_for_stand_for_themselves() -> None:
+def test_annotations_without_an_annotator_count_separately() -> None:
     assert counting("majority", annotation(1, by=None), annotation(2, by=None), annotation(3, by=2)) == [
         1,
         2,
@@ -84,20 +84,20 @@ def test_ground_truth_takes_precedence() -> None:
     assert [one.id for one in task.opinions] == [1, 2, 3]
 
 
-def test_a_skip_is_no_label_and_an_empty_annotation_is_one() -> None:
+def test_a_skip_is_not_a_label_and_an_empty_annotation_is() -> None:
     skip = annotation(1, skip=True)
     empty = annotation(2, "09:00:00Z", result=[])
     chosen = choose([Exported(9, {}, (skip,)), Exported(4, {}, (skip, empty)), Exported(3, {}, ())], "latest")
     assert [(one.task_id, [each.id for each in one.counting]) for one in chosen] == [(4, [2])]
 
 
-def test_tasks_come_in_a_fixed_order_so_that_a_training_can_be_carried_on() -> None:
+def test_tasks_have_a_fixed_order_so_that_a_training_can_be_continued() -> None:
     tasks = [Exported(number, {}, (annotation(1), annotation(2, by=2))) for number in (8, 3, 5)]
     for rule in ("latest", "majority", "all"):
         assert choose(tasks, rule) == choose(reversed(tasks), rule)
 
 
-def test_a_changed_mask_is_another_label_and_nothing_else_is() -> None:
+def test_only_a_changed_mask_changes_the_digest() -> None:
     regions = results(MASK, CONFIG)
     turned = [dict(reversed(region.items())) for region in regions]
     assert digest(regions) == digest(turned)
@@ -105,7 +105,7 @@ def test_a_changed_mask_is_another_label_and_nothing_else_is() -> None:
     renamed = [regions[0] | {"value": regions[0]["value"] | {"brushlabels": ["Nail"]}}, *regions[1:]]
     assert len({digest(regions), digest(moved), digest(renamed), digest(regions[::-1])}) == 4
 
-    # The editor's own states, and what is said about regions.
+    # The editor's own states, and annotations about regions.
     touched = [region | {"id": "new", "hidden": True, "locked": True, "score": 0.4} for region in regions]
     kind = {
         "type": "choices",
@@ -127,21 +127,21 @@ def test_a_changed_mask_is_a_changed_example() -> None:
         assert sample.key != changed.key
 
 
-def test_what_an_example_is_made_of() -> None:
+def test_the_annotations_of_an_example() -> None:
     drawn = results(MASK, CONFIG)
     one, two = annotation(1, result=drawn), annotation(2, by=2, result=drawn)
     (voted,) = labelled(7, one, two, rule="majority").samples
     assert voted.annotations == (one, two)
     each = labelled(7, one, two, rule="all").samples
     assert [sample.annotations for sample in each] == [(one,), (two,)]
-    assert each[0].key != each[1].key, "two people who drew the same are two examples"
+    assert each[0].key != each[1].key, "identical masks of two people are two examples"
 
 
-def test_each_annotation_that_counts_is_remembered() -> None:
+def test_each_annotation_that_counts_has_a_digest() -> None:
     one, two = annotation(1, result=results(MASK, CONFIG)), annotation(2, by=2, result=[])
     tasks = [labelled(7, one, two, rule="majority"), labelled(8, annotation(3))]
     found = label_digests(tasks)
-    assert {number: print.task_id for number, print in found.items()} == {1: 7, 2: 7, 3: 8}
+    assert {number: label.task_id for number, label in found.items()} == {1: 7, 2: 7, 3: 8}
     assert found[1].digest == digest(one.result)
 
 
@@ -157,7 +157,7 @@ def test_the_split_only_ever_grows(
 ) -> None:
     tasks = [labelled(number, annotation(number)) for number in sorted(known.keys() | fresh)]
     sides = new_sides(tasks, known, fraction, most, seed)
-    assert sides.keys() == fresh - known.keys(), "a side once given is not given again"
+    assert sides.keys() == fresh - known.keys(), "existing sides do not change"
     settled = sum(part is Part.VALIDATION for part in known.values())
     added = sum(part is Part.VALIDATION for part in sides.values())
     assert added <= max(most - settled, 0)

@@ -33,7 +33,7 @@ def annotate(services: Services, first: int, last: int) -> None:
 
 
 def begin(services: Services) -> int:
-    """Take the waiting job as a worker does, and begin its run."""
+    """Take the waiting job like a worker, and begin its run."""
     services.queues.redis.flushall()
     with services.database.write() as session:
         run = runs.begin(session, 3, ELSEWHERE)
@@ -66,25 +66,25 @@ def test_the_tenth_changed_annotation_starts_a_training(services: Services) -> N
     assert waits(services)
 
 
-def test_a_single_change_trains_after_a_quiet_time_from_the_last_one(services: Services) -> None:
+def test_a_single_change_triggers_a_training_after_a_quiet_time(services: Services) -> None:
     happen(services, "annotation:1")
     assert due_in(services) == pytest.approx(services.settings.quiet_seconds, abs=3)
     assert services.queues.depths()[TRAIN] == 1
 
 
-def test_what_changes_no_label_starts_nothing(services: Services) -> None:
+def test_events_without_label_changes_trigger_nothing(services: Services) -> None:
     for action in ("TASKS_CREATED", "PROJECT_UPDATED", "ANNOTATION_CREATED"):
         happen(services, action=action)
     assert services.queues.depths()[TRAIN] == 0
 
 
-def test_a_training_that_is_asked_for_begins_at_once(services: Services) -> None:
+def test_a_requested_training_starts_at_once(services: Services) -> None:
     happen(services, "annotation:1")
     happen(services, action=events.START_TRAINING)
     assert waits(services)
 
 
-def test_two_hundred_events_are_one_training_and_at_most_one_more(services: Services) -> None:
+def test_two_hundred_events_lead_to_one_training_and_at_most_one_more(services: Services) -> None:
     annotate(services, 1, 100)
     assert services.queues.depths()[TRAIN] == 1
     run = begin(services)
@@ -97,7 +97,7 @@ def test_two_hundred_events_are_one_training_and_at_most_one_more(services: Serv
     assert services.queues.depths()[TRAIN] == 0
 
 
-def test_few_changes_during_a_training_wait_for_quiet(services: Services) -> None:
+def test_few_changes_during_a_training_wait_for_a_quiet_time(services: Services) -> None:
     annotate(services, 1, 10)
     run = begin(services)
     annotate(services, 11, 13)
@@ -106,7 +106,7 @@ def test_few_changes_during_a_training_wait_for_quiet(services: Services) -> Non
     assert due_in(services) == pytest.approx(services.settings.quiet_seconds, abs=5)
 
 
-def test_asking_during_a_training_is_not_forgotten(services: Services) -> None:
+def test_a_request_during_a_training_is_not_forgotten(services: Services) -> None:
     annotate(services, 1, 10)
     run = begin(services)
     happen(services, action=events.START_TRAINING)
@@ -114,7 +114,7 @@ def test_asking_during_a_training_is_not_forgotten(services: Services) -> None:
     assert waits(services)
 
 
-def test_a_failed_training_is_not_begun_again_without_a_new_reason(services: Services) -> None:
+def test_a_failed_training_is_not_repeated_without_a_new_event(services: Services) -> None:
     annotate(services, 1, 10)
     end(services, begin(services), RunState.FAILED)
     assert services.queues.depths()[TRAIN] == 0
@@ -122,7 +122,7 @@ def test_a_failed_training_is_not_begun_again_without_a_new_reason(services: Ser
     assert waits(services)
 
 
-def test_an_abandoned_training_is_asked_for_again(services: Services) -> None:
+def test_an_abandoned_training_is_requested_again(services: Services) -> None:
     annotate(services, 1, 10)
     run = begin(services)
     with services.database.write() as session:

@@ -68,7 +68,7 @@ def test_processes_that_start_together_share_a_server_that_the_last_one_stops(tm
     again.leave()
 
 
-def test_a_killed_user_neither_stops_the_server_nor_holds_it_for_ever(tmp_path: Path) -> None:
+def test_a_killed_user_neither_stops_the_server_nor_keeps_it_running(tmp_path: Path) -> None:
     first, second = User(tmp_path), User(tmp_path)
     first.number()
     second.number()
@@ -90,7 +90,7 @@ def test_a_server_whose_users_were_all_killed_is_used_again(tmp_path: Path) -> N
     assert not runs(pid)
 
 
-def test_a_killed_server_leaves_a_socket_and_a_pid_that_hold_nobody_up(tmp_path: Path) -> None:
+def test_the_socket_and_pid_file_of_a_killed_server_do_no_harm(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path)
     client = redis.Redis(unix_socket_path=str(server.socket))
     client.set("kept", 1)
@@ -102,7 +102,7 @@ def test_a_killed_server_leaves_a_socket_and_a_pid_that_hold_nobody_up(tmp_path:
     second.leave()
 
 
-def test_a_server_without_its_socket_is_replaced_and_not_joined_by_a_second(tmp_path: Path) -> None:
+def test_a_server_without_its_socket_is_replaced(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path)
     redis.Redis(unix_socket_path=str(server.socket)).set("kept", 1)
     pid = int((tmp_path / "redis.pid").read_text())
@@ -123,7 +123,7 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_leaving_twice_is_leaving_once(tmp_path: Path, times: int) -> None:
+def test_leaving_twice_is_like_leaving_once(tmp_path: Path, times: int) -> None:
     first, second = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
     for _ in range(times):
         first.leave()

@@ -21,21 +21,21 @@ def set_status(queues: JobQueues, job_id: str, status: JobStatus) -> None:
     queues.redis.lrem(f"rq:queue:{TRAIN}", 0, job_id)
 
 
-def test_a_job_that_waits_is_not_doubled(queues: JobQueues) -> None:
+def test_a_waiting_job_is_not_added_twice(queues: JobQueues) -> None:
     assert queues.request_score_chunk(1, 0)
     assert not queues.request_score_chunk(1, 0)
     assert queues.request_score_chunk(1, 1)
     assert jobs(queues, SCORE) == ["score-v1-c0", "score-v1-c1"]
 
 
-def test_jobs_carry_ids_as_json_and_no_pickle(queues: JobQueues) -> None:
+def test_jobs_contain_ids_as_json_and_no_pickle(queues: JobQueues) -> None:
     queues.request_training(3)
     job = Job.fetch("train-3", connection=queues.redis, serializer=JSONSerializer)
     assert (job.func_name, job.kwargs) == ("train", {"project_id": 3})
     assert job.retries_left == 3
 
 
-def test_a_training_of_later_is_pushed_back_and_one_of_now_brings_it_on(queues: JobQueues) -> None:
+def test_a_delayed_request_postpones_a_training_and_an_immediate_one_starts_it(queues: JobQueues) -> None:
     assert queues.request_training(3, delay=100)
     registry = ScheduledJobRegistry(TRAIN, connection=queues.redis, serializer=JSONSerializer)
     assert not queues.request_training(3, delay=500)
@@ -56,14 +56,14 @@ def test_while_a_training_runs_one_more_can_wait(queues: JobQueues) -> None:
     assert jobs(queues, TRAIN) == ["train-3-again-1"]
 
 
-def test_while_a_chunk_is_scored_it_is_not_asked_for_again(queues: JobQueues) -> None:
+def test_a_chunk_that_is_being_scored_is_not_requested_again(queues: JobQueues) -> None:
     queues.request_score_chunk(1, 0)
     set_status(queues, "score-v1-c0", JobStatus.STARTED)
     assert not queues.request_score_chunk(1, 0)
 
 
 @pytest.mark.parametrize("end", [JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED])
-def test_a_job_that_ended_gives_way(queues: JobQueues, end: JobStatus) -> None:
+def test_a_job_that_ended_is_replaced(queues: JobQueues, end: JobStatus) -> None:
     queues.request_training(3)
     set_status(queues, "train-3", end)
     assert queues.request_training(3)
@@ -76,22 +76,22 @@ def test_an_unreachable_redis_is_reported_at_once(settings: Settings) -> None:
         connect_redis(nowhere)
 
 
-def test_an_assignment_of_later_is_brought_on_by_one_of_now(queues: JobQueues) -> None:
+def test_an_immediate_request_starts_a_scheduled_assignment(queues: JobQueues) -> None:
     assert queues.request_assignment(3, delay=100)
     assert not queues.request_assignment(3)
     assert jobs(queues, QUICK) == ["assign-3"]
 
 
-def test_only_one_is_alone_at_a_time(queues: JobQueues) -> None:
-    with queues.alone("assign-3", 60) as first, queues.alone("assign-4", 60) as other:
+def test_a_lock_is_per_name_and_released_at_the_end(queues: JobQueues) -> None:
+    with queues.exclusive("assign-3", 60) as first, queues.exclusive("assign-4", 60) as other:
         assert first
         assert other
-    with queues.alone("assign-3", 60) as again:
+    with queues.exclusive("assign-3", 60) as again:
         assert again
 
 
-def test_who_comes_second_is_not_alone_and_does_not_end_it(queues: JobQueues) -> None:
+def test_a_second_job_does_not_get_the_lock_and_does_not_release_it(queues: JobQueues) -> None:
     queues.redis.set("dsal-alone-assign-3", "assign-3-again-1", ex=60)
     for _ in range(2):
-        with queues.alone("assign-3", 60) as second:
+        with queues.exclusive("assign-3", 60) as second:
             assert not second

@@ -7,7 +7,7 @@ from ml_backend.store.models import ProjectState, ScoreState, VersionState
 from ml_backend.web.app import Services
 
 
-def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(services: Services) -> None:
+def test_unfinished_work_is_requested_again_after_redis_was_lost(services: Services) -> None:
     database, queues = services.database, services.queues
     with database.write() as session:
         projects.ensure(session, 1, seed=0)
@@ -29,7 +29,7 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
         lost = runs.begin(session, 4, ProcessId("gone", "1", 1, 1), force=True)
         assert lost is not None
         lost.heartbeat_at -= 2 * runs.LEASE
-    resume.resume_orderings(database, queues)
+    resume.resume_orders(database, queues)
     resume.resume_trainings(services.settings, database, queues)
     waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
     assert waiting == {

@@ -20,7 +20,7 @@ shares = st.floats(0, 1)
     features=st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=64),
     regions=st.lists(st.dictionaries(st.text(), st.integers() | st.text()), max_size=3),
 )
-def test_what_is_held_is_given_back(
+def test_packed_data_is_unpacked_unchanged(
     agreement: Consistency,
     entropy: float,
     boundary: float,
@@ -30,28 +30,34 @@ def test_what_is_held_is_given_back(
 ) -> None:
     vector = np.array(features, np.float32)
     packed = packing.pack(Measurement("7", agreement, entropy, boundary, vector, information), regions)
-    back = packing.measurement(packed)
-    assert back is not None
-    assert (back.key, back.consistency, back.entropy, back.boundary_entropy, back.mutual_information) == (
+    unpacked = packing.measurement(packed)
+    assert unpacked is not None
+    assert (
+        unpacked.key,
+        unpacked.consistency,
+        unpacked.entropy,
+        unpacked.boundary_entropy,
+        unpacked.mutual_information,
+    ) == (
         "7",
         agreement,
         entropy,
         boundary,
         information,
     )
-    assert np.array_equal(back.features, vector)
+    assert np.array_equal(unpacked.features, vector)
     assert packing.result(packed) == regions
 
 
-def test_an_image_that_could_not_be_had_holds_no_measurement() -> None:
+def test_an_unreadable_image_has_no_measurement() -> None:
     assert packing.measurement(packing.pack(None, [])) is None
 
 
 def test_half_precision_is_enough_for_features() -> None:
     vector = np.random.default_rng(0).normal(size=512).astype(np.float32)
     vector /= np.linalg.norm(vector)
-    held = packing.pack(Measurement("1", Consistency(1, 1, 1, False), 0.5, 0.5, vector), [])
-    back = packing.measurement(held)
-    assert back is not None
-    assert float(back.features @ vector) == pytest.approx(1, abs=1e-3)
-    assert len(held) < 2500
+    packed = packing.pack(Measurement("1", Consistency(1, 1, 1, False), 0.5, 0.5, vector), [])
+    unpacked = packing.measurement(packed)
+    assert unpacked is not None
+    assert float(unpacked.features @ vector) == pytest.approx(1, abs=1e-3)
+    assert len(packed) < 2500

@@ -1,4 +1,4 @@
-"""Loaded segmenters: never more than allowed, never one twice, and what gave way is really gone."""
+"""The cache of segmenters: bounded, without duplicates, and releasing what it evicts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG = 60.0
 
 
 class Loader:
-    """Loads real, tiny segmenters, slowly; counts what is alive."""
+    """Loads real, tiny segmenters, slowly; counts those that are alive."""
 
     def __init__(self, folder: Path) -> None:
         torch.manual_seed(0)
@@ -63,37 +63,37 @@ def loader(tmp_path: Path) -> Loader:
     return Loader(tmp_path / "version")
 
 
-def in_time() -> float:
+def deadline() -> float:
     return time.monotonic() + LONG
 
 
-def test_the_least_recently_used_gives_way(loader: Loader) -> None:
+def test_the_least_recently_used_is_evicted(loader: Loader) -> None:
     segmenters = Segmenters(2, loader)
     for key in ("a", "b", "a", "c", "a", "b"):
-        with segmenters.borrow(key, in_time()) as segmenter:
+        with segmenters.borrow(key, deadline()) as segmenter:
             assert segmenter.labels == ("Bone",)
     assert loader.loaded == ["a", "b", "c", "b"]
     assert segmenters.loaded() == ["a", "b"]
 
 
-def test_what_gave_way_is_released(loader: Loader) -> None:
+def test_an_evicted_segmenter_is_released(loader: Loader) -> None:
     segmenters = Segmenters(1, loader)
-    with segmenters.borrow("a", in_time()) as segmenter:
+    with segmenters.borrow("a", deadline()) as segmenter:
         first = weakref.ref(segmenter)
     del segmenter
-    with segmenters.borrow("b", in_time()):
+    with segmenters.borrow("b", deadline()):
         gc.collect()
         assert first() is None
 
 
-def test_many_threads_load_none_twice_and_never_exceed_the_bound(loader: Loader) -> None:
+def test_many_threads_load_none_twice_and_never_exceed_the_limit(loader: Loader) -> None:
     segmenters = Segmenters(2, loader)
     together = threading.Barrier(8)
 
     def use(number: int) -> None:
         together.wait()
         for turn in range(6):
-            with segmenters.borrow("abcd"[(number + turn // 2) % 4], in_time()):
+            with segmenters.borrow("abcd"[(number + turn // 2) % 4], deadline()):
                 time.sleep(0.001)
 
     with ThreadPoolExecutor(8) as threads:
@@ -104,25 +104,25 @@ def test_many_threads_load_none_twice_and_never_exceed_the_bound(loader: Loader)
     one = Segmenters(2, loader)
     loader.loaded.clear()
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: one.borrow("a", in_time()).__enter__(), range(8)))
+        list(threads.map(lambda _: one.borrow("a", deadline()).__enter__(), range(8)))
     assert loader.loaded == ["a"]
 
 
-def test_who_finds_no_place_in_time_is_told(loader: Loader) -> None:
+def test_a_caller_that_gets_no_slot_in_time_gets_an_error(loader: Loader) -> None:
     segmenters = Segmenters(1, loader)
-    with segmenters.borrow("a", in_time()):
-        with segmenters.borrow("a", in_time()):
+    with segmenters.borrow("a", deadline()):
+        with segmenters.borrow("a", deadline()):
             pass
         with pytest.raises(NoRoomError, match="LOADED_VERSIONS"), segmenters.borrow("b", time.monotonic()):
             pass
-    with segmenters.borrow("b", in_time()):
+    with segmenters.borrow("b", deadline()):
         pass
 
 
-def test_one_that_cannot_be_loaded_takes_no_place(loader: Loader) -> None:
+def test_a_segmenter_that_cannot_be_loaded_uses_no_slot(loader: Loader) -> None:
     segmenters = Segmenters(1, loader)
     for _ in range(2):
-        with pytest.raises(ValueError, match="broken"), segmenters.borrow("broken", in_time()):
+        with pytest.raises(ValueError, match="broken"), segmenters.borrow("broken", deadline()):
             pass
     assert segmenters.loaded() == []
     with segmenters.borrow("a", time.monotonic()):

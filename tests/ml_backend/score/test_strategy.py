@@ -1,4 +1,4 @@
-"""When published predictions are still what is asked for."""
+"""Configured strategies, and which changes make published predictions outdated."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TRAINED = Version(weights_hash="1", labels=["Femur", "Tibia"])
 UNTRAINED = Version(weights_hash=None, labels=["Femur", "Tibia"])
 
 
-def made(
+def fingerprint(
     knobs: str = "", version: Version = TRAINED, edit: tuple[str, str] = ("", ""), **settings: str
 ) -> str:
     config = parse(CONFIG.format(knobs=knobs).replace(*edit))
     return prediction_fingerprint(Settings.model_validate(settings), config, version)
 
 
-def test_the_labeling_config_has_the_last_word() -> None:
+def test_the_labeling_config_overrides_the_setting() -> None:
     settings = Settings.model_validate({"strategy": "entropy"})
     assert wanted(settings, parse(CONFIG.format(knobs=""))).name == "entropy"
     knob = ' model_strategy="Disagreement"'
     assert wanted(settings, parse(CONFIG.format(knobs=knob))).name == "disagreement"
 
 
-def test_a_wrong_strategy_is_told_and_the_setting_stands() -> None:
+def test_an_invalid_strategy_is_reported_and_the_setting_applies() -> None:
     config = parse(CONFIG.format(knobs=' model_strategy="cleverest"'))
     assert wanted(Settings.model_validate({"strategy": "entropy"}), config).name == "entropy"
     (fault,) = config.faults
@@ -53,51 +53,51 @@ def test_a_wrong_strategy_is_told_and_the_setting_stands() -> None:
         ("random", "", False),
     ],
 )
-def test_only_an_order_from_the_most_consistent_down_is_advised_against(
+def test_only_labelling_the_most_consistent_first_is_advised_against(
     strategy: str, knob: str, advised: bool
 ) -> None:
     knobs = f' model_strategy="{knob}"' if knob else ""
-    said = advice(Settings.model_validate({"strategy": strategy}), parse(CONFIG.format(knobs=knobs)))
-    assert (said is not None) == advised
-    assert said is None or RECOMMENDED in said
+    text = advice(Settings.model_validate({"strategy": strategy}), parse(CONFIG.format(knobs=knobs)))
+    assert (text is not None) == advised
+    assert text is None or RECOMMENDED in text
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        made(strategy="entropy"),
-        made(' model_threshold="0.4"'),
-        made(' model_tolerance="2"'),
-        made(edit=('value="Tibia"', 'value="Fibula"')),
-        made(edit=("BrushLabels", "PolygonLabels")),
-        made(edit=("$image", "$picture")),
+        fingerprint(strategy="entropy"),
+        fingerprint(' model_threshold="0.4"'),
+        fingerprint(' model_tolerance="2"'),
+        fingerprint(edit=('value="Tibia"', 'value="Fibula"')),
+        fingerprint(edit=("BrushLabels", "PolygonLabels")),
+        fingerprint(edit=("$image", "$picture")),
     ],
     ids=["strategy", "threshold", "tolerance", "renamed label", "form", "image"],
 )
-def test_what_shapes_predictions_changes_the_recipe(changed: str) -> None:
-    assert changed != made()
+def test_what_shapes_predictions_changes_the_fingerprint(changed: str) -> None:
+    assert changed != fingerprint()
 
 
 @pytest.mark.parametrize(
     "same",
     [
-        made(' model_annotations="all"'),
-        made(edit=("<Label", '<Label hotkey="f"')),
-        made(edit=('<Label value="Tibia"/>', '<Label value="Tibia"/><Label value="Fibula"/>')),
-        made(query_size="7"),
-        made(' model_strategy="consistency"'),
+        fingerprint(' model_annotations="all"'),
+        fingerprint(edit=("<Label", '<Label hotkey="f"')),
+        fingerprint(edit=('<Label value="Tibia"/>', '<Label value="Tibia"/><Label value="Fibula"/>')),
+        fingerprint(query_size="7"),
+        fingerprint(' model_strategy="consistency"'),
     ],
-    ids=["annotations", "hotkey", "new label", "size of no batch", "the default, said"],
+    ids=["annotations", "hotkey", "new label", "size without batches", "explicit default"],
 )
-def test_what_shapes_no_prediction_does_not(same: str) -> None:
-    assert same == made()
+def test_other_changes_do_not_change_the_fingerprint(same: str) -> None:
+    assert same == fingerprint()
 
 
-def test_the_size_of_a_batch_matters_to_those_that_choose_one() -> None:
-    batches = {made(strategy="consistency+clusters", query_size=size) for size in ("7", "8")}
+def test_the_batch_size_matters_to_strategies_that_choose_batches() -> None:
+    batches = {fingerprint(strategy="consistency+clusters", query_size=size) for size in ("7", "8")}
     assert len(batches) == 2
 
 
 def test_before_the_first_training_only_the_strategy_matters() -> None:
-    assert made(version=UNTRAINED) == made(' model_threshold="0.4"', version=UNTRAINED)
-    assert made(version=UNTRAINED) != made(version=UNTRAINED, strategy="disagreement")
+    assert fingerprint(version=UNTRAINED) == fingerprint(' model_threshold="0.4"', version=UNTRAINED)
+    assert fingerprint(version=UNTRAINED) != fingerprint(version=UNTRAINED, strategy="disagreement")

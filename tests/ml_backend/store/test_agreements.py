@@ -1,4 +1,4 @@
-"""Agreement between annotators is kept by task, and told by project."""
+"""Agreement between annotators is stored by task and reported by project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ml_backend.store.agreements import Agreement
 from ml_backend.store.database import Database
 
 
-def test_agreements_are_replaced_summed_up_and_ordered(database: Database) -> None:
+def test_agreements_are_replaced_summarized_and_ordered(database: Database) -> None:
     with database.write() as session:
         for number in (3, 4, 5):
             projects.ensure(session, number, seed=0)

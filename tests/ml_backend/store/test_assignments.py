@@ -12,7 +12,7 @@ def project(database: Database) -> None:
             projects.ensure(session, number, seed=0)
 
 
-def test_annotators_who_stay_keep_what_is_known_of_them(database: Database) -> None:
+def test_annotators_who_remain_keep_their_rows(database: Database) -> None:
     with database.write() as session:
         assignments.set_annotators(session, 3, ["bob@x", "ann@x"])
         assignments.set_annotators(session, 4, ["cho@x"])
@@ -31,7 +31,7 @@ def test_annotators_who_stay_keep_what_is_known_of_them(database: Database) -> N
         assert not assignments.has_annotators(session, 3)
 
 
-def test_holdings_are_kept_by_project_and_forgotten(database: Database) -> None:
+def test_assignments_are_stored_by_project_and_forgotten(database: Database) -> None:
     with database.write() as session:
         session.add(Assignment(project_id=3, task_id=1, email="ann@x", version_id=7))
         session.add(Assignment(project_id=3, task_id=2, opened_at=now()))

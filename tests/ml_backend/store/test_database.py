@@ -17,7 +17,7 @@ from ml_backend.store.models import Base, Project
 OPEN = "import sys; from ml_backend.store.database import Database; Database(sys.argv[1]).close()"
 
 
-def test_migrations_make_exactly_the_tables_of_the_models(database: Database) -> None:
+def test_migrations_create_exactly_the_tables_of_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
@@ -28,7 +28,7 @@ def test_processes_that_start_together_migrate_once(database_url: str) -> None:
     assert [start.wait() for start in starts] == [0, 0, 0]
 
 
-def test_nothing_of_a_failed_transaction_stays(database: Database) -> None:
+def test_a_failed_transaction_is_rolled_back(database: Database) -> None:
     def fail_after_writing() -> None:
         with database.write() as session:
             projects.ensure(session, 3, seed=0)
@@ -45,7 +45,7 @@ def test_events_of_unknown_projects_are_refused(database: Database) -> None:
         events.add(session, 99, "ANNOTATION_CREATED")
 
 
-def test_moments_come_back_in_utc(database: Database) -> None:
+def test_times_are_read_in_utc(database: Database) -> None:
     moment = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
     with database.write() as session:
         projects.ensure(session, 3, seed=0).created_at = moment
@@ -81,7 +81,7 @@ def test_writers_of_many_threads_wait_for_each_other(database: Database) -> None
         assert events.pending(session, 3).changes == 40
 
 
-def test_sqlite_answers_readers_while_it_writes(tmp_path: Path) -> None:
+def test_sqlite_allows_reads_during_a_write(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'a folder' / 'dsal.sqlite3'}")
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
@@ -93,6 +93,6 @@ def test_sqlite_answers_readers_while_it_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "nonsense"])
-def test_unusable_addresses_are_refused_in_a_sentence(url: str) -> None:
+def test_unusable_urls_are_refused_in_a_sentence(url: str) -> None:
     with pytest.raises(DatabaseError, match=r"DATABASE_URL.*\."):
         Database(url)

@@ -9,7 +9,7 @@ from ml_backend.store.liveness import ProcessId
 WHO = "from ml_backend.store.liveness import ProcessId; print(ProcessId.current(), flush=True)"
 
 
-def test_this_process_is_alive_under_the_name_it_writes() -> None:
+def test_this_process_is_alive_by_its_own_id() -> None:
     me = ProcessId.current()
     assert ProcessId.parse(str(me)) == me
     assert liveness.alive(str(me)) is True
@@ -20,7 +20,7 @@ def test_a_process_that_ended_is_dead() -> None:
     assert liveness.alive(ended.stdout.strip()) is False
 
 
-def test_a_process_that_ended_and_was_not_waited_for_is_dead() -> None:
+def test_a_zombie_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", WHO], stdout=subprocess.PIPE, text=True) as zombie:
         assert zombie.stdout is not None
         name = zombie.stdout.read().strip()
@@ -28,12 +28,12 @@ def test_a_process_that_ended_and_was_not_waited_for_is_dead() -> None:
         assert liveness.alive(name) is False
 
 
-def test_a_pid_that_was_given_again_is_another_process() -> None:
+def test_a_reused_pid_is_another_process() -> None:
     me = ProcessId.current()
     assert replace(me, started=me.started - 1).alive() is False
 
 
-def test_of_other_machines_and_containers_nothing_is_claimed() -> None:
+def test_processes_on_other_machines_and_containers_are_unknown() -> None:
     me = ProcessId.current()
     assert replace(me, host="elsewhere").alive() is None
     assert replace(me, namespace="1").alive() is None

@@ -1,4 +1,4 @@
-"""Projects set aside and purged, and images that wait for another try."""
+"""Archived and purged projects, and images that wait for a retry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_backend.store.models import Project, Score, VersionState, now
 ONE, OTHER, SHARED = "1" * 64, "2" * 64, "3" * 64
 
 
-def test_purging_takes_all_rows_and_only_the_weights_that_nobody_else_has(database: Database) -> None:
+def test_purging_deletes_all_rows_and_returns_weights_used_nowhere_else(database: Database) -> None:
     with database.write() as session:
         for project_id, hashes in ((1, (ONE, SHARED)), (2, (OTHER, SHARED))):
             project = projects.ensure(session, project_id, seed=0)
@@ -34,7 +34,7 @@ def test_purging_takes_all_rows_and_only_the_weights_that_nobody_else_has(databa
         assert sum(scores.count(session, left.versions[0]).values()) == 0
 
 
-def test_an_archived_project_comes_back_as_it_was(database: Database) -> None:
+def test_an_archived_project_can_be_restored(database: Database) -> None:
     with database.write() as session:
         project = projects.ensure(session, 1, seed=0)
         project.extent = {"tasks": 1}
@@ -69,7 +69,7 @@ def test_an_image_waits_longer_after_each_failure(database: Database) -> None:
     with database.write() as session:
         row = session.get_one(Score, (version.id, 1))
         assert scores.to_retry(session, version.id, now()) == []
-        row.error = "It is away."
+        row.error = "It is unavailable."
         assert scores.retry_now(session, version.id, now()) == 1
     with database.read() as session:
         assert [one.task_id for one in scores.to_retry(session, version.id, now())] == [1]

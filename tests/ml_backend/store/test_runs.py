@@ -39,12 +39,12 @@ def finish(database: Database, run_id: int, state: RunState) -> None:
         runs.finish(session, session.get_one(TrainingRun, run_id), state)
 
 
-def test_without_changes_nothing_begins_unless_forced(database: Database) -> None:
+def test_without_changes_no_run_begins_unless_forced(database: Database) -> None:
     assert begin(database) is None
     assert begin(database, force=True) is not None
 
 
-def test_a_run_takes_in_what_is_pending_and_nothing_that_comes_later(database: Database) -> None:
+def test_a_run_consumes_pending_events_and_no_later_ones(database: Database) -> None:
     change(database, "annotation:1", "annotation:2")
     change(database, "annotation:2")
     with database.read() as session:
@@ -56,8 +56,8 @@ def test_a_run_takes_in_what_is_pending_and_nothing_that_comes_later(database: D
     assert (waiting.changes, waiting.fresh) == (1, True)
 
 
-def test_a_training_that_a_person_asked_for_is_told_from_others(database: Database) -> None:
-    def asked(run_id: int) -> bool:
+def test_a_requested_training_is_distinguished_from_others(database: Database) -> None:
+    def requested(run_id: int) -> bool:
         with database.read() as session:
             return events.was_asked_for(session, run_id)
 
@@ -66,16 +66,16 @@ def test_a_training_that_a_person_asked_for_is_told_from_others(database: Databa
     assert first is not None
     with database.write() as session:
         events.add(session, 3, events.START_TRAINING)
-    assert not asked(first), "pressed after it had begun"
+    assert not requested(first), "requested after the run had begun"
     finish(database, first, RunState.FAILED)
     second = begin(database)
     assert second is not None
-    assert asked(second)
-    assert not asked(first)
+    assert requested(second)
+    assert not requested(first)
     finish(database, second, RunState.FAILED)
     third = begin(database)
     assert third is not None
-    assert asked(third), "what a failed run took in is still asked for"
+    assert requested(third), "a request consumed by a failed run still counts"
 
 
 def test_one_training_at_a_time(database: Database) -> None:
@@ -88,7 +88,7 @@ def test_one_training_at_a_time(database: Database) -> None:
     assert begin(database, ME) not in {None, first}
 
 
-def test_the_run_of_a_dead_process_is_carried_on_at_once(database: Database) -> None:
+def test_the_run_of_a_dead_process_is_continued_at_once(database: Database) -> None:
     code = "from ml_backend.store.liveness import ProcessId; print(ProcessId.current())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     gone = ProcessId.parse(dead.stdout.strip())
@@ -105,7 +105,7 @@ def test_the_run_of_a_dead_process_is_carried_on_at_once(database: Database) -> 
         assert events.pending(session, 3).changes == 0
 
 
-def test_the_run_of_another_machine_is_carried_on_after_its_silence(database: Database) -> None:
+def test_the_run_of_another_machine_is_continued_once_its_lease_has_expired(database: Database) -> None:
     change(database, "annotation:1")
     first = begin(database, FAR)
     assert begin(database, ME) is None
@@ -116,7 +116,7 @@ def test_the_run_of_another_machine_is_carried_on_after_its_silence(database: Da
         runs.keep(session, first or 0, FAR)
 
 
-def test_a_living_neighbour_keeps_its_run_however_silent(database: Database) -> None:
+def test_a_live_process_on_this_machine_keeps_its_run_without_heartbeats(database: Database) -> None:
     change(database, "annotation:1")
     first = begin(database, ME)
     with database.write() as session:
@@ -125,7 +125,7 @@ def test_a_living_neighbour_keeps_its_run_however_silent(database: Database) -> 
         assert runs.abandoned(session) == []
 
 
-def test_what_a_failed_run_took_in_counts_again_but_is_no_new_reason(database: Database) -> None:
+def test_events_of_a_failed_run_are_pending_again_but_not_fresh(database: Database) -> None:
     change(database, "annotation:1")
     first = begin(database)
     assert first is not None
@@ -145,7 +145,7 @@ def test_what_a_failed_run_took_in_counts_again_but_is_no_new_reason(database: D
         assert not events.pending(session, 3)
 
 
-def test_of_two_that_begin_together_one_wins(database: Database) -> None:
+def test_of_two_simultaneous_runs_one_begins(database: Database) -> None:
     change(database, "annotation:1")
     won: list[int] = []
     lost: list[object] = []
@@ -171,7 +171,7 @@ def test_of_two_that_begin_together_one_wins(database: Database) -> None:
     assert (len(won), len(lost)) == (1, 1)
 
 
-def test_old_events_are_pruned_once_taken_in(database: Database) -> None:
+def test_old_events_are_pruned_once_consumed(database: Database) -> None:
     change(database, "annotation:1")
     begin(database)
     change(database, "annotation:2")

@@ -13,15 +13,13 @@ DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
 
 @given(project=st.integers(1, 99), kept=DAYS, passed=st.integers(0, 9))
-def test_what_is_kept_for_open_pages_stays_for_a_day_at_least(project: int, kept: date, passed: int) -> None:
+def test_predictions_for_open_pages_stay_for_at_least_a_day(project: int, kept: date, passed: int) -> None:
     name = open_name(project, kept)
     assert (no_longer_open([name], project, kept + timedelta(days=passed)) == [name]) == (passed > 1)
 
 
 @given(project=st.integers(1, 9), other=st.integers(1, 99), round=st.integers(0, 999), day=DAYS)
-def test_only_the_projects_own_names_are_taken_for_such(
-    project: int, other: int, round: int, day: date
-) -> None:
+def test_only_names_of_the_project_itself_count(project: int, other: int, round: int, day: date) -> None:
     names = [version_name(project, round, 0), "mine", f"{open_name(project, day)}x"[1:]]
     names += [open_name(other, day)] if other != project else []
     assert no_longer_open(names, project, day + timedelta(days=9)) == []

@@ -17,7 +17,7 @@ def add_version(database: Database, round: int) -> int:
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**4), st.integers())
-def test_names_are_readable_and_settled_by_their_arguments(project: int, round: int, seed: int) -> None:
+def test_names_are_readable_and_deterministic(project: int, round: int, seed: int) -> None:
     name = version_name(project, round, seed)
     assert re.fullmatch(r"p\d+-r\d{3,}-[a-z]+-[a-z]+", name)
     assert name == version_name(project, round, seed)
@@ -28,7 +28,7 @@ def test_names_of_rounds_and_projects_differ() -> None:
     assert len(names) == 29 * 100
 
 
-def test_the_published_version_gives_its_name_to_the_project(database: Database) -> None:
+def test_the_current_name_is_that_of_the_published_version(database: Database) -> None:
     first = add_version(database, 0)
     with database.read() as session:
         project = projects.get(session, 3)
@@ -47,7 +47,7 @@ def test_the_published_version_gives_its_name_to_the_project(database: Database)
         assert versions.in_state(session, VersionState.SCORING) == []
 
 
-def test_before_the_first_order_only_weights_under_way_draw(database: Database) -> None:
+def test_before_the_first_publication_only_weights_being_scored_draw(database: Database) -> None:
     def drawing() -> int | None:
         with database.read() as session:
             version = versions.first_to_draw(session, 3)
@@ -55,7 +55,7 @@ def test_before_the_first_order_only_weights_under_way_draw(database: Database) 
 
     assert drawing() is None
     first = add_version(database, 0)
-    assert drawing() is None, "the seeded random order has nothing to draw with"
+    assert drawing() is None, "the seeded random order has no weights"
     with database.write() as session:
         session.get_one(Version, first).weights_hash = "aa"
     assert drawing() == first
@@ -64,7 +64,7 @@ def test_before_the_first_order_only_weights_under_way_draw(database: Database) 
     assert drawing() is None
 
 
-def test_a_version_is_made_once_a_round(database: Database) -> None:
+def test_a_round_has_one_version(database: Database) -> None:
     assert add_version(database, 1) == add_version(database, 1)
 
 
@@ -113,7 +113,7 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
         assert [score.task_id for score in scores.of_version(session, version)] == [4, 5, 9]
 
 
-def test_new_changed_and_deleted_labels_are_told_apart(database: Database) -> None:
+def test_new_changed_and_deleted_labels_are_distinguished(database: Database) -> None:
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
         labels_seen.replace(
@@ -128,7 +128,7 @@ def test_new_changed_and_deleted_labels_are_told_apart(database: Database) -> No
         assert labels_seen.labelled_tasks(session, 3, [12, 99]) == {12}
 
 
-def test_a_side_of_the_split_once_given_stays(database: Database) -> None:
+def test_a_side_of_the_split_never_changes(database: Database) -> None:
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
         labels_seen.extend_split(session, 3, {1: Part.TRAINING, 2: Part.VALIDATION})

@@ -31,7 +31,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_was_put_comes_back_on_another_machine(url: str, tmp_path: Path, version: Path) -> None:
+def test_stored_files_can_be_fetched_on_another_machine(url: str, tmp_path: Path, version: Path) -> None:
     key = WeightStore(url, tmp_path / "here").put(version)
     there = WeightStore(url, tmp_path / "there")
     assert contents(there.get(key)) == contents(version)
@@ -56,7 +56,7 @@ def test_altered_files_are_refused(tmp_path: Path, version: Path) -> None:
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_an_interrupted_put_is_invisible_and_can_be_made_good(tmp_path: Path, version: Path) -> None:
+def test_an_interrupted_put_is_invisible_and_can_be_repeated(tmp_path: Path, version: Path) -> None:
     store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
     key = store.put(version)
     (tmp_path / "store" / key / MANIFEST).unlink()
@@ -67,7 +67,7 @@ def test_an_interrupted_put_is_invisible_and_can_be_made_good(tmp_path: Path, ve
     assert contents(store.get(key)) == contents(version)
 
 
-def test_a_manifest_cannot_lead_out_of_the_cache(tmp_path: Path) -> None:
+def test_a_manifest_cannot_write_outside_the_cache(tmp_path: Path) -> None:
     manifest = json.dumps({"../../escaped": hashlib.sha256(b"x").hexdigest()}).encode()
     key = hashlib.sha256(manifest).hexdigest()
     (tmp_path / "store" / key).mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_only_hashes_are_keys(key: str, tmp_path: Path) -> None:
             ask(key)
 
 
-def test_deleted_weights_are_gone_here_and_there(url: str, tmp_path: Path, version: Path) -> None:
+def test_deleted_weights_are_gone_from_store_and_cache(url: str, tmp_path: Path, version: Path) -> None:
     store = WeightStore(url, tmp_path / "cache")
     key = store.put(version)
     store.get(key)
@@ -97,32 +97,32 @@ def test_deleted_weights_are_gone_here_and_there(url: str, tmp_path: Path, versi
     assert not filesystem.exists(f"{root}/{key}")
 
 
-def test_an_empty_folder_is_no_version(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightStoreError, match="nothing"):
         WeightStore(f"file://{tmp_path}/store", tmp_path / "cache").put(tmp_path / "empty")
 
 
-def test_what_the_store_lost_is_put_back_from_a_cache(url: str, tmp_path: Path, version: Path) -> None:
+def test_missing_files_are_restored_from_a_cache(url: str, tmp_path: Path, version: Path) -> None:
     store, other = WeightStore(url, tmp_path / "here"), WeightStore(url, tmp_path / "there")
     key = store.put(version)
-    assert not store.put_back(key), "there is no copy here yet"
+    assert not store.restore(key), "there is no copy here yet"
     store.get(key)
     other.delete(key)
     assert not store.contains(key)
     assert not other.can_give(key)
     assert store.can_give(key)
-    assert not other.put_back(key)
-    assert store.put_back(key)
+    assert not other.restore(key)
+    assert store.restore(key)
     assert store.contains(key)
     assert contents(other.get(key)) == contents(version)
 
 
-def test_a_store_that_lost_one_file_of_several_is_mended(tmp_path: Path, version: Path) -> None:
+def test_a_store_that_lost_one_of_several_files_is_repaired(tmp_path: Path, version: Path) -> None:
     store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
     key = store.put(version)
     store.get(key)
     (tmp_path / "store" / key / "weights.safetensors").unlink()
     assert not store.contains(key)
-    assert store.put_back(key)
+    assert store.restore(key)
     assert store.contains(key)

@@ -1,4 +1,4 @@
-"""Jobs of the worker's tests: they write down when they begin and end."""
+"""Jobs for the worker's tests, which record when they begin and end."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""In which order a worker takes the jobs of several projects."""
+"""The order in which a worker takes the jobs of several projects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def order(services: Services, last: str) -> list[str]:
 
 
 def score(services: Services, project_id: int) -> int:
-    """Have a project's version be scored; returns the version."""
+    """Create a version that is being scored; returns its id."""
     with services.database.write() as session:
         project = projects.ensure(session, project_id, seed=0)
         return versions.create(session, project, round=0, state=VersionState.SCORING).id
@@ -32,7 +32,7 @@ def fetch(queue: Queue, name: str) -> Job:
     return job
 
 
-def test_quick_jobs_first_then_scores_then_trainings(services: Services) -> None:
+def test_quick_jobs_come_first_then_scoring_then_training(services: Services) -> None:
     for last in (QUICK, SCORE, TRAIN):
         assert order(services, last) == [QUICK, SCORE, TRAIN]
 
@@ -53,20 +53,20 @@ def test_a_project_finishes_its_scores_before_it_trains_again(services: Services
     assert order(services, SCORE) == [QUICK, SCORE, TRAIN]
 
 
-def test_a_version_stands_in_line_with_a_few_chunks_at_a_time(queues: JobQueues) -> None:
+def test_a_version_has_only_a_few_chunks_in_the_queue(queues: JobQueues) -> None:
     assert queues.request_chunks(1, range(10)) == 2
     assert queues.request_chunks(2, range(3)) == 2
     waiting = next(queue for queue in queues.all() if queue.name == SCORE)
     assert waiting.get_job_ids() == ["score-v1-c0", "score-v1-c1", "score-v2-c0", "score-v2-c1"]
     assert queues.request_chunks(1, range(10)) == 0
 
-    # The first has ended; the next stands behind the other version's.
+    # The first has ended; the next is queued behind those of the other version.
     fetch(waiting, "score-v1-c0").delete()
     assert queues.request_chunks(1, range(1, 10)) == 1
     assert waiting.get_job_ids() == ["score-v1-c1", "score-v2-c0", "score-v2-c1", "score-v1-c2"]
 
 
-def test_a_chunk_that_failed_for_good_is_passed_over_until_asked_for_again(queues: JobQueues) -> None:
+def test_a_failed_chunk_is_skipped_unless_requested_again(queues: JobQueues) -> None:
     queues.request_chunks(1, [0, 1])
     waiting = next(queue for queue in queues.all() if queue.name == SCORE)
     fetch(waiting, "score-v1-c0").set_status(JobStatus.FAILED)
@@ -78,7 +78,7 @@ def test_a_chunk_that_failed_for_good_is_passed_over_until_asked_for_again(queue
     assert waiting.get_job_ids() == ["score-v1-c2", "score-v1-c0"]
 
 
-def test_the_jobs_of_a_purged_project_are_dropped(queues: JobQueues) -> None:
+def test_the_jobs_of_a_purged_project_are_deleted(queues: JobQueues) -> None:
     queues.request_training(LARGE)
     queues.request_training(SMALL, delay=100)
     queues.request_score_chunk(7, 0)

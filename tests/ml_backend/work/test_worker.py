@@ -32,18 +32,18 @@ run_worker(settings, packages=(), burst=sys.argv[3] == "burst")
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
-class Bench:
-    """A queue, a record of what its jobs did, and workers as processes."""
+class Workers:
+    """Worker processes, their queue, and a record of what its jobs did."""
 
     def __init__(self, settings: Settings, queues: JobQueues, record: Path) -> None:
         self.settings = settings
         self.queues = queues
         self.record = record
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def enqueue(self, function: str, *arguments: object, retry: Retry | None = None) -> str:
         queue = next(queue for queue in self.queues.all() if queue.name == TRAIN)
@@ -55,8 +55,8 @@ class Bench:
     def start(self, mode: str = "stay") -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", WORK, str(self.settings.model_dir), self.settings.redis_url, mode]
         here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        self.workers.append(subprocess.Popen(command, env=here))
-        return self.workers[-1]
+        self.processes.append(subprocess.Popen(command, env=here))
+        return self.processes[-1]
 
     def lines(self) -> list[str]:
         return self.record.read_text().splitlines() if self.record.exists() else []
@@ -66,127 +66,127 @@ class Bench:
 
 
 @pytest.fixture
-def bench(services: Services, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(services.settings, services.queues, tmp_path / "record")
-    yield bench
-    for worker in bench.workers:
+def workers(services: Services, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(services.settings, services.queues, tmp_path / "record")
+    yield workers
+    for worker in workers.processes:
         worker.kill()
         worker.wait()
 
 
-def test_a_job_runs_in_a_nicer_child(bench: Bench) -> None:
-    bench.enqueue("sleep", 0)
-    worker = bench.start("burst")
+def test_a_job_runs_in_a_child_of_lower_priority(workers: Workers) -> None:
+    workers.enqueue("sleep", 0)
+    worker = workers.start("burst")
     assert worker.wait() == 0
-    begin, end = bench.lines()
+    begin, end = workers.lines()
     assert begin.split()[2] == str(os.nice(0) + 10)
     assert end == "end"
 
 
-def test_after_a_kill_no_orphan_works_on_and_a_new_worker_finishes_the_job(bench: Bench) -> None:
-    bench.enqueue("sleep", 4)
-    worker = bench.start()
-    until(bench.begun)
+def test_after_a_kill_no_orphan_continues_and_a_new_worker_finishes_the_job(workers: Workers) -> None:
+    workers.enqueue("sleep", 4)
+    worker = workers.start()
+    until(workers.begun)
     worker.kill()
     worker.wait()
-    until(lambda: start_ticks(bench.begun()[0]) is None, seconds=5)
-    bench.start()
-    until(lambda: "end" in bench.lines())
-    assert len(bench.begun()) == 2
+    until(lambda: start_ticks(workers.begun()[0]) is None, seconds=5)
+    workers.start()
+    until(lambda: "end" in workers.lines())
+    assert len(workers.begun()) == 2
 
 
-def test_a_new_worker_plans_for_the_dead_one_at_once(bench: Bench) -> None:
-    worker = bench.start()
-    until(lambda: bench.queues.redis.exists(f"rq:scheduler-lock:{TRAIN}"))
+def test_a_new_worker_takes_over_the_schedule_of_a_dead_one(workers: Workers) -> None:
+    worker = workers.start()
+    until(lambda: workers.queues.redis.exists(f"rq:scheduler-lock:{TRAIN}"))
     worker.kill()
     worker.wait()
-    assert bench.queues.request_training(3, delay=0.5)
-    bench.start()
-    # The job's module cannot be used here, but to be tried it must have been brought on by the new scheduler.
-    until(lambda: bench.queues.depths()[TRAIN] == 0 or _retried(bench))
+    assert workers.queues.request_training(3, delay=0.5)
+    workers.start()
+    # The job's function is not registered here, but an attempt shows that the new scheduler enqueued it.
+    until(lambda: workers.queues.depths()[TRAIN] == 0 or _retried(workers))
 
 
-def _retried(bench: Bench) -> bool:
-    job = Job.fetch("train-3", connection=bench.queues.redis, serializer=JSONSerializer)
+def _retried(workers: Workers) -> bool:
+    job = Job.fetch("train-3", connection=workers.queues.redis, serializer=JSONSerializer)
     return job.retries_left != 3
 
 
-def test_a_stopped_worker_gives_its_job_back_at_once_and_at_no_cost(bench: Bench) -> None:
-    job_id = bench.enqueue("sleep", 60, retry=Retry(max=2))
-    worker = bench.start()
-    until(bench.begun)
+def test_a_stopped_worker_requeues_its_job_without_using_up_a_retry(workers: Workers) -> None:
+    job_id = workers.enqueue("sleep", 60, retry=Retry(max=2))
+    worker = workers.start()
+    until(workers.begun)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=10) == 0
-    assert bench.queues.depths()[TRAIN] == 1
-    job = Job.fetch(job_id, connection=bench.queues.redis, serializer=JSONSerializer)
+    assert workers.queues.depths()[TRAIN] == 1
+    job = Job.fetch(job_id, connection=workers.queues.redis, serializer=JSONSerializer)
     assert job.retries_left == 2
-    assert Worker.all(connection=bench.queues.redis) == []
+    assert Worker.all(connection=workers.queues.redis) == []
 
 
-def test_a_killed_child_is_tried_again(bench: Bench) -> None:
-    bench.enqueue("sleep", 3, retry=Retry(max=2))
-    bench.start()
-    until(bench.begun)
-    os.kill(bench.begun()[0], signal.SIGKILL)
-    until(lambda: "end" in bench.lines())
-    assert len(bench.begun()) == 2
+def test_the_job_of_a_killed_child_is_retried(workers: Workers) -> None:
+    workers.enqueue("sleep", 3, retry=Retry(max=2))
+    workers.start()
+    until(workers.begun)
+    os.kill(workers.begun()[0], signal.SIGKILL)
+    until(lambda: "end" in workers.lines())
+    assert len(workers.begun()) == 2
 
 
-def test_a_failed_job_is_tried_again(bench: Bench) -> None:
-    bench.enqueue("fail_once", retry=Retry(max=2))
-    bench.start("burst").wait()
-    assert bench.lines() == ["failed", "end"]
+def test_a_failed_job_is_retried(workers: Workers) -> None:
+    workers.enqueue("fail_once", retry=Retry(max=2))
+    workers.start("burst").wait()
+    assert workers.lines() == ["failed", "end"]
 
 
-def test_a_living_worker_keeps_its_job(bench: Bench) -> None:
-    bench.enqueue("sleep", 4)
-    bench.start()
-    until(bench.begun)
-    assert recovery.requeue_abandoned(bench.queues, "another#0") == 0
-    bench.start()
-    until(lambda: "end" in bench.lines())
+def test_a_live_worker_keeps_its_job(workers: Workers) -> None:
+    workers.enqueue("sleep", 4)
+    workers.start()
+    until(workers.begun)
+    assert recovery.requeue_abandoned(workers.queues, "another#0") == 0
+    workers.start()
+    until(lambda: "end" in workers.lines())
     time.sleep(1)
-    assert len(bench.begun()) == 1
+    assert len(workers.begun()) == 1
 
 
-def test_a_job_taken_and_not_begun_is_put_back(bench: Bench) -> None:
-    bench.enqueue("sleep", 0)
-    bench.queues.redis.lpop(f"rq:queue:{TRAIN}")
-    assert recovery.requeue_lost(bench.queues) == 1
-    assert recovery.requeue_lost(bench.queues) == 0
-    bench.start("burst").wait()
-    assert bench.lines()[-1] == "end"
+def test_a_job_taken_but_not_started_is_requeued(workers: Workers) -> None:
+    workers.enqueue("sleep", 0)
+    workers.queues.redis.lpop(f"rq:queue:{TRAIN}")
+    assert recovery.requeue_lost(workers.queues) == 1
+    assert recovery.requeue_lost(workers.queues) == 0
+    workers.start("burst").wait()
+    assert workers.lines()[-1] == "end"
 
 
-def test_started_jobs_of_silent_workers_elsewhere_are_taken_over(bench: Bench) -> None:
-    bench.enqueue("sleep", 4)
-    bench.start()
-    until(bench.begun)
-    bench.workers[0].kill()
-    queue = next(queue for queue in bench.queues.all() if queue.name == TRAIN)
+def test_jobs_of_remote_workers_without_heartbeats_are_requeued(workers: Workers) -> None:
+    workers.enqueue("sleep", 4)
+    workers.start()
+    until(workers.begun)
+    workers.processes[0].kill()
+    queue = next(queue for queue in workers.queues.all() if queue.name == TRAIN)
     (ids,) = StartedJobRegistry(queue=queue).get_job_and_execution_ids(cleanup=False)
     key = f"rq:execution:{ids[0]}:{ids[1]}"
-    bench.queues.redis.hset(key, "worker_name", "elsewhere_1_1_1#0")
-    bench.queues.redis.hset("rq:worker:elsewhere_1_1_1#0", "last_heartbeat", "2999-01-01T00:00:00.000000Z")
-    assert recovery.requeue_abandoned(bench.queues, "another#0") == 0
-    bench.queues.redis.hset("rq:worker:elsewhere_1_1_1#0", "last_heartbeat", "2020-01-01T00:00:00.000000Z")
-    assert recovery.requeue_abandoned(bench.queues, "another#0") == 1
+    workers.queues.redis.hset(key, "worker_name", "elsewhere_1_1_1#0")
+    workers.queues.redis.hset("rq:worker:elsewhere_1_1_1#0", "last_heartbeat", "2999-01-01T00:00:00.000000Z")
+    assert recovery.requeue_abandoned(workers.queues, "another#0") == 0
+    workers.queues.redis.hset("rq:worker:elsewhere_1_1_1#0", "last_heartbeat", "2020-01-01T00:00:00.000000Z")
+    assert recovery.requeue_abandoned(workers.queues, "another#0") == 1
 
 
-def test_a_worker_outlives_its_redis(tmp_path: Path) -> None:
+def test_a_worker_survives_a_killed_redis(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path / "redis")
     settings = Settings(model_dir=tmp_path, redis_url=f"unix://{server.socket}")
-    bench = Bench(settings, JobQueues(connect_redis(settings)), tmp_path / "record")
-    bench.enqueue("sleep", 3)
-    worker = bench.start()
+    workers = Workers(settings, JobQueues(connect_redis(settings)), tmp_path / "record")
+    workers.enqueue("sleep", 3)
+    worker = workers.start()
     try:
-        until(bench.begun)
+        until(workers.begun)
         time.sleep(1.5)  # Redis writes its file once a second.
         os.kill(int((tmp_path / "redis" / "redis.pid").read_text()), signal.SIGKILL)
-        until(lambda: "end" in bench.lines())
+        until(lambda: "end" in workers.lines())
         again = EmbeddedRedis(tmp_path / "redis")
-        bench.enqueue("sleep", 0)
-        until(lambda: bench.lines()[-1] == "end" and len(bench.begun()) >= 2)
+        workers.enqueue("sleep", 0)
+        until(lambda: workers.lines()[-1] == "end" and len(workers.begun()) >= 2)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=20) == 0
         again.leave()

@@ -1,8 +1,8 @@
-"""Workers that need no imports: forked from a process that has them already.
+"""A fork server for workers: a process with all imports done, from which workers are forked.
 
-A `dsal worker` imports for five seconds before it works, longer than most trainings of the tests take, and
-the tests start dozens. Each one is a process of its own with its own environment, session and log, and runs
-the same command; demos and the compose file's services start theirs the long way.
+A `dsal worker` spends five seconds on imports, longer than most trainings of the tests, and the tests start
+dozens of workers. A forked worker is a separate process with its own environment, session and log, and runs
+the same command. Demos and the services of the compose file start their workers the usual way.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Worker:
         self._log = log
 
     def check(self) -> None:
-        """Raise `ProcessError` if it has ended."""
+        """Raise `ProcessError` if the worker has ended."""
         if not self._process.is_running():
-            words = self._log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise ProcessError(f"The worker ended, and said last: {words} (all of it in {self._log})")
+            last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise ProcessError(f"The worker has ended; its last line was {last} (full log: {self._log}).")
 
     def stop(self) -> None:
-        """End it: politely first, for good after `STOP_SECONDS`."""
+        """Terminate the worker, and kill it after `STOP_SECONDS`."""
         with suppress(psutil.NoSuchProcess):
             self._process.terminate()
             try:
@@ -48,13 +48,13 @@ class Worker:
                 self._process.wait(STOP_SECONDS)
 
 
-class Nursery:
-    """The process that forks workers; it ends with whoever started it."""
+class ForkServer:
+    """The process that forks workers; it ends with the process that started it."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).parents[2])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.loop.nursery"],
+            [sys.executable, "-m", "tests.loop.fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=root,
@@ -63,17 +63,17 @@ class Nursery:
         )
 
     def worker(self, environment: Mapping[str, str], log: Path) -> Worker:
-        """Start `dsal worker` with this environment on top of our own; what it says is added to `log`."""
+        """Start `dsal worker` with `environment` added to our own; its output is appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        order = {"arguments": ["worker"], "environment": {**os.environ, **environment}, "log": str(log)}
+        request = {"arguments": ["worker"], "environment": {**os.environ, **environment}, "log": str(log)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         return Worker(int(self._process.stdout.readline()), log)
 
     def close(self) -> None:
-        """End it; workers are ended by who has them."""
+        """Stop the fork server; the workers keep running."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -82,38 +82,38 @@ class Nursery:
 
 
 def _become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:
-    """Make this fork what a process started with these arguments, this environment and this log is."""
+    """Make this fork equivalent to a new process with these arguments, environment and log."""
     import torch
 
     os.setsid()
-    # A Python program is started with the default, and waits for its own children.
+    # The default of a new Python process, which waits for its own children.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    written = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for there, here in ((nothing, 0), (written, 1), (written, 2)):
-        os.dup2(there, here)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((empty, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
     os.environ.clear()
     os.environ.update(environment)
-    # Read from the environment when torch is imported.
+    # torch reads OMP_NUM_THREADS only when it is imported.
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     sys.argv = ["dsal", *arguments]
 
 
-def _bury(*_: object) -> None:
-    """Take note of workers that have ended, so that none stays as a zombie."""
+def _reap(*_: object) -> None:
+    """Reap workers that have ended, so that none stays a zombie."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def main() -> None:
-    """Fork a worker for each order that is read, until there are no more."""
+    """Fork a worker for each request on standard input, until it is closed."""
     from ml_backend.cli import main as dsal
     from ml_backend.queue.jobs import functions_in
     from ml_backend.work.worker import JOB_PACKAGES
 
     functions_in(JOB_PACKAGES)
-    signal.signal(signal.SIGCHLD, _bury)
+    signal.signal(signal.SIGCHLD, _reap)
     while line := sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
