@@ -1,8 +1,7 @@
-"""Classes by name: what label maps mean when a project's labels change.
+"""Translation of class indices when a project's labels are added, removed, renamed or reordered.
 
-Labels are added, removed, renamed and reordered while weights and masks of the former ones are at hand. A
-class is its name: whatever was learned or drawn under a name that still exists keeps its meaning, wherever it
-now stands in the list.
+Classes are matched by name: weights and masks made under a label that still exists keep their meaning, even
+if the label's position, and so its class index, has changed.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Classes:
-    """The labels of a project as they are now.
+    """The current labels of a project.
 
     Attributes:
         labels: foreground labels in the order of the class indices; label i has index i + 1.
-        indices: class index of every name by which a label is or was known, synonyms included.
+        indices: class index of every current or former name of a label, synonyms included.
     """
 
     labels: tuple[str, ...]
@@ -28,13 +27,13 @@ class Classes:
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> Classes:
-        """Labels without synonyms."""
+        """Classes whose labels have no synonyms."""
         return cls(tuple(labels), {label: index for index, label in enumerate(labels, start=1)})
 
     def origins(self, former: Sequence[str]) -> tuple[int | None, ...]:
-        """For each label the class index it had among the `former` labels, None if it is new.
+        """Class index of each label among the `former` labels; None for a new label.
 
-        Where several former labels are now one, the first of them counts.
+        If several former labels were merged into one, the first of them is used.
         """
         found: dict[int, int] = {}
         for index, name in enumerate(former, start=1):
@@ -42,12 +41,15 @@ class Classes:
         return tuple(found.get(index) for index in range(1, len(self.labels) + 1))
 
     def shared(self, former: Sequence[str]) -> tuple[str, ...]:
-        """The labels that the `former` ones hold as well."""
+        """The labels that also occur, under any of their names, among the `former` ones."""
         pairs = zip(self.labels, self.origins(former), strict=True)
         return tuple(label for label, origin in pairs if origin is not None)
 
     def translate(self, label_map: NDArray[np.uint8], former: Sequence[str]) -> NDArray[np.uint8]:
-        """A label map (H, W) of the `former` labels in these classes; a label that is gone is background."""
+        """Re-index a label map (H, W) of the `former` labels; pixels of a removed label become background.
+
+        Values beyond the `former` labels, such as 255 (unknown), are unchanged.
+        """
         if tuple(former) == self.labels:
             return label_map
         table = np.arange(256, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Several people's masks of one image: what most of them drew, and how far they agree."""
+"""Majority vote and agreement of several annotators' masks of one image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from model.metrics import mean_dice
 
 
 def majority(masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The class that most masks give each pixel; where two classes have equally many votes, 255: unknown.
+    """Per-pixel majority vote; pixels where classes tie become 255 (unknown).
 
-    Background is a class like any other. Nobody is preferred in a tie: the pixel costs nothing in training
-    and is not compared in validation, so of two people's masks remains what both agree on. A mask's own 255
-    is no vote.
+    Background votes like any other class, and a mask's own 255 does not vote. Unknown pixels do not count in
+    the training loss or in validation, so for two annotators only the pixels on which both agree remain.
 
     Args:
-        masks: at least one label map, all of one size (H, W).
+        masks: at least one label map, all of the same size (H, W).
+
+    Returns:
+        A label map (H, W).
 
     Raises:
-        ValueError: there is no mask, or their sizes differ.
+        ValueError: there is no mask, or the sizes differ.
     """
     _check(masks, least=1)
     winner = np.full(masks[0].shape, IGNORE_INDEX, np.uint8)
@@ -39,19 +41,19 @@ def majority(masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def agreement(masks: Sequence[NDArray[np.uint8]], labels: int) -> float:
-    """How far people agree on an image, in [0, 1]: the mean over all pairs of masks of their `mean_dice`.
+    """Agreement of the annotators of one image, in [0, 1]: mean `mean_dice` over all pairs of masks.
 
         A = 2 / (n (n − 1)) · Σ_{i<j} 1 / |L_ij| · Σ_{l ∈ L_ij} 2 |M_i^l ∩ M_j^l| / (|M_i^l| + |M_j^l|)
 
-    M_i^l is what person i drew with label l, L_ij the labels that occur in the mask of i or of j. Two people
-    who both drew nothing agree: 1.
+    M_i^l is the region of label l in the mask of annotator i, and L_ij is the set of labels that occur in
+    mask i or j. Two empty masks have agreement 1.
 
     Args:
-        masks: one label map (H, W) of each person, at least two, all of one size.
-        labels: number of labels; class indices are at most this.
+        masks: one label map (H, W) for each annotator, at least two, all of the same size.
+        labels: number of labels, the largest class index.
 
     Raises:
-        ValueError: there are fewer than two masks, or their sizes differ.
+        ValueError: there are fewer than two masks, or the sizes differ.
     """
     _check(masks, least=2)
     return float(np.mean([mean_dice(one, other, labels) for one, other in combinations(masks, 2)]))
@@ -59,7 +61,7 @@ def agreement(masks: Sequence[NDArray[np.uint8]], labels: int) -> float:
 
 def _check(masks: Sequence[NDArray[np.uint8]], *, least: int) -> None:
     if len(masks) < least:
-        raise ValueError(f"{len(masks)} masks are too few; give at least {least}.")
+        raise ValueError(f"Got {len(masks)} masks; give at least {least}.")
     sizes = {mask.shape for mask in masks}
     if len(sizes) > 1:
-        raise ValueError(f"Masks of one image have one size, unlike {sorted(sizes)}.")
+        raise ValueError(f"Masks of one image must have the same size, but have {sorted(sizes)}.")

@@ -1,12 +1,12 @@
-"""The consistency score: how far the hidden classifiers' masks agree with the final one (equation 3).
+"""The consistency score, equation (3) of Zhao et al. (2020): how far hidden and final masks agree.
 
-Conventions for what the equation leaves open:
+Conventions for cases that the equation leaves open:
 
-- two empty masks agree: Dice 1.0 (it matters for a label that only one of the three masks holds);
-- one empty mask against one that is not: Dice 0.0;
-- labels that none of the three masks holds are left out of the average;
-- a *blank* prediction (final mask without any label) has nothing to agree about: L-DSC, M-DSC and
-  score are 0.0 and `blank` is set, so it never comes before an image on which something was found.
+- Two empty masks have Dice 1.0. This matters for a label that occurs in only one of the three masks.
+- An empty and a non-empty mask have Dice 0.0.
+- Labels that occur in none of the three masks are left out of the average.
+- A *blank* prediction, whose final mask has no label, gets L-DSC, M-DSC and score 0.0 and `blank` set, so it
+  never ranks above an image on which something was found.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Consistency:
-    """Agreement of one image's three masks.
+    """Agreement of one image's three masks; all numbers are in [0, 1].
 
     Attributes:
-        l_dsc: Dice of the lower mask against the final one, in [0, 1], averaged over labels.
-        m_dsc: the same for the middle mask.
-        score: mean of the two, what orders the images.
-        blank: the final mask holds no label; all three numbers are then 0.
+        l_dsc: Dice of the lower and the final mask (L-DSC), averaged over labels.
+        m_dsc: Dice of the middle and the final mask (M-DSC), averaged over labels.
+        score: mean of the two.
+        blank: whether the final mask has no label; the three numbers are then 0.
     """
 
     l_dsc: float
@@ -35,7 +35,11 @@ class Consistency:
 
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Dice similarity 2|a ∩ b| / (|a| + |b|) of two masks (H, W), in [0, 1]; 1.0 if both are empty."""
+    """Dice similarity 2|a ∩ b| / (|a| + |b|) of two masks (H, W), in [0, 1]; 1.0 if both are empty.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
     if a.shape != b.shape:
         raise ValueError(f"Masks of different sizes cannot be compared: {a.shape} and {b.shape}.")
     return _ratio(int(np.count_nonzero(a & b)), int(np.count_nonzero(a)), int(np.count_nonzero(b)))
@@ -44,14 +48,14 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 def consistency(
     lower: NDArray[np.uint8], middle: NDArray[np.uint8], final: NDArray[np.uint8], labels: int
 ) -> Consistency:
-    """Equation (3) on hard masks, per label, averaged over the labels present in any of the masks.
+    """Equation (3) on hard masks, computed per label and averaged over the labels that occur in any mask.
 
     Args:
         lower, middle, final: label maps (H, W); 0 is background, label i has index i + 1.
-        labels: number of labels; all indices are at most this.
+        labels: number of labels, the largest class index.
 
     Raises:
-        ValueError: if the maps differ in size or hold an index beyond `labels`.
+        ValueError: the sizes differ, or a map contains an index larger than `labels`.
     """
     if not lower.shape == middle.shape == final.shape:
         raise ValueError(f"Label maps differ in size: {lower.shape}, {middle.shape}, {final.shape}.")
@@ -77,7 +81,7 @@ def _ratio(common: int, first: int, second: int) -> float:
 
 
 def _joint_counts(a: NDArray[np.uint8], b: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Pixels by (class in a, class in b): (classes, classes)."""
+    """Number of pixels with each (class in a, class in b), as (classes, classes)."""
     if classes == 2:
         return _joint_counts_of_two(a, b)
     codes = np.multiply(a, classes, dtype=np.uint16)
@@ -85,14 +89,14 @@ def _joint_counts(a: NDArray[np.uint8], b: NDArray[np.uint8], classes: int) -> N
     counts = np.bincount(codes.ravel(), minlength=classes * classes)
     largest = int(max(a.max(initial=0), b.max(initial=0)))
     if largest >= classes:
-        raise ValueError(f"A label map holds index {largest}, but there are only {classes - 1} labels.")
+        raise ValueError(f"A label map contains index {largest}, but there are only {classes - 1} labels.")
     return counts.reshape(classes, classes)
 
 
 def _joint_counts_of_two(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The same for one label, without an integer array eight times as large as the maps."""
+    """`_joint_counts` for one label, without an integer array eight times as large as the maps."""
     largest = int(max(a.max(initial=0), b.max(initial=0)))
     if largest > 1:
-        raise ValueError(f"A label map holds index {largest}, but there is only 1 label.")
+        raise ValueError(f"A label map contains index {largest}, but there is only 1 label.")
     common, in_a, in_b = (int(np.count_nonzero(mask)) for mask in (a & b, a, b))
     return np.array([[a.size - in_a - in_b + common, in_b - common], [in_a - common, common]], dtype=np.int64)

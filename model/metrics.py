@@ -1,4 +1,4 @@
-"""How good are masks? Dice against the truth, for one image and for a set."""
+"""Dice of masks against the ground truth (R-DSC), and the comparison of two versions by it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from model.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Real Dice (R-DSC) over a set of images, all values in [0, 1].
+    """Dice against the ground truth (R-DSC) over a set of images; all values are in [0, 1].
 
     Attributes:
-        labels: what was compared.
-        images: for each image, in the order given, the Dice of each label that occurs in its prediction or
+        labels: the labels that were compared.
+        images: for each image, in the given order, the Dice of each label that occurs in its prediction or
             its truth.
-        confidences: for each image how sure the network seems of its mask (`Measurement.confidence`); None of
-            a blank one.
+        confidences: for each image the confidence in its mask (`Measurement.confidence`); None for a blank
+            mask.
     """
 
     labels: tuple[str, ...]
@@ -33,22 +33,22 @@ class Evaluation:
 
     @property
     def dsc(self) -> float:
-        """Mean over images; 0.0 if there were none."""
+        """Mean over the images; 0.0 if there are none."""
         return _mean(self.per_image, empty=0.0)
 
     @property
     def per_image(self) -> list[float]:
-        """`mean_dice` of each image, in the order given."""
+        """`mean_dice` of each image, in the given order."""
         return self.over(self.labels)
 
     @property
     def per_label(self) -> dict[str, float]:
-        """Mean over the images in which the label occurs; a label that occurs nowhere is left out."""
+        """Mean over the images in which a label occurs; labels that occur in no image are left out."""
         values = {label: [found[label] for found in self.images if label in found] for label in self.labels}
         return {label: _mean(several, empty=0.0) for label, several in values.items() if several}
 
     def calibration(self) -> Calibration | None:
-        """How R-DSC follows the confidence on these images, blank masks left out; None of too few."""
+        """Calibration of R-DSC against confidence on the images with non-blank masks; None if too few."""
         known = [
             (confidence, dsc)
             for confidence, dsc in zip(self.confidences, self.per_image, strict=True)
@@ -57,7 +57,7 @@ class Evaluation:
         return calibrate([confidence for confidence, _ in known], [dsc for _, dsc in known])
 
     def over(self, labels: Collection[str]) -> list[float]:
-        """Of each image the mean over those of `labels` that occur in it; 1.0 where none does."""
+        """For each image the mean over those of `labels` that occur in it; 1.0 if none does."""
         return [
             _mean((value for label, value in found.items() if label in labels), empty=1.0)
             for found in self.images
@@ -67,14 +67,14 @@ class Evaluation:
 def mean_dice(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labels: int) -> float:
     """Mean Dice over the labels 1…`labels` that occur in the prediction or the truth, in [0, 1].
 
-    Both are label maps (H, W) of one size. Where the truth is 255 (unknown) nothing is compared. Nothing
-    predicted where nothing is true is right: 1.0.
+    Both are label maps (H, W) of the same size. Pixels whose truth is 255 (unknown) are ignored. An empty
+    prediction for an empty truth is correct: 1.0.
     """
     return _mean(dice_per_label(prediction, truth, labels).values(), empty=1.0)
 
 
 def dice_per_label(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labels: int) -> dict[int, float]:
-    """Dice of each class index that occurs in the prediction or the truth (H, W); truth 255 is skipped."""
+    """Dice in [0, 1] by class index, as in `mean_dice`; indices that occur in neither map are left out."""
     known = truth != IGNORE_INDEX
     if not known.all():
         prediction, truth = prediction[known], truth[known]
@@ -93,16 +93,16 @@ def evaluate(
     *,
     threshold: float | None = None,
 ) -> Evaluation:
-    """Segment each image (H, W) and compare with its label map (H, W), at original resolution.
+    """Segment images and compare the masks with the ground truth, at original resolution.
 
-    Samples are read one at a time, so a generator that loads files needs the memory of one image.
+    Samples are read one at a time, so a generator that loads files needs the memory of one image only.
 
     Args:
-        segmenter: what is measured.
-        samples: images with their truth.
-        classes: the truth's classes where they are not the segmenter's own; its masks are then translated by
-            name, and a label that the truth has no class for counts as background.
-        threshold: as for `Segmenter.segment`, which makes the masks.
+        segmenter: the segmenter to evaluate.
+        samples: images (H, W) with their ground-truth label maps (H, W).
+        classes: classes of the ground truth; None if they are the segmenter's own. Masks are translated by
+            name, and predicted labels without a class in the ground truth become background.
+        threshold: as in `Segmenter.segment`, which makes the masks.
     """
     classes = classes or Classes.of(segmenter.labels)
     images: list[dict[str, float]] = []
@@ -123,12 +123,12 @@ def _mean(values: Iterable[float], *, empty: float) -> float:
 
 
 def clearly_worse(champion: Sequence[float], challenger: Sequence[float], margin: float) -> bool:
-    """Whether the challenger loses more than `margin` of mean Dice on the same images.
+    """Whether the challenger's mean Dice is more than `margin` below the champion's on the same images.
 
-    Both sequences hold one Dice in [0, 1] for each validation image, in the same order. The comparison is
-    paired: only the mean of the differences counts, so an image that is hard for both weighs nothing.
-    A small loss is not "clear": the validation images are few, and a version that has seen more labels is
-    preferred unless it fails by more than the margin. With no images there is no evidence, hence `False`.
+    Both sequences contain one Dice in [0, 1] per validation image, in the same order. The comparison is
+    paired: only the mean difference counts, so images that are equally hard for both have no effect. Small
+    losses are tolerated, since validation images are few and the challenger has seen more labels. Without
+    images there is no evidence, so the result is `False`.
 
     Raises:
         ValueError: the sequences differ in length, or the margin is negative.

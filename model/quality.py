@@ -1,11 +1,10 @@
-"""How good a mask probably is: real Dice estimated from the network's confidence in it, with an interval.
+"""Estimate of a mask's real Dice (R-DSC) from the network's confidence in it, with a prediction interval.
 
-The paper's Fig. 3 shows that R-DSC rises with the consistency score; it rises more steadily with the mean
-of that score and of the certainty along the mask's boundary (`Measurement.confidence`). How it does is
-learned on the validation images, whose truth is known: an isotonic regression gives the estimate, and what
-each image is estimated at by a regression without it gives the interval (jackknife, with the finite-sample
-quantile of conformal prediction, Barber et al. 2021). It holds for images like the validation images, on
-average.
+Figure 3 of Zhao et al. (2020) shows that R-DSC rises with the consistency score. It rises more steadily with
+`Measurement.confidence`, the mean of that score and of the certainty along the mask's boundary. The relation
+is fitted on the validation images, whose truth is known: an isotonic regression gives the estimate, and the
+leave-one-out residuals give the width of the interval (jackknife with the finite-sample quantile of conformal
+prediction, Barber et al. 2021). The coverage is valid on average, for images like the validation images.
 """
 
 from __future__ import annotations
@@ -18,14 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = 5
-"""Images below which nothing is said: one of them decides a fifth already."""
+MIN_IMAGES = 5
+"""Fewest images for a calibration; with fewer, a single image would weigh more than a fifth."""
 
 LEVEL = 0.9
+"""Probability that the interval should contain R-DSC."""
 
 
 class Estimate(NamedTuple):
-    """R-DSC of a mask: about `dsc`, and with the calibration's probability within `low` and `high`."""
+    """Estimated R-DSC of a mask, and the interval [low, high] of the calibration's `level`; all in [0, 1]."""
 
     dsc: float
     low: float
@@ -34,14 +34,14 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """How R-DSC follows the confidence under one version.
+    """R-DSC as a function of confidence under one version.
 
     Attributes:
-        confidences: where the regression bends, ascending, in [0, 1].
-        values: R-DSC there, not descending; straight lines between, constant beyond.
-        margin: half the width of the interval.
-        level: the probability that the interval holds R-DSC: 0.9, or n / (n + 1) of fewer than 9 images.
-        images: how many it was learned on.
+        confidences: knots of the regression, ascending, in [0, 1].
+        values: R-DSC at the knots, non-decreasing; linear between them, constant beyond.
+        margin: half the width of the interval, before it is clipped to [0, 1].
+        level: probability that the interval contains R-DSC: 0.9, or n / (n + 1) for n < 9 images.
+        images: number of images it was fitted on.
     """
 
     confidences: tuple[float, ...]
@@ -51,12 +51,12 @@ class Calibration:
     images: int
 
     def estimate(self, confidence: float) -> Estimate:
-        """R-DSC of a mask that is not blank, from the confidence in it, in [0, 1]."""
+        """Estimate R-DSC of a non-blank mask from its confidence in [0, 1]."""
         dsc = float(np.interp(confidence, self.confidences, self.values))
         return Estimate(dsc, max(dsc - self.margin, 0.0), min(dsc + self.margin, 1.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """The calibration as JSON can hold it."""
+        """The calibration as JSON-serialisable values."""
         return asdict(self)
 
     @classmethod
@@ -67,19 +67,22 @@ class Calibration:
 
 
 def calibrate(confidences: Sequence[float], real: Sequence[float]) -> Calibration | None:
-    """Learn how R-DSC follows the confidence, from images whose truth is known; None of fewer than `FEWEST`.
+    """Fit a calibration on images whose truth is known.
 
     Args:
-        confidences: in masks that are not blank, in [0, 1].
-        real: their R-DSC, in the same order.
+        confidences: (n,) confidences in non-blank masks, in [0, 1].
+        real: (n,) their R-DSC in [0, 1], in the same order.
+
+    Returns:
+        The calibration; None if n < `MIN_IMAGES`.
 
     Raises:
-        ValueError: the two differ in length.
+        ValueError: the lengths differ.
     """
     if len(confidences) != len(real):
         raise ValueError(f"{len(confidences)} confidences cannot be paired with {len(real)} Dice values.")
     n = len(confidences)
-    if n < FEWEST:
+    if n < MIN_IMAGES:
         return None
     x, y = np.asarray(confidences, np.float64), np.asarray(real, np.float64)
     knots, values = isotonic(x, y)
@@ -95,13 +98,13 @@ def calibrate(confidences: Sequence[float], real: Sequence[float]) -> Calibratio
 def isotonic(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least-squares fit of y (n,) that does not descend with x (n,), by pooling adjacent violators.
+    """Isotonic regression: non-decreasing least-squares fit of y (n,) on x (n,), by pool adjacent violators.
 
     Returns:
-        (m,) places, ascending, and (m,) values, not descending; equal x are one place.
+        The m distinct values of x, ascending, and the fitted values (m,), non-decreasing.
     """
-    places, place_of, counts = np.unique(x, return_inverse=True, return_counts=True)
-    means = np.bincount(place_of, weights=y) / counts
+    knots, knot_of, counts = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(knot_of, weights=y) / counts
     blocks: list[list[float]] = []
     for mean, weight in zip(means, counts, strict=True):
         blocks.append([float(mean), float(weight), 1])
@@ -111,4 +114,4 @@ def isotonic(
             before[0] = (before[0] * before[1] + value * weight) / (before[1] + weight)
             before[1] += weight
             before[2] += size
-    return places, np.repeat([block[0] for block in blocks], [int(block[2]) for block in blocks])
+    return knots, np.repeat([block[0] for block in blocks], [int(block[2]) for block in blocks])

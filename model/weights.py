@@ -1,4 +1,4 @@
-"""A version on disk: a folder with `weights.safetensors` and `card.json`, written whole or not at all."""
+"""Versions on disk: a folder with `weights.safetensors` and `card.json`, written atomically."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 CARD_FORMAT = 1
-"""Raised when a field changes its meaning, so that old code refuses new cards with a sentence."""
-
+"""Incremented when a field changes its meaning, so that old code refuses new cards with a clear message."""
 
 Stored = Literal["float32", "float16"]
 _DTYPES: dict[Stored, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 
 
 class WeightsError(ValueError):
-    """A version that cannot be read or written; one sentence that says why."""
+    """A version cannot be read or written; the message is one sentence that says why."""
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries whose change may move a prediction."""
+    """Versions of Python and of the installed libraries that may influence predictions, by package name."""
     versions = {"python": platform.python_version()}
     for name in ("torch", "numpy", "opencv-python-headless", "monai", "openvino"):
         try:
@@ -48,27 +47,30 @@ def library_versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """The current time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What must be known about weights to use them, and to trust them.
+    """Description of a version: what is needed to use its weights and to trace where they come from.
 
     Attributes:
         name: the version's readable name.
-        labels: foreground labels in the order of the classes; label i has class index i + 1.
-        network: shape of the network.
+        labels: foreground labels in the order of the class indices; label i has index i + 1.
+        network: architecture of the network.
         preprocessing: how images must be prepared, in training and serving alike.
-        loss: weights of the three classifiers in training.
-        metrics: figures of the evaluation, e.g. {"validation_dsc": 0.91}.
-        parent: name of the version that training started from.
+        loss: loss weights of the training.
+        metrics: results of the evaluation, e.g. {"validation_dsc": 0.91}.
+        parent: name of the version that training started from; None for random initial weights.
         training: how it was trained (seed, steps, seconds, …).
-        libraries: versions of the libraries.
+        libraries: versions of the libraries, as in `library_versions`.
         created: time in UTC, ISO 8601.
-        stored: numbers of the weights on disk; networks always compute from float32. float16 halves the file
-            and is for weights that are shipped, not for those that training goes on from time and again.
+        stored: number format of the weights on disk; loaded networks are always float32. float16 halves the
+            file; it is for shipped weights, not for weights that are fine-tuned again and again.
+
+    Raises:
+        WeightsError: the number of labels does not match the network, or the number format is unknown.
     """
 
     name: str
@@ -93,7 +95,7 @@ class Card:
             raise WeightsError(f"Weights are stored as {' or '.join(_DTYPES)}, not as {self.stored}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """The card as JSON can hold it."""
+        """The card as JSON-serialisable values."""
         return {
             "format": CARD_FORMAT,
             "name": self.name,
@@ -111,7 +113,11 @@ class Card:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Card:
-        """The inverse of `to_dict`; raises WeightsError for anything else."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            WeightsError: a field is missing or invalid, or the format is not `CARD_FORMAT`.
+        """
         if not isinstance(data, dict) or data.get("format") != CARD_FORMAT:
             raise WeightsError(f"This is not a version card of format {CARD_FORMAT}.")
         try:
@@ -137,17 +143,17 @@ class Card:
 
 
 def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> None:
-    """Write a version so that a reader, or a killed writer, never leaves or sees half of it.
+    """Write a version atomically: neither a reader nor a killed writer leaves or sees half of it.
 
-    A version that already stands in `directory` is replaced.
+    An existing version in `directory` is replaced.
 
     Args:
-        directory: the version's own folder; parents are made.
-        network: weights to save, on any device.
-        card: the description; its network settings must be the network's.
+        directory: the version's own folder; its parents are created if missing.
+        network: the network to save, on any device.
+        card: the description; its network settings must equal the network's.
 
     Raises:
-        WeightsError: if card and network do not belong together.
+        WeightsError: card and network do not match, or a weight is not finite in the card's number format.
     """
     if card.network != network.settings:
         raise WeightsError(f"The card describes {card.network}, but the network is {network.settings}.")
@@ -166,26 +172,30 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
 
 
 def _as_stored(network: DeeplySupervisedUNet, stored: Stored) -> dict[str, Tensor]:
-    """The network's tensors on the CPU, its floats as the card says; counters keep their type."""
+    """The network's tensors on the CPU, floats converted to `stored`; integer counters keep their type."""
     tensors = {}
     for name, tensor in network.state_dict().items():
-        held = tensor.detach().cpu().contiguous()
-        tensors[name] = held.to(_DTYPES[stored]) if held.is_floating_point() else held
+        source = tensor.detach().cpu().contiguous()
+        tensors[name] = source.to(_DTYPES[stored]) if source.is_floating_point() else source
         if not tensors[name].isfinite().all():
-            raise WeightsError(f"{name} holds values that are not finite as {stored}; store it as float32.")
+            raise WeightsError(f"{name} has values that are not finite as {stored}; store it as float32.")
     return tensors
 
 
 def read_card(directory: Path) -> Card:
-    """The card of a version, without reading its weights; raises WeightsError on anything broken."""
+    """The card of a version, without reading its weights.
+
+    Raises:
+        WeightsError: the card is missing or damaged.
+    """
     return Card.from_dict(_read_json(directory))
 
 
 def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
-    """The network of a version, on the CPU, in float32 and in evaluation mode, with its card.
+    """The network of a version, on the CPU, in float32 and in evaluation mode, and its card.
 
     Raises:
-        WeightsError: if a file is missing or damaged, or the shapes are not those of the card.
+        WeightsError: a file is missing or damaged, or the weights do not match the card.
     """
     data = _read_json(directory)
     card = Card.from_dict(data)
@@ -193,7 +203,7 @@ def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
     if not path.is_file():
         raise WeightsError(f"{directory.name} has no {WEIGHTS_FILE}; restore it or train again.")
     if data.get("sha256") != _sha256(path):
-        raise WeightsError(f"The weights of {directory.name} are not those its card was written for.")
+        raise WeightsError(f"The weights of {directory.name} do not match the checksum on its card.")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -228,7 +238,7 @@ def _sha256(path: Path) -> str:
 
 
 def _replace(draft: Path, directory: Path) -> None:
-    """Move `draft` to `directory`; what stood there goes away only after it has been moved aside."""
+    """Move `draft` to `directory`; a version that is there is moved aside first and deleted last."""
     if directory.exists():
         aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
         directory.replace(aside)

@@ -180,7 +180,7 @@ def experiment(
     `dsal experiment --images DIR --masks DIR --arms random,consistency,full --all --out DIR`
     """
     _check_packages()
-    from model.research.experiment.records import OutOfPlaceError
+    from model.research.experiment.records import ExperimentFolderError
     from model.research.experiment.settings import ExperimentError, ExperimentSettings
 
     try:
@@ -213,7 +213,7 @@ def experiment(
         raise WrongUseError("Give --images and --masks, or --phantom.")
     try:
         report = _run(settings, out, images, masks, subjects, processes or len(os.sched_getaffinity(0)))
-    except OutOfPlaceError as error:
+    except ExperimentFolderError as error:
         raise WrongUseError(str(error)) from error
     print_report(report, out)
 

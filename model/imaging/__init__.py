@@ -1,1 +1,1 @@
-"""Imaging: encoded images to grey pixels, to the network's canvas, and masks back to the image."""
+"""Decoding to grey pixels, preprocessing to the network's canvas, and mapping results back to the image."""

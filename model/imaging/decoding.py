@@ -1,4 +1,4 @@
-"""Image bytes to grey pixels, exactly as a browser places them: EXIF orientation applied."""
+"""Decoding of image files to grey pixels, with the orientation that a browser applies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 MAX_PIXELS = 100_000_000
+"""Default limit on the pixels of an image; larger ones are refused before they are decoded."""
 
 _DEEP_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
 _TRANSPOSED = {5, 6, 7, 8}
@@ -23,7 +24,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CONVERT = "convert it to 8 or 16 bits, unsigned"
 
-# What Pillow and its codecs are seen to raise on hostile files, beyond the documented OSError.
+# Beyond the documented OSError, Pillow and its codecs have been seen to raise all of these on hostile files.
 DAMAGED = (
     OSError,
     SyntaxError,
@@ -42,19 +43,25 @@ Grey: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class ImageError(ValueError):
-    """The bytes are no image that can be used; the message is one sentence for the user."""
+    """The data is not a usable image; the message is one sentence for the user."""
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Grey:
-    """Decodes the first frame to a grey (H, W) array, uint16 if a channel has 16 bits, else uint8.
+    """Decode the first frame of an image file to grey values (H, W).
 
-    Colour becomes ITU-R 601 luma, transparency is laid over black, and the orientation is applied as
-    `image_size` says, so (H, W) is the natural size that a browser reports.
+    Colour is converted to ITU-R 601 luma and transparency is composited over black. The orientation is
+    applied as described in `image_size`, so (H, W) is the natural size that a browser reports.
+
+    Args:
+        data: the encoded file, in one of `FORMATS`.
+        max_pixels: largest allowed H · W; checked on the header, before any pixel is decoded.
+
+    Returns:
+        uint16 if a channel has 16 bits, else uint8.
 
     Raises:
-        ImageError: no image, damaged or cut short, of a format not in `FORMATS`, of pixels that are signed,
-            fractional or of 32 bits (their range is nobody's guess), or of more than `max_pixels` pixels
-            (read from the header, before any pixel is decoded).
+        ImageError: the data is not an image of a format in `FORMATS`, is damaged or truncated, has more than
+            `max_pixels` pixels, or has signed, fractional or 32-bit pixels, whose value range is unknown.
     """
     with _opened(data, max_pixels) as image:
         if _is_signed(image):
@@ -69,15 +76,15 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Grey:
 
 
 def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Reads (H, W) after orientation from the header alone.
+    """The oriented size (H, W) in pixels, read from the header only.
 
-    Orientation is taken where Chromium 156 takes it, measured: EXIF of JPEG, and eXIf of PNG in front of
-    the pixels; not from WebP, XMP or an eXIf behind the pixels. A TIFF, which browsers do not show, is
-    turned by its tag. Not followed is the rare file whose EXIF names both a density and the very pixel
-    size that follows from it: Chromium reports that size instead of the stored one.
+    The orientation is read where Chromium 156 was measured to read it: EXIF of JPEG, and eXIf of PNG if it
+    precedes the pixel data; not from WebP, XMP or an eXIf after the pixel data. TIFFs, which browsers do not
+    show, are oriented by their tag. One rare case is not reproduced: if the EXIF contains both a density and
+    the pixel size that follows from that density, Chromium reports that size instead of the stored one.
 
     Raises:
-        ImageError: as `decode_image`, except for damage behind the header.
+        ImageError: as in `decode_image`, except for damage after the header.
     """
     with _opened(data, max_pixels) as image:
         width, height = image.size
@@ -87,7 +94,7 @@ def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """Opens the header, checks the size, and turns Pillow's many exceptions into ours."""
+    """Open the header, check the size, and convert Pillow's many exceptions to `ImageError`."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -110,10 +117,10 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation 1 to 8 that is left to apply as a browser would.
+    """The EXIF orientation (1 to 8) that remains to be applied.
 
-    Pillow and OpenCV turn a TIFF themselves. Pillow's `getexif` is not used: it also reads XMP, and
-    decodes a whole PNG to look behind the pixels.
+    It is 1 for TIFFs, which Pillow and OpenCV orient themselves. Pillow's `getexif` is not used: it also
+    reads XMP, and decodes a whole PNG to find an eXIf after the pixel data.
     """
     if image.format not in {"JPEG", "MPO", "PNG"} or not image.info.get("exif"):
         return 1
@@ -124,12 +131,12 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """Whether a TIFF stores two's complement, whose negative values Pillow would read as bright ones."""
+    """Whether a TIFF has two's complement pixels, whose negative values Pillow would read as bright ones."""
     return image.format == "TIFF" and 2 in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ())
 
 
 def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
-    """Whether colour or alpha has 16 bits a channel, which Pillow would cut down to 8."""
+    """Whether a colour or alpha image has 16 bits per channel, which Pillow would reduce to 8."""
     if image.mode in _DEEP_GREY:
         return False
     if image.format == "PNG":
@@ -165,7 +172,7 @@ def _grey(image: Image.Image) -> Grey:
 
 
 def _oriented(pixels: Grey, orientation: int) -> Grey:
-    """Turns stored pixels upright; `orientation` is the EXIF value 1 to 8."""
+    """Apply the EXIF orientation (1 to 8) to stored pixels."""
     upright: NDArray = pixels.T if orientation in _TRANSPOSED else pixels
     rows = -1 if orientation in {3, 4, 7, 8} else 1
     columns = -1 if orientation in {2, 3, 6, 7} else 1

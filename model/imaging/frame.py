@@ -1,4 +1,4 @@
-"""The geometry between an original image and the network's canvas, exact in both directions."""
+"""The geometric mapping between an original image and the network's canvas, in both directions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 MULTIPLE = 16
-"""Both sides of a canvas are multiples of this: what a network of five levels halves without remainder."""
+"""Both sides of a canvas are multiples of this: a network of five levels halves them without remainder."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a canvas lies on its original image; all sizes are (height, width) in pixels.
+    """Position of a canvas on its original image; all sizes are (height, width) in pixels.
 
-    Pixel edges are aligned, hence pixel centres too: centre x + 0.5 of the crop lies at
-    (x + 0.5) · scaled / crop of the canvas, so nothing shifts by half a pixel in either direction.
+    Pixel edges are aligned: the pixel centre x + 0.5 of the crop maps to (x + 0.5) · scaled / crop on the
+    canvas, so there is no shift by half a pixel in either direction.
 
     Attributes:
         original: size of the image.
         crop: (top, left, height, width) of the content on the image.
-        scaled: size of the content on the canvas, at its top left.
-        canvas: size of the canvas; what lies right of and below the content is padding.
+        scaled: size of the content on the canvas, at the top left.
+        canvas: size of the canvas; it is padded to the right of and below the content.
     """
 
     original: tuple[int, int]
@@ -33,9 +33,10 @@ class Frame:
 
     @classmethod
     def fit(cls, original: tuple[int, int], crop: tuple[int, int, int, int], size: int) -> Frame:
-        """The frame in which the longer side of `crop` has `size` pixels, aspect kept to a pixel.
+        """The frame that scales the longer side of `crop` to `size` pixels and keeps the aspect ratio.
 
-        The canvas is the content padded at the right and bottom to the next multiples of `MULTIPLE`.
+        The scaled sides are rounded to whole pixels, and the canvas is padded at the right and bottom to the
+        next multiples of `MULTIPLE`.
         """
         factor = size / max(crop[2:])
         height, width = (max(1, round(side * factor)) for side in crop[2:])
@@ -43,10 +44,14 @@ class Frame:
         return cls(original, crop, (height, width), canvas)
 
     def forward_mask(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Carries a (H, W) label map of the original onto the canvas, nearest; padding is background."""
+        """Map a label map (H, W) of the original to the canvas by nearest neighbour; padding is background.
+
+        Raises:
+            ValueError: the shape is not `original`.
+        """
         if labels.shape != self.original:
-            raise ValueError(f"The mask has the shape {labels.shape}, the image {self.original}.")
-        # OpenCV's exact nearest resize reads beyond the image for sides over 32767 pixels.
+            raise ValueError(f"The mask has the shape {labels.shape}, but the image has {self.original}.")
+        # Not cv2.INTER_NEAREST_EXACT: it reads beyond the image for sides over 32767 pixels.
         rows, columns = (
             start + ((np.arange(scaled) + 0.5) * (length / scaled)).astype(np.intp)
             for start, length, scaled in zip(self.crop[:2], self.crop[2:], self.scaled, strict=True)
@@ -56,9 +61,12 @@ class Frame:
         return canvas
 
     def back(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Carries (C, h, w) probabilities in [0, 1] of the canvas to (C, H, W) of the original.
+        """Map probabilities (C, h, w) in [0, 1] of the canvas to (C, H, W) of the original.
 
-        Outside the crop class 0, the background, is certain.
+        Outside the crop the background, class 0, has probability 1.
+
+        Raises:
+            ValueError: a channel does not have the shape `canvas`.
         """
         result = np.empty((len(probabilities), *self.original), np.float32)
         for index, channel in enumerate(probabilities):
@@ -66,14 +74,18 @@ class Frame:
         return result
 
     def back_channel(self, channel: NDArray[np.float32], outside: float = 0.0) -> NDArray[np.float32]:
-        """Carries one (h, w) channel of the canvas to (H, W) of the original; `outside` fills the rest."""
+        """Map one channel (h, w) of the canvas to (H, W) of the original; `outside` fills the rest.
+
+        Raises:
+            ValueError: the shape is not `canvas`.
+        """
         result = np.empty(self.original, np.float32)
         self._paste(channel, result, outside)
         return result
 
     def _paste(self, channel: NDArray[np.float32], target: NDArray[np.float32], outside: float) -> None:
         if channel.shape != self.canvas:
-            raise ValueError(f"The channel has the shape {channel.shape}, the canvas {self.canvas}.")
+            raise ValueError(f"The channel has the shape {channel.shape}, but the canvas has {self.canvas}.")
         top, left, height, width = self.crop
         content = np.ascontiguousarray(channel[: self.scaled[0], : self.scaled[1]], np.float32)
         target[:top] = outside
@@ -89,7 +101,7 @@ class Frame:
 
 
 def resized(pixels: NDArray, size: tuple[int, int]) -> NDArray:
-    """Resizes (h, w) pixels to `size`: averages areas where it shrinks, bilinear where it grows."""
+    """Resize pixels (h, w) to `size` (height, width): area averages if a side shrinks, else bilinear."""
     if pixels.shape == size:
         return pixels
     shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]

@@ -1,4 +1,16 @@
-"""From an original image to the network's canvas: crop, resize, normalise, pad; and the way back."""
+"""Preprocessing of a grey image to the network's canvas: crop, resize, stretch, CLAHE, pad.
+
+The same steps run in training and serving. Their settings are saved with the weights, and a change to a step
+or constant of this module needs a new `VERSION`. docs/preprocessing.md explains the steps and their costs.
+
+- *Crop* removes borders without content: flat rows and columns at the image's edges, and nothing else.
+- *Resize* scales the longer side of the content to a fixed size, with area averages.
+- *Stretch* maps grey values to the range in which bones show, whatever the exposure.
+- *CLAHE* (contrast-limited adaptive histogram equalisation) evens out the local contrast.
+- *Pad* fills the canvas at the right and bottom with black, to multiples of 16.
+
+`Frame` is the geometry of the result: it maps masks to the canvas and probabilities back to the image.
+"""
 
 from __future__ import annotations
 
@@ -11,143 +23,59 @@ from numpy.typing import NDArray
 
 from model.imaging.frame import Frame, resized
 
-RIM = 0.06
-"""Share of each side left out of the statistics: film edges and collimator borders lie there."""
-
-TOE, SHOULDER = 8, 240
-"""Grey levels given to the two percentiles; what is darker or brighter is squeezed, never cut."""
-
-LEAST_SPAN = 0.5
-"""A span below half a grey level of the source is rounding, not a picture."""
-
-
-def normalise(
-    pixels: NDArray[np.float32],
-    *,
-    percentiles: tuple[float, float],
-    clip_limit: float,
-    tile: int,
-) -> NDArray[np.uint8]:
-    """Stretches (h, w) grey values so that bones show, then evens the contrast locally (CLAHE).
-
-    The two `percentiles` of the inner part go to 8 and 240, and the few values beyond them (side
-    markers, film edges) share what is left, so that a marker cannot darken the hand and no exposure
-    saturates. Contrast-limited adaptive histogram equalisation follows, with tiles of about `tile`
-    pixels a side and `clip_limit` in multiples of a flat histogram's height (0: none).
-    An image of one grey value becomes black.
-    """
-    grey = _stretched(pixels, percentiles)
-    if clip_limit == 0 or grey.min() == grey.max():
-        return grey
-    tiles = (max(1, round(pixels.shape[1] / tile)), max(1, round(pixels.shape[0] / tile)))
-    return np.asarray(cv2.createCLAHE(clip_limit, tiles).apply(grey), np.uint8)
-
-
-def _stretched(pixels: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
-    darkest, brightest = float(pixels.min()), float(pixels.max())
-    if brightest - darkest < LEAST_SPAN:
-        return np.zeros(pixels.shape, np.uint8)
-    dark, bright = np.percentile(_inner(pixels), percentiles)
-    if bright - dark < LEAST_SPAN:
-        dark, bright = darkest, brightest
-    # Two equal knots would make the curve ambiguous where the extremes are the percentiles.
-    step = (brightest - darkest) * 1e-6
-    knots = (min(darkest, dark - step), dark, bright, max(brightest, bright + step))
-    return np.rint(np.interp(pixels, knots, (0, TOE, SHOULDER, 255))).astype(np.uint8)
-
-
-def _inner(pixels: NDArray[np.float32]) -> NDArray:
-    """The pixels off the rim; of large images every second row and column, which is as good and faster."""
-    rows, columns = (int(RIM * side) for side in pixels.shape)
-    inner = pixels[rows : pixels.shape[0] - rows, columns : pixels.shape[1] - columns]
-    return inner[::2, ::2] if inner.size > 100_000 else inner
-
-
-Box = tuple[int, int, int, int]
-
-LOOKED_AT = 256
-"""Longer side, in pixels, of the small copy on which borders are looked for."""
-
-EMPTY_SHARE = 0.1
-"""A border line is empty while its grey values span less than this share of an ordinary line's span."""
-
-MARGIN = 0.02
-"""Kept around the content, as a share of the longer side: soft tissue fades before it ends."""
-
-SMALLEST = 0.25
-"""A box of a smaller share of the image is not trusted: few objects on a plain ground are no borders."""
-
-
-def content_box(image: NDArray[np.uint8 | np.uint16]) -> Box:
-    """Finds the (top, left, height, width) of a (H, W) image without its empty borders, in pixels.
-
-    From each side, lines are taken off while they are flat: dark or bright, film edge or background,
-    for a bone that crosses a line would show in it. Where nothing stands out, where the rest would be
-    small, or where the image is a few pixels wide, the box is the whole image.
-    """
-    height, width = image.shape
-    whole = (0, 0, height, width)
-    if min(image.shape) < 16:
-        return whole
-    top, bottom, left, right = _content_edges(_reduced(image))
-    margin = MARGIN * max(image.shape)
-    first_row, last_row = _span(image.shape[0], top, bottom, margin)
-    first_column, last_column = _span(image.shape[1], left, right, margin)
-    box = (first_row, first_column, last_row - first_row, last_column - first_column)
-    return box if box[2] * box[3] >= SMALLEST * image.size else whole
-
-
-def _reduced(image: NDArray[np.uint8 | np.uint16]) -> NDArray[np.float32]:
-    # At least 3×3 pixels are averaged into one where there are more: enough against noise, and quick.
-    every = max(1, max(image.shape) // (3 * LOOKED_AT))
-    sampled = np.ascontiguousarray(image[::every, ::every])
-    factor = min(1.0, LOOKED_AT / max(sampled.shape))
-    size = (max(1, round(sampled.shape[0] * factor)), max(1, round(sampled.shape[1] * factor)))
-    small = resized(sampled, size).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
-
-
-def _content_edges(pixels: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Finds top, bottom, left and right of the content, each as a share of the side in [0, 1]."""
-    rows = pixels.max(axis=1) - pixels.min(axis=1)
-    columns = pixels.max(axis=0) - pixels.min(axis=0)
-    flat = EMPTY_SHARE * min(float(np.median(rows)), float(np.median(columns)))
-    busy_rows, busy_columns = np.flatnonzero(rows > flat), np.flatnonzero(columns > flat)
-    if busy_rows.size == 0 or busy_columns.size == 0:
-        return 0.0, 1.0, 0.0, 1.0
-    return (
-        busy_rows[0] / rows.size,
-        (busy_rows[-1] + 1) / rows.size,
-        busy_columns[0] / columns.size,
-        (busy_columns[-1] + 1) / columns.size,
-    )
-
-
-def _span(length: int, first: float, last: float, margin: float) -> tuple[int, int]:
-    return max(0, int(first * length - margin)), min(length, int(np.ceil(last * length + margin)))
-
-
-__all__ = ["Frame", "PreprocessingError", "PreprocessingSettings", "preprocess", "to_network"]
+__all__ = [
+    "Frame",
+    "PreprocessingError",
+    "PreprocessingSettings",
+    "content_box",
+    "normalise",
+    "preprocess",
+    "to_network",
+]
 
 VERSION = 1
+"""Version of the preprocessing steps; weights of another version are refused."""
+
+Box = tuple[int, int, int, int]
+"""(top, left, height, width) in pixels."""
+
+REDUCED_SIDE = 256
+"""Longer side, in pixels, of the reduced copy on which borders are detected."""
+EMPTY_SHARE = 0.1
+"""A row or column is flat if its values span less than this share of the median row's or column's span."""
+MARGIN = 0.02
+"""Margin kept around the content, as a share of the image's longer side: soft tissue fades before it ends."""
+MIN_CONTENT_SHARE = 0.25
+"""Boxes of a smaller share of the image are discarded: they show small objects on a plain background."""
+
+RIM = 0.06
+"""Share of each side that is left out of the percentiles, as film edges and collimator borders lie there."""
+TOE, SHOULDER = 8, 240
+"""Grey levels of the dark and the bright percentile; values beyond them are compressed, not clipped."""
+MIN_SPAN = 0.5
+"""A range of grey values below half a level of the source is rounding error, not content."""
 
 
 class PreprocessingError(ValueError):
-    """An image or a setting that cannot be used; the message is one sentence."""
+    """An image or a setting cannot be used; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class PreprocessingSettings:
-    """How images reach the network; saved with the weights, for both must match.
+    """Settings of the preprocessing; saved with the weights, which are valid only for the same settings.
 
     Attributes:
         size: longer side of the content on the canvas, in pixels.
         crop: whether borders without content are cut off.
         dark_percentile: percentile of the content's grey values at the dark end of the range, in percent.
-        bright_percentile: percentile at the bright end, in percent; what lies beyond is squeezed, not cut.
+        bright_percentile: percentile at the bright end, in percent; values beyond are compressed, not
+            clipped.
         clip_limit: CLAHE's clip limit, in multiples of a flat histogram's height; 0 switches CLAHE off.
         tile: side of CLAHE's tiles, in canvas pixels.
-        version: of the steps in this module; weights of another version are refused.
+        version: version of the steps in this module; only `VERSION` is accepted.
+
+    Raises:
+        PreprocessingError: a value is out of range or the version is unknown.
     """
 
     size: int = 600
@@ -167,12 +95,12 @@ class PreprocessingSettings:
             raise PreprocessingError("The percentiles must rise from dark to bright, between 0 and 100.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields, ready for JSON."""
+        """The settings as JSON-serialisable values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PreprocessingSettings:
-        """Rebuilds settings from `to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
             PreprocessingError: a field is unknown, of the wrong type or out of range.
@@ -193,14 +121,14 @@ class PreprocessingSettings:
 def preprocess(
     image: NDArray[np.uint8 | np.uint16], settings: PreprocessingSettings
 ) -> tuple[NDArray[np.uint8], Frame]:
-    """Makes the canvas of one (H, W) grey image: crop, resize by area, normalise, CLAHE, pad.
+    """Make the canvas of a grey image (H, W): crop, resize, stretch, CLAHE, pad.
 
     Returns:
-        the canvas, uint8 (h, w), both sides multiples of 16, black where padded; and the frame that
-        carries masks to it and probabilities back.
+        The canvas, uint8 (h, w), both sides multiples of 16, black where padded; and the frame that maps
+        masks to the canvas and probabilities back.
 
     Raises:
-        PreprocessingError: the image is not (H, W), empty, or neither uint8 nor uint16.
+        PreprocessingError: the image is not (H, W), is empty, or is neither uint8 nor uint16.
     """
     if image.ndim != 2 or image.size == 0 or image.dtype not in (np.uint8, np.uint16):
         raise PreprocessingError(
@@ -210,7 +138,7 @@ def preprocess(
     crop = content_box(image) if settings.crop else (0, 0, rows, columns)
     frame = Frame.fit((rows, columns), crop, settings.size)
     top, left, height, width = frame.crop
-    # Averages keep their fractions: a nearly black film has only a few whole grey levels.
+    # Area averages in float keep fractions: a nearly black film has only a few integer grey levels.
     content = image[top : top + height, left : left + width].astype(np.float32)
     grey = normalise(
         resized(content, frame.scaled),
@@ -224,5 +152,104 @@ def preprocess(
 
 
 def to_network(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scales a (h, w) canvas to the network's input (1, h, w) in [0, 1]; 0 is black, as in padding."""
+    """Scale a canvas (h, w) to the network's input (1, h, w) in [0, 1]; black, and so padding, is 0."""
     return np.multiply(canvas[np.newaxis], np.float32(1 / 255), dtype=np.float32)
+
+
+def content_box(image: NDArray[np.uint8 | np.uint16]) -> Box:
+    """Find the box of an image (H, W) without its borders that have no content.
+
+    Rows and columns are removed from each side while they are flat, be they dark or bright, film edge or
+    background; a bone that crosses a row or column makes its grey values vary. The box is the whole image if
+    no row or column has content, if the box would be smaller than `MIN_CONTENT_SHARE`, or if a side of the
+    image is shorter than 16 pixels.
+    """
+    height, width = image.shape
+    whole = (0, 0, height, width)
+    if min(image.shape) < 16:
+        return whole
+    top, bottom, left, right = _content_edges(_reduced(image))
+    margin = MARGIN * max(image.shape)
+    first_row, last_row = _span(image.shape[0], top, bottom, margin)
+    first_column, last_column = _span(image.shape[1], left, right, margin)
+    box = (first_row, first_column, last_row - first_row, last_column - first_column)
+    return box if box[2] * box[3] >= MIN_CONTENT_SHARE * image.size else whole
+
+
+def normalise(
+    pixels: NDArray[np.float32],
+    *,
+    percentiles: tuple[float, float],
+    clip_limit: float,
+    tile: int,
+) -> NDArray[np.uint8]:
+    """Stretch grey values (h, w) to the range in which bones show, then even out the local contrast (CLAHE).
+
+    The two percentiles, taken without the outer `RIM`, map to the grey levels `TOE` and `SHOULDER`. The few
+    values beyond them (side markers, film edges) share the remaining levels, so a marker cannot darken the
+    hand and no exposure saturates. An image of a single grey value becomes black.
+
+    Args:
+        pixels: grey values on any scale, (h, w).
+        percentiles: of the dark and the bright end, in percent.
+        clip_limit: CLAHE's clip limit, in multiples of a flat histogram's height; 0 switches CLAHE off.
+        tile: approximate side of CLAHE's tiles, in pixels.
+
+    Returns:
+        Grey levels 0 to 255, (h, w).
+    """
+    grey = _stretched(pixels, percentiles)
+    if clip_limit == 0 or grey.min() == grey.max():
+        return grey
+    tiles = (max(1, round(pixels.shape[1] / tile)), max(1, round(pixels.shape[0] / tile)))
+    return np.asarray(cv2.createCLAHE(clip_limit, tiles).apply(grey), np.uint8)
+
+
+def _reduced(image: NDArray[np.uint8 | np.uint16]) -> NDArray[np.float32]:
+    # Large images are subsampled before they are averaged: 3×3 samples per pixel suffice against noise.
+    every = max(1, max(image.shape) // (3 * REDUCED_SIDE))
+    sampled = np.ascontiguousarray(image[::every, ::every])
+    factor = min(1.0, REDUCED_SIDE / max(sampled.shape))
+    size = (max(1, round(sampled.shape[0] * factor)), max(1, round(sampled.shape[1] * factor)))
+    small = resized(sampled, size).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
+
+
+def _content_edges(pixels: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Top, bottom, left and right of the content, each as a share of its side in [0, 1]."""
+    rows = pixels.max(axis=1) - pixels.min(axis=1)
+    columns = pixels.max(axis=0) - pixels.min(axis=0)
+    flat = EMPTY_SHARE * min(float(np.median(rows)), float(np.median(columns)))
+    busy_rows, busy_columns = np.flatnonzero(rows > flat), np.flatnonzero(columns > flat)
+    if busy_rows.size == 0 or busy_columns.size == 0:
+        return 0.0, 1.0, 0.0, 1.0
+    return (
+        busy_rows[0] / rows.size,
+        (busy_rows[-1] + 1) / rows.size,
+        busy_columns[0] / columns.size,
+        (busy_columns[-1] + 1) / columns.size,
+    )
+
+
+def _span(length: int, first: float, last: float, margin: float) -> tuple[int, int]:
+    return max(0, int(first * length - margin)), min(length, int(np.ceil(last * length + margin)))
+
+
+def _stretched(pixels: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    if brightest - darkest < MIN_SPAN:
+        return np.zeros(pixels.shape, np.uint8)
+    dark, bright = np.percentile(_inner(pixels), percentiles)
+    if bright - dark < MIN_SPAN:
+        dark, bright = darkest, brightest
+    # Where a percentile is the extreme value, two knots would coincide and the curve be ambiguous.
+    step = (brightest - darkest) * 1e-6
+    knots = (min(darkest, dark - step), dark, bright, max(brightest, bright + step))
+    return np.rint(np.interp(pixels, knots, (0, TOE, SHOULDER, 255))).astype(np.uint8)
+
+
+def _inner(pixels: NDArray[np.float32]) -> NDArray:
+    """The pixels inside the rim; of large images every second row and column, which is as good and faster."""
+    rows, columns = (int(RIM * side) for side in pixels.shape)
+    inner = pixels[rows : pixels.shape[0] - rows, columns : pixels.shape[1] - columns]
+    return inner[::2, ::2] if inner.size > 100_000 else inner

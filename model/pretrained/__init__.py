@@ -1,4 +1,4 @@
-"""The weights that are shipped: finger and palm bones, learned from phantoms alone (docs/pretraining.md)."""
+"""The shipped weights: finger and palm bones, trained on phantoms only (docs/pretraining.md)."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["pretrained_start", "pretrained_version"]
 
 
 def pretrained_version() -> Path:
-    """Folder of the shipped version: one label, "bone", width 16; it has never seen a real image."""
+    """Folder of the shipped version: one label, "bone", width 16, trained on synthetic images only."""
     return Path(__file__).parent / "hand-bones"
 
 
 def pretrained_start(classes: Classes, version: Path | None = None) -> tuple[DeeplySupervisedUNet, Card]:
     """Start weights for a project, and the card of the version they come from.
 
-    A project of one label gets a network that draws that label at once. With several labels, those that the
-    version knows by name are drawn at once, and the others start as new classes do: nothing is drawn of them
-    before training, but encoder and decoder already know the image.
+    For a project of one label, the network segments that label at once. For several labels, it segments those
+    that the version has by name; the others start as new classes (`model.inheritance`): they are not
+    segmented before training, but encoder and decoder are already trained.
 
     Args:
-        classes: the project's.
+        classes: the project's classes.
         version: folder of other weights to start from; None for the shipped ones.
 
     Returns:
         The network, on the CPU and in evaluation mode, of `len(classes.labels)` + 1 classes; and the card,
-        whose `preprocessing` the project must use and whose `name` is the parent of what is trained.
+        whose `preprocessing` the project must use and whose `name` is the parent of versions trained from it.
 
     Raises:
         model.weights.WeightsError: the version cannot be read.

@@ -1,1 +1,1 @@
-"""Research: what only experiments, synthetic data and pre-training use; the service runs without it."""
+"""Research: experiments, synthetic data and pre-training."""

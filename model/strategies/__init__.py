@@ -1,7 +1,8 @@
 """Query strategies: which unlabelled images to label next.
 
-`parse` turns a name into a `Strategy`, `published` gives the scores in [0, 1] that Label Studio shows, and
-`outside_batch` the score of an image that comes later. What a strategy knows of an image is a `Measurement`.
+`parse` returns the `Strategy` of a name. `published` computes the scores in [0, 1] that Label Studio shows
+for a pool, and `outside_batch` the score of an image that is scored later. A strategy sees an image only
+through its `Measurement`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Strategies that cover the pool: random, stratified, core-set and suggestive annotation."""
+"""Strategies that choose images to represent the pool: random, stratified random, core-set, suggestive.
+
+- `Random` is the baseline that every other strategy has to beat.
+- `StratifiedRandom` draws at random, but from every part of the pool.
+- `CoreSet` chooses the images that are farthest from all labelled ones.
+- `Suggestive` chooses uncertain images that are similar to many others.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +13,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.strategies.diversity import best_cover, clusters, farthest_first, feature_matrix, in_turn
+from model.strategies.diversity import best_cover, clusters, farthest_first, feature_matrix, round_robin
 from model.strategies.measurement import Measurement
-from model.strategies.strategy import Strategy, chance
+from model.strategies.strategy import Strategy, uniform
 from model.strategies.uncertainty import Entropy
+
+CANDIDATE_FACTOR = 2
+"""Candidates of `Suggestive` per image of the batch: Yang et al. choose 8 of the 16 most uncertain."""
 
 
 class Random(Strategy):
-    """A lot for each image, by its key and the seed.
+    """A uniform random score for each image, which depends only on its key and the seed.
 
-    Blank masks are not put last: a baseline must not look, and before the first training all are blank.
+    Blank masks are not ranked last: a baseline must ignore predictions, and before the first training all
+    masks are blank.
     """
 
     name = "random"
@@ -25,37 +35,15 @@ class Random(Strategy):
     reads_mask = False
 
     def _score(self, m: Measurement, seed: int) -> float:
-        return chance(m.key, seed)
-
-
-class CoreSet(Random):
-    """Greedy k-centre of the features, labelled images being the first centres; what follows is by lot.
-
-    It does not look at masks, so blank ones are not put last: they may lie where nothing is labelled yet.
-    """
-
-    name = "core-set"
-    source = "Sener & Savarese 2018 (ICLR), algorithm 1, on bottleneck features"
-    forwards = 1.0
-    batch_aware = True
-    reads_labelled = True
-
-    def _choose(
-        self,
-        pool: Sequence[Measurement],
-        labelled: Sequence[NDArray[np.float32]],
-        size: int,
-        seed: int,  # noqa: ARG002
-    ) -> list[int]:
-        return farthest_first(feature_matrix(pool), labelled, size)
+        return uniform(m.key, seed)
 
 
 class StratifiedRandom(Random):
-    """One image by lot from each stratum, then a second one, and so on.
+    """One random image from each stratum, then a second one from each, and so on.
 
     Args:
-        groups: the stratum of each image by its key, such as an age group; by default as many clusters of the
-            features as the batch has images.
+        groups: stratum of each image by its key, such as an age group. By default the strata are k-means
+            clusters of the features, as many as the batch has images.
     """
 
     name = "stratified-random"
@@ -78,19 +66,38 @@ class StratifiedRandom(Random):
             strata = clusters(feature_matrix(pool), size, seed)
         else:
             strata = [self._groups[m.key] for m in pool]
-        lots = sorted(range(len(pool)), key=lambda index: chance(pool[index].key, seed, "strata"))
-        return in_turn(lots, strata)[:size]
+        shuffled = sorted(range(len(pool)), key=lambda index: uniform(pool[index].key, seed, "strata"))
+        return round_robin(shuffled, strata)[:size]
 
 
-CANDIDATES = 2
-"""So many times the batch are looked at: the paper chooses 8 out of the 16 most uncertain."""
+class CoreSet(Random):
+    """Greedy k-centre on the features, with the labelled images as the first centres.
+
+    Images outside the batch get random scores. Masks are not read, so blank ones are not ranked last: they
+    may be in a part of the pool that has no labels yet.
+    """
+
+    name = "core-set"
+    source = "Sener & Savarese 2018 (ICLR), algorithm 1, on bottleneck features"
+    forwards = 1.0
+    batch_aware = True
+    reads_labelled = True
+
+    def _choose(
+        self,
+        pool: Sequence[Measurement],
+        labelled: Sequence[NDArray[np.float32]],
+        size: int,
+        seed: int,  # noqa: ARG002
+    ) -> list[int]:
+        return farthest_first(feature_matrix(pool), labelled, size)
 
 
 class Suggestive(Entropy):
-    """Of the most uncertain images those that, as a set, are most similar to the whole pool.
+    """From the most uncertain images, the set that is most similar to the whole pool.
 
-    Adapted from Yang et al. (2017): predictive entropy takes the place of the variance over four networks.
-    Features are the bottleneck's, as in the paper.
+    Adapted from Yang et al. (2017): predictive entropy replaces the variance over four networks. Similarity
+    is that of the bottleneck features, as in the paper.
     """
 
     name = "suggestive"
@@ -104,4 +111,4 @@ class Suggestive(Entropy):
         size: int,
         seed: int,
     ) -> list[int]:
-        return best_cover(feature_matrix(pool), self.ranking(pool, seed)[: CANDIDATES * size], size)
+        return best_cover(feature_matrix(pool), self.ranking(pool, seed)[: CANDIDATE_FACTOR * size], size)

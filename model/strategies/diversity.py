@@ -1,4 +1,4 @@
-"""What strategies compute on features: strata, covers and centres."""
+"""Computations on features that strategies share: clusters, greedy centres and greedy cover."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 from model.strategies.measurement import Measurement
 
 ATTEMPTS = 5
+"""Random starts of k-means; the best result is kept."""
 ITERATIONS = 50
-AT_ONCE = 256
-"""Centres whose distances to all images are in memory together."""
+"""Most iterations of each start."""
+CENTRES_AT_ONCE = 256
+"""Number of centres whose distances to all images are in memory at the same time."""
 
 
 def feature_matrix(pool: Sequence[Measurement]) -> NDArray[np.float32]:
-    """(N, D), a row for each image."""
+    """The features of a non-empty pool, (N, D), one row per image."""
     return np.stack([m.features for m in pool]).astype(np.float32)
 
 
 def clusters(features: NDArray[np.float32], count: int, seed: int) -> list[int]:
-    """The k-means cluster of each of (N, D) features, at most `count` of them; best of some starts.
+    """K-means cluster of each row of the features (N, D), numbered from 0; at most `count` clusters.
 
-    Starts are k-means++'s (Arthur & Vassilvitskii 2007), drawn by `seed`.
+    The best of `ATTEMPTS` runs from k-means++ starts (Arthur & Vassilvitskii 2007), seeded with `seed`.
     """
     count = min(count, len(features))
     if count < 2:
@@ -36,17 +38,17 @@ def clusters(features: NDArray[np.float32], count: int, seed: int) -> list[int]:
     return [int(label) for label in labels.ravel()]
 
 
-def in_turn(ranking: Sequence[int], strata: Sequence[Hashable]) -> list[int]:
-    """The first of each stratum, then the second of each, and so on; strata take turns as `ranking` has them.
+def round_robin(ranking: Sequence[int], strata: Sequence[Hashable]) -> list[int]:
+    """The best index of each stratum, then the second best of each, and so on.
 
     Args:
-        ranking: every index once, the best first.
-        strata: of each index.
+        ranking: every index of `strata` once, the best first; within a turn, strata follow in this order.
+        strata: stratum of each index.
     """
     seen: Counter[Hashable] = Counter()
     turns: list[tuple[int, int, int]] = []
-    for place, index in enumerate(ranking):
-        turns.append((seen[strata[index]], place, index))
+    for rank, index in enumerate(ranking):
+        turns.append((seen[strata[index]], rank, index))
         seen[strata[index]] += 1
     return [index for _, _, index in sorted(turns)]
 
@@ -54,13 +56,16 @@ def in_turn(ranking: Sequence[int], strata: Sequence[Hashable]) -> list[int]:
 def farthest_first(
     features: NDArray[np.float32], centres: Sequence[NDArray[np.float32]], size: int
 ) -> list[int]:
-    """Greedy k-centre (Sener & Savarese 2018, algorithm 1): each choice is farthest from all before it.
+    """Greedy k-centre (Sener & Savarese 2018, algorithm 1): each choice is farthest from all centres so far.
 
     Args:
         features: (N, D).
-        centres: (D,) each, what is there already; if nothing is, the image nearest to the mean comes first,
-            as a random one may be an oddity.
-        size: at most N.
+        centres: the existing centres, (D,) each. Without any, the image nearest to the mean comes first, as a
+            random one may be an outlier.
+        size: number of images to choose, at most N.
+
+    Returns:
+        `size` distinct indices of `features`, in the order in which they were chosen.
     """
     images = features.astype(np.float64)
     if len(centres):
@@ -73,21 +78,24 @@ def farthest_first(
         nearest = _nearest(images, images[[index]])
         distances = np.minimum(distances, nearest) if chosen or len(centres) else nearest
         chosen.append(index)
-        # Duplicates lie at distance 0 as well, and what is chosen must not be chosen again.
+        # Duplicates of a centre have distance 0 too, so a distance of 0 would not exclude chosen images.
         distances[chosen] = -np.inf
     return chosen
 
 
 def best_cover(features: NDArray[np.float32], candidates: Sequence[int], size: int) -> list[int]:
-    """Greedy maximum set cover (Yang et al. 2017) among `candidates`, of all images.
+    """Greedy maximum set cover (Yang et al. 2017): the candidates that best represent all images.
 
-    Each choice raises most the sum, over all images, of the cosine similarity to the chosen one that is most
-    similar.
+    The representativeness of a set S is Σ_i max_{j ∈ S} cos(i, j) over all images i; each choice increases it
+    most.
 
     Args:
         features: (N, D) of unit length.
-        candidates: indices; earlier ones win ties.
-        size: at most the number of candidates.
+        candidates: indices of `features` to choose from; earlier ones win ties.
+        size: number of images to choose, at most the number of candidates.
+
+    Returns:
+        `size` distinct candidates, in the order in which they were chosen.
     """
     similarities = features[list(candidates)] @ features.T
     covered = np.full(len(features), -1.0, np.float32)
@@ -102,11 +110,11 @@ def best_cover(features: NDArray[np.float32], candidates: Sequence[int], size: i
 
 
 def _nearest(images: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) squared distances of (N, D) images to the nearest of (M, D) centres."""
+    """Squared distances (N,) of images (N, D) to the nearest of the centres (M, D)."""
     nearest = np.full(len(images), np.inf)
     lengths = (images**2).sum(axis=1)
-    for start in range(0, len(centres), AT_ONCE):
-        some = centres[start : start + AT_ONCE]
+    for start in range(0, len(centres), CENTRES_AT_ONCE):
+        some = centres[start : start + CENTRES_AT_ONCE]
         squared = (some**2).sum(axis=1) - 2 * images @ some.T
         nearest = np.minimum(nearest, lengths + squared.min(axis=1))
     return nearest.clip(min=0)

@@ -1,4 +1,4 @@
-"""Strategies by name."""
+"""Query strategies by name."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ _STRATEGIES: dict[str, type[Strategy]] = {
 }
 
 NAMES: tuple[str, ...] = tuple(_STRATEGIES)
-"""Base names."""
+"""Names without suffixes."""
 
 POWER, CLUSTERS = "power", "clusters"
+"""Suffixes; `Variation` explains them."""
 
 RECOMMENDED = "entropy+power+clusters"
-"""Clearly below drawing lots on no data set of docs/science.md; the default, the paper's, was on all."""
+"""Clearly worse than `random` on no data set of docs/science.md; the default, `consistency`, was on all."""
 
 VARIED: tuple[str, ...] = tuple(
     name for name, strategy in _STRATEGIES.items() if strategy.reads_mask and not strategy.batch_aware
 )
-"""Base names that take suffixes: those whose images are scored one by one, and not by lot."""
+"""Names that take suffixes: strategies that score images one by one, and not at random."""
 
 
 def parse(name: str) -> Strategy:
-    """The strategy of a name: a base name, for some followed by "+power", "+clusters" or both.
+    """The strategy of a name: one of `NAMES`, where `VARIED` take "+power", "+clusters" or both.
 
     Raises:
-        StrategyError: if there is none; the sentence names those there are.
+        StrategyError: there is no such strategy; the message lists the valid names.
     """
     base, *suffixes = name.split("+")
     if base not in _STRATEGIES:
-        raise StrategyError(f"{name!r} is no query strategy; use one of {', '.join(NAMES)}.")
+        raise StrategyError(f"{name!r} is not a query strategy; use one of {', '.join(NAMES)}.")
     strategy = _STRATEGIES[base]()
     if not suffixes:
         return strategy
     if base not in VARIED or set(suffixes) - {POWER, CLUSTERS} or len(set(suffixes)) < len(suffixes):
         raise StrategyError(
-            f"{name!r} is no query strategy; only {', '.join(VARIED)} may be followed by "
+            f"{name!r} is not a query strategy; only {', '.join(VARIED)} may be followed by "
             f"+{POWER}, +{CLUSTERS} or both."
         )
-    return Variation(strategy, power=POWER in suffixes, spread=CLUSTERS in suffixes)
+    return Variation(strategy, power=POWER in suffixes, clustered=CLUSTERS in suffixes)

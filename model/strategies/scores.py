@@ -1,4 +1,4 @@
-"""Scores as Label Studio stores and sorts them."""
+"""Scores as they are published to Label Studio, which sorts images by them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from model.strategies.measurement import Measurement
 from model.strategies.strategy import Strategy
 
-BAND = 0.1
-"""Of the scale, for the batch alone: whatever comes later cannot overtake it."""
+BATCH_BAND = 0.1
+"""Share of the score range reserved for the batch, so that images scored later cannot rank above it."""
 
 
 def published(
@@ -21,29 +21,36 @@ def published(
     size: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """The scores of a pool, such that sorting them the strategy's way begins with its batch.
+    """Scores of a pool whose order, in the strategy's direction, begins with its batch.
 
-    If the strategy is not batch-aware they are its own scores. Otherwise the first `size` lie in their order
-    in a band at the end that is labelled first, (0.9, 1] or [0, 0.1), and all others keep nine tenths of the
-    scale.
+    For strategies that are not batch-aware these are the strategy's own scores. Otherwise the batch gets
+    evenly spaced scores in its order in the band at the end that is labelled first, (0.9, 1] or [0, 0.1), and
+    the scores of all other images are scaled to the remaining nine tenths.
 
     Args:
-        pool, labelled, size, seed: as `Strategy.batch` takes them.
+        pool, labelled, size, seed: as in `Strategy.batch`.
 
     Returns:
         (len(pool),), each in [0, 1].
+
+    Raises:
+        StrategyError: a measurement lacks a value that the strategy needs.
     """
     scores = np.array([outside_batch(strategy, m, seed) for m in pool], np.float64)
     if strategy.batch_aware:
         chosen = strategy.batch(pool, labelled, size, seed)
-        steps = BAND * np.arange(len(chosen)) / max(1, len(chosen))
+        steps = BATCH_BAND * np.arange(len(chosen)) / max(1, len(chosen))
         scores[chosen] = 1 - steps if strategy.highest_first else steps
     return scores
 
 
 def outside_batch(strategy: Strategy, m: Measurement, seed: int = 0) -> float:
-    """The score in [0, 1] of an image that is not in the batch, or that comes when it has been chosen."""
+    """Score in [0, 1] of an image outside the batch, or of one that is scored after the batch was chosen.
+
+    Raises:
+        StrategyError: the measurement lacks a value that the strategy needs.
+    """
     score = strategy.score(m, seed)
     if not strategy.batch_aware:
         return score
-    return (1 - BAND) * score if strategy.highest_first else BAND + (1 - BAND) * score
+    return (1 - BATCH_BAND) * score if strategy.highest_first else BATCH_BAND + (1 - BATCH_BAND) * score

@@ -1,4 +1,4 @@
-"""What every query strategy is: a score for one image, and a batch out of a pool."""
+"""The base class of query strategies: a score for one image, and a batch from a pool."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from model.strategies.measurement import Measurement
 
 
 class StrategyError(ValueError):
-    """A strategy that does not exist or cannot work here; one sentence that says what to do."""
+    """A strategy does not exist or cannot be used; the message is one sentence that says what to do."""
 
 
 class Strategy(ABC):
-    """Says which images of a pool are labelled next.
+    """Decides which images of a pool are labelled next.
 
     Attributes:
-        name: as `parse` takes it.
-        highest_first: whether the highest score is labelled first; otherwise the lowest.
-        forwards: what it costs to measure one image, in forwards of the network.
-        source: the equation, section or paper it comes from.
-        dropout_passes: stochastic passes that a `Measurement` must hold; 0 for most.
-        batch_aware: whether images are chosen together, so that a score alone does not tell the order.
-        reads_mask: whether it looks at what the network drew; only then are blank masks put last.
-        reads_labelled: whether its batch hangs on the labelled images' features.
+        name: name as `parse` takes it.
+        highest_first: direction: whether the highest score is labelled first, otherwise the lowest.
+        forwards: cost of measuring one image, in forward passes of the network.
+        source: the equation, section or paper that the strategy comes from.
+        dropout_passes: number of stochastic passes that a `Measurement` must contain; 0 for most strategies.
+        batch_aware: whether images are chosen jointly, so that scores alone do not determine the batch.
+        reads_mask: whether the strategy depends on the predicted mask; only then are blank masks ranked last.
+        reads_labelled: whether the batch depends on the features of the labelled images.
     """
 
     name: str
@@ -40,12 +40,14 @@ class Strategy(ABC):
     reads_labelled: bool = False
 
     def score(self, m: Measurement, seed: int = 0) -> float:
-        """The image's own score in [0, 1]; a blank mask gets the end that is labelled last.
+        """The image's own score in [0, 1]; a blank mask gets the value that is labelled last.
 
-        `seed` matters only to those that draw lots.
+        Args:
+            m: measurement of the image.
+            seed: seed of the random draws, for strategies that have any.
 
         Raises:
-            StrategyError: if the measurement lacks what this strategy reads.
+            StrategyError: the measurement lacks a value that this strategy needs.
         """
         if self.reads_mask and m.consistency.blank:
             return 0.0 if self.highest_first else 1.0
@@ -53,7 +55,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def _score(self, m: Measurement, seed: int) -> float:
-        """The score of an image whose mask is not blank."""
+        """The score of an image; clipped to [0, 1] by `score`. Not called for blank masks if `reads_mask`."""
 
     def batch(
         self,
@@ -62,25 +64,25 @@ class Strategy(ABC):
         size: int,
         seed: int,
     ) -> list[int]:
-        """The images to label next, in this order.
+        """The images to label next, in order.
 
         Args:
-            pool: unlabelled images with distinct keys; their order does not matter.
-            labelled: features (D,) of the images that have labels, under the same version as the pool's.
-            size: how many; all of a smaller pool.
-            seed: decides ties and lots.
+            pool: unlabelled images with unique keys; their order does not matter.
+            labelled: features (D,) of the labelled images, under the same version as the pool's.
+            size: number of images; a smaller pool is returned whole.
+            seed: seed of ties and random draws.
 
         Returns:
-            `min(size, len(pool))` different indices of `pool`; of blank masks, for those that read masks,
-            only what nothing else fills.
+            `min(size, len(pool))` distinct indices of `pool`. If `reads_mask`, blank masks only fill places
+            for which no other image is left.
 
         Raises:
-            StrategyError: if a measurement lacks what this strategy reads.
+            StrategyError: a measurement lacks a value that this strategy needs.
         """
-        # In the order of keys, whatever the order of the pool: nothing downstream can then depend on it.
+        # Sorted by key, so that nothing downstream can depend on the order of the pool.
         order = sorted(range(len(pool)), key=lambda index: pool[index].key)
         drawn = [index for index in order if not (self.reads_mask and pool[index].consistency.blank)]
-        blank = sorted(set(order) - set(drawn), key=lambda index: chance(pool[index].key, seed))
+        blank = sorted(set(order) - set(drawn), key=lambda index: uniform(pool[index].key, seed))
         count = min(size, len(drawn))
         chosen = self._choose([pool[index] for index in drawn], labelled, count, seed) if count > 0 else []
         return [*(drawn[index] for index in chosen), *blank][: max(size, 0)]
@@ -88,24 +90,28 @@ class Strategy(ABC):
     def _choose(
         self,
         pool: Sequence[Measurement],
-        labelled: Sequence[NDArray[np.float32]],  # noqa: ARG002 - for those that are batch-aware
+        labelled: Sequence[NDArray[np.float32]],  # noqa: ARG002 - read by batch-aware strategies
         size: int,
         seed: int,
     ) -> list[int]:
-        """`batch` for a pool sorted by key, without blank masks, and a size that it can fill."""
+        """`batch` for a pool sorted by key, without blank masks, and 0 < `size` ≤ len(pool)."""
         return self.ranking(pool, seed)[:size]
 
     def ranking(self, pool: Sequence[Measurement], seed: int) -> list[int]:
-        """Indices of the whole pool by `score`, first to be labelled first; ties by lot."""
+        """Indices of the whole pool sorted by `score`, the first to be labelled first; ties are random.
+
+        Raises:
+            StrategyError: a measurement lacks a value that this strategy needs.
+        """
         sign = -1 if self.highest_first else 1
         key: Callable[[int], tuple[float, float]] = lambda index: (  # noqa: E731
             sign * self.score(pool[index], seed),
-            chance(pool[index].key, seed),
+            uniform(pool[index].key, seed),
         )
         return sorted(range(len(pool)), key=key)
 
 
-def chance(key: str, seed: int, purpose: str = "") -> float:
-    """A uniform number in [0, 1) that hangs on key, seed and purpose alone; the same on every machine."""
+def uniform(key: str, seed: int, purpose: str = "") -> float:
+    """A uniform random number in [0, 1) that depends only on key, seed and purpose; equal on all machines."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{key}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) / 2**53

@@ -1,4 +1,14 @@
-"""Strategies that score each image by itself, from what one forward pass says about it."""
+"""Strategies that score each image on its own, from the network's output for it.
+
+- `Consistency`, the strategy of Zhao et al. (2020), and `Disagreement` read the same score from opposite
+  ends.
+- `Entropy` and `BoundaryEntropy` use the predictive entropy, over the image or along the mask's boundary.
+- `McDropout` uses the mutual information between prediction and weights.
+- `Aift` adds entropy and the diversity of predictions that should agree.
+
+Except for `Consistency` the lowest score is labelled first: scores are confidences, one minus the
+uncertainty.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +17,7 @@ from model.strategies.strategy import Strategy, StrategyError
 
 
 class Consistency(Strategy):
-    """Images whose hidden classifiers agree most with the final one come first: mean of L-DSC and M-DSC."""
+    """Images whose hidden classifiers agree most with the final one first; score: mean of L-DSC and M-DSC."""
 
     name = "consistency"
     source = "Zhao et al. 2020, equation 3, highest first"
@@ -18,7 +28,7 @@ class Consistency(Strategy):
 
 
 class Disagreement(Strategy):
-    """Images whose hidden classifiers agree least with the final one come first; the number is the same."""
+    """Images whose hidden classifiers agree least with the final one first; the score of `Consistency`."""
 
     name = "disagreement"
     source = "Zhao et al. 2021 (DSAL, IEEE J-BHI): hard samples to the annotator; score of equation 3, 2020"
@@ -28,7 +38,7 @@ class Disagreement(Strategy):
 
 
 class Entropy(Strategy):
-    """Images on which the final classifier is least certain come first; the score is 1 − entropy."""
+    """Images on which the final classifier is least certain first; score: 1 − entropy."""
 
     name = "entropy"
     source = "entropy as in Settles 2009, section 3.1, mean over pixels; best overall in nnActive (TMLR 2025)"
@@ -38,7 +48,7 @@ class Entropy(Strategy):
 
 
 class BoundaryEntropy(Strategy):
-    """The same, of the pixels around the drawn boundary only, where a large ground does not thin it out."""
+    """As `Entropy`, but only over pixels near the predicted boundary, so a large background has no effect."""
 
     name = "boundary-entropy"
     source = "entropy restricted to a band around the predicted boundary, as the errors of masks lie there"
@@ -48,10 +58,10 @@ class BoundaryEntropy(Strategy):
 
 
 class McDropout(Strategy):
-    """Images for which passes with dropout disagree most come first; the score is 1 − mutual information.
+    """Images on which forward passes with dropout disagree most first; score: 1 − mutual information.
 
-    Mutual information leaves out what every pass finds equally doubtful, such as a blurred edge: labels
-    would not settle that.
+    Mutual information excludes the uncertainty that all passes share, such as that of a blurred edge, which
+    more labels would not reduce.
     """
 
     name = "mc-dropout"
@@ -69,13 +79,15 @@ class McDropout(Strategy):
 
 
 class Aift(Strategy):
-    """Uncertain images come first whose predictions contradict each other; the score is 1 − their mean.
+    """Images that are uncertain and whose predictions contradict each other first.
+
+    The score is 1 − (E + D) / 2 with the boundary entropy E and the diversity D = 1 − consistency score.
 
     Zhou et al. (2017) sum, for each candidate, the entropies of the predictions for its augmented patches and
-    the symmetric divergences between them. Adapted to segmentation with deep supervision: the three
-    classifiers take the place of the patches, one minus the consistency score that of the divergence, so
-    nothing costs a forward more; and entropy is taken along the boundary, because over a whole image it is so
-    much smaller that diversity would decide alone. Both have equal weight.
+    the symmetric divergences between them. In this adaptation to segmentation with deep supervision, the
+    three classifiers replace the patches and D replaces the divergence, so no further forward pass is needed.
+    Entropy is taken along the boundary, because over a whole image it is so much smaller that D alone would
+    decide.
     """
 
     name = "aift"

@@ -1,1 +1,1 @@
-"""Training: examples, batches, the training run with its checkpoints, and the choice of its best weights."""
+"""Training: examples, batches, the training run and its checkpoints, and the choice of the best weights."""

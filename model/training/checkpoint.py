@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: one safetensors file, replaced atomically, read without pickle."""
+"""Checkpoints of a training run: one safetensors file, replaced atomically and read without pickle."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FORMAT = 1
 
 @dataclass
 class Checkpoint:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
         tensors: named tensors of the network, the optimiser and the best weights so far.
-        state: everything else, JSON.
+        state: everything else, as JSON-serialisable values.
     """
 
     tensors: dict[str, Tensor]
@@ -35,9 +35,14 @@ class Checkpoint:
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint, *, fingerprint: str) -> None:
-    """Write the checkpoint into the directory, in place of the one before.
+    """Write the checkpoint to the directory, in place of the previous one.
 
-    A run killed at any moment leaves either the old file or the new one.
+    A run that is killed at any moment leaves either the old file or the new one.
+
+    Args:
+        directory: created if missing.
+        checkpoint: the state to save; tensors may be on any device.
+        fingerprint: identity of the run, such as its `run_fingerprint`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     note = {"format": FORMAT, "fingerprint": fingerprint, "state": checkpoint.state}
@@ -53,7 +58,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, *, fingerprint: str
 
 
 def load_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
-    """The checkpoint of this very run, or None: there is none, it is broken, or it is of another run."""
+    """The checkpoint of the run with this fingerprint; None if it is missing, damaged or of another run."""
     path = directory / FILE
     if not path.is_file():
         return None
@@ -70,7 +75,7 @@ def load_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
 def run_fingerprint(
     configuration: Mapping[str, Any], examples: Iterable[Example], start: Mapping[str, Tensor] | None
 ) -> str:
-    """What makes a run this one: SHA-256 of its configuration (JSON), examples and start weights."""
+    """The identity of a run: SHA-256 of its configuration (JSON), examples and start weights."""
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode())
     for example in examples:
         digest.update(f"\0{example.key}\0{example.image.shape}\0".encode())
@@ -85,24 +90,24 @@ def run_fingerprint(
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with `prefix.` before each name."""
+    """The tensors, with `prefix.` added to each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def unprefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix.`, without it."""
+    """The tensors whose names start with `prefix.`, with it removed; the inverse of `prefixed`."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's moments as named tensors, such as `3.exp_avg`."""
+    """The optimiser's state, such as its moments, as named tensors, e.g. `3.exp_avg`."""
     states = optimiser.state_dict()["state"]
     return {f"{index}.{name}": value for index, state in states.items() for name, value in state.items()}
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`; learning rates and decay stay as they are."""
+    """The inverse of `optimiser_tensors`; learning rates and weight decay are not changed."""
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")

@@ -1,4 +1,4 @@
-"""Images with their masks: examples for training, and folders of image files beside mask files."""
+"""Examples for training (image and mask on the canvas), and data sets of image files with mask files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 PAINTED = 255
-"""A mask file that holds this value is painted (background 0, object 255), not indexed."""
-HALF_PAINTED = 128
+"""A mask file that contains this value is painted (background 0, object 255) instead of indexed."""
+PAINTED_THRESHOLD = 128
+"""Values of a painted mask from here on are the object."""
 
 
 class DatasetError(ValueError):
-    """Images or masks that cannot be learned from; the sentence says which and why."""
+    """Images or masks cannot be used for training; the message is one sentence that says which and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,10 @@ class Example:
     """One image with its mask, both on the canvas of `preprocess`.
 
     Attributes:
-        key: names the image; training and validation keys must not overlap.
+        key: name of the image; training and validation keys must not overlap.
         image: uint8 (h, w) canvas.
-        mask: uint8 (h, w) label map on the same canvas; 0 = background.
-        trust: how much its mask counts in training, in (0, 1]; below 1 where nobody has drawn it.
+        mask: uint8 (h, w) label map on the same canvas; 0 is background, 255 unknown.
+        trust: weight of the example in the training loss, in (0, 1]; below 1 for pseudo-labels.
     """
 
     key: str
@@ -46,10 +47,11 @@ def make_example(
     mask: NDArray[np.uint8],
     preprocessing: PreprocessingSettings,
 ) -> Example:
-    """Bring an image (H, W) and its label map (H, W) onto the network's canvas.
+    """Map an image (H, W) and its label map (H, W) to the network's canvas.
 
     Raises:
         DatasetError: image and mask differ in size.
+        PreprocessingError: the image cannot be used, see `preprocess`.
     """
     _check_size(key, image, mask)
     canvas, frame = preprocess(image, preprocessing)
@@ -58,7 +60,7 @@ def make_example(
 
 @dataclass(frozen=True)
 class FolderSample:
-    """An image file and the mask file of the same stem."""
+    """An image file and its mask file, which have the same stem."""
 
     stem: str
     image_path: Path
@@ -66,23 +68,24 @@ class FolderSample:
 
 
 def read_folder(images: Path, masks: Path) -> list[FolderSample]:
-    """Pair the image files of two folders by stem, sorted by stem; other files are left alone.
+    """Pair image and mask files by stem, sorted by stem; files without one of `IMAGE_SUFFIXES` are ignored.
 
     Raises:
-        DatasetError: a folder is missing or empty, a stem has no partner, or two files share a stem.
+        DatasetError: a folder is missing or empty, a stem has no counterpart, or two files of a folder share
+            a stem.
     """
     image_files, mask_files = _by_stem(images), _by_stem(masks)
     for files, others, what in ((image_files, mask_files, "mask"), (mask_files, image_files, "image")):
-        lonely = sorted(files.keys() - others.keys())
-        if lonely:
-            raise DatasetError(f"No {what} for {_listing(lonely)}; images and masks must share their stems.")
+        unpaired = sorted(files.keys() - others.keys())
+        if unpaired:
+            raise DatasetError(f"No {what} for {_listing(unpaired)}; images and masks must share stems.")
     if not image_files:
-        raise DatasetError(f"{images} holds no images; give a folder with files such as .png or .jpg.")
+        raise DatasetError(f"{images} contains no images; give a folder with files such as .png or .jpg.")
     return [FolderSample(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files)]
 
 
 def read_sample(sample: FolderSample) -> tuple[Grey, NDArray[np.uint8]]:
-    """Read a sample's grey image (H, W) and its label map (H, W).
+    """Read the grey image (H, W) of a sample and its label map (H, W).
 
     Raises:
         DatasetError: one of the files cannot be used, or they differ in size.
@@ -99,12 +102,12 @@ def read_sample(sample: FolderSample) -> tuple[Grey, NDArray[np.uint8]]:
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """Read a mask file as a label map (H, W).
 
-    The rule: a mask in which the value 255 occurs is *painted*; its pixels of at least 128 become label 1
-    and the others background (so 0/255 files, antialiased or not, work). In any other mask the values *are*
-    class indices; palette images keep their indices, not their colours.
+    A mask that contains the value 255 is *painted*: values of at least 128 are label 1, smaller ones
+    background, so antialiased 0/255 files work too. In any other mask the values *are* class indices; for
+    palette images these are the palette indices.
 
     Raises:
-        DatasetError: the file is no image, is coloured, or holds values beyond 8 bits.
+        DatasetError: the file is not an image, has colours, or contains values outside 0–255.
     """
     try:
         with Image.open(path) as file:
@@ -114,47 +117,51 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     if values.ndim == 3:
         colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
         if (colours != colours[..., :1]).any():
-            raise DatasetError(f"{path.name} is a colour picture; save the mask as grey or palette image.")
+            raise DatasetError(f"{path.name} is a colour image; save the mask as a grey or palette image.")
         values = colours[..., 0]
     if values.size == 0 or values.min() < 0 or values.max() > 255:
-        raise DatasetError(f"{path.name} holds values beyond 0–255; save the mask as an 8-bit image.")
+        raise DatasetError(f"{path.name} contains values outside 0–255; save the mask as an 8-bit image.")
     if values.max() == PAINTED:
-        return (values >= HALF_PAINTED).astype(np.uint8)
+        return (values >= PAINTED_THRESHOLD).astype(np.uint8)
     return values.astype(np.uint8)
 
 
 def folder_labels(samples: Sequence[FolderSample], names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The foreground label names of a folder, in the order of their class indices.
+    """The foreground label names of a data set, in the order of their class indices.
 
-    Reads every mask for the largest index. With `names`, there must be one for each index in use, and they
-    are returned; without, one label is called "bone" and several "label 1", "label 2", ….
+    Reads every mask to find the largest class index. If `names` are given, they are returned; there must be
+    at least one per class index. Otherwise a single label is named "bone", several are named
+    "label 1", "label 2" and so on.
 
     Raises:
-        DatasetError: all masks are empty and no names are given, or names are too few or repeated.
+        DatasetError: a mask cannot be read, all masks are empty and no names are given, or names are too few
+            or repeated.
     """
     largest = max((int(read_mask(sample.mask_path).max()) for sample in samples), default=0)
     if names is not None:
         if len(names) < largest:
-            raise DatasetError(f"The masks use class index {largest} but only {len(names)} labels are named.")
+            raise DatasetError(
+                f"The masks use class index {largest}, but only {len(names)} labels are named; name them all."
+            )
         if len(set(names)) < len(names):
-            raise DatasetError(f"A label is named twice in {', '.join(names)}; give each its own name.")
+            raise DatasetError(f"A label is named twice in {', '.join(names)}; give each label its own name.")
         return tuple(names)
     if largest == 0:
-        raise DatasetError("Every mask is empty; name the labels, or give masks that mark something.")
+        raise DatasetError("Every mask is empty; name the labels, or give masks that contain a label.")
     return ("bone",) if largest == 1 else tuple(f"label {index}" for index in range(1, largest + 1))
 
 
 def _check_size(key: str, image: Grey, mask: NDArray[np.uint8]) -> None:
     if image.shape != mask.shape:
         raise DatasetError(
-            f"The mask of {key} has {mask.shape[0]}×{mask.shape[1]} pixels but its image "
-            f"{image.shape[0]}×{image.shape[1]}; give a mask of the image's size."
+            f"The mask of {key} has {mask.shape[0]}×{mask.shape[1]} pixels, but its image "
+            f"has {image.shape[0]}×{image.shape[1]}; give a mask of the same size as the image."
         )
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; give the folder that holds the files.")
+        raise DatasetError(f"{folder} is not a folder; give the folder that contains the files.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():

@@ -1,4 +1,4 @@
-"""Where a training computes, and in which numbers."""
+"""The device and the precision of a training."""
 
 from __future__ import annotations
 
@@ -17,31 +17,40 @@ from model.training.settings import TrainingError
 
 @dataclass(frozen=True)
 class TrainingDevice:
-    """A processor or a CUDA device, and whether forwards compute in bfloat16 there (weights stay fp32)."""
+    """The device of a training and its precision.
+
+    Attributes:
+        device: a CPU or CUDA device.
+        bf16: whether forward passes compute in bfloat16; weights are always fp32.
+    """
 
     device: torch.device
     bf16: bool
 
     @classmethod
     def find(cls, name: str, precision: Precision) -> TrainingDevice:
-        """The device of a name ("auto" is CUDA when there); "auto" precision is bf16 where it is native.
+        """Find a device by name.
 
-        On a processor the process keeps freed memory from here on (`model.engines.hardware`): a step is an
-        eighth faster.
+        On a CPU, the process keeps freed memory from here on (`model.engines.hardware`), which makes a step
+        an eighth faster.
+
+        Args:
+            name: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available, else the CPU.
+            precision: "fp32", "bf16", or "auto": bf16 if the device computes it natively.
 
         Raises:
-            TrainingError: the device is not here.
+            TrainingError: the name is not a supported device, or the device is not available.
         """
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             device = torch.device(name)
         except RuntimeError as error:
-            raise TrainingError(f'"{name}" is no device; use "auto", "cpu" or "cuda".') from error
+            raise TrainingError(f'"{name}" is not a device; use "auto", "cpu" or "cuda".') from error
         if device.type not in ("cpu", "cuda"):
             raise TrainingError(f'Training on "{name}" is not supported; use "auto", "cpu" or "cuda".')
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise TrainingError(f'The device "{name}" is not here; use "auto" or "cpu".')
+            raise TrainingError(f'The device "{name}" is not available; use "auto" or "cpu".')
         if device.type == "cpu":
             keep_freed_memory()
         if precision != "auto":
@@ -50,14 +59,14 @@ class TrainingDevice:
         return cls(device, bool(native))
 
     def autocast(self) -> torch.autocast:
-        """The context in which the network's forward runs."""
+        """The context for forward passes of the network."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     @contextmanager
     def lots(self, seed: int, step: int) -> Iterator[None]:
-        """The context in which dropout draws what hangs on seed and step alone, so that a run can resume.
+        """The context for dropout: random draws depend only on seed and step, so that a run can be resumed.
 
-        torch's own generators come out of it as they went in.
+        The state of torch's generators is restored at the end.
         """
         devices = range(torch.cuda.device_count()) if self.device.type == "cuda" else ()
         with torch.random.fork_rng(devices=devices):
@@ -65,5 +74,5 @@ class TrainingDevice:
             yield
 
     def images(self, images: Tensor) -> Tensor:
-        """A batch (N, 1, h, w) brought there, channels last."""
+        """Move a batch (N, 1, h, w) to the device, in channels-last memory format."""
         return images.to(self.device, memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""How far a run may go, and how its weights move: budget, learning rate, optimiser."""
+"""Budget, learning rate schedule and optimiser of a training run."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ import torch
 from torch import nn
 
 WARM_UP = 0.1
-"""Share of the budget in which the learning rate climbs to its full height."""
+"""Share of the budget during which the learning rate rises to its peak."""
 FLOOR = 0.01
-"""Share of the full learning rate that is left when the budget ends."""
+"""Share of the peak learning rate that is left at the end of the budget."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Steps, seconds, or both: whichever ends first."""
+    """Limit of a run in steps, in seconds, or both, whichever is reached first; None for no limit."""
 
     steps: int | None
     seconds: float | None
 
     def spent(self, steps: int, seconds: float) -> float:
-        """Share of the budget that is gone, from 0 (start) to 1 (end)."""
+        """Share of the budget that is used up, from 0 (start) to 1 (end)."""
         by_steps = steps / self.steps if self.steps else 0.0
         by_seconds = seconds / self.seconds if self.seconds else 0.0
         return min(max(by_steps, by_seconds), 1.0)
 
     def left(self, steps: int, seconds: float) -> float:
-        """Seconds until the end, at the pace so far; infinite before the first step."""
+        """Estimated seconds until the end, at the pace so far; infinite before the first step."""
         spent = self.spent(steps, seconds)
         return seconds * (1.0 - spent) / spent if spent else math.inf
 
 
 def rate_factor(spent: float) -> float:
-    """The learning rate's share of its full height: linear warm-up, then half a cosine down to `FLOOR`."""
+    """Learning rate as a share of its peak: linear warm-up, then half a cosine down to `FLOOR`.
+
+    Args:
+        spent: share of the budget that is used up, in [0, 1].
+    """
     if spent < WARM_UP:
         return (spent + FLOOR) / (WARM_UP + FLOOR)
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (spent - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW; weights of convolutions decay, biases and norms do not.
+    """AdamW with weight decay on convolution weights, but not on biases and norms.
 
-    Its moments and the gradients are allocated here. Left to the first step, they would settle between that
-    step's activations and cut up memory for all later ones (width 32, 608×608, batch 2: peak 2.1–2.4 GB
-    instead of 2.0).
+    The moments and the gradients are allocated here. If they were allocated during the first step, they would
+    lie between its activations and fragment memory for all later steps (width 32, 608×608, batch 2: peak
+    2.1–2.4 GB instead of 2.0 GB).
     """
     decayed = [p for p in network.parameters() if p.ndim > 1]
     free = [p for p in network.parameters() if p.ndim <= 1]

@@ -1,4 +1,4 @@
-"""The fixed split into training and validation images."""
+"""The fixed split of images into training and validation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 
 def split(keys: Iterable[str], fraction: float, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Divide keys into (training, validation), each in the order given.
+    """Divide keys into (training, validation), each in the given order.
 
-    The side of a key depends on the key, the seed and the fraction alone (`placement` < fraction), so a key
-    never changes side when others are added or removed. The price: the validation share of a few keys is
-    only `fraction` on average, and may be empty. Whoever remembers earlier sides uses `extend_split`.
+    A key goes to validation if `placement` < `fraction`. This depends only on the key, the seed and the
+    fraction, so adding or removing keys never moves another key. On the other hand, the share of validation
+    keys is only `fraction` on average, and validation may be empty for few keys. Use `extend_split` to divide
+    new keys when the sides of earlier ones are stored.
 
     Raises:
         ValueError: the fraction is not in [0, 1).
@@ -27,14 +28,20 @@ def split(keys: Iterable[str], fraction: float, seed: int = 0) -> tuple[list[str
 def extend_split(
     new: Iterable[str], fraction: float, seed: int = 0, *, training: int = 0, validation: int = 0
 ) -> tuple[list[str], list[str]]:
-    """Divide only the new keys, beside `training` and `validation` keys whose side is settled already.
+    """Divide new keys, given the number of keys that are already in training and validation.
 
-    As many new keys go to validation as bring its share of all keys nearest to `fraction` — those with the
-    smallest `placement`. Settled keys never move; the first key of all goes to training, and two or more
-    keys with a positive fraction always leave at least one for validation.
+    The new keys with the smallest `placement` go to validation, as many as bring its share of all keys
+    closest to `fraction`. Keys that are already divided never move. At least one key of all goes to training;
+    with a positive fraction and two or more keys, at least one goes to validation.
+
+    Args:
+        new: the keys to divide.
+        fraction: share of validation keys, in [0, 1).
+        seed: seed of the placement.
+        training, validation: numbers of keys that are already divided.
 
     Returns:
-        (training, validation) of the new keys, each in the order given.
+        (training, validation) of the new keys, each in the given order.
 
     Raises:
         ValueError: the fraction is not in [0, 1).
@@ -52,7 +59,7 @@ def extend_split(
 
 
 def placement(key: str, seed: int = 0) -> float:
-    """A number in [0, 1) that only the key and the seed decide; uniform over keys."""
+    """A pseudo-random number in [0, 1) that depends only on the key and the seed; uniform over keys."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 

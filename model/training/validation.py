@@ -1,4 +1,4 @@
-"""The Dice by which a training chooses its weights."""
+"""Validation during training: the Dice by which a run selects its best weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from model.training.device import TrainingDevice
 def validation_dsc(
     network: DeeplySupervisedUNet, examples: Sequence[Example], device: TrainingDevice
 ) -> float:
-    """Mean over the examples of the final mask's `mean_dice`, in [0, 1], on their canvases.
+    """Mean `mean_dice` of the final masks over the examples, in [0, 1], on the canvas.
 
-    The canvas is cheaper than the original resolution and close enough to choose between weights of one run;
-    `model.metrics.evaluate` measures what users see. Leaves the network in evaluation mode.
+    The canvas is cheaper than the original resolution and accurate enough to select among the weights of one
+    run; `model.metrics.evaluate` measures what users see. The network is left in evaluation mode.
+
+    Args:
+        network: a network on `device`.
+        examples: at least one.
+        device: where and in which precision to compute.
     """
     network.eval()
     scores = []
@@ -29,7 +34,7 @@ def validation_dsc(
         image = torch.from_numpy(to_network(example.image))[None]
         with device.autocast():
             logits = network(device.images(image)).final[0]
-        # An argmax over two channels takes as long as the forward of a small network.
+        # Faster than argmax, which over two channels takes as long as the forward pass of a small network.
         best = logits.argmax(0) if len(logits) > 2 else logits[1] > logits[0]
         scores.append(mean_dice(best.cpu().numpy().astype(np.uint8), example.mask, len(logits) - 1))
     return float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""A small network that has learnt something, because tolerances mean nothing for a random one."""
+"""Small trained networks, because tolerances mean nothing for random ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def drawn(seed: int, height: int = 160, width: int = 128) -> tuple[NDArray[np.ui
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
-def _teach(network: DeeplySupervisedUNet, classes: int) -> None:
+def _train(network: DeeplySupervisedUNet, classes: int) -> None:
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     loss = DeepSupervisionLoss()
     network.train()
@@ -54,47 +54,47 @@ def _teach(network: DeeplySupervisedUNet, classes: int) -> None:
     network.eval()
 
 
-def _taught_version(directory: Path, labels: tuple[str, ...], norm: Norm = "batch") -> Path:
+def _trained_version(directory: Path, labels: tuple[str, ...], norm: Norm = "batch") -> Path:
     torch.manual_seed(0)
     network = DeeplySupervisedUNet(NetworkSettings(classes=len(labels) + 1, width=8, norm=norm))
-    _teach(network, len(labels) + 1)
+    _train(network, len(labels) + 1)
     save_version(directory, network, Card("taught", labels, network.settings, SETTINGS))
     return directory
 
 
 @pytest.fixture(scope="session")
 def draw() -> Drawing:
-    """Draws images like those that the taught versions know."""
+    """Draws images like those that the trained versions were trained on."""
     return drawn
 
 
 @pytest.fixture(scope="session")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version of one label, taught for seconds."""
-    return _taught_version(tmp_path_factory.mktemp("versions") / "one", ("disc",))
+    """A version with one label, trained for a few seconds."""
+    return _trained_version(tmp_path_factory.mktemp("versions") / "one", ("disc",))
 
 
 @pytest.fixture(scope="session")
 def version_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with two labels."""
-    return _taught_version(tmp_path_factory.mktemp("versions") / "two", LABELS)
+    """As `version`, with two labels."""
+    return _trained_version(tmp_path_factory.mktemp("versions") / "two", LABELS)
 
 
 @pytest.fixture(scope="session")
 def version_of_instance_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With two labels and a norm that cannot be folded into a convolution."""
-    return _taught_version(tmp_path_factory.mktemp("versions") / "instance", LABELS, "instance")
+    """A version with two labels and instance norm, which cannot be folded into a convolution."""
+    return _trained_version(tmp_path_factory.mktemp("versions") / "instance", LABELS, "instance")
 
 
 @pytest.fixture(scope="session")
 def version_of_group_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With two labels and another such norm."""
-    return _taught_version(tmp_path_factory.mktemp("versions") / "group", LABELS, "group")
+    """A version with two labels and group norm, which cannot be folded either."""
+    return _trained_version(tmp_path_factory.mktemp("versions") / "group", LABELS, "group")
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Torch computes in one thread, so that its results are the same to the bit."""
+    """Limit torch to one thread, so that its results are bit-identical."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

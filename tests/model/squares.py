@@ -1,4 +1,4 @@
-"""Bright squares on dark ground, and the short trainings that learn them."""
+"""Bright rectangles on a dark background, and short trainings on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = TrainingSettings(
 
 
 def square(key: str, height: int = 48, width: int = 32) -> Example:
-    """A bright rectangle on dark ground, its place decided by the key."""
+    """A bright rectangle on a dark background, whose position depends on the key."""
     rng = np.random.default_rng(sum(key.encode()))
     mask = np.zeros((height, width), np.uint8)
     top, left = rng.integers(4, height // 2), rng.integers(4, width // 2)

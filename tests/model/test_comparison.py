@@ -1,4 +1,4 @@
-"""A challenger is turned away only for a clear loss."""
+"""A challenger is rejected only if it is clearly worse."""
 
 from __future__ import annotations
 

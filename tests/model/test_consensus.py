@@ -1,4 +1,4 @@
-"""What most annotators drew, and how far they agree."""
+"""Majority vote and agreement of annotators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def row(*values: int) -> Mask:
 def test_most_votes_win_and_a_tie_is_unknown() -> None:
     three = [row(1, 1, 0, 1, 2), row(1, 0, 0, 2, 2), row(1, 1, 1, 0, 1)]
     assert majority(three).tolist() == [[1, 1, 0, 255, 2]]
-    assert majority(three[:2]).tolist() == [[1, 255, 0, 255, 2]], "of two remains what both agree on"
+    assert majority(three[:2]).tolist() == [[1, 255, 0, 255, 2]], (
+        "of two masks, the pixels on which both agree remain"
+    )
     four = [row(1), row(1), row(0), row(2)]
     assert majority(four).tolist() == [[1]], "most votes, not more than half of them"
 
@@ -38,22 +40,22 @@ def test_every_pixel_is_counted(masks: list[Mask]) -> None:
         votes = Counter(int(mask[place]) for mask in masks if mask[place] != 255).most_common(2)
         tie = not votes or (len(votes) == 2 and votes[0][1] == votes[1][1])
         assert won[place] == (255 if tie else votes[0][0])
-    assert np.array_equal(majority(masks[::-1]), won), "nobody is preferred"
+    assert np.array_equal(majority(masks[::-1]), won), "no annotator is preferred"
     assert np.array_equal(majority([masks[0]] * 3), masks[0])
 
 
 def test_agreement_is_the_mean_dice_of_all_pairs() -> None:
     one, two, three = row(1, 1, 0, 0), row(1, 0, 0, 0), row(1, 1, 2, 0)
-    # Label 1: 2/3, 1, 2/3; label 2 occurs in the third alone: 0 in the two pairs it is part of.
+    # Label 1: 2/3, 1, 2/3; label 2 occurs only in the third mask: 0 in its two pairs.
     expected = (2 / 3 + (1 + 0) / 2 + (2 / 3 + 0) / 2) / 3
     assert agreement([one, two, three], labels=2) == pytest.approx(expected)
     assert agreement([one, one, one], labels=2) == 1.0
-    assert agreement([row(0, 0), row(0, 0)], labels=2) == 1.0, "two who both see nothing agree"
+    assert agreement([row(0, 0), row(0, 0)], labels=2) == 1.0, "two empty masks agree"
     assert agreement([row(0, 1), row(0, 0)], labels=2) == 0.0
 
 
 @given(st.lists(mask.map(lambda drawn: drawn % 4), min_size=2, max_size=4))
-def test_agreement_is_in_bounds_and_knows_no_order(masks: list[Mask]) -> None:
+def test_agreement_is_in_bounds_and_independent_of_the_order(masks: list[Mask]) -> None:
     found = agreement(masks, labels=3)
     assert 0 <= found <= 1
     assert agreement(masks[::-1], labels=3) == pytest.approx(found)
@@ -66,5 +68,5 @@ def test_masks_that_cannot_be_compared_are_refused() -> None:
         agreement([row(1)], labels=1)
     with pytest.raises(ValueError, match="give at least 1"):
         majority([])
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match="the same size"):
         majority([row(1), row(1, 0)])

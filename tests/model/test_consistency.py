@@ -13,7 +13,7 @@ MAPS = npst.arrays(np.uint8, (6, 5), elements=st.integers(0, 3))
 
 
 def rows(*counts: int) -> NDArray[np.uint8]:
-    """A map of 10 columns; row i holds label 1 in its first counts[i] pixels."""
+    """A map of 10 columns; row i has label 1 in its first counts[i] pixels."""
     return np.array([[column < count for column in range(10)] for count in counts], np.uint8)
 
 
@@ -52,7 +52,7 @@ def test_labels_are_averaged_and_absent_ones_left_out() -> None:
     assert result.m_dsc == 1
 
 
-def test_a_label_that_only_a_hidden_mask_holds_counts_against_that_mask_alone() -> None:
+def test_a_label_in_only_one_hidden_mask_counts_against_that_mask_alone() -> None:
     final = rows(8, 0)
     middle = rows(8, 4)
     middle[1] *= 2

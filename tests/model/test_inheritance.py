@@ -1,4 +1,4 @@
-"""A network whose labels changed still knows what it knew."""
+"""A network whose labels have changed keeps what it has learned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.classes import Classes
-from model.inheritance import RESERVE, adopted, carried_over
+from model.inheritance import NEW_CLASS_MARGIN, adopted, carried_over
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training.dataset import Example
 from model.training.run import train
@@ -27,7 +27,7 @@ def network() -> DeeplySupervisedUNet:
 
 @given(present=st.lists(st.sampled_from("abcxyz"), unique=True, min_size=1, max_size=6))
 @settings(max_examples=30, deadline=None)
-def test_labels_that_stay_are_told_as_before(network: DeeplySupervisedUNet, present: list[str]) -> None:
+def test_remaining_labels_are_predicted_as_before(network: DeeplySupervisedUNet, present: list[str]) -> None:
     classes = Classes.of(present)
     origins = classes.origins(FORMER)
     changed = carried_over(network, origins)
@@ -37,8 +37,8 @@ def test_labels_that_stay_are_told_as_before(network: DeeplySupervisedUNet, pres
         for before, after in zip(network(IMAGE), changed(IMAGE), strict=True):
             torch.testing.assert_close(after[:, 0], before[:, 0])
             for index, origin in enumerate(origins, start=1):
-                # A new label lies below the larger one of background and foreground, so it wins no pixel.
-                middle = (before[:, 0] + before[:, 1:].mean(1)) / 2 - RESERVE
+                # A new label's logit is below the larger of background and foreground, so it wins no pixel.
+                middle = (before[:, 0] + before[:, 1:].mean(1)) / 2 - NEW_CLASS_MARGIN
                 torch.testing.assert_close(after[:, index], middle if origin is None else before[:, origin])
 
 
@@ -48,7 +48,7 @@ def test_the_same_labels_are_the_same_network(network: DeeplySupervisedUNet) -> 
         assert torch.equal(again.state_dict()[name], tensor), name
 
 
-def test_the_network_and_the_dice_of_torch_are_left_alone(network: DeeplySupervisedUNet) -> None:
+def test_the_network_and_torchs_generator_are_not_changed(network: DeeplySupervisedUNet) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.random.get_rng_state()
     changed = carried_over(network, (None,))
@@ -60,7 +60,7 @@ def test_the_network_and_the_dice_of_torch_are_left_alone(network: DeeplySupervi
         assert torch.equal(tensor, before[name]), name
 
 
-def test_two_new_labels_start_alike_and_part_at_once(network: DeeplySupervisedUNet) -> None:
+def test_two_new_labels_start_equal_and_separate_quickly(network: DeeplySupervisedUNet) -> None:
     start = carried_over(network, Classes.of(("x", "a", "y")).origins(FORMER))
     assert torch.equal(start.final.weight[1], start.final.weight[3])
     mask = np.zeros((32, 32), np.uint8)
@@ -81,7 +81,7 @@ def test_two_new_labels_start_alike_and_part_at_once(network: DeeplySupervisedUN
         assert not torch.equal(after.weight, before.weight)
 
 
-def test_one_label_is_taken_for_one_label_and_several_are_matched_by_name() -> None:
+def test_single_labels_are_matched_whatever_their_names_and_several_by_name() -> None:
     torch.manual_seed(5)
     one = DeeplySupervisedUNet(NetworkSettings(classes=2, width=2, levels=3)).eval()
     with torch.inference_mode():

@@ -55,7 +55,7 @@ def test_a_batch_with_nothing_to_learn_has_no_loss_and_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("weights", [{"lower": -0.1}, {"lower": 0, "middle": 0, "final": 0}])
-def test_senseless_weights_are_refused(weights: dict[str, float]) -> None:
+def test_invalid_weights_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="Loss weights"):
         LossWeights(**weights)
 
@@ -63,7 +63,7 @@ def test_senseless_weights_are_refused(weights: dict[str, float]) -> None:
 @pytest.mark.parametrize("weights", [LossWeights(0.2, 0.3, 0.5), LossWeights(dice=0.5)])
 def test_weights_survive_json(weights: LossWeights) -> None:
     assert LossWeights.from_dict(weights.to_dict()) == weights
-    assert ("dice" in weights.to_dict()) == (weights.dice > 0), "cards without Dice are what they were"
+    assert ("dice" in weights.to_dict()) == (weights.dice > 0), "cards without Dice do not change"
     with pytest.raises(ValueError, match="not loss weights"):
         LossWeights.from_dict({"upper": 1})
 
@@ -87,7 +87,7 @@ def test_dice_takes_its_share_of_each_classifiers_loss() -> None:
     assert DeepSupervisionLoss(weighted)(heads(), target()).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_dice_ignores_what_is_ignored_and_a_class_that_is_nowhere_costs_nothing() -> None:
+def test_dice_skips_ignored_pixels_and_absent_classes() -> None:
     criterion = DeepSupervisionLoss(LossWeights(dice=1.0))
     labels = target()
     labels[:, :2] = IGNORE_INDEX
@@ -111,6 +111,6 @@ def test_little_trust_makes_a_small_loss_and_full_trust_changes_nothing(dice: fl
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_of_dice_that_is_none_is_refused(share: float) -> None:
+def test_an_invalid_share_of_dice_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share of Dice"):
         LossWeights(dice=share)

@@ -28,12 +28,12 @@ def test_dice_is_averaged_over_labels_that_occur() -> None:
     assert mean_dice(truth, truth, labels=5) == 1.0
 
 
-def test_a_label_seen_by_one_side_only_scores_zero() -> None:
+def test_a_label_in_only_one_of_both_maps_scores_zero() -> None:
     assert mean_dice(_map([3, 0]), _map([0, 0]), labels=3) == 0.0
     assert mean_dice(_map([0, 0]), _map([0, 3]), labels=3) == 0.0
 
 
-def test_nothing_where_nothing_is_true_is_right() -> None:
+def test_an_empty_prediction_of_an_empty_truth_is_correct() -> None:
     assert mean_dice(_map([0, 0]), _map([0, 0]), labels=2) == 1.0
 
 
@@ -76,7 +76,7 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     truth = np.select([half == 1, half == 2], [3, 1], 0).astype(np.uint8)
     other = evaluate(segmenter, [(image, truth)], Classes.of(("tibia", "skin", "hip")))
     assert other.images == [{"tibia": 0.0, "hip": 0.0}]
-    assert other.over(["skin"]) == [1.0], "what neither holds is right"
+    assert other.over(["skin"]) == [1.0], "a label in neither map is correct"
     renamed = evaluate(
         segmenter, [(image, truth)], Classes(("tibia", "hip", "thigh"), {"femur": 3, "tibia": 1})
     )
@@ -84,11 +84,11 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     assert (renamed.over(["thigh"]), renamed.over(["hip"])) == ([pytest.approx(2 / 3)], [1.0])
 
 
-def test_an_evaluation_tells_how_dice_follows_the_confidence() -> None:
+def test_an_evaluation_calibrates_dice_against_confidence() -> None:
     confidences = [0.9, 0.5, 0.7, None, 0.8, 0.6]
     images = [{"bone": dsc} for dsc in (0.95, 0.55, 0.75, 0.0, 0.85, 0.65)]
     calibration = Evaluation(("bone",), images, confidences).calibration()
     assert calibration is not None
-    assert calibration.images == 5, "nobody can be sure of a blank mask"
+    assert calibration.images == 5, "a blank mask has no confidence"
     assert calibration.estimate(0.65).dsc == pytest.approx(0.7)
     assert Evaluation(("bone",), images[:4], confidences[:4]).calibration() is None

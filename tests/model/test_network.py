@@ -20,7 +20,7 @@ def network(**shape: float | str) -> DeeplySupervisedUNet:
     return DeeplySupervisedUNet(settings).eval()
 
 
-def test_the_default_network_has_the_size_that_the_benchmarks_speak_of() -> None:
+def test_the_default_network_has_the_size_given_in_the_benchmarks() -> None:
     parameters = DeeplySupervisedUNet(NetworkSettings(classes=2)).parameters()
     assert sum(parameter.numel() for parameter in parameters) == pytest.approx(7.85e6, rel=0.01)
 
@@ -46,14 +46,14 @@ def test_an_odd_size_is_padded_by_its_own_edge() -> None:
 
 @pytest.mark.parametrize(("classes", "width", "levels"), [(2, 1, 3), (2, 4, 4), (20, 3, 6)])
 @torch.inference_mode()
-def test_width_levels_and_classes_are_free(classes: int, width: int, levels: int) -> None:
+def test_width_levels_and_classes_can_be_chosen(classes: int, width: int, levels: int) -> None:
     model = network(classes=classes, width=width, levels=levels)
     assert all(head.shape == (1, classes, 50, 33) for head in model(torch.rand(1, 1, 50, 33)))
     assert model.settings.widths[-1] == width * 2 ** (levels - 1)
 
 
 @torch.inference_mode()
-def test_the_heads_stand_at_a_quarter_half_and_full_resolution() -> None:
+def test_the_heads_are_at_a_quarter_half_and_full_resolution() -> None:
     sizes = [tuple(logits.shape[-2:]) for logits in network().logits(torch.rand(1, 1, 64, 32))]
     assert sizes == [(16, 8), (32, 16), (64, 32)]
 
@@ -78,12 +78,12 @@ def test_a_seed_fixes_every_weight() -> None:
 
 
 @pytest.mark.parametrize("shape", [{"classes": 1}, {"width": 0}, {"levels": 2}, {"width": 2.5}])
-def test_impossible_shapes_are_refused(shape: dict[str, float]) -> None:
+def test_invalid_shapes_are_refused(shape: dict[str, float]) -> None:
     with pytest.raises(NetworkError, match=next(iter(shape))):
         NetworkSettings(**{"classes": 2, **shape})  # type: ignore[arg-type]
 
 
-def test_dropout_leaves_weights_and_predictions_alone_and_whole_maps_out() -> None:
+def test_dropout_drops_whole_maps_and_changes_no_weights_or_predictions() -> None:
     plain, dropping = network(width=8), network(width=8, dropout=0.5)
     assert all(
         torch.equal(one, other)
@@ -101,7 +101,7 @@ def test_dropout_leaves_weights_and_predictions_alone_and_whole_maps_out() -> No
     assert 0.2 < silent < 0.8
 
 
-def test_without_dropout_the_generator_is_left_alone() -> None:
+def test_without_dropout_the_generator_is_not_used() -> None:
     model = network().train()
     before = torch.random.get_rng_state()
     model(torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
@@ -109,7 +109,7 @@ def test_without_dropout_the_generator_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, "0.5"])
-def test_an_impossible_dropout_is_refused(dropout: object) -> None:
+def test_an_invalid_dropout_is_refused(dropout: object) -> None:
     with pytest.raises(NetworkError, match="dropout"):
         NetworkSettings(classes=2, dropout=dropout)  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ def test_settings_of_no_dropout_are_written_as_they_always_were() -> None:
     assert not dropping.fits(NetworkSettings(classes=3, dropout=0.25))
 
 
-def test_a_norm_is_written_where_it_is_another_and_its_weights_fit_no_other() -> None:
+def test_a_norm_other_than_the_default_is_written_and_its_weights_fit_no_other() -> None:
     assert NetworkSettings(classes=2, norm="batch").to_dict() == {"classes": 2, "width": 32, "levels": 5}
     for norm in ("instance", "group"):
         found = NetworkSettings.from_dict({"classes": 2, "norm": norm})
@@ -143,7 +143,7 @@ def test_norms_differ_in_nothing_else_that_a_seed_draws() -> None:
 
 
 @pytest.mark.parametrize("norm", ["instance", "group"])
-def test_other_norms_look_at_one_image_at_a_time(norm: str) -> None:
+def test_other_norms_use_one_image_at_a_time(norm: str) -> None:
     model = network(norm=norm, width=8).train()
     images = torch.rand(2, 1, 64, 48)
     together, alone = model(images), model(images[:1])
@@ -160,7 +160,7 @@ def test_other_norms_learn_from_an_image_whose_bottleneck_is_one_pixel(norm: str
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_group_norm_takes_eight_channels_together_or_as_few_more_as_divide_them() -> None:
+def test_group_norm_uses_groups_of_eight_channels_or_slightly_more_that_divide_them() -> None:
     sizes = {}
     for channels in (1, 4, 8, 16, 17, 20, 24, 25, 256):
         layer = norm_layer("group", channels)

@@ -1,4 +1,4 @@
-"""The shipped weights: small, good on phantoms and, where the real hands are at hand, on those."""
+"""The shipped weights: small, good on phantoms and, if available, on the real hands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def segmenter() -> Segmenter:
     return Segmenter(pretrained_version(), engine="torch", precision="fp32", threads=1)
 
 
-def test_they_are_small_and_say_what_they_are(segmenter: Segmenter) -> None:
+def test_they_are_small_and_described(segmenter: Segmenter) -> None:
     size = sum(file.stat().st_size for file in pretrained_version().iterdir())
     assert size < 5_000_000
     assert segmenter.labels == ("bone",)
@@ -34,7 +34,7 @@ def test_they_are_small_and_say_what_they_are(segmenter: Segmenter) -> None:
     assert segmenter.card.stored == "float16"
 
 
-def test_they_draw_the_bones_of_phantoms_they_never_saw(segmenter: Segmenter) -> None:
+def test_they_segment_unseen_phantoms(segmenter: Segmenter) -> None:
     found = []
     for age in (2, 6, 10, 14, 18):
         phantom = draw_phantom(age, 77, size=(400, 500))
@@ -42,8 +42,8 @@ def test_they_draw_the_bones_of_phantoms_they_never_saw(segmenter: Segmenter) ->
     assert np.mean(found) >= 0.9
 
 
-@pytest.mark.skipif(not HANDS.is_dir(), reason="the nine real hands (hand-bones) are not here")
-def test_they_draw_the_bones_of_nine_real_hands(segmenter: Segmenter) -> None:
+@pytest.mark.skipif(not HANDS.is_dir(), reason="the nine real hands (hand-bones) are not available")
+def test_they_segment_nine_real_hands(segmenter: Segmenter) -> None:
     samples = read_folder(HANDS / "images", HANDS / "masks")
     found = evaluate(
         segmenter,
@@ -54,7 +54,7 @@ def test_they_draw_the_bones_of_nine_real_hands(segmenter: Segmenter) -> None:
     assert min(found.per_image) >= 0.94
 
 
-def test_a_project_of_one_label_draws_it_at_once_whatever_its_name() -> None:
+def test_a_project_of_one_label_segments_it_at_once_whatever_its_name() -> None:
     network, card = pretrained_start(Classes.of(["Knochen"]))
     shipped, _ = load_version(pretrained_version())
     x = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(1))
@@ -63,7 +63,7 @@ def test_a_project_of_one_label_draws_it_at_once_whatever_its_name() -> None:
     assert card.name
 
 
-def test_a_project_of_several_labels_keeps_what_is_known_and_draws_nothing_else() -> None:
+def test_a_project_of_several_labels_segments_known_labels_only() -> None:
     network, _ = pretrained_start(Classes.of(["nail", "bone"]))
     shipped, _ = load_version(pretrained_version())
     x = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(1))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.quality import FEWEST, Calibration, calibrate, isotonic
+from model.quality import MIN_IMAGES, Calibration, calibrate, isotonic
 
 shares = st.floats(0, 1)
-pairs = st.lists(st.tuples(shares, shares), min_size=FEWEST, max_size=20)
+pairs = st.lists(st.tuples(shares, shares), min_size=MIN_IMAGES, max_size=20)
 
 
 @given(pairs)
@@ -21,15 +21,15 @@ def test_the_regression_never_descends_and_keeps_the_mean(found: list[tuple[floa
 
 
 @given(st.lists(shares, min_size=2, max_size=20, unique=True))
-def test_what_rises_already_is_left_alone(values: list[float]) -> None:
+def test_increasing_values_are_not_changed(values: list[float]) -> None:
     x, y = np.arange(len(values), dtype=np.float64), np.sort(np.array(values))
     assert isotonic(x, y)[1] == pytest.approx(y)
 
 
-def test_neighbours_that_contradict_each_other_are_pooled() -> None:
+def test_adjacent_violators_are_pooled() -> None:
     x = np.array([0.1, 0.2, 0.3, 0.4])
     assert isotonic(x, np.array([0.2, 0.6, 0.4, 0.9]))[1] == pytest.approx([0.2, 0.5, 0.5, 0.9])
-    # The same score twice is one place.
+    # Two equal scores are one knot.
     assert isotonic(np.array([0.5, 0.5]), np.array([0.2, 0.4]))[1] == pytest.approx([0.3])
 
 
@@ -44,14 +44,14 @@ def test_estimates_are_dice_values_within_their_interval(
     assert Calibration.from_dict(calibration.to_dict()) == calibration
 
 
-def test_few_images_say_nothing() -> None:
-    assert calibrate([0.5] * (FEWEST - 1), [0.5] * (FEWEST - 1)) is None
+def test_few_images_give_no_calibration() -> None:
+    assert calibrate([0.5] * (MIN_IMAGES - 1), [0.5] * (MIN_IMAGES - 1)) is None
     with pytest.raises(ValueError, match="paired"):
         calibrate([0.5], [0.5, 0.6])
 
 
 @pytest.mark.parametrize("images", [5, 8, 12, 20])
-def test_the_interval_holds_as_often_as_it_says(images: int) -> None:
+def test_the_interval_has_its_stated_coverage(images: int) -> None:
     draw = np.random.default_rng(images)
     held, level = [], 0.0
     for _ in range(400):

@@ -48,7 +48,7 @@ def test_everything_comes_at_the_images_own_resolution(
     assert result.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-5)
 
 
-def test_it_finds_what_it_was_taught(draw: Drawing, segmenter_of_two: Segmenter) -> None:
+def test_it_finds_what_it_was_trained_on(draw: Drawing, segmenter_of_two: Segmenter) -> None:
     image, truth = draw(500)
     (result,) = segmenter_of_two.segment([image])
     assert segmenter_of_two.labels == ("dark disc", "bright disc")
@@ -77,7 +77,7 @@ def test_the_score_is_recomputed_from_the_returned_masks(draw: Drawing, segmente
     assert result.consistency.score == pytest.approx((l_dsc + m_dsc) / 2, abs=1e-12)
 
 
-def test_an_image_is_segmented_the_same_alone_and_in_company(draw: Drawing, segmenter: Segmenter) -> None:
+def test_an_image_is_segmented_the_same_alone_and_among_others(draw: Drawing, segmenter: Segmenter) -> None:
     images = [draw(seed, 160, 96 + 32 * seed)[0] for seed in range(4)]
     together = segmenter.segment(images)
     alone = [segmenter.segment([image])[0] for image in images]
@@ -121,9 +121,7 @@ def test_sixteen_bits_are_as_good_as_eight(draw: Drawing, segmenter: Segmenter) 
 
 
 @pytest.mark.parametrize("grey", [0, 127, 255])
-def test_an_empty_image_never_gets_a_good_score_for_nothing(
-    draw: Drawing, segmenter: Segmenter, grey: int
-) -> None:
+def test_an_empty_image_never_gets_a_good_score(draw: Drawing, segmenter: Segmenter, grey: int) -> None:
     (result,) = segmenter.segment([np.full((180, 140), grey, np.uint8)])
     assert result.final.shape == (180, 140)
     assert result.consistency.blank == (not result.final.any())
@@ -131,7 +129,7 @@ def test_an_empty_image_never_gets_a_good_score_for_nothing(
         assert result.consistency.score == 0
 
 
-def test_a_measurement_holds_what_strategies_ask(draw: Drawing, segmenter_of_two: Segmenter) -> None:
+def test_a_measurement_contains_what_strategies_need(draw: Drawing, segmenter_of_two: Segmenter) -> None:
     images = [draw(seed, 160, 128)[0] for seed in range(3)]
     results = segmenter_of_two.segment(images)
     for number, result in enumerate(results):
@@ -144,7 +142,7 @@ def test_a_measurement_holds_what_strategies_ask(draw: Drawing, segmenter_of_two
         logs = np.log(np.maximum(result.probabilities, 1e-12))
         expected = -(result.probabilities * logs).sum(axis=0).mean() / np.log(3)
         assert found.entropy == pytest.approx(expected, rel=0.05)
-        assert found.entropy < found.boundary_entropy <= 1, "the errors of masks lie at their edges"
+        assert found.entropy < found.boundary_entropy <= 1, "errors of masks are at their edges"
     assert len({result.measurement("").entropy for result in results}) == 3
 
 
@@ -157,7 +155,9 @@ def test_padding_does_not_count_in_an_entropy() -> None:
     agreement = consistency(empty, empty, empty, 1)
     result = Segmentation(empty, empty, empty, agreement, features, Output(probabilities, features), frame)
     assert result.measurement("").entropy == pytest.approx(1, abs=1e-5)
-    assert result.measurement("").boundary_entropy == pytest.approx(1, abs=1e-5), "no boundary: the image"
+    assert result.measurement("").boundary_entropy == pytest.approx(1, abs=1e-5), (
+        "without a boundary, the whole image counts"
+    )
 
 
 def test_features_tell_images_apart(draw: Drawing, segmenter: Segmenter) -> None:
@@ -193,9 +193,7 @@ def test_hard_masks_equal_the_argmax_of_the_carried_probabilities(classes: int) 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
 @pytest.mark.parametrize("threshold", [0.05, 0.5, 0.95])
-def test_a_threshold_draws_the_most_probable_label_where_the_background_leaves_room(
-    classes: int, threshold: float
-) -> None:
+def test_a_threshold_on_the_background_leaves_the_most_probable_label(classes: int, threshold: float) -> None:
     frame = Frame.fit((90, 120), (5, 0, 80, 100), 64)
     drawn = np.random.default_rng(classes).dirichlet([0.4] * classes, frame.canvas)
     probabilities = np.ascontiguousarray(np.moveaxis(drawn, -1, 0), dtype=np.float32)

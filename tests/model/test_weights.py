@@ -37,7 +37,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "store" / "v"
 
 
-def test_a_version_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_a_version_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     original = network()
     save_version(tmp_path / "v", original, card())
     loaded, found = load_version(tmp_path / "v")
@@ -70,7 +70,7 @@ def test_a_writer_that_fails_leaves_the_old_version(saved: Path) -> None:
     assert [entry.name for entry in saved.parent.iterdir()] == ["v"]
 
 
-def test_card_and_network_must_belong_together(tmp_path: Path) -> None:
+def test_card_and_network_must_match(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="card describes"):
         save_version(tmp_path / "v", network(width=4), card(width=2))
     with pytest.raises(WeightsError, match="2 labels need a network of 3 classes"):
@@ -92,7 +92,7 @@ def test_exchanged_weights_are_noticed(saved: Path) -> None:
     tensors = load_file(saved / WEIGHTS_FILE)
     tensors["final.bias"] += 1
     save_file(tensors, saved / WEIGHTS_FILE)
-    with pytest.raises(WeightsError, match="not those its card was written for"):
+    with pytest.raises(WeightsError, match="do not match the checksum on its card"):
         load_version(saved)
 
 
@@ -107,7 +107,7 @@ def test_cut_off_weights_are_noticed(saved: Path) -> None:
     "text",
     ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1, "name": "v"}', "\x00"],
 )
-def test_a_broken_card_is_one_sentence(saved: Path, text: str) -> None:
+def test_a_broken_card_is_reported_in_one_sentence(saved: Path, text: str) -> None:
     (saved / CARD_FILE).write_text(text)
     for read in (read_card, load_version):
         with pytest.raises(WeightsError) as error:
@@ -134,7 +134,7 @@ def test_a_wrong_field_is_refused(saved: Path, field: str, value: object) -> Non
         read_card(saved)
 
 
-def test_what_is_missing_is_named(tmp_path: Path, saved: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path, saved: Path) -> None:
     with pytest.raises(WeightsError, match=CARD_FILE):
         read_card(tmp_path / "nowhere")
     (saved / WEIGHTS_FILE).unlink()
@@ -142,7 +142,9 @@ def test_what_is_missing_is_named(tmp_path: Path, saved: Path) -> None:
         load_version(saved)
 
 
-def test_weights_stored_as_halves_come_back_as_singles_at_half_the_size(tmp_path: Path, saved: Path) -> None:
+def test_weights_in_half_precision_have_half_the_size_and_load_in_single_precision(
+    tmp_path: Path, saved: Path
+) -> None:
     original = network()
     save_version(tmp_path / "half", original, replace(card(), stored="float16"))
     loaded, found = load_version(tmp_path / "half")
@@ -155,7 +157,7 @@ def test_weights_stored_as_halves_come_back_as_singles_at_half_the_size(tmp_path
     assert small < 0.8 * large
 
 
-def test_weights_too_large_for_halves_are_refused(tmp_path: Path) -> None:
+def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
     large = network()
     assert large.final.bias is not None
     with torch.no_grad():
@@ -165,7 +167,7 @@ def test_weights_too_large_for_halves_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_card_from_before_halves_is_of_singles(saved: Path) -> None:
+def test_a_card_without_a_number_format_means_single_precision(saved: Path) -> None:
     data = json.loads((saved / CARD_FILE).read_text())
     del data["stored"]
     (saved / CARD_FILE).write_text(json.dumps(data))

@@ -1,6 +1,7 @@
-"""Experiments: the paper's loop for many query strategies, paired by seed, with table, summary and figures.
+"""Experiments: the active learning loop of the paper for several query strategies, paired by seed.
 
-Needs what requirements-experiment.txt lists; docs/experiments.md says how to run one and what comes out.
+The results are a table, a summary and figures. docs/experiments.md explains how to run an experiment and its
+results. The packages in requirements-experiment.txt must be installed.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 NEEDED = ("matplotlib", "scipy")
-"""What requirements-experiment.txt adds to the run time."""
+"""Packages that requirements-experiment.txt adds to those of the service."""
 
 
 def missing_packages() -> list[str]:
-    """Those of `NEEDED` that are not installed."""
+    """The packages of `NEEDED` that are not installed."""
     return [name for name in NEEDED if find_spec(name) is None]

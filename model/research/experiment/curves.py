@@ -1,4 +1,4 @@
-"""What the records say of an arm: numbers by seed and round."""
+"""Curves of an arm: results on the test images by seed and round."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from model.research.experiment.settings import FULL
 from model.research.experiment.statistics import rank_correlation
 
 LOW_PERCENTILE = 5.0
+"""Percentile of the test images' R-DSC that measures how bad the worst masks are."""
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """An arm by seed (S) and round (R), on test images.
+    """Results of an arm by seed (S) and round (R), on the test images.
 
     Attributes:
-        labels: (R,) labels learned from.
-        effort: (S, R) boundary length of these labels, as a share of the whole training pool's.
-        dsc: (S, R) mean R-DSC.
-        dsc_low: (S, R) 5th percentile of it over the images.
-        hd95: (S, R) mean distance in pixels.
+        labels: (R,) number of labels used for training.
+        effort: (S, R) boundary length of these labels, as a share of that of the whole training pool.
+        dsc: (S, R) mean R-DSC, in [0, 1].
+        dsc_low: (S, R) 5th percentile of R-DSC over the images, in [0, 1].
+        hd95: (S, R) mean 95th percentile Hausdorff distance in pixels.
         blank: (S, R) share of blank masks.
-        quality: (S, R) Spearman's coefficient of consistency score and R-DSC, blank masks left out; NaN where
-            there is none.
-        own_quality: (S, R) the same of the arm's own score.
-        coverage: (S, R) share of masks whose R-DSC the quality estimate's interval holds, calibrated on the
-            validation images (`model.quality`); NaN where these are too few. Blank masks have no estimate.
+        quality: (S, R) Spearman coefficient of consistency score and R-DSC without blank masks; NaN if it is
+            undefined.
+        own_quality: (S, R) the same for the score of the arm's query strategy.
+        coverage: (S, R) share of non-blank masks whose R-DSC is in the interval of the quality estimate,
+            which is calibrated on the validation images (`model.quality`); NaN if these are too few.
         margin: (S, R) half the width of that interval.
-        seconds: (S, R, 2) of training and of measuring.
+        seconds: (S, R, 2) processor seconds of training and of measuring.
     """
 
     labels: Numbers
@@ -55,7 +56,7 @@ class Curves:
         """The curves of one arm."""
         seeds = results.records[arm]
         boundary = np.array([image.boundary for image in results.collection.images])
-        whole = float(boundary[list(results.sides.training)].sum())
+        whole = float(boundary[list(results.split.training)].sum())
 
         def every(value: Callable[[RoundRecord], float | np.floating | Numbers]) -> Numbers:
             return np.array([[value(record) for record in rounds] for rounds in seeds], np.float64)
@@ -76,12 +77,12 @@ class Curves:
 
 
 def strategies_of(results: Results) -> list[str]:
-    """The arms that choose: all but the bound."""
+    """The arms that have a query strategy: all but `FULL`."""
     return [arm for arm in results.settings.arms if arm != FULL]
 
 
 def bound_of(results: Results) -> Numbers | None:
-    """Test DSC of the bound for each seed, at the end of its training; None if it was not asked for."""
+    """(S,) final test DSC of `FULL` by seed, the upper bound; None if the experiment has no such arm."""
     return Curves.of(results, FULL).dsc[:, -1] if FULL in results.records else None
 
 
@@ -94,7 +95,11 @@ def _quality(record: RoundRecord, score: Numbers) -> float:
 
 
 def quality_estimate(record: RoundRecord) -> tuple[float, float]:
-    """Coverage and margin of the quality estimate on test images that are not blank; NaN if there is none."""
+    """Coverage and margin of the quality estimate on the test images whose mask is not blank.
+
+    Both are NaN if all masks are blank, the record has no confidences, or there are too few validation
+    images.
+    """
     known, drawn = record.validation & ~record.blank, record.test & ~record.blank
     if not drawn.any() or np.isnan(record.confidence).any():
         return np.nan, np.nan
@@ -102,8 +107,8 @@ def quality_estimate(record: RoundRecord) -> tuple[float, float]:
     if calibration is None:
         return np.nan, np.nan
     estimates = [calibration.estimate(confidence) for confidence in record.confidence[drawn].tolist()]
-    held = [
+    covered = [
         estimate.low <= real <= estimate.high
         for estimate, real in zip(estimates, record.r_dsc[drawn].tolist(), strict=True)
     ]
-    return float(np.mean(held)), calibration.margin
+    return float(np.mean(covered)), calibration.margin

@@ -1,4 +1,4 @@
-"""Rounds side by side: as many processes as asked for, each with one thread."""
+"""Parallel execution of rounds in several processes, each with one thread."""
 
 from __future__ import annotations
 
@@ -16,39 +16,50 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from model.research.experiment.settings import ExperimentError
-from model.research.experiment.trial import Laboratory, Round
+from model.research.experiment.trial import Round, RoundRunner
 
-Open = Callable[[], Laboratory]
+MakeRunner = Callable[[], RoundRunner]
 Chain = Sequence[Round]
-"""Rounds of one arm and seed: each needs the one before."""
+"""Rounds of one arm and seed; each needs the results of the previous one."""
 
 
-def carry_out(
-    chains: Sequence[Chain], open_laboratory: Open, processes: int, done: Callable[[Round], None]
+def run_chains(
+    chains: Sequence[Chain], make_runner: MakeRunner, processes: int, done: Callable[[Round], None]
 ) -> None:
-    """Carry out every round of every chain; `done` is called after each, in this process.
+    """Run all rounds of all chains.
 
     Args:
-        chains: are begun in this order.
-        open_laboratory: makes a laboratory; it is called in each process, so it must be picklable.
-        processes: how many; with one the work is done here.
-        done: whatever it raises ends the work.
+        chains: chains of rounds, which are started in this order.
+        make_runner: makes the runner of a process; called in each process, so it must be picklable.
+        processes: number of processes; with 1, the rounds run in this process.
+        done: called in this process after each round; an exception from it ends the run.
 
     Raises:
-        ExperimentError: a process ended without an answer.
+        ExperimentError: a process died.
     """
     waiting = deque(deque(chain) for chain in chains if chain)
     if processes == 1 or len(waiting) <= 1:
         with one_thread():
-            laboratory = open_laboratory()
+            runner = make_runner()
             for chain in waiting:
-                for asked in chain:
-                    laboratory.carry_out(asked)
-                    done(asked)
+                for current in chain:
+                    runner.run(current)
+                    done(current)
         return
     with ExitStack() as stack:
-        workers = [stack.enter_context(_worker(open_laboratory)) for _ in range(min(processes, len(waiting)))]
+        workers = [stack.enter_context(_worker(make_runner)) for _ in range(min(processes, len(waiting)))]
         _distribute(waiting, workers, done)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit torch to one thread, as in the worker processes, since the number of threads affects results."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _distribute(
@@ -75,8 +86,8 @@ def _answer(worker: Connection) -> Round:
         answer = worker.recv()
     except (EOFError, ConnectionError) as error:
         raise ExperimentError(
-            "A process of the experiment was killed, perhaps for want of memory; go on with the same command "
-            "and fewer --processes."
+            "A process of the experiment was killed, possibly because memory ran out; give the same command "
+            "with fewer --processes."
         ) from error
     if isinstance(answer, BaseException):
         raise answer
@@ -85,44 +96,44 @@ def _answer(worker: Connection) -> Round:
 
 
 @contextmanager
-def _worker(open_laboratory: Open) -> Iterator[Connection]:
-    """A process that carries out rounds, and the end of the pipe to it; it ends with the context."""
-    # A new interpreter: a fork would copy the thread pools of torch and OpenCV without their threads.
+def _worker(make_runner: MakeRunner) -> Iterator[Connection]:
+    """Start a process that runs rounds and yield the connection to it; the context ends the process."""
+    # Not fork, which would copy the thread pools of torch and OpenCV without their threads.
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(open_laboratory, theirs), daemon=True)
-    # The tracker's start unblocks Ctrl-C in this process.
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(make_runner, there), daemon=True)
+    # Starting the tracker later would unblock SIGINT in this process.
     resource_tracker.ensure_running()
-    # Ctrl-C reaches all processes of a terminal; the others inherit this mask, and the parent ends them.
+    # Ctrl-C goes to all processes of the terminal; workers inherit this mask and are ended by the parent.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
+    there.close()
     try:
-        yield ours
+        yield here
     finally:
-        ours.close()
-        # Nothing is lost: a round that is not written is carried out again.
+        here.close()
+        # Nothing is lost: a round without a record runs again.
         process.terminate()
         process.join()
 
 
-def _work(open_laboratory: Open, asked: Connection) -> None:
+def _work(make_runner: MakeRunner, parent: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        laboratory = open_laboratory()
+        runner = make_runner()
         while True:
-            order = asked.recv()
-            laboratory.carry_out(order)
-            asked.send(order)
+            current = parent.recv()
+            runner.run(current)
+            parent.send(current)
     except EOFError:
         return
-    except Exception as error:  # noqa: BLE001 - told to the parent, who raises it
+    except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
         error.add_note(traceback.format_exc())
-        asked.send(error)
+        parent.send(error)
 
 
 def _end_with_parent() -> None:
@@ -130,14 +141,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch with one thread in this process, as in the others: the number changes results a little."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

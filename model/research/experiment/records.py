@@ -1,4 +1,8 @@
-"""The folder of an experiment: its settings, one record for each round of an arm, and the newest weights."""
+"""The folder of an experiment: its settings, the records of its rounds, and the newest weights of each arm.
+
+A record contains the results of one round of one arm and seed. All files are written atomically, so an
+experiment that is killed at any moment can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +21,43 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from model.research.experiment.settings import MAY_GROW, UNNAMED, ExperimentError
+from model.research.experiment.settings import EXTENDABLE, FORMER_DEFAULTS, ExperimentError
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
+SETTINGS_FILE = "experiment.json"
+"""Identity of the experiment: its settings and the fingerprint of its data."""
+LOCK = ".lock"
+PHANTOMS = "phantoms"
+"""Subfolder of the phantoms, if the experiment uses them."""
+SHARED_START = "start"
+"""Subfolder of the weights of round 0, which all arms share."""
 Masks = NDArray[np.uint8]
+"""(3, h, w): lower, middle and final label map of an image on its canvas."""
+
+
+class ExperimentFolderError(ExperimentError):
+    """The folder is in use or belongs to something else; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class RoundRecord:
-    """One round of one arm of one seed; images are named by their index in the collection.
+    """Results of one round of one arm and seed; images are identified by their index in the collection.
 
     Attributes:
-        labelled: (L,) images whose labels were learned from, in the order in which they were labelled.
-        images: (N,) images that were measured: test images, validation images, then the pool that is left.
-        validation: (N,) which of them are validation images.
-        l_dsc, m_dsc, score: (N,) agreement of the masks.
-        confidence: (N,) in the masks (`Measurement.confidence`); NaN in records of earlier versions.
+        labelled: (L,) images whose labels were used for training, in the order in which they were labelled.
+        images: (N,) measured images: test, validation, then the unlabelled pool.
+        validation: (N,) whether an image is a validation image.
+        l_dsc, m_dsc, score: (N,) agreement of the masks (`model.consistency`), in [0, 1].
+        confidence: (N,) confidence in the mask (`Measurement.confidence`), in [0, 1]; NaN in records of
+            earlier releases.
         blank: (N,) whether the final mask is empty.
-        r_dsc: (N,) Dice of the final mask with the truth.
-        hd95: (N,) 95th percentile Hausdorff distance to it in pixels; NaN for all but test images.
-        own_score: (N,) the arm's strategy's score; NaN for the bound.
+        r_dsc: (N,) Dice of the final mask and the truth, in [0, 1].
+        hd95: (N,) their 95th percentile Hausdorff distance in pixels; NaN for all but test images.
+        own_score: (N,) score of the arm's query strategy, in [0, 1]; NaN for `FULL`.
         chosen: (K,) images of the pool that are labelled next, in this order.
-        masks: of each chosen image (3, h, w): lower, middle and final label map on its canvas.
-        validation_dsc: Dice of the round's weights on the validation images' canvases.
-        seconds: (2,) of the processor that training and measuring took.
+        masks: masks of the K chosen images.
+        validation_dsc: mean Dice of the round's weights on the canvases of the validation images, in [0, 1].
+        seconds: (2,) processor seconds of training and of measuring.
     """
 
     labelled: NDArray[np.int64]
@@ -61,25 +78,25 @@ class RoundRecord:
 
     @property
     def test(self) -> NDArray[np.bool_]:
-        """(N,) which of `images` are test images."""
+        """(N,) whether an image is a test image."""
         return np.isfinite(self.hd95)
 
     @property
     def pool(self) -> NDArray[np.bool_]:
-        """(N,) which of `images` are of the pool that is left."""
+        """(N,) whether an image is from the unlabelled pool."""
         return ~(self.test | self.validation)
 
     def save(self, path: Path) -> None:
-        """Write the file in place of an older one; killed at any moment, either of them is there."""
+        """Write the record atomically, in place of an older one."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "masks"}
         arrays |= {f"masks_{position}": masks for position, masks in enumerate(self.masks)}
-        whole = io.BytesIO()
-        np.savez_compressed(whole, **arrays)
-        write_whole(path, whole.getvalue())
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_atomically(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> RoundRecord | None:
-        """The record of a file; None if there is none that can be read."""
+        """Read a record; None if the file is missing or cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls._of(arrays)
@@ -88,17 +105,96 @@ class RoundRecord:
 
     @classmethod
     def _of(cls, arrays: Mapping[str, NDArray]) -> RoundRecord:
-        unknown = {"confidence": np.full(len(arrays["images"]), np.nan)} if "confidence" not in arrays else {}
-        values: dict[str, Any] = unknown | {
-            field.name: arrays[field.name] for field in fields(cls) if field.name not in {"masks", *unknown}
+        absent = {"confidence": np.full(len(arrays["images"]), np.nan)} if "confidence" not in arrays else {}
+        values: dict[str, Any] = absent | {
+            field.name: arrays[field.name] for field in fields(cls) if field.name not in {"masks", *absent}
         }
         values["validation_dsc"] = float(values["validation_dsc"])
         count = len(values["chosen"]) if "masks_0" in arrays else 0
         return cls(masks=tuple(arrays[f"masks_{position}"] for position in range(count)), **values)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or as it was before, whenever this process is killed."""
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """The folder of an experiment.
+
+    Attributes:
+        folder: path of the folder.
+        fingerprint: SHA-256 of the identity, stored with weights so that those of another experiment are not
+            used.
+    """
+
+    folder: Path
+    fingerprint: str
+
+    @classmethod
+    def open(cls, folder: Path, identity: dict[str, Any]) -> ExperimentFolder:
+        """Open the folder of an experiment, or create it.
+
+        Args:
+            folder: path of the folder.
+            identity: settings and data of the experiment, as JSON-serialisable values.
+
+        Raises:
+            ExperimentFolderError: the folder contains another experiment.
+        """
+        path = folder / SETTINGS_FILE
+        if path.exists():
+            _compare(folder, json.loads(path.read_text(encoding="utf-8")), identity)
+        else:
+            write_atomically(path, json.dumps(identity, indent=2, sort_keys=True).encode())
+        return cls(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
+
+    def record_path(self, arm: str, seed: int, number: int) -> Path:
+        """Path of the record of round `number` (from 0)."""
+        return self._rounds(arm, seed) / f"round-{number:03d}.npz"
+
+    def record(self, arm: str, seed: int, number: int) -> RoundRecord | None:
+        """The record of round `number` (from 0); None if the round is not done."""
+        return RoundRecord.load(self.record_path(arm, seed, number))
+
+    def save_weights(self, arm: str | None, seed: int, weights: Checkpoint) -> None:
+        """Save the newest weights of an arm; arm None is for the weights of round 0, which all arms share."""
+        save_checkpoint(self._rounds(arm or SHARED_START, seed), weights, fingerprint=self.fingerprint)
+
+    def weights(self, arm: str | None, seed: int) -> Checkpoint | None:
+        """The weights that `save_weights` saved; None if there are none, or none of this experiment."""
+        return load_checkpoint(self._rounds(arm or SHARED_START, seed), fingerprint=self.fingerprint)
+
+    def _rounds(self, arm: str, seed: int) -> Path:
+        return self.folder / "rounds" / arm / f"seed-{seed}"
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Create the folder if it is missing, and lock it for the duration of the context.
+
+    Raises:
+        ExperimentFolderError: another process has locked it, or it is a file, or it contains files but no
+            experiment.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ExperimentFolderError(f"{folder} is a file; give a folder as --out.")
+    if folder.exists() and not (folder / SETTINGS_FILE).exists():
+        others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, PHANTOMS)]
+        if others:
+            raise ExperimentFolderError(f"{folder} contains files but no experiment; give a new --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ExperimentFolderError(
+            f"Another experiment uses {folder}; stop it, or give another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file atomically, so that after a kill it is complete or unchanged; parents are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -111,102 +207,23 @@ def write_whole(path: Path, data: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-NOTE = "experiment.json"
-LOCK = ".lock"
-PHANTOMS = "phantoms"
-STEM_OF_START = "start"
-
-
-class OutOfPlaceError(ExperimentError):
-    """The folder belongs to something else; one sentence that says what to do."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """An experiment's folder.
-
-    Attributes:
-        folder: where everything lies.
-        fingerprint: of settings and data; weights of another experiment are not taken.
-    """
-
-    folder: Path
-    fingerprint: str
-
-    @classmethod
-    def take(cls, folder: Path, identity: dict[str, Any]) -> Place:
-        """The folder for an experiment of this identity, made or found.
-
-        Raises:
-            OutOfPlaceError: it holds another experiment.
-        """
-        note = folder / NOTE
-        if note.exists():
-            _compare(folder, json.loads(note.read_text(encoding="utf-8")), identity)
-        else:
-            write_whole(note, json.dumps(identity, indent=2, sort_keys=True).encode())
-        return cls(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
-
-    def record_path(self, arm: str, seed: int, number: int) -> Path:
-        """The file of one round's record."""
-        return self._rounds(arm, seed) / f"round-{number:03d}.npz"
-
-    def record(self, arm: str, seed: int, number: int) -> RoundRecord | None:
-        """A round that is done; None if it is not."""
-        return RoundRecord.load(self.record_path(arm, seed, number))
-
-    def save_weights(self, arm: str | None, seed: int, weights: Checkpoint) -> None:
-        """Keep an arm's newest weights; of arm None the weights of the first round, shared by all."""
-        save_checkpoint(self._rounds(arm or STEM_OF_START, seed), weights, fingerprint=self.fingerprint)
-
-    def weights(self, arm: str | None, seed: int) -> Checkpoint | None:
-        """The inverse of `save_weights`."""
-        return load_checkpoint(self._rounds(arm or STEM_OF_START, seed), fingerprint=self.fingerprint)
-
-    def _rounds(self, arm: str, seed: int) -> Path:
-        return self.folder / "rounds" / arm / f"seed-{seed}"
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Makes the folder, and keeps a second command out of it for as long as the context lasts.
-
-    Raises:
-        OutOfPlaceError: another one is there, or the folder is a file or holds what no experiment has made.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutOfPlaceError(f"{folder} is a file; give --out another place.")
-    if folder.exists() and not (folder / NOTE).exists():
-        others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, PHANTOMS)]
-        if others:
-            raise OutOfPlaceError(f"{folder} holds files that no experiment has made; give a new --out.")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise OutOfPlaceError(f"Another experiment uses {folder}; end it, or give another --out.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _compare(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    there, wanted = UNNAMED | there, UNNAMED | wanted
-    differing = [name for name in wanted | there if there.get(name) != wanted.get(name)]
+def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    found, wanted = FORMER_DEFAULTS | found, FORMER_DEFAULTS | wanted
+    differing = [name for name in wanted | found if found.get(name) != wanted.get(name)]
     if not differing:
         return
     if differing == ["data"]:
-        said = "other images or masks"
+        difference = "other images or masks"
     else:
         names = [name for name in differing if name != "data"]
-        said = ", ".join(f"{name} {_say(there.get(name))}, not {_say(wanted.get(name))}" for name in names)
-    raise OutOfPlaceError(
-        f"{folder} holds an experiment with {said}; give a new --out, or the same options (only "
-        f"{', '.join(MAY_GROW)} may change)."
+        difference = ", ".join(
+            f"{name} {_formatted(found.get(name))}, not {_formatted(wanted.get(name))}" for name in names
+        )
+    raise ExperimentFolderError(
+        f"{folder} contains an experiment with {difference}; give a new --out, or the same options (only "
+        f"{', '.join(EXTENDABLE)} may change)."
     )
 
 
-def _say(value: object) -> str:
+def _formatted(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

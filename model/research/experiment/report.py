@@ -1,4 +1,4 @@
-"""A whole experiment: its rounds, then the table, the summary and the figures."""
+"""A complete experiment: its rounds, then `results.csv`, `summary.json` and the figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from model.research.experiment.collection import Source
 from model.research.experiment.figures import draw_figures
-from model.research.experiment.records import RoundRecord, write_whole
+from model.research.experiment.records import RoundRecord, write_atomically
 from model.research.experiment.rounds import Progress, Results, run_rounds
 from model.research.experiment.settings import ExperimentSettings
 from model.research.experiment.summary import write_summary
@@ -39,57 +39,15 @@ COLUMNS = (
 )
 
 
-def write_table(results: Results, folder: Path) -> Path:
-    """Write `results.csv`; docs/experiments.md explains its columns."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for arm, seed, number, record in results.rounds():
-        for row in _rows(results, record):
-            writer.writerow((arm, seed, number, len(record.labelled), *row))
-    write_whole(folder / FILE, text.getvalue().encode())
-    return folder / FILE
-
-
-def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]:
-    places = {int(index): place for place, index in enumerate(record.chosen, start=1)}
-    for position, index in enumerate(record.images.tolist()):
-        image = results.collection.images[index]
-        yield (
-            image.stem,
-            _role(record, position),
-            places.get(index, ""),
-            _say(record.l_dsc[position]),
-            _say(record.m_dsc[position]),
-            _say(record.score[position]),
-            _say(record.confidence[position]),
-            int(record.blank[position]),
-            _say(record.own_score[position]),
-            _say(record.r_dsc[position]),
-            _say(record.hd95[position]),
-            f"{image.boundary:.1f}",
-        )
-
-
-def _role(record: RoundRecord, position: int) -> str:
-    if record.test[position]:
-        return "test"
-    return "validation" if record.validation[position] else "pool"
-
-
-def _say(value: float) -> str:
-    return f"{value:.6f}" if np.isfinite(value) else ""
-
-
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What an experiment wrote.
+    """The results of an experiment and the files that contain them.
 
     Attributes:
-        results: in memory.
-        table: path of the CSV file.
-        summary: as in summary.json.
-        figures: paths of the pictures.
+        results: the results in memory.
+        table: path of results.csv.
+        summary: contents of summary.json.
+        figures: paths of the figures.
     """
 
     results: Results
@@ -107,11 +65,53 @@ def run_experiment(
     progress: Callable[[Progress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Carry out an experiment and write results.csv, summary.json and figures/ into its folder.
+    """Run an experiment and write results.csv, summary.json and figures/ to its folder.
 
-    See `run_rounds`; with all rounds done, everything is only written anew.
+    Arguments and errors are those of `run_rounds`. If all rounds are done, only the files are written again.
     """
     results = run_rounds(settings, source, folder, processes=processes, progress=progress, reading=reading)
     table = write_table(results, folder)
     summary = write_summary(results, folder)
     return Report(results, table, summary, draw_figures(results, folder))
+
+
+def write_table(results: Results, folder: Path) -> Path:
+    """Write `results.csv`, one row per arm, seed, round and image (docs/experiments.md); returns its path."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for arm, seed, number, record in results.rounds():
+        for row in _rows(results, record):
+            writer.writerow((arm, seed, number, len(record.labelled), *row))
+    write_atomically(folder / FILE, text.getvalue().encode())
+    return folder / FILE
+
+
+def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]:
+    ranks = {int(index): rank for rank, index in enumerate(record.chosen, start=1)}
+    for position, index in enumerate(record.images.tolist()):
+        image = results.collection.images[index]
+        yield (
+            image.stem,
+            _role(record, position),
+            ranks.get(index, ""),
+            _formatted(record.l_dsc[position]),
+            _formatted(record.m_dsc[position]),
+            _formatted(record.score[position]),
+            _formatted(record.confidence[position]),
+            int(record.blank[position]),
+            _formatted(record.own_score[position]),
+            _formatted(record.r_dsc[position]),
+            _formatted(record.hd95[position]),
+            f"{image.boundary:.1f}",
+        )
+
+
+def _role(record: RoundRecord, position: int) -> str:
+    if record.test[position]:
+        return "test"
+    return "validation" if record.validation[position] else "pool"
+
+
+def _formatted(value: float) -> str:
+    return f"{value:.6f}" if np.isfinite(value) else ""

@@ -1,4 +1,4 @@
-"""The whole experiment: rounds, table, summary, figures."""
+"""All rounds of an experiment: running those that are not done yet, and collecting the results."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from model.research.experiment.collection import Collection, Sides, Source, divide
-from model.research.experiment.parallel import carry_out
-from model.research.experiment.records import Place, RoundRecord, alone_in
+from model.research.experiment.collection import Collection, Source, Split, split_collection
+from model.research.experiment.parallel import run_chains
+from model.research.experiment.records import ExperimentFolder, RoundRecord, lock_folder
 from model.research.experiment.settings import FULL, ExperimentError, ExperimentSettings
-from model.research.experiment.trial import Laboratory, Round
+from model.research.experiment.trial import Round, RoundRunner
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an experiment is; `note` names the round that was done last."""
+    """Progress of an experiment.
+
+    Attributes:
+        done: number of rounds that are done.
+        rounds: number of all rounds.
+        note: arm, seed and number of the round that was done last; empty at the start.
+    """
 
     done: int
     rounds: int
@@ -25,16 +31,18 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What an experiment found.
+    """The results of an experiment.
 
     Attributes:
-        settings, collection, sides: what was asked, of which images, divided how.
-        records: by arm, then by seed: one record a round.
+        settings: settings of the experiment.
+        collection: its images.
+        split: their split.
+        records: by arm, seed and round.
     """
 
     settings: ExperimentSettings
     collection: Collection
-    sides: Sides
+    split: Split
     records: dict[str, list[list[RoundRecord]]]
 
     def rounds(self) -> Iterator[tuple[str, int, int, RoundRecord]]:
@@ -54,62 +62,66 @@ def run_rounds(
     progress: Callable[[Progress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Carry out what is not done yet of an experiment; killed at any moment, the same call goes on.
+    """Run the rounds of an experiment that are not done yet; a call that was killed can be repeated.
 
     Args:
-        settings: what to do.
+        settings: settings of the experiment.
         source: the images.
-        folder: holds everything; see `docs/experiments.md`.
-        processes: of one thread each; each holds the images in memory.
-        progress: called after each round.
-        reading: called with (done, total) while images are read.
+        folder: folder of the experiment, created if missing; see `docs/experiments.md`.
+        processes: number of processes, with one thread and a copy of the images each.
+        progress: called at the start and after each round.
+        reading: called with (done, total) while images are drawn and read.
 
     Raises:
-        ExperimentError: settings and images do not go together, or the folder is not this experiment's.
+        ExperimentFolderError: the folder belongs to something else.
+        ExperimentError: the settings do not match the images, a file is damaged, or a process died.
         model.training.dataset.DatasetError: the images or masks cannot be used.
     """
-    with alone_in(folder):
+    with lock_folder(folder):
         collection = source.read(settings.size, reading)
-        sides = divide(collection, settings.split)
-        _check(settings, sides)
-        place = Place.take(folder, settings.identity() | {"data": collection.fingerprint})
-        asked = chains(settings, sides)
-        left = [[e for e in chain if place.record(e.arm, e.seed, e.number) is None] for chain in asked]
-        tally = _Tally(sum(map(len, asked)), sum(map(len, left)), progress)
-        # In this process the images are there already; others read them again, as pickling costs as much.
-        here = processes == 1 or sum(map(bool, left)) <= 1
-        given = collection if here else None
-        carry_out(left, partial(_laboratory, settings, source, place, given), processes, tally.count)
+        split = split_collection(collection, settings.split)
+        _check(settings, split)
+        files = ExperimentFolder.open(folder, settings.identity() | {"data": collection.fingerprint})
+        requested = chains(settings, split)
+        remaining = [
+            [r for r in chain if files.record(r.arm, r.seed, r.number) is None] for chain in requested
+        ]
+        counter = _ProgressCounter(sum(map(len, requested)), sum(map(len, remaining)), progress)
+        # Other processes read the images themselves, which takes no longer than pickling them.
+        in_this_process = processes == 1 or sum(map(bool, remaining)) <= 1
+        images = collection if in_this_process else None
+        make_runner = partial(_round_runner, settings, source, files, images)
+        run_chains(remaining, make_runner, processes, counter.count)
         records = {
-            arm: [[_done(place, e) for e in chain] for chain in asked if chain[0].arm == arm]
+            arm: [[_done(files, r) for r in chain] for chain in requested if chain[0].arm == arm]
             for arm in settings.arms
         }
-    return Results(settings, collection, sides, records)
+    return Results(settings, collection, split, records)
 
 
-class _Tally:
-    """Counts rounds and tells how many are done, once at the start and after each."""
+class _ProgressCounter:
+    """Counts the rounds that are done and reports their number at the start and after each round."""
 
-    def __init__(self, rounds: int, left: int, progress: Callable[[Progress], None] | None) -> None:
-        self._rounds, self._done, self._progress = rounds, rounds - left, progress
-        self._tell("")
+    def __init__(self, rounds: int, remaining: int, progress: Callable[[Progress], None] | None) -> None:
+        self._rounds, self._done, self._progress = rounds, rounds - remaining, progress
+        self._report("")
 
     def count(self, done: Round) -> None:
         self._done += 1
-        self._tell(f"{done.arm}, seed {done.seed}, round {done.number}")
+        self._report(f"{done.arm}, seed {done.seed}, round {done.number}")
 
-    def _tell(self, note: str) -> None:
+    def _report(self, note: str) -> None:
         if self._progress is not None:
             self._progress(Progress(self._done, self._rounds, note))
 
 
-def chains(settings: ExperimentSettings, sides: Sides) -> list[list[Round]]:
-    """The rounds of every arm and seed; seed by seed, so that the arms of a seed are done together.
+def chains(settings: ExperimentSettings, split: Split) -> list[list[Round]]:
+    """The rounds of all arms and seeds, one chain per arm and seed, seed by seed.
 
-    The bound trains as long as the network of the last round of an arm has: as many rounds of the same steps
-    where rounds go on from one another, one round where each starts afresh.
+    `FULL` trains for as many steps as the network of an arm's last round: as many rounds with `fine_tune`,
+    and one round otherwise.
     """
-    last = rounds_after_start(settings, len(sides.training))
+    last = rounds_after_start(settings, len(split.training))
     of_full = last if settings.fine_tune else 0
     return [
         [Round(arm, seed, number) for number in range((of_full if arm == FULL else last) + 1)]
@@ -119,29 +131,30 @@ def chains(settings: ExperimentSettings, sides: Sides) -> list[list[Round]]:
 
 
 def rounds_after_start(settings: ExperimentSettings, pool: int) -> int:
-    """Rounds until the pool of training images is empty, or as many as were asked for if that is less."""
+    """Number of rounds after round 0 until a pool of `pool` images is empty, at most `settings.rounds`."""
     most = -(-max(0, pool - settings.start) // settings.per_round)
     return most if settings.rounds is None else min(settings.rounds, most)
 
 
-def _check(settings: ExperimentSettings, sides: Sides) -> None:
-    if settings.start >= len(sides.training):
+def _check(settings: ExperimentSettings, split: Split) -> None:
+    if settings.start >= len(split.training):
         raise ExperimentError(
-            f"The training pool has {len(sides.training)} images, and {settings.start} to start with leave "
+            f"The training pool has only {len(split.training)} images; {settings.start} start labels leave "
             "nothing to choose from; give a smaller --start or more images."
         )
 
 
-def _laboratory(
-    settings: ExperimentSettings, source: Source, place: Place, collection: Collection | None
-) -> Laboratory:
-    return Laboratory(settings, collection or source.read(settings.size), place)
+def _round_runner(
+    settings: ExperimentSettings, source: Source, files: ExperimentFolder, collection: Collection | None
+) -> RoundRunner:
+    return RoundRunner(settings, collection or source.read(settings.size), files)
 
 
-def _done(place: Place, asked: Round) -> RoundRecord:
-    record = place.record(asked.arm, asked.seed, asked.number)
+def _done(files: ExperimentFolder, current: Round) -> RoundRecord:
+    record = files.record(current.arm, current.seed, current.number)
     if record is None:
         raise ExperimentError(
-            f"{place.record_path(asked.arm, asked.seed, asked.number)} cannot be read; remove it."
+            f"{files.record_path(current.arm, current.seed, current.number)} cannot be read; delete it and "
+            "give the same command."
         )
     return record

@@ -1,4 +1,8 @@
-"""The settings of an experiment, and the names of its arms."""
+"""The settings of an experiment, and the names of its arms.
+
+An arm is a way to choose labels that the experiment compares with others: the name of a query strategy,
+optionally with the suffix `PSEUDO`, or `FULL` for training on all labels.
+"""
 
 from __future__ import annotations
 
@@ -12,85 +16,61 @@ from model.strategies import Strategy, StrategyError, parse
 from model.training.settings import TrainingSettings
 
 FULL = "full"
-"""The arm that learns from all labels from the start: the bound."""
+"""The arm that trains on the whole training pool from the start: the upper bound."""
 REFERENCE = "random"
 """The arm that the others are compared with."""
 PSEUDO = "+pseudo"
-"""Suffix of arms that also learn from pseudo-labels, one for each label (`model.research.pseudo_labels`)."""
-
-
-def strategy_of(arm: str) -> Strategy:
-    """The strategy by which an arm other than the bound chooses.
-
-    Raises:
-        StrategyError: there is none of this name.
-    """
-    return parse(arm.removesuffix(PSEUDO))
-
-
-def check_arm(arm: str, dropout: float) -> str | None:
-    """What is wrong with an arm under networks of this dropout, in one sentence; None if nothing is."""
-    if arm == FULL:
-        return None
-    try:
-        strategy = strategy_of(arm)
-    except StrategyError as error:
-        return f"{str(error).rstrip('.')}, a suffix {PSEUDO} for pseudo-labels, or {FULL} for the bound."
-    if strategy.dropout_passes and not dropout:
-        return f"{arm} needs a network with dropout; give --dropout 0.2, which all arms get."
-    return None
-
-
-PAPER_SPLIT = (139, 20, 50)
-"""Training pool, validation and test images of Zhao et al. (2020), section 4.1."""
+"""Suffix of arms that also train on pseudo-labels, as many as labels (`model.research.pseudo_labels`)."""
 DEFAULT_ARMS = (REFERENCE, "consistency", "disagreement", FULL)
-UNNAMED = {"start_by": REFERENCE, "norm": "batch"}
-"""Settings that came later, and what was done before."""
-MAY_GROW = ("arms", "seeds", "rounds")
-"""What may change in a folder that holds results: arms, seeds and rounds that are there stay as they are."""
+PAPER_SPLIT = (139, 20, 50)
+"""Number of images in the training pool, validation and test of Zhao et al. (2020), section 4.1."""
+EXTENDABLE = ("arms", "seeds", "rounds")
+"""Settings that may change in an existing folder: results of earlier arms, seeds and rounds are kept."""
+FORMER_DEFAULTS = {"start_by": REFERENCE, "norm": "batch"}
+"""Settings that folders of earlier releases lack, with the values that these releases used."""
 
 
 class ExperimentError(ValueError):
-    """An experiment that cannot be run; one sentence that says what to do."""
+    """An experiment cannot be run; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
 class ExperimentSettings:
-    """How an experiment is run; equal settings, data and library versions give equal tables on one machine.
+    """Settings of an experiment; with equal data and library versions, results on one machine are equal.
 
     Attributes:
-        arms: names of query strategies (`model.strategies.parse`), `PSEUDO` after them or not, and `FULL` for
-            the bound.
-        seeds: paired repetitions 0…seeds − 1.
-        start: labels of the first round; the same in every arm of a seed.
-        start_by: the strategy that chooses them. All but `random` look at the pool with the weights of
-            `initial`, which have seen no label of it.
+        arms: names of query strategies (`model.strategies.parse`), optionally followed by `PSEUDO`, and
+            `FULL` for the upper bound.
+        seeds: number of paired repetitions, numbered from 0.
+        start: number of labels in round 0; they are the same in every arm of a seed.
+        start_by: strategy that chooses these labels. All but `random` need the weights of `initial`, which
+            were not trained on this pool.
         per_round: labels added in each round.
-        rounds: rounds after the first; None goes on until the pool is empty.
-        fine_tune: whether a round goes on from the weights of the one before (the paper), or starts afresh
-            from the seed's initial weights.
-        split: images of the training pool, for validation and for test; None divides all of them as the paper
-            did, 139 : 20 : 50. Further images are left out.
+        rounds: number of rounds after round 0; None continues until the pool is empty.
+        fine_tune: whether a round starts from the weights of the previous one, as in the paper, or from the
+            initial weights of the seed.
+        split: number of images in training pool, validation and test, others being left out; None divides all
+            images in the proportions of the paper, 139 : 20 : 50.
         width: channels of the network's first level.
-        size: longer side in pixels that the network sees.
-        steps: training steps of each round.
-        start_steps: of the first round where later ones go on from it; None for as many as the others. What
-            is short of training gains from every step, and that hides what it gains from labels.
-        learning_rate: as `model.training.run` takes it.
+        size: longer side of the canvas in pixels.
+        steps: training steps per round.
+        start_steps: training steps of round 0, if `fine_tune`; None for `steps`. An undertrained network
+            improves with every step, which hides the effect of the labels.
+        learning_rate: peak of the learning rate, as in `TrainingSettings`.
         loss: weights of equation (2) of the paper.
-        batch: images in a step.
-        keep: which weights of a round go on and are measured: the "last", or the "best" in validation among
-            those at its start, half way and at its end, as in the service. In short rounds the best are
-            often those of the start, and an arm stands still however many labels it gets.
-        augment: whether training images are varied.
-        dropout: of the network, in every arm; MC-dropout needs some.
-        norm: layers of the network that normalise, see `model.network.NetworkSettings`.
-        device: where the training computes, see `model.training.run`.
-        initial: folder of a version whose weights every arm and seed starts with, norm and all, taken over
-            for the labels at hand as a new project takes them over; None draws them by seed.
+        batch: images per step.
+        keep: which weights of a round are measured and used further: the "last", or the "best" in validation
+            among those at the start, in the middle and at the end of the round, as in the service. In short
+            rounds the best are often those of the start, and the arm does not improve with more labels.
+        augment: whether training images are augmented.
+        dropout: dropout rate of the network in all arms, in [0, 1); MC-dropout needs a positive one.
+        norm: normalisation layers of the network, see `model.network.NetworkSettings`.
+        device: device of the training, as in `TrainingSettings`.
+        initial: folder of a version whose weights, including the norm, all arms and seeds start from; they
+            are adapted to the labels as for a new project. None starts from random weights by seed.
 
     Raises:
-        ExperimentError: a number makes no sense or an arm is not known.
+        ExperimentError: a setting is invalid or an arm is unknown.
     """
 
     arms: tuple[str, ...] = DEFAULT_ARMS
@@ -120,17 +100,15 @@ class ExperimentSettings:
             if getattr(self, name) < 1:
                 raise ExperimentError(f"{name} is {getattr(self, name)}; give a number of at least 1.")
         if self.rounds is not None and self.rounds < 1:
-            raise ExperimentError(
-                f"rounds is {self.rounds}; give a number of at least 1, or take all labels."
-            )
+            raise ExperimentError(f"rounds is {self.rounds}; give a number of at least 1, or use all labels.")
         self._check_training()
         if self.split is not None and (len(self.split) != 3 or min(self.split) < 1):
             raise ExperimentError(
-                f"The split {self.split} is not three numbers above zero; give training pool, validation and "
-                "test images, such as 139,20,50."
+                f"The split {self.split} is not three positive numbers; give the numbers of training pool, "
+                "validation and test images, such as 139,20,50."
             )
         if not self.arms:
-            raise ExperimentError("There is no arm; name at least one strategy.")
+            raise ExperimentError("There are no arms; name at least one strategy, or give full.")
         if len(set(self.arms)) < len(self.arms):
             raise ExperimentError(f"An arm is named twice in {', '.join(self.arms)}; name each once.")
         for arm in self.arms:
@@ -141,11 +119,11 @@ class ExperimentSettings:
     def _check_training(self) -> None:
         if self.start_steps is not None and (self.start_steps < 1 or not self.fine_tune):
             raise ExperimentError(
-                "start_steps must be at least 1, and where each round starts afresh only steps counts; leave "
-                "one of them out."
+                "start_steps must be at least 1, and cannot be used if each round starts from the initial "
+                "weights; change it or leave it out."
             )
         if self.keep not in ("last", "best"):
-            raise ExperimentError(f"{self.keep} weights cannot be kept; keep the last or the best.")
+            raise ExperimentError(f"keep is {self.keep}; give last or best.")
         if not self.learning_rate > 0:
             raise ExperimentError(f"learning_rate is {self.learning_rate}; give a number above 0.")
         if not 0 <= self.dropout < 1:
@@ -153,7 +131,7 @@ class ExperimentSettings:
         if self.norm not in get_args(Norm):
             raise ExperimentError(f"norm is {self.norm}; give one of {', '.join(get_args(Norm))}.")
         if self.initial is not None and self.norm != "batch":
-            raise ExperimentError("Weights to start with bring their norm along; leave out --norm or --from.")
+            raise ExperimentError("Start weights determine the norm; leave out --norm or --from.")
 
     def _check_start(self) -> None:
         if self.start_by == REFERENCE:
@@ -164,16 +142,16 @@ class ExperimentSettings:
             raise ExperimentError(f"The first labels cannot be chosen: {error}") from error
         if self.initial is None:
             raise ExperimentError(
-                f"Only trained weights can choose the first labels by {self.start_by}; give --from, or let "
-                f"{REFERENCE} choose."
+                f"Choosing the first labels by {self.start_by} needs trained weights; give --from, or use "
+                f"{REFERENCE}."
             )
         if strategy.dropout_passes:
             raise ExperimentError(
-                f"The first labels cannot be chosen by {self.start_by}; take another strategy."
+                f"The first labels cannot be chosen by {self.start_by}; use another strategy."
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
+        """The settings as JSON-serialisable values."""
         values = asdict(self)
         return values | {
             "arms": list(self.arms),
@@ -183,9 +161,32 @@ class ExperimentSettings:
         }
 
     def identity(self) -> dict[str, Any]:
-        """What makes results comparable: everything but `MAY_GROW`.
+        """The settings that must be equal for results to be comparable: all but `EXTENDABLE`.
 
-        What folders of former releases do not name is named only where it departs from what they did.
+        A setting in `FORMER_DEFAULTS` is left out if it has that value, so that folders of earlier releases
+        keep their identity.
         """
-        values = {name: value for name, value in self.to_dict().items() if name not in MAY_GROW}
-        return {name: value for name, value in values.items() if value != UNNAMED.get(name, object)}
+        values = {name: value for name, value in self.to_dict().items() if name not in EXTENDABLE}
+        return {name: value for name, value in values.items() if value != FORMER_DEFAULTS.get(name, object)}
+
+
+def strategy_of(arm: str) -> Strategy:
+    """The query strategy of an arm other than `FULL`.
+
+    Raises:
+        StrategyError: there is no such strategy.
+    """
+    return parse(arm.removesuffix(PSEUDO))
+
+
+def check_arm(arm: str, dropout: float) -> str | None:
+    """What is wrong with an arm for networks with this dropout rate, in one sentence; None if it is valid."""
+    if arm == FULL:
+        return None
+    try:
+        strategy = strategy_of(arm)
+    except StrategyError as error:
+        return f"{str(error).rstrip('.')}, with {PSEUDO} for pseudo-labels, or {FULL} for all labels."
+    if strategy.dropout_passes and not dropout:
+        return f"{arm} needs a network with dropout; give --dropout 0.2, which applies to all arms."
+    return None

@@ -1,4 +1,4 @@
-"""The statistics of the comparison: areas, crossings, paired differences, ranks."""
+"""Statistics for comparing arms: areas under curves, crossings, paired differences, rank correlation."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from numpy.typing import NDArray
 from scipy import stats
 
 RESAMPLES = 10_000
+"""Bootstrap samples of a confidence interval."""
 CONFIDENCE = 0.95
+"""Confidence level of the intervals."""
 Numbers = NDArray[np.float64]
 
 
 def normalised_area(budget: Numbers, value: Numbers) -> float:
-    """Area under a curve by trapezoids, divided by the length of the budget: a mean height.
+    """Area under a curve by the trapezoidal rule, divided by the range of the budget: its mean height.
 
     Args:
-        budget: (R,) rising.
-        value: (R,) at each of them.
+        budget: (R,) ascending budgets.
+        value: (R,) value at each budget.
 
     Returns:
-        The value itself if there is only one.
+        The mean height; for a single point, its value.
     """
     length = float(budget[-1] - budget[0])
     return float(np.trapezoid(value, budget) / length) if length > 0 else float(value[0])
 
 
 def area_between(budget: Numbers, value: Numbers, first: float, last: float) -> float:
-    """`normalised_area` from `first` to `last`, which lie within the budget; linear between its points."""
+    """`normalised_area` between `first` and `last`, which must be within the range of `budget`."""
     inner = (budget > first) & (budget < last)
     points = np.concatenate(([first], budget[inner], [last]))
     return normalised_area(points, np.interp(points, budget, value))
 
 
 def crossing(budget: Numbers, value: Numbers, target: float) -> float | None:
-    """The first budget at which a curve reaches the target, linear between its points; None if never."""
+    """The first budget at which a curve reaches the target, interpolated linearly; None if it never does."""
     reached = np.flatnonzero(value >= target)
     if len(reached) == 0:
         return None
@@ -51,12 +53,12 @@ def crossing(budget: Numbers, value: Numbers, target: float) -> float | None:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """An arm less the reference, paired by seed.
+    """Differences between an arm and the reference, paired by seed.
 
     Attributes:
-        mean: of the differences.
-        low, high: percentile bootstrap interval of the mean over seeds (95 %).
-        p: two-sided paired t-test.
+        mean: mean difference.
+        low, high: 95 % percentile bootstrap interval of the mean over seeds.
+        p: p value of the two-sided paired t-test.
     """
 
     mean: float
@@ -66,25 +68,25 @@ class PairedDifference:
 
 
 def paired_difference(arm: Numbers, reference: Numbers) -> PairedDifference | None:
-    """Compare two arms, one number a seed in the same order; None with fewer than two seeds."""
+    """Compare two arms by one number per seed (S,), in the same order; None for fewer than two seeds."""
     differences = arm - reference
     if len(differences) < 2:
         return None
-    # Seeded, so that a resumed experiment writes the same summary.
+    # A fixed seed, so that a resumed experiment writes the same summary.
     draws = np.random.default_rng(0).choice(differences, (RESAMPLES, len(differences))).mean(axis=1)
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return PairedDifference(float(differences.mean()), float(low), float(high), _paired_p(differences))
 
 
 def _paired_p(differences: Numbers) -> float:
-    """Equal differences leave the t-test without a variance: certain if they are not zero."""
+    """p value of the paired t-test; without variance it is undefined: then 1 for zero differences, else 0."""
     if np.ptp(differences) == 0:
         return 1.0 if differences[0] == 0 else 0.0
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p values adjusted for so many tests, in the order given."""
+    """p values after Holm's step-down correction for multiple tests, in the given order."""
     adjusted = np.empty(len(p_values))
     highest = 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
@@ -94,7 +96,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_correlation(x: Numbers, y: Numbers) -> float | None:
-    """Spearman's coefficient; None if one of them is constant or there are fewer than three pairs."""
+    """Spearman coefficient of x (n,) and y (n,); None if one of them is constant or n < 3."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     with warnings.catch_warnings():
@@ -103,5 +105,5 @@ def rank_correlation(x: Numbers, y: Numbers) -> float | None:
 
 
 def ranks(values: Numbers) -> Numbers:
-    """Rank of each value from 1, ties sharing their mean rank."""
+    """Rank of each value, from 1; ties get their mean rank."""
     return np.asarray(stats.rankdata(values), np.float64)

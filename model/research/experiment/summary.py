@@ -1,4 +1,4 @@
-"""The summary of an experiment: a few numbers for each arm, and what they are worth."""
+"""The summary of an experiment: results of each arm, and their differences from the reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.research.experiment.curves import Curves, bound_of, strategies_of
-from model.research.experiment.records import write_whole
+from model.research.experiment.records import write_atomically
 from model.research.experiment.rounds import Results
 from model.research.experiment.settings import FULL, REFERENCE, strategy_of
 from model.research.experiment.statistics import (
@@ -24,12 +24,12 @@ from model.research.experiment.statistics import (
 
 FILE = "summary.json"
 NEAR = 0.01
-"""Within so much DSC of full annotation counts as reached."""
+"""Full annotation counts as reached within this difference of DSC."""
 Numbers = NDArray[np.float64]
 
 
 def summarise(results: Results) -> dict[str, Any]:
-    """The summary as JSON can hold it; docs/experiments.md explains every number."""
+    """The summary as JSON-serialisable values; docs/experiments.md explains every number."""
     curves = {arm: Curves.of(results, arm) for arm in results.settings.arms}
     chosen = {arm: curves[arm] for arm in strategies_of(results)}
     bound = bound_of(results)
@@ -47,9 +47,9 @@ def summarise(results: Results) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "settings": results.settings.to_dict(),
         "images": {
-            "training": len(results.sides.training),
-            "validation": len(results.sides.validation),
-            "test": len(results.sides.test),
+            "training": len(results.split.training),
+            "validation": len(results.split.validation),
+            "test": len(results.split.test),
         },
         "labels": list(results.collection.labels),
         "arms": arms,
@@ -60,14 +60,14 @@ def summarise(results: Results) -> dict[str, Any]:
 
 
 def write_summary(results: Results, folder: Path) -> dict[str, Any]:
-    """Write `summary.json` and return what it holds."""
+    """Write `summary.json` and return its contents."""
     summary = summarise(results)
-    write_whole(folder / FILE, json.dumps(summary, indent=2, allow_nan=False).encode() + b"\n")
+    write_atomically(folder / FILE, json.dumps(summary, indent=2, allow_nan=False).encode() + b"\n")
     return summary
 
 
 def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, Any]:
-    pool = len(results.sides.training)
+    pool = len(results.split.training)
     arm = {
         "rounds": [
             {
@@ -103,7 +103,7 @@ def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, A
 
 
 def _to_full(curves: Curves, bound: Numbers, pool: int) -> dict[str, Any]:
-    """Where the mean curve comes within `NEAR` of the mean bound, and each seed's within its own."""
+    """Where the mean curve comes within `NEAR` of the mean upper bound, and each seed's curve of its own."""
     labels = crossing(curves.labels, curves.dsc.mean(axis=0), float(bound.mean()) - NEAR)
     effort = crossing(curves.effort.mean(axis=0), curves.dsc.mean(axis=0), float(bound.mean()) - NEAR)
     by_seed = [
@@ -123,7 +123,7 @@ def _areas(curves: Curves) -> Numbers:
 
 
 def _effort_areas(curves: Mapping[str, Curves]) -> dict[str, Numbers]:
-    """Area over effort; for each seed over what all arms have spent, since the same labels cost unequally."""
+    """Area under DSC over effort, for each seed over the range of effort that all arms cover."""
     if not curves:
         return {}
     first = np.max([found.effort[:, 0] for found in curves.values()], axis=0)
@@ -138,7 +138,7 @@ def _effort_areas(curves: Mapping[str, Curves]) -> dict[str, Numbers]:
 
 
 def _against_reference(values: Mapping[str, Numbers]) -> dict[str, dict[str, Any]]:
-    """Paired differences of all arms from the reference, their p values corrected together."""
+    """Paired differences of all arms from the reference, with p values corrected over all arms."""
     if REFERENCE not in values:
         return {}
     found = {
@@ -169,7 +169,7 @@ def _bound(curves: Curves, bound: Numbers) -> dict[str, Any]:
 
 
 def _spread(values: Numbers) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds, and each seed's."""
+    """Mean and sample standard deviation over seeds, and the value of each seed."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(values.mean()), "sd": deviation, "by_seed": [float(value) for value in values]}
 

@@ -1,4 +1,4 @@
-"""Synthetic hand radiographs with exact bone masks: pictures to try everything on that belong to nobody."""
+"""Phantoms: synthetic hand radiographs with exact masks, test data without patients (docs/phantom.md)."""
 
 from model.research.phantom.phantoms import Phantom, PhantomError, draw_phantom, natural_size, write_phantoms
 

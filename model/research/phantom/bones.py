@@ -1,8 +1,10 @@
-"""The 19 labelled bones: their numbers, proportions and outlines, in lengths of the third metacarpal.
+"""The 19 labelled bones: numbers, proportions and outlines.
 
-Proportions are means of nine real hands (see docs/phantom.md). A bone's own frame has `t` along its axis (0
-at the base, 1 at the distal end, as shares of its length) and `w` across it; outlines are polygons of (w, t)
-in lengths of the third metacarpal."""
+Lengths are in units of the third metacarpal's length; proportions are means of nine real hands
+(docs/phantom.md). In the frame of a bone, `t` is the position along the axis as a share of the bone's length,
+0 at the base and 1 at the distal end, and `w` is the position across it. Outlines are polygons of (w, along)
+in lengths of the third metacarpal.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ Points = NDArray[np.float64]
 
 
 class Kind(Enum):
-    """Bones of one kind share their shape and their growth."""
+    """Kinds of bones; bones of one kind have the same shape and growth."""
 
     THUMB_METACARPAL = auto()
     METACARPAL = auto()
@@ -29,7 +31,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Bone:
-    """One labelled bone: number 1..19, ray 1 (thumb) .. 5, kind, length, and width relative to its kind."""
+    """One labelled bone.
+
+    Attributes:
+        number: 1 to 19.
+        ray: 1 (thumb) to 5.
+        kind: kind of bone.
+        length: in lengths of the third metacarpal.
+        stoutness: width relative to its kind.
+    """
 
     number: int
     ray: int
@@ -60,10 +70,10 @@ BONES: tuple[Bone, ...] = (
     Bone(19, 5, Kind.DISTAL, 0.247, 0.84),
 )
 
-# Where along the bone the widths of _WIDTHS were taken.
+# Positions `t` along the bone at which the widths of _WIDTHS were measured.
 _STATIONS = (0.03, 0.11, 0.19, 0.265, 0.345, 0.42, 0.5, 0.58, 0.655, 0.735, 0.81, 0.89, 0.97)
 
-# Full width over length at those stations: an infant's bone, an adult's bone.
+# Full width as a share of the length at the stations: of an infant's and of an adult's bone.
 _WIDTHS: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
     Kind.THUMB_METACARPAL: (
         (0.34, 0.38, 0.38, 0.365, 0.345, 0.33, 0.326, 0.328, 0.343, 0.374, 0.392, 0.37, 0.29),
@@ -98,9 +108,14 @@ _WIDTHS: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Ends:
-    """How a bone's two ends are shaped: height of the rounding as a share of the end's half width (`base`,
-    `head`), how square it is (superellipse exponent), and how far the joint surface is hollow in its middle
-    (negative) or domed (positive), in half widths."""
+    """Shape of a bone's two ends.
+
+    Attributes:
+        base, head: height of the rounding as a share of the end's half width.
+        square_base, square_head: superellipse exponent of the rounding.
+        hollow_base, hollow_head: how far the middle of the joint surface is hollow (negative) or domed
+            (positive), in half widths.
+    """
 
     base: float
     head: float
@@ -122,7 +137,7 @@ _ENDS: dict[Kind, Ends] = {
 
 
 def distal_epiphysis(kind: Kind) -> bool:
-    """Metacarpals 2 to 5 grow at the head; the thumb's metacarpal and all phalanges grow at the base."""
+    """Whether a kind of bone grows at the head, as metacarpals 2 to 5 do; all others grow at the base."""
     return kind is Kind.METACARPAL
 
 
@@ -139,7 +154,15 @@ def epiphysis_height(kind: Kind) -> float:
 
 @dataclass(frozen=True)
 class Profile:
-    """Shape of one person's bone: half widths left and right of the axis along `t`, its bow, its ends."""
+    """Shape of one person's bone.
+
+    Attributes:
+        t: (n,) positions along the axis, from 0 to 1.
+        left, right: (n,) half widths on either side of the axis, in lengths of the third metacarpal.
+        bow: largest sideways bend of the axis, as a share of `length`.
+        length: in lengths of the third metacarpal.
+        ends: shape of the ends.
+    """
 
     t: Points
     left: Points
@@ -149,19 +172,21 @@ class Profile:
     ends: Ends
 
     def half_width(self, t: NDArray[np.floating]) -> Points:
-        """Mean half width at the shares `t` of the length."""
+        """Mean half width at the positions `t` (any shape), in lengths of the third metacarpal."""
         return np.asarray(np.interp(t, self.t, 0.5 * (self.left + self.right)), dtype=np.float64)
 
     def middle(self, t: NDArray[np.floating]) -> Points:
-        """Across position of the axis at `t`, from the bow and from unequal sides."""
+        """Position `w` of the middle between both sides at the positions `t` (any shape)."""
         bowed = self.bow * self.length * np.sin(np.pi * np.clip(t, 0.0, 1.0))
         return np.asarray(bowed + np.interp(t, self.t, 0.5 * (self.right - self.left)), dtype=np.float64)
 
     def outline(self, start: float = 0.0, stop: float = 1.0, width: float = 1.0) -> Points:
-        """Closed polygon (N, 2) of (w, along) of the part between the shares `start` and `stop`, `width`
-        times wide.
+        """Closed polygon (N, 2) of (w, along), in lengths of the third metacarpal, of a part of the bone.
 
-        A cut end (start > 0 or stop < 1) is nearly flat, as a metaphysis is.
+        Args:
+            start, stop: ends of the part, as shares of the length. An end inside the bone (start > 0 or
+                stop < 1) is nearly flat, like a metaphysis.
+            width: factor on the width.
         """
         along = start + (stop - start) * 0.5 * (1.0 - np.cos(np.linspace(0.0, np.pi, 61)))
         bottom = float(self.half_width(np.array(start + 0.1 * (stop - start)))) * width / self.length
@@ -189,19 +214,18 @@ class Profile:
 
 
 def _cap(distance: Points, exponent: float) -> Points:
-    """Superelliptic rounding: 0 at the end itself, 1 from one rounding height on."""
+    """Superelliptic rounding: 0 at the end itself, 1 at distances of at least the rounding height (1)."""
     inside = np.clip(1.0 - distance, 0.0, 1.0)
     return np.asarray((1.0 - inside**exponent) ** (1.0 / exponent))
 
 
 def _near(distance: Points) -> Points:
-    """1 at an end, fading to 0 within half an end's width."""
+    """1 at an end, decreasing to 0 within half of its half width (distance 0.5)."""
     return np.clip(1.0 - 2.0 * distance, 0.0, 1.0)
 
 
 def shape(bone: Bone, adulthood: float, rng: np.random.Generator) -> Profile:
-    """One person's version of `bone`; `adulthood` in [0, 1] goes from an infant's proportions to an
-    adult's."""
+    """Draw a person's shape of `bone`; `adulthood` in [0, 1] goes from infant to adult proportions."""
     child, adult = np.array(_WIDTHS[bone.kind])
     t: Points = np.linspace(0.0, 1.0, 81, dtype=np.float64)
     widths = _smooth(t, (1.0 - adulthood) * child + adulthood * adult)
@@ -213,7 +237,7 @@ def shape(bone: Bone, adulthood: float, rng: np.random.Generator) -> Profile:
 
 
 def _smooth(t: Points, widths: Points) -> Points:
-    """Widths at `t` from the values at _STATIONS, without the corners of linear interpolation."""
+    """Widths at `t`, interpolated from those at `_STATIONS` and smoothed."""
     dense = np.interp(t, _STATIONS, widths)
     kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
     return np.asarray(np.convolve(np.pad(dense, 2, mode="edge"), kernel, mode="valid"), dtype=np.float64)

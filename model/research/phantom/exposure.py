@@ -1,4 +1,4 @@
-"""Exposure and film: from thicknesses to grey values, with the film's frame, borders, noise and faults."""
+"""Exposure: grey values from thicknesses, with the film's frame, borders, noise and artefacts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,19 @@ def expose(
     unit: float,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Grey picture (H, W) of a hand: `flesh` and `mineral` are thicknesses, `unit` the pixels a third
-    metacarpal."""
+    """Expose a hand.
+
+    Args:
+        flesh, mineral: thicknesses (H, W) of soft tissue and bone mineral.
+        marker: lead marker on the film.
+        film: (H, W) mask of the film.
+        style: look of the image.
+        unit: length of the third metacarpal in pixels.
+        rng: source of random draws.
+
+    Returns:
+        Grey levels (H, W), 0 to 255.
+    """
     absorbed: Map = flesh + np.float32(style.mineral) * mineral
     absorbed = absorbed / np.float32(np.percentile(absorbed[flesh > 0.05][::7], 99.7))
     if style.local > 0.0:
@@ -47,14 +58,14 @@ def expose(
 
 
 def _local_contrast(absorbed: Map, strength: float, unit: float) -> Map:
-    """Lift detail over its surroundings, as digital readers do; flat regions keep their order."""
+    """Enhance detail relative to its surroundings, as digital readers do; flat regions keep their order."""
     around = blurred_wide(absorbed, 0.16 * unit)
     lifted = absorbed + np.float32(strength) * (absorbed - around) * np.float32(0.8)
     return np.where(absorbed > 0, np.maximum(lifted, 0.25 * absorbed), absorbed)
 
 
 def _light(flesh: Map, style: Style, unit: float, rng: np.random.Generator) -> Map:
-    """Uneven light: the heel effect across the film and scatter around the hand, in grey levels."""
+    """Uneven illumination in grey levels: the heel effect across the film and scatter around the hand."""
     height, width = flesh.shape
     a, b = rng.normal(0.0, 0.35, 2) * style.glow
     ramp = np.linspace(-1, 1, width, dtype=np.float32)[None] * np.float32(a)
@@ -70,7 +81,7 @@ def _add_marker(grey: Map, marker: Marker, style: Style) -> Map:
 
 
 def _borders(grey: Map, film: NDArray[np.bool_], style: Style, rng: np.random.Generator) -> Map:
-    """Collimated margins, and the surround and rim of a film that lies inside the picture."""
+    """Draw collimated margins, or the surround and rim of a film that is smaller than the image."""
     height, width = grey.shape
     if style.turned is not None:
         depth = depth_inside(film.astype(np.uint8)) / height

@@ -1,7 +1,8 @@
-"""Growth: how far a hand's skeleton has matured at one of the 19 years of age (0 to 18).
+"""Growth: skeletal maturity of a hand at an age of 0 to 18 years.
 
 The ages at which ossification centres appear and growth plates close are rounded textbook values (Greulich
-and Pyle), moved as a whole by a person's own tempo: girls are early, boys are late, everybody differs."""
+and Pyle). A person's tempo scales all of them: girls mature earlier than boys, and individuals vary.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import numpy as np
 from model.research.phantom.bones import Kind
 
 AGES = range(19)
-"""Year-of-age groups, 0 to 18."""
+"""The 19 age groups, in years."""
 
-# Years (appears, as wide as its shaft, plate closes) of the epiphysis of each kind of bone.
+# Bone age in years at which the epiphysis appears, is as wide as its shaft, and fuses.
 _EPIPHYSES: dict[Kind, tuple[float, float, float]] = {
     Kind.THUMB_METACARPAL: (1.9, 7.5, 14.8),
     Kind.METACARPAL: (1.4, 9.0, 15.8),
@@ -27,7 +28,7 @@ _EPIPHYSES: dict[Kind, tuple[float, float, float]] = {
 _RADIUS = (0.9, 8.5, 17.4)
 _ULNA = (6.0, 10.5, 17.0)
 
-# Years (appears, full adult outline) of the carpal bones, in the order in which they are drawn.
+# Bone age in years at which each carpal appears and has its adult outline, in drawing order.
 _CARPALS: dict[str, tuple[float, float]] = {
     "lunate": (3.2, 13.0),
     "scaphoid": (5.0, 13.5),
@@ -39,7 +40,7 @@ _CARPALS: dict[str, tuple[float, float]] = {
     "capitate": (0.1, 12.5),
 }
 
-# Year and length of the third metacarpal as a share of the adult's.
+# Bone age in years, and length of the third metacarpal as a share of the adult's.
 _STATURE = (
     (0.0, 0.34),
     (1.0, 0.45),
@@ -56,9 +57,11 @@ _STATURE = (
 class Plate:
     """State of one growth plate.
 
-    `size` is the epiphysis' width as a share of the shaft's end (0: not ossified yet, 1: as wide). `gap` is
-    the height of the cartilage between them as a share of the bone's length (0: fused). `scar` in [0, 1] is
-    how clearly the line of a plate that has just closed still shows."""
+    Attributes:
+        size: width of the epiphysis as a share of the shaft's end; 0 before it ossifies.
+        gap: height of the cartilage between epiphysis and shaft as a share of the bone's length; 0 if fused.
+        scar: visibility in [0, 1] of the line that a recently closed plate leaves.
+    """
 
     size: float
     gap: float
@@ -67,20 +70,24 @@ class Plate:
 
 @dataclass(frozen=True)
 class Growth:
-    """Skeletal maturity of one person: `maturity` is the bone age in years, `stature` the share of adult
-    size."""
+    """Skeletal maturity of one person.
+
+    Attributes:
+        maturity: bone age in years.
+        stature: size as a share of the adult's.
+    """
 
     maturity: float
     stature: float
 
     @property
     def adulthood(self) -> float:
-        """0 for an infant's stubby shafts, 1 for an adult's slender ones."""
+        """Proportions of the shafts: 0 for an infant's short and wide ones, 1 for an adult's slender ones."""
         return float(np.clip((self.maturity - 1.0) / 8.0, 0.0, 1.0))
 
     @property
     def chubbiness(self) -> float:
-        """1 for an infant's padded fingers, 0 from about ten years on."""
+        """Fat under the skin: 1 for an infant's fingers, 0 from a bone age of nine years on."""
         return float(np.clip(1.0 - self.maturity / 9.0, 0.0, 1.0))
 
     def plate(self, kind: Kind) -> Plate:
@@ -89,16 +96,16 @@ class Growth:
 
     @property
     def radius(self) -> Plate:
-        """Growth plate at the wrist's end of the radius."""
+        """Distal growth plate of the radius."""
         return self._plate(_RADIUS)
 
     @property
     def ulna(self) -> Plate:
-        """Growth plate at the wrist's end of the ulna."""
+        """Distal growth plate of the ulna."""
         return self._plate(_ULNA)
 
     def carpals(self) -> dict[str, float]:
-        """Size of each carpal that has begun to ossify, as a share of its adult outline."""
+        """Size of each carpal that has begun to ossify, as a share of its adult size, by name."""
         sizes = {}
         for name, (appears, full) in _CARPALS.items():
             if self.maturity > appears:
@@ -119,8 +126,7 @@ class Growth:
 
 
 def grow(age: int, rng: np.random.Generator) -> Growth:
-    """Maturity of one person of `age` years (0 to 18): somewhere in that year, with a sex and a tempo of
-    their own."""
+    """Draw the maturity of a person of `age` (0 to 18 years): a time within that year, a sex and a tempo."""
     years = age + rng.uniform(0.0, 1.0)
     tempo = rng.choice((-0.05, 0.07)) + rng.normal(0.0, 0.035)
     maturity = float(max(0.05, years * (1.0 + tempo)))

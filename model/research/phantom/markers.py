@@ -1,4 +1,4 @@
-"""Lead side markers: an L (or R) with the radiographer's initials, bare or on a plate."""
+"""Lead side markers: an L or R with the radiographer's initials, with or without a plate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.research.phantom.raster import Map
 
 @dataclass(frozen=True)
 class Marker:
-    """What the lead letters and their plate add: `lead` (H, W) in [0, 1] and `plate` (H, W) in [0, 1]."""
+    """Coverage of the image by lead letters and by their plate, each (H, W) in [0, 1]."""
 
     lead: Map
     plate: Map
@@ -23,7 +23,18 @@ class Marker:
 def draw_marker(
     skin: NDArray[np.bool_], film: NDArray[np.bool_], letter: str, present: bool, rng: np.random.Generator
 ) -> Marker:
-    """A marker, if `present`, somewhere on the film (H, W) off the hand; nothing where there is no room."""
+    """Draw a marker at a random free place of the film.
+
+    Args:
+        skin: (H, W) mask of the hand.
+        film: (H, W) mask of the film.
+        letter: "L" or "R".
+        present: whether there is a marker at all.
+        rng: source of random draws.
+
+    Returns:
+        The marker; all zero if it is not present or there is no free place.
+    """
     height, width = skin.shape
     lead: Map = np.zeros((height, width), np.float32)
     plate: Map = np.zeros((height, width), np.float32)
@@ -43,7 +54,7 @@ def draw_marker(
     rows, columns = np.nonzero(free > 0.62 * reach)
     if len(rows) == 0:
         return Marker(lead, plate)
-    # Most lie beside the wrist, on the little finger's side.
+    # Most are beside the wrist, on the side of the little finger.
     usual = np.flatnonzero(columns * small < 0.4 * width if letter == "L" else columns * small > 0.6 * width)
     pick = int(rng.choice(usual)) if len(usual) and rng.uniform() < 0.75 else int(rng.integers(len(rows)))
     matrix = cv2.getRotationMatrix2D((letters.shape[1] / 2, letters.shape[0] / 2), angle, scale)
@@ -56,7 +67,7 @@ def draw_marker(
 
 
 def _stamp(letter: str, rng: np.random.Generator) -> tuple[Map, Map]:
-    """Letters and plate, upright, 320 pixels tall."""
+    """Letters and plate, upright, (320, 190) each."""
     initials = "".join(rng.choice(list("ABCDEFGHJKLMNOPRSTVW"), int(rng.integers(2, 4))))
     stacked = bool(rng.uniform() < 0.35)
     bull = bool(rng.uniform() < 0.2)

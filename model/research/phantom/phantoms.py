@@ -1,4 +1,4 @@
-"""Whole phantoms, and folders of them in the shape of the paper's data set (209 hands in 19 groups)."""
+"""Complete phantoms, and data sets of them like the one of Zhao et al. (2020): 209 hands in 19 age groups."""
 
 from __future__ import annotations
 
@@ -14,26 +14,34 @@ from numpy.typing import NDArray
 from model.research.phantom.exposure import expose
 from model.research.phantom.growth import AGES, Growth, grow
 from model.research.phantom.markers import draw_marker
-from model.research.phantom.pose import Placed, View, frame_hand, pose_hand
-from model.research.phantom.scene import cast_shadow
+from model.research.phantom.pose import PlacedBone, View, frame_hand, pose_hand
+from model.research.phantom.scene import project_hand
 from model.research.phantom.style import Style, choose_size, choose_style, film_corners
 
-SMALLEST = 128
-"""Shortest side in pixels at which a phantom still has 19 bones."""
+MIN_SIDE = 128
+"""Shortest side of an image, in pixels, at which all 19 bones are visible."""
 
 
 class PhantomError(ValueError):
-    """A phantom was asked for that cannot be drawn; the message says what to ask for instead."""
+    """A requested phantom cannot be drawn; the message says what to request instead."""
 
 
 @dataclass(frozen=True)
 class Phantom:
     """A synthetic radiograph of a hand with its exact masks.
 
-    `image` is uint8 (H, W); `mask` uint8 (H, W), 255 on the 19 finger and palm bones, else 0; `bones` uint8
-    (H, W) numbers them: MC1..5 = 1..5, PP1..5 = 6..10, MP2..5 = 11..14, DP1..5 = 15..19. Epiphyses and the
-    growth plates between them and their shafts are labelled; an ossification centre narrower than 0.6 of its
-    shaft's end is an island of its own. Carpals, radius and ulna are in the image and never in the masks."""
+    Epiphyses and the growth plates between them and their shafts are part of the masks; an ossification
+    centre narrower than 0.6 of its shaft's end is a separate island. Carpals, radius and ulna are visible in
+    the image, but never part of the masks.
+
+    Attributes:
+        image: uint8 (H, W), grey levels.
+        mask: uint8 (H, W), 255 on the 19 finger and palm bones, else 0.
+        bones: uint8 (H, W), number of the bone, else 0: MC1..5 = 1..5, PP1..5 = 6..10, MP2..5 = 11..14,
+            DP1..5 = 15..19.
+        age: in years, 0 to 18.
+        seed: of all random draws.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -43,17 +51,24 @@ class Phantom:
 
 
 def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) -> Phantom:
-    """The phantom of one child of `age` 0..18 years; the same (age, seed, size) gives the same bytes.
+    """Draw the phantom of a child; the same arguments give the same bytes.
 
-    `size` is (width, height) in pixels; left out, it is drawn from the sizes of the real ones, 500×625 to
-    1600×2080. Raises PhantomError for another age, a negative seed or a side under 128 pixels."""
+    Args:
+        age: in years, 0 to 18.
+        seed: of all random draws, at least 0.
+        size: (width, height) in pixels, each at least 128; None draws it from the sizes of real radiographs,
+            500×625 to 1600×2080.
+
+    Raises:
+        PhantomError: an argument is out of range.
+    """
     if age not in AGES:
-        raise PhantomError(f"There is no age group {age}; ask for a year of age from 0 to 18.")
+        raise PhantomError(f"There is no age group {age}; give an age from 0 to 18.")
     if seed < 0:
-        raise PhantomError(f"The seed {seed} is negative; ask for 0 or more.")
-    if size is not None and min(size) < SMALLEST:
+        raise PhantomError(f"The seed {seed} is negative; give 0 or more.")
+    if size is not None and min(size) < MIN_SIDE:
         raise PhantomError(
-            f"A phantom of {size[0]}×{size[1]} pixels is too small; ask for at least {SMALLEST} a side."
+            f"A phantom of {size[0]}×{size[1]} pixels is too small; give at least {MIN_SIDE} per side."
         )
     body, camera = (np.random.default_rng([seed, age, part]) for part in range(2))
     style = choose_style(camera)
@@ -61,8 +76,8 @@ def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) ->
     size = natural if size is None else size
     growth = grow(age, body)
     hand = pose_hand(growth, body)
-    film, view = _lay_down(hand, growth, style, size, body, camera)
-    tissue, mineral, bones = cast_shadow(hand, growth, view, size, body)
+    film, view = _place_on_film(hand, growth, style, size, body, camera)
+    tissue, mineral, bones = project_hand(hand, growth, view, size, body)
     bones = np.where(film, bones, np.uint8(0))
     marker = draw_marker(tissue > 0, film, "R" if view.mirror else "L", style.marked, camera)
     image = expose(tissue, mineral, marker, film, style, view.scale, camera)
@@ -71,20 +86,20 @@ def draw_phantom(age: int, seed: int, *, size: tuple[int, int] | None = None) ->
 
 
 def natural_size(age: int, seed: int) -> tuple[int, int]:
-    """(width, height) in pixels that `draw_phantom` gives the phantom when it is not told one."""
+    """(width, height) in pixels of the phantom that `draw_phantom` draws without a `size`."""
     camera = np.random.default_rng([seed, age, 1])
     return choose_size(choose_style(camera), camera)
 
 
-def _lay_down(
-    hand: list[Placed],
+def _place_on_film(
+    hand: list[PlacedBone],
     growth: Growth,
     style: Style,
     size: tuple[int, int],
     body: np.random.Generator,
     camera: np.random.Generator,
 ) -> tuple[NDArray[np.bool_], View]:
-    """Where the film is (H, W), and the view that lays the hand on it."""
+    """The mask (H, W) of the film, and the view that places the hand on it."""
     corners = film_corners(style, size, camera)
     if corners is None or style.turned is None:
         return np.ones((size[1], size[0]), np.bool_), frame_hand(hand, growth, size, body)
@@ -105,15 +120,28 @@ def write_phantoms(
     max_side: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write `groups` × `per_group` phantoms and return the paths of their images.
+    """Write a data set of phantoms; the defaults make the 209 hands of the paper.
 
-    Makes `images/<stem>.png`, `masks/<stem>.png` (0/255), with `multilabel` also `labels/<stem>.png` (0..19),
-    and `phantoms.csv` (stem, age, seed, width, height); stems read `phantom_a07_03`. Fewer than 19 groups are
-    spread evenly over the ages. `max_side` shrinks larger pictures. `progress(done, total)` is called after
-    each phantom. The defaults make the 209 hands of the paper. Raises PhantomError for counts out of range.
+    Writes `images/<stem>.png`, `masks/<stem>.png` (0/255), optionally `labels/<stem>.png` (0..19), and at the
+    end `phantoms.csv` (stem, age, seed, width, height). Stems have the form `phantom_a07_03` (age, index).
+
+    Args:
+        directory: created if missing.
+        groups: number of age groups, 1 to 19, spread evenly over the ages 0 to 18.
+        per_group: phantoms in each group, at least 1.
+        seed: of all random draws.
+        multilabel: whether to write `labels`.
+        max_side: larger images are drawn with this longer side, in pixels.
+        progress: called with (done, total) after each phantom.
+
+    Returns:
+        The paths of the images.
+
+    Raises:
+        PhantomError: `groups` or `per_group` is out of range.
     """
     if not 1 <= groups <= len(AGES) or per_group < 1:
-        raise PhantomError(f"Ask for 1 to {len(AGES)} age groups of at least one phantom each.")
+        raise PhantomError(f"Give 1 to {len(AGES)} age groups of at least one phantom each.")
     ages = sorted({int(age) for age in np.linspace(AGES[0], AGES[-1], groups).round()}) if groups > 1 else [9]
     folders = ["images", "masks", "labels"] if multilabel else ["images", "masks"]
     for folder in folders:
@@ -145,6 +173,6 @@ def _limited(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Written whole by us, not by OpenCV, which reports a full disk only as False."""
+    """Encode and write a PNG; `cv2.imwrite` would report a full disk only by returning False."""
     _, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     path.write_bytes(data.tobytes())

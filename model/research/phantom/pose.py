@@ -1,7 +1,8 @@
-"""Pose: where each bone lies in the hand, and where the hand lies in the picture.
+"""Pose: the position of each bone in the hand, and of the hand in the image.
 
-The hand's own frame counts in lengths of the third metacarpal: the origin is its base, y runs along it
-towards the fingers, x towards the thumb. Angles are degrees away from y, positive towards the thumb."""
+The frame of the hand has the base of the third metacarpal as its origin and its length as unit; y points
+along it towards the fingers, x towards the thumb. Angles are in degrees from y, positive towards the thumb.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +13,27 @@ import numpy as np
 from model.research.phantom.bones import BONES, Bone, Points, Profile, shape
 from model.research.phantom.growth import Growth
 
-# Base of each metacarpal, its angle, the resting angles of its phalanges, how much each follows the spread.
+# By ray: base and angle of the metacarpal, resting angles of the phalanges, their angle per unit of spread.
 _METACARPAL_BASES = ((0.455, -0.17), (0.215, -0.05), (0.0, 0.0), (-0.19, -0.02), (-0.37, -0.075))
 _METACARPAL_ANGLES = (38.0, 10.5, 0.0, -8.3, -19.0)
 _FINGER_ANGLES = ((34.0, 36.0), (9.0, 9.5, 8.0), (0.0, 0.0, -1.0), (-10.0, -8.5, -7.0), (-29.0, -26.0, -20.0))
 _SPREAD = (5.0, 8.5, 1.0, -6.5, -12.0)
-# Space between two bones' ends at the knuckle and at the joints within the finger.
+# Gap between two bones at the knuckle and at the joints within a finger.
 _KNUCKLE_GAP = 0.04
 _JOINT_GAP = 0.026
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A bone in the hand: base point, angle, and how much flexion foreshortens it (1: lies flat)."""
+class PlacedBone:
+    """A bone in the frame of the hand.
+
+    Attributes:
+        bone: which bone.
+        profile: its shape.
+        base: (2,) proximal end.
+        angle: direction from base to head, in degrees.
+        foreshortening: visible share of the length; 1 if the bone is parallel to the film.
+    """
 
     bone: Bone
     profile: Profile
@@ -34,22 +43,22 @@ class Placed:
 
     @property
     def axis(self) -> Points:
-        """Unit vector from base to head."""
+        """Unit vector (2,) from base to head."""
         a = np.radians(self.angle)
         return np.array([np.sin(a), np.cos(a)])
 
     @property
     def length(self) -> float:
-        """Visible length."""
+        """Visible length, in lengths of the third metacarpal."""
         return self.profile.length * self.foreshortening
 
     @property
     def head(self) -> Points:
-        """The distal end."""
+        """The distal end (2,)."""
         return np.asarray(self.base + self.length * self.axis)
 
     def to_hand(self, local: Points) -> Points:
-        """(N, 2) points of the bone's frame (w, along) in the hand's frame."""
+        """Transform points (N, 2) from the frame of the bone (w, along) to that of the hand (x, y)."""
         axis = self.axis
         across = np.array([axis[1], -axis[0]])
         return np.asarray(self.base + local[:, :1] * across + self.foreshortening * local[:, 1:] * axis)
@@ -57,8 +66,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class View:
-    """From the hand's frame to the picture: pixels per third metacarpal, turn (degrees, clockwise), origin,
-    mirror."""
+    """Transformation from the frame of the hand to the image.
+
+    Attributes:
+        scale: length of the third metacarpal in pixels.
+        angle: rotation in degrees, clockwise.
+        origin: (x, y) of the frame's origin in pixels.
+        mirror: whether the hand is mirrored left to right.
+    """
 
     scale: float
     angle: float
@@ -66,7 +81,7 @@ class View:
     mirror: bool
 
     def to_picture(self, points: Points) -> Points:
-        """(N, 2) hand points as (x, y) pixels; pixel centres are whole numbers."""
+        """Transform points (N, 2) of the hand to (x, y) pixels; pixel centres have integer coordinates."""
         a = np.radians(self.angle)
         x = points[:, 0] * np.cos(a) + points[:, 1] * np.sin(a)
         y = points[:, 0] * np.sin(a) - points[:, 1] * np.cos(a)
@@ -74,13 +89,17 @@ class View:
         return np.stack([self.origin[0] + self.scale * x, self.origin[1] + self.scale * y], axis=1)
 
     def zoomed(self, factor: float) -> View:
-        """The same view of the same picture at another resolution."""
+        """The same view at `factor` times the resolution."""
         x, y = ((v + 0.5) * factor - 0.5 for v in self.origin)
         return View(self.scale * factor, self.angle, (x, y), self.mirror)
 
     def on_film(self, corner: tuple[float, float], turn: float) -> View:
-        """The view when the film itself lies in a larger picture: its top left `corner`, its `turn` in
-        degrees."""
+        """The view in a larger image that contains the film.
+
+        Args:
+            corner: (x, y) of the film's top left corner in pixels.
+            turn: rotation of the film in degrees, clockwise.
+        """
         a = np.radians(turn)
         x, y = self.origin
         moved = (corner[0] + x * np.cos(a) - y * np.sin(a), corner[1] + x * np.sin(a) + y * np.cos(a))
@@ -90,7 +109,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Ray:
-    """One finger with its metacarpal before it is laid out: its bones' shapes, angles and foreshortening."""
+    """One finger with its metacarpal, before its bones are placed."""
 
     bones: list[Bone]
     profiles: list[Profile]
@@ -99,11 +118,11 @@ class _Ray:
     foreshortening: list[float]
 
 
-def pose_hand(growth: Growth, rng: np.random.Generator) -> list[Placed]:
-    """All 19 bones of one person, ray by ray from base to tip, thumb first, with their own spread and
-    flexion.
+def pose_hand(growth: Growth, rng: np.random.Generator) -> list[PlacedBone]:
+    """Draw the pose of a person's 19 bones: ray by ray from base to tip, thumb first.
 
-    Fingers that would lie over one another are spread until they do not, as a radiographer would ask for.
+    Spread and flexion are random. Fingers that would overlap are spread until they do not, as a radiographer
+    would request.
     """
     sway = rng.normal(0.0, 2.5)
     bent = rng.uniform() < 0.1 + 0.25 * growth.chubbiness
@@ -129,12 +148,12 @@ def _draw_ray(number: int, growth: Growth, bent: bool, sway: float, rng: np.rand
     return _Ray(bones, profiles, base, angles, [float(np.cos(np.radians(min(50.0, f)))) for f in flexion])
 
 
-def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[Placed]:
-    """The ray's bones in the hand, its phalanges turned by `fan` degrees."""
+def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[PlacedBone]:
+    """Place the bones of a ray in the hand, with the phalanges turned by `fan` degrees."""
     base, laid = ray.base, []
     for place, (bone, profile) in enumerate(zip(ray.bones, ray.profiles, strict=True)):
         angle = ray.angles[place] + (fan if place else 0.0)
-        here = Placed(bone, profile, base, angle, ray.foreshortening[place])
+        here = PlacedBone(bone, profile, base, angle, ray.foreshortening[place])
         laid.append(here)
         gap = (_KNUCKLE_GAP if place == 0 else _JOINT_GAP) * (1.0 + 0.3 * growth.chubbiness)
         gap -= 1.2 * (1.0 - here.foreshortening) * float(profile.half_width(np.array(1.0)))
@@ -142,8 +161,8 @@ def _lay_out(ray: _Ray, fan: float, growth: Growth) -> list[Placed]:
     return laid
 
 
-def _clearance(one: list[Placed], other: list[Placed]) -> float:
-    """Least distance between the axes of two fingers, beyond their webs."""
+def _clearance(one: list[PlacedBone], other: list[PlacedBone]) -> float:
+    """Smallest distance between the axes of two fingers, beyond their webs."""
     steps = np.linspace(0.0, 1.0, 8)[:, None]
     near, far = (
         np.concatenate([p.base + steps * (p.head - p.base) for p in ray[1:]])[4:] for ray in (one, other)
@@ -151,8 +170,10 @@ def _clearance(one: list[Placed], other: list[Placed]) -> float:
     return float(np.hypot(*(near[:, None] - far[None]).transpose(2, 0, 1)).min())
 
 
-def frame_hand(bones: list[Placed], growth: Growth, size: tuple[int, int], rng: np.random.Generator) -> View:
-    """A view that keeps every labelled bone inside a picture of `size` (width, height), hand about
+def frame_hand(
+    bones: list[PlacedBone], growth: Growth, size: tuple[int, int], rng: np.random.Generator
+) -> View:
+    """Draw a view that keeps every labelled bone inside an image of `size` (width, height), the hand roughly
     upright."""
     width, height = size
     mirror = bool(rng.uniform() < 0.12)

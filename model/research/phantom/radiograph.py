@@ -1,8 +1,8 @@
-"""Bone as X-rays see it: cortex, marrow and trabeculae projected to a thickness map, with labels from the
-same raster.
+"""Projection of bones: cortex, marrow and trabeculae as a thickness map, and labels from the same raster.
 
-Every bone is drawn in a box of its own, as a polygon at several times the picture's resolution; label and
-thickness are averages of that one raster, so the masks are exact."""
+Each bone is drawn in its own box, as a polygon at a multiple of the image's resolution. Label and thickness
+are averages of this raster, so the masks are exact.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from model.research.phantom.bones import Kind, Points, distal_epiphysis, epiphysis_height
 from model.research.phantom.growth import Growth, Plate
-from model.research.phantom.pose import Placed, View
+from model.research.phantom.pose import PlacedBone, View
 from model.research.phantom.raster import Map, depth_inside, filled, resized
 from model.research.phantom.wrist import Piece
 
-# Pixels per third metacarpal of a bone's own raster.
+# Approximate length of the third metacarpal, in pixels, in the raster of a bone.
 _RASTER = 520.0
-# Mineral a unit of depth: chosen so that bone stands out from flesh as it does in the nine real hands.
+# Mineral per unit of depth, chosen for the contrast between bone and flesh of the nine real hands.
 _DENSITY: dict[Kind, float] = {
     Kind.THUMB_METACARPAL: 4.2,
     Kind.METACARPAL: 4.6,
@@ -30,14 +30,13 @@ _DENSITY: dict[Kind, float] = {
     Kind.THUMB_DISTAL: 2.3,
     Kind.DISTAL: 2.25,
 }
-# An ossification centre narrower than this share of its shaft is labelled as an island, its plate unfilled.
 ISLAND = 0.6
+"""An ossification centre narrower than this share of its shaft is labelled as an island, plate excluded."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A bone's own raster: `zoom` times the picture's resolution, top left corner at picture pixel (left,
-    top)."""
+    """The raster of a bone, at `zoom` times the image's resolution; all else is in image pixels."""
 
     left: int
     top: int
@@ -46,16 +45,16 @@ class Box:
     zoom: int
 
     def fill(self, polygon: Points) -> NDArray[np.uint8]:
-        """The polygon (picture pixels) as 0/255 in the raster."""
+        """Draw a polygon (N, 2) of (x, y) image pixels in the raster, as 0/255."""
         points = (polygon - (self.left, self.top) + 0.5) * self.zoom - 0.5
         return filled(points, (self.height * self.zoom, self.width * self.zoom))
 
     def shrink(self, raster: NDArray) -> NDArray[np.float32]:
-        """Means over the picture's pixels."""
+        """Average a raster over the image's pixels, (height, width)."""
         return resized(raster.astype(np.float32), (self.width, self.height))
 
     def window(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The part of a picture of `shape` under the box, and the part of the box inside the picture."""
+        """Index of the box in an image of `shape` (H, W), and index of the image in the box."""
         top, left = max(0, self.top), max(0, self.left)
         bottom, right = min(shape[0], self.top + self.height), min(shape[1], self.left + self.width)
         bottom, right = max(bottom, top), max(right, left)
@@ -72,12 +71,13 @@ def _box(polygon: Points, view: View, size: tuple[int, int]) -> Box:
 
 
 def draw_bones(
-    bones: list[Placed], growth: Growth, view: View, size: tuple[int, int], rng: np.random.Generator
+    bones: list[PlacedBone], growth: Growth, view: View, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Map, NDArray[np.uint8]]:
-    """Thickness of mineral (H, W), in lengths of the third metacarpal of solid cortex, and bone numbers 0..19
-    (H, W).
+    """Project the labelled bones onto an image of `size` (width, height).
 
-    Where two bones overlap the later number wins.
+    Returns:
+        Thickness of mineral (H, W), as an equivalent thickness of solid cortex in lengths of the third
+        metacarpal; and bone numbers 0..19 (H, W), of which the later wins where two bones overlap.
     """
     thickness = np.zeros((size[1], size[0]), np.float32)
     labels = np.zeros((size[1], size[0]), np.uint8)
@@ -89,12 +89,12 @@ def draw_bones(
         mineral, whole = _tubular(placed, plate, view, box, tile)
         thickness[there] += box.shrink(mineral)[here]
         labels[there][box.shrink(whole)[here] >= 127.5] = placed.bone.number
-    # Young bone holds less mineral for its size.
+    # Young bone has less mineral for its size.
     return thickness * np.float32(0.75 + 0.25 * growth.adulthood), labels
 
 
 def draw_pieces(pieces: list[Piece], view: View, size: tuple[int, int], rng: np.random.Generator) -> Map:
-    """Thickness of mineral (H, W) of the unlabelled bones, as in `draw_bones`."""
+    """Project the unlabelled bones; thickness of mineral (H, W) as in `draw_bones`."""
     thickness = np.zeros((size[1], size[0]), np.float32)
     tile = _trabeculae(rng)
     for piece in pieces:
@@ -109,12 +109,14 @@ def draw_pieces(pieces: list[Piece], view: View, size: tuple[int, int], rng: np.
 
 
 def overlay(below: Map, above: Map) -> Map:
-    """Mineral of two bones where they overlap: they meet at their thin rims, so it is less than the sum."""
+    """Combine thicknesses (H, W) of two bones: less than the sum, as they overlap at their thin rims."""
     return np.maximum(below, above) + np.float32(0.4) * np.minimum(below, above)
 
 
-def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> tuple[Map, NDArray[np.uint8]]:
-    """Mineral and whole outline of a shaft with its epiphysis, in the raster of `box`."""
+def _tubular(
+    placed: PlacedBone, plate: Plate, view: View, box: Box, tile: Map
+) -> tuple[Map, NDArray[np.uint8]]:
+    """Mineral and labelled area (0/255) of a shaft with its epiphysis, in the raster of `box`."""
     profile, kind = placed.profile, placed.bone.kind
     t, w = _own_frame(placed, view, box)
     slot = epiphysis_height(kind)
@@ -132,8 +134,7 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
     inner = half * (1.0 - shell) * _chord(side / (1.0 - shell))
     spongy = 0.22 - 0.14 * shaft
     grain = _grain(tile, t * profile.length, w)
-    # The walls towards the sides are thicker than those in front and behind, so a shaft shows two bright
-    # lines.
+    # The cortex is thicker at the sides than in front and behind, so a shaft shows two bright lines.
     cortex = (outer - inner) * (0.75 + 0.6 * np.minimum(side, 1.0) ** 2)
     marrow = inner * spongy * (1.0 + 0.32 * grain)
     mineral = _DENSITY[kind] * (cortex + marrow) * (1.0 + 0.04 * grain)
@@ -143,7 +144,7 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
     for part in parts:
         depth = depth_inside(part)
         edge = np.exp(-np.square(depth / rim)) * (depth > 0)
-        # A round edge has no depth to absorb in; the chord through a flat end has all of it.
+        # A round edge has no depth to absorb X-rays; the chord through a flat end has the full depth.
         rise = np.clip(depth / (0.8 * rim), 0.0, 1.0)
         total = np.maximum(total, (mineral * rise + (0.04 + 0.05 * ends) * edge * rise) * (part > 0))
     if plate.scar > 0.0:
@@ -153,9 +154,9 @@ def _tubular(placed: Placed, plate: Plate, view: View, box: Box, tile: Map) -> t
 
 
 def _open_plate(
-    placed: Placed, plate: Plate, view: View, box: Box, slot: float
+    placed: PlacedBone, plate: Plate, view: View, box: Box, slot: float
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
-    """Rasters of shaft and epiphysis apart, and of both as labelled."""
+    """Rasters of shaft and epiphysis, and of the labelled area."""
     profile, kind = placed.profile, placed.bone.kind
     cut = slot + plate.gap
     start, stop = (0.0, 1.0 - cut) if distal_epiphysis(kind) else (cut, 1.0)
@@ -185,8 +186,8 @@ def _open_plate(
     return [shaft, epiphysis], whole
 
 
-def _own_frame(placed: Placed, view: View, box: Box) -> tuple[Map, Map]:
-    """Share of the length `t` and distance across `w` of every raster pixel."""
+def _own_frame(placed: PlacedBone, view: View, box: Box) -> tuple[Map, Map]:
+    """Position along (`t`, as a share of the length) and across (`w`) of every raster pixel."""
     origin = view.to_picture(placed.base[None])[0]
     along = view.to_picture((placed.base + placed.axis)[None])[0] - origin
     along = along / np.square(view.scale)
@@ -205,10 +206,10 @@ def _chord(side: Map) -> Map:
 
 
 def _shell(box: Box, polygon: Points, piece: Piece, view: View, tile: Map) -> Map:
-    """Mineral of a piece without an axis: a shell, thin but dense, around spongy bone."""
+    """Mineral of a bone without an axis: a thin, dense shell around spongy bone."""
     raster = box.fill(polygon)
     unit = view.scale * box.zoom
-    # The picture's edge cuts the forearm; it must not look like the bone's own edge.
+    # The forearm is cut off by the image's edge, which must not be rendered as an edge of the bone.
     depth = depth_inside(np.pad(raster, 2, mode="edge"))[2:-2, 2:-2] / np.float32(unit)
     half = np.float32(piece.depth)
     side = np.clip(1.0 - depth / half, 0.0, 1.0)
@@ -228,7 +229,7 @@ _TILE_SPAN = 1.0
 
 
 def _trabeculae(rng: np.random.Generator) -> Map:
-    """A square of spongy texture, one third metacarpal wide, mean 0 and spread 1; wraps around."""
+    """A periodic square of spongy texture, as wide as the third metacarpal is long; mean 0, variance 1."""
     noise = rng.standard_normal((_TILE, _TILE), dtype=np.float32)
     fine = cv2.GaussianBlur(np.pad(noise, 32, mode="wrap"), (0, 0), sigmaX=1.0, sigmaY=4.5)
     coarse = cv2.GaussianBlur(np.pad(noise[::-1], 32, mode="wrap"), (0, 0), sigmaX=2.2, sigmaY=7.0)
@@ -238,7 +239,7 @@ def _trabeculae(rng: np.random.Generator) -> Map:
 
 
 def _grain(tile: Map, along: Map, across: Map) -> Map:
-    """The texture at positions in third metacarpals, its trabeculae along the bone."""
+    """The texture at positions in lengths of the third metacarpal, with its trabeculae along the bone."""
     rows = (along * (_TILE / _TILE_SPAN)).astype(np.int32) & (_TILE - 1)
     columns = (across * (_TILE / _TILE_SPAN)).astype(np.int32) & (_TILE - 1)
     return np.asarray(tile[rows, columns])

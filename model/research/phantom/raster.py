@@ -1,4 +1,4 @@
-"""Pictures of numbers: the few OpenCV operations that the phantom is drawn with, with types."""
+"""Typed wrappers of the few OpenCV operations with which phantoms are drawn."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Map = NDArray[np.float32]
 
 
 def blurred(values: Map, sigma: float) -> Map:
-    """Gaussian blur of a map (H, W) by `sigma` pixels."""
+    """Gaussian blur of a map (H, W) with `sigma` in pixels."""
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), dtype=np.float32)
 
 
 def resized(values: Map, size: tuple[int, int]) -> Map:
-    """A map (H, W) at another `size` (width, height): means when it shrinks, linear when it grows."""
+    """Resize a map (H, W) to `size` (width, height): area averages if the width shrinks, else bilinear."""
     shrinks = size[0] < values.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, size, interpolation=method), dtype=np.float32)
 
 
 def blurred_wide(values: Map, sigma: float) -> Map:
-    """Gaussian blur by many pixels, computed on a smaller map."""
+    """Approximate Gaussian blur of a map (H, W) with a large `sigma` in pixels, computed on a smaller map."""
     factor = max(1, int(sigma / 6))
     height, width = values.shape
     small = resized(values, (max(1, width // factor), max(1, height // factor)))
@@ -30,12 +30,12 @@ def blurred_wide(values: Map, sigma: float) -> Map:
 
 
 def filled(polygon: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A polygon (N, 2) of (x, y) pixels as 0/255 in a raster of `shape` (H, W)."""
+    """Draw a polygon (N, 2) of (x, y) pixels in a raster of `shape` (H, W), as 0/255."""
     raster = np.zeros(shape, np.uint8)
     cv2.fillPoly(raster, [np.round(polygon * 64).astype(np.int32)], 255, shift=6)
     return raster
 
 
 def depth_inside(raster: NDArray[np.uint8]) -> Map:
-    """Distance in pixels of every pixel of a shape to its outside."""
+    """Distance of each non-zero pixel of a raster (H, W) to the nearest zero pixel, in pixels; (H, W)."""
     return np.asarray(cv2.distanceTransform(raster, cv2.DIST_L2, 5), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Styles: the ways in which real hands were exposed, read out and filed, and how often each occurs."""
+"""Styles: how real radiographs of hands were exposed, read out and archived, with the frequency of each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 Look = Literal["clear", "removed", "dark", "bright", "film", "frame"]
+"""Clear; background removed; nearly black; bright; old film; a film lying turned in its frame."""
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one picture was exposed and read out.
+    """How one radiograph was exposed and read out.
 
-    Grey levels 0..255: `background` of bare film and `ceiling` of the densest bone; `gamma` bends the curve
-    between them; `mineral` is how much bone absorbs beside flesh; `local` the strength of the reader's local
-    contrast, `sharpening` that of its edge enhancement; `glow` lifts the film around the hand. A "removed"
-    background is black outside the skin. In a "frame" the whole film lies turned by `turned` degrees in a
-    surround of level `outside`; `border` is the level of collimated margins. None: there is no such thing.
+    Attributes:
+        look: one of `Look`; the background of "removed" is black outside the skin.
+        background: grey level (0 to 255) of the bare film.
+        ceiling: grey level (0 to 255) of the densest bone.
+        gamma: exponent of the curve between `background` and `ceiling`.
+        mineral: absorption of bone mineral relative to flesh.
+        local: strength of the reader's local contrast enhancement.
+        glow: scatter around the hand and unevenness of the illumination, in grey levels.
+        noise: strength of the noise.
+        sharpening: strength of the reader's edge enhancement.
+        turned: rotation in degrees of a film that lies in a larger frame; None if the film fills the image.
+        outside: grey level (0 to 255) of that frame.
+        border: grey level (0 to 255) of collimated margins; None if there are none.
     """
 
     look: Look
@@ -38,14 +47,17 @@ class Style:
 
     @property
     def marked(self) -> bool:
-        """Whether a lead marker lies on the film."""
+        """Whether the film has a lead marker."""
         return self.look not in ("removed", "film")
 
 
 @dataclass(frozen=True)
-class _Habit:
-    """Ranges from which a look draws; `share` is how often it occurs, `span` the ceiling above the
-    background."""
+class _Ranges:
+    """Ranges of the random attributes of a look.
+
+    `share` is the frequency of the look, `span` the range of ceiling − background, and `bordered` the share
+    of images with collimated margins.
+    """
 
     share: float
     background: Range
@@ -59,46 +71,46 @@ class _Habit:
     bordered: float = 0.0
 
 
-# Shares and grey levels as counted over the 50 real hands without masks.
-_HABITS: dict[Look, _Habit] = {
-    "clear": _Habit(0.50, (2, 14), (140, 220), (1.1, 1.5), (0.8, 1.05),
+# Shares and grey levels were measured on the 50 real hands without masks.
+_LOOKS: dict[Look, _Ranges] = {
+    "clear": _Ranges(0.50, (2, 14), (140, 220), (1.1, 1.5), (0.8, 1.05),
         (0.1, 0.4), (2, 12), (0.8, 2.0), (0.1, 0.6), 0.4),
-    "removed": _Habit(0.14, (0, 0), (205, 240), (0.8, 1.0), (0.9, 1.2),
+    "removed": _Ranges(0.14, (0, 0), (205, 240), (0.8, 1.0), (0.9, 1.2),
         (0.5, 0.8), (0, 0), (1.0, 2.5), (0.6, 1.2)),
-    "dark": _Habit(0.11, (4, 32), (24, 55), (0.9, 1.2), (0.8, 1.1),
+    "dark": _Ranges(0.11, (4, 32), (24, 55), (0.9, 1.2), (0.8, 1.1),
         (0.0, 0.2), (0, 3), (0.5, 1.0), (0.0, 0.4)),
-    "bright": _Habit(0.11, (28, 58), (175, 205), (1.0, 1.3), (0.85, 1.1),
+    "bright": _Ranges(0.11, (28, 58), (175, 205), (1.0, 1.3), (0.85, 1.1),
         (0.15, 0.4), (4, 14), (1.0, 2.0), (0.2, 0.7), 0.8),
-    "film": _Habit(0.07, (48, 100), (120, 175), (0.95, 1.25), (0.8, 1.1),
+    "film": _Ranges(0.07, (48, 100), (120, 175), (0.95, 1.25), (0.8, 1.1),
         (0.0, 0.2), (4, 14), (1.0, 2.2), (0.0, 0.4)),
-    "frame": _Habit(0.07, (15, 125), (60, 120), (0.9, 1.2), (0.7, 1.0),
+    "frame": _Ranges(0.07, (15, 125), (60, 120), (0.9, 1.2), (0.7, 1.0),
         (0.0, 0.2), (2, 8), (0.8, 1.6), (0.0, 0.4)),
 }  # fmt: skip
 
 
 def choose_style(rng: np.random.Generator) -> Style:
-    """One of the ways the real hands look, about as often as they do."""
-    looks = list(_HABITS)
-    look = looks[int(rng.choice(len(looks), p=[_HABITS[name].share for name in looks]))]
-    habit = _HABITS[look]
-    background = rng.uniform(*habit.background)
-    ceiling = min(250.0, background + rng.uniform(*habit.span))
+    """Draw a style, with the frequencies and ranges of real radiographs."""
+    looks = list(_LOOKS)
+    look = looks[int(rng.choice(len(looks), p=[_LOOKS[name].share for name in looks]))]
+    ranges = _LOOKS[look]
+    background = rng.uniform(*ranges.background)
+    ceiling = min(250.0, background + rng.uniform(*ranges.span))
     turned, outside, border = None, 0.0, None
     if look == "frame":
         turned = float(rng.uniform(-6.0, 6.0) if rng.uniform() < 0.7 else rng.uniform(-45.0, 45.0))
         outside = float(rng.choice([0.0, background - 10.0, background + 30.0]))
-    elif rng.uniform() < habit.bordered:
+    elif rng.uniform() < ranges.bordered:
         border = 250.0 if look == "bright" else float(rng.choice([250.0, 235.0, 0.0, 90.0]))
     return Style(
         look=look,
         background=float(background),
         ceiling=float(ceiling),
-        gamma=float(rng.uniform(*habit.gamma)),
-        mineral=float(rng.uniform(*habit.mineral)),
-        local=float(rng.uniform(*habit.local)),
-        glow=float(rng.uniform(*habit.glow)),
-        noise=float(rng.uniform(*habit.noise)),
-        sharpening=float(rng.uniform(*habit.sharpening)),
+        gamma=float(rng.uniform(*ranges.gamma)),
+        mineral=float(rng.uniform(*ranges.mineral)),
+        local=float(rng.uniform(*ranges.local)),
+        glow=float(rng.uniform(*ranges.glow)),
+        noise=float(rng.uniform(*ranges.noise)),
+        sharpening=float(rng.uniform(*ranges.sharpening)),
         turned=turned,
         outside=outside,
         border=border,
@@ -106,8 +118,10 @@ def choose_style(rng: np.random.Generator) -> Style:
 
 
 def choose_size(style: Style, rng: np.random.Generator) -> tuple[int, int]:
-    """(width, height) as the sources have them: thumbnails of digital films, large cut-outs, crops of old
-    films."""
+    """Draw an image size (width, height) in pixels.
+
+    The real images are thumbnails of digital images, large cut-outs, and crops of old films.
+    """
     if style.look == "removed":
         return (1600, 2080)
     if style.look == "film":
@@ -120,7 +134,11 @@ def choose_size(style: Style, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def film_corners(style: Style, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64] | None:
-    """Corners (4, 2) of a film that lies turned in the picture, None where the film fills it."""
+    """Draw the position of a film that lies turned in an image of `size` (width, height).
+
+    Returns:
+        Its corners (4, 2) as (x, y) pixels, clockwise from the top left; None if the film fills the image.
+    """
     if style.turned is None:
         return None
     a = np.radians(style.turned)

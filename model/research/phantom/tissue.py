@@ -1,4 +1,4 @@
-"""Soft tissue: the skin's outline around the bones, and how thick the flesh is under each pixel."""
+"""Soft tissue: the outline of the skin around the bones, and the thickness of the flesh at each pixel."""
 
 from __future__ import annotations
 
@@ -7,26 +7,38 @@ from numpy.typing import NDArray
 
 from model.research.phantom.bones import Points
 from model.research.phantom.growth import Growth
-from model.research.phantom.pose import Placed, View
+from model.research.phantom.pose import PlacedBone, View
 from model.research.phantom.raster import Map, blurred, depth_inside, filled, resized
 from model.research.phantom.wrist import turned
 
-# Pixels per third metacarpal at which flesh is computed; it has no finer detail than this.
+# Length of the third metacarpal, in pixels, at which flesh is computed; it has no finer detail.
 _RESOLUTION = 150.0
-# Half width of the flesh at metacarpal base and head, then along the finger to its tip; per ray relative to
-# ray 3.
+# Half width of the flesh at the metacarpal's base and head, then along the finger to its tip.
 _GIRTH = (0.2, 0.185, 0.16, 0.156, 0.146, 0.137, 0.127)
+# Factor on the half width by ray.
 _GIRTH_OF_RAY = (1.2, 1.0, 1.03, 0.97, 0.87)
 
 
 def flesh(
-    bones: list[Placed], growth: Growth, view: View, size: tuple[int, int], deviation: float, bulk: float
+    bones: list[PlacedBone], growth: Growth, view: View, size: tuple[int, int], deviation: float, bulk: float
 ) -> Map:
-    """Thickness of the soft tissue at every pixel of a picture of `size` (width, height): (H, W), 0 outside
-    the skin, about 0.3 in a finger and 0.6 in the palm (lengths of the third metacarpal)."""
+    """Project the soft tissue onto an image of `size` (width, height).
+
+    Args:
+        bones: placed bones of the hand.
+        growth: maturity, for the amount of fat.
+        view: transformation to the image.
+        size: (width, height) in pixels.
+        deviation: bend of the forearm at the wrist, in degrees.
+        bulk: factor on the thickness of the flesh.
+
+    Returns:
+        Thickness (H, W) in lengths of the third metacarpal: 0 outside the skin, about 0.3 in a finger and 0.6
+        in the palm.
+    """
     zoom = min(1.0, _RESOLUTION / view.scale)
     small = view.zoomed(zoom)
-    # The forearm goes on below the picture: without a margin its skin would close at the edge.
+    # The forearm continues below the image: without a margin its skin would close at the edge.
     margin = round(0.8 * small.scale)
     height, width = round(size[1] * zoom) + 2 * margin, round(size[0] * zoom) + 2 * margin
     drawn: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
@@ -45,10 +57,10 @@ def flesh(
 
 
 def _depth(drawn: NDArray[np.uint8], blur: float) -> tuple[Map, NDArray[np.uint8]]:
-    """Distance to the skin from inside, in pixels, and the skin 0/255, after rounding its corners by a blur.
+    """Distance to the skin from inside, in pixels, and the skin 0/255, after a blur that rounds its corners.
 
-    Near the skin the blurred mask itself tells the distance (it is the normal distribution's integral),
-    without the staircase of a distance measured from whole pixels.
+    Near the skin the distance is computed from the blurred mask, which is the integral of the normal
+    distribution there. This avoids the staircase artefacts of a distance between whole pixels.
     """
     share = blurred(drawn.astype(np.float32) / np.float32(255.0), blur)
     skin = np.where(share > 0.5, np.uint8(255), np.uint8(0))
@@ -59,14 +71,13 @@ def _depth(drawn: NDArray[np.uint8], blur: float) -> tuple[Map, NDArray[np.uint8
 
 
 def _round(depth: Map, radius: float) -> Map:
-    """Height of a round body of `radius` at `depth` inside its edge, as a share of its full height."""
+    """Height of a body with a round edge of `radius`, at `depth` inside it, as a share of the full height."""
     rest = np.clip(1.0 - depth / radius, 0.0, 1.0)
     return np.sqrt(1.0 - rest * rest, dtype=np.float32)
 
 
 def _tube(path: Points, half: Points) -> list[Points]:
-    """Polygons that cover a tube of changing width around a path: a quadrilateral a stretch, a disc a
-    joint."""
+    """Polygons that cover a tube of varying width: a quadrilateral per segment, a disc per joint."""
     pieces = []
     ring = np.linspace(0.0, 2.0 * np.pi, 40, endpoint=False)
     circle = np.stack([np.cos(ring), np.sin(ring)], axis=1)
@@ -80,7 +91,7 @@ def _tube(path: Points, half: Points) -> list[Points]:
     return pieces
 
 
-def _fingers(bones: list[Placed], fat: float) -> list[Points]:
+def _fingers(bones: list[PlacedBone], fat: float) -> list[Points]:
     pieces = []
     for ray in range(1, 6):
         chain = [placed for placed in bones if placed.bone.ray == ray]
@@ -98,7 +109,7 @@ def _fingers(bones: list[Placed], fat: float) -> list[Points]:
     return pieces
 
 
-def _palm(bones: list[Placed], fat: float) -> list[Points]:
+def _palm(bones: list[PlacedBone], fat: float) -> list[Points]:
     first, second, _, _, fifth = (next(p for p in bones if p.bone.number == n) for n in range(1, 6))
     wrist = [np.array([-0.42 * fat, -0.5]), np.array([0.38 * fat, -0.5])]
     web = first.base + 0.75 * first.length * first.axis
@@ -120,8 +131,8 @@ def _forearm(fat: float, deviation: float, growth: Growth) -> Points:
     return turned(polygon, deviation)
 
 
-def _thenar(bones: list[Placed], view: View, margin: int, skin: NDArray[np.uint8]) -> Map:
-    """The ball of the thumb: a mound whose edge towards the palm shows as a faint arc."""
+def _thenar(bones: list[PlacedBone], view: View, margin: int, skin: NDArray[np.uint8]) -> Map:
+    """The thenar (ball of the thumb): a mound whose edge towards the palm is visible as a faint arc."""
     thumb = bones[0]
     ring = np.linspace(0.0, 2.0 * np.pi, 60, endpoint=False)
     local = np.stack([0.27 * np.cos(ring) - 0.14, 0.42 * np.sin(ring) + 0.5 * thumb.length], axis=1)

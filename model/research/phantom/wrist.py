@@ -1,4 +1,4 @@
-"""The bones that are drawn but never labelled: carpals, radius and ulna, as polygons in the hand's frame."""
+"""The bones that are drawn but not labelled: carpals, radius and ulna, as polygons in the hand's frame."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 from model.research.phantom.bones import Points
 from model.research.phantom.growth import Growth, Plate
 
-# Outline of each carpal as radii around its centre, every 30 degrees from the thumb's side towards the
-# fingers.
+# Centre and outline of each carpal; radii every 30 degrees from the side of the thumb towards the fingers.
 _CARPALS: dict[str, tuple[tuple[float, float], tuple[float, ...]]] = {
     "capitate": ((0.0, -0.195), (0.1, 0.12, 0.185, 0.17, 0.185, 0.12, 0.1, 0.105, 0.13, 0.175, 0.14, 0.11)),
     "hamate": ((-0.205, -0.175), (0.085, 0.11, 0.125, 0.11, 0.13, 0.165, 0.14, 0.11, 0.11, 0.14, 0.13, 0.1)),
@@ -28,13 +27,12 @@ _CARPALS: dict[str, tuple[tuple[float, float], tuple[float, ...]]] = {
     ),
 }
 
-
-# The forearm bends against the hand around the middle of the wrist.
+# The centre of the wrist, around which the forearm bends.
 _PIVOT = np.array([-0.03, -0.42])
 
 
 def turned(points: Points, deviation: float) -> Points:
-    """Points (N, 2) of the forearm when it is bent against the hand by `deviation` degrees."""
+    """Rotate points (N, 2) of the forearm around the wrist by `deviation` degrees."""
     a = np.radians(deviation)
     turn = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
     return np.asarray((points - _PIVOT) @ turn + _PIVOT)
@@ -42,7 +40,14 @@ def turned(points: Points, deviation: float) -> Points:
 
 @dataclass(frozen=True)
 class Piece:
-    """One unlabelled piece of bone: polygon (N, 2), thickness of its shell and its depth, in hand lengths."""
+    """One unlabelled bone or part of a bone; lengths are in lengths of the third metacarpal.
+
+    Attributes:
+        outline: polygon (N, 2) in the frame of the hand.
+        shell: thickness of the cortical shell.
+        depth: its largest thickness, which it reaches at the same distance from the edge.
+        shaft: whether it is the shaft of a long bone.
+    """
 
     outline: Points
     shell: float
@@ -51,7 +56,7 @@ class Piece:
 
 
 def wrist_pieces(growth: Growth, deviation: float, rng: np.random.Generator) -> list[Piece]:
-    """Carpals that have ossified, then ulna and radius, turned by `deviation` degrees at the wrist."""
+    """The ossified parts of the carpals, then ulna and radius, bent by `deviation` degrees at the wrist."""
     pieces = [_carpal(name, share, rng) for name, share in growth.carpals().items()]
     for shaft, epiphysis in (_ulna(growth.ulna), _radius(growth.radius)):
         for outline, shell, is_shaft in ((shaft, 0.038, True), (epiphysis, 0.012, False)):
@@ -87,7 +92,7 @@ def _shaft(centre: Points, half: Points, along: Points) -> Points:
 
 
 def _radius(plate: Plate) -> tuple[Points, Points | None]:
-    """Outline of the shaft and, once it has ossified, of the epiphysis; fused when the plate is closed."""
+    """Outlines of the shaft and of the epiphysis; None before it ossifies and after it has fused."""
     along = np.array([-0.60, -0.625, -0.66, -0.72, -0.8, -0.92, -1.1, -1.35, -1.8, -2.6, -4.0])
     half = np.array([0.12, 0.225, 0.245, 0.245, 0.222, 0.185, 0.155, 0.14, 0.135, 0.135, 0.14])
     centre = np.array([0.08, 0.05, 0.045, 0.045, 0.05, 0.055, 0.06, 0.05, 0.03, 0.0, -0.05])
@@ -128,7 +133,7 @@ def _ulna(plate: Plate) -> tuple[Points, Points | None]:
 
 
 def _rounded(corners: Points) -> Points:
-    """The polygon with its corners cut twice (Chaikin)."""
+    """The polygon after two rounds of corner cutting (Chaikin)."""
     for _ in range(2):
         after = np.roll(corners, -1, axis=0)
         corners = np.stack([0.75 * corners + 0.25 * after, 0.25 * corners + 0.75 * after], axis=1).reshape(

@@ -1,4 +1,4 @@
-"""Pre-training on phantoms alone: examples drawn without end, and the recipe that learns from them."""
+"""Pre-training on phantoms: an endless source of examples, and the training on it (docs/pretraining.md)."""
 
 from model.research.pretraining.pretrain import PretrainingSettings, pretrain
 from model.research.pretraining.stream import PhantomSource

@@ -1,4 +1,4 @@
-"""Appearance: everything about a radiograph that says nothing about where its bones are, made random."""
+"""Randomisation of everything in a radiograph that does not determine where its bones are."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from model.research.phantom.raster import Map, blurred
 from model.research.phantom.style import Style
-from model.research.pretraining.placing import Placed
+from model.research.pretraining.placing import PlacedScene
 
 INVERTED = 0.04
-"""Share of pictures with dark bones on a bright ground, as films are sometimes stored."""
+"""Share of images with dark bones on a bright background, as films are sometimes stored."""
 
 
-def chosen(style: Style, rng: np.random.Generator) -> Style:
-    """A style varied far beyond the ranges of the looks."""
+def varied_style(style: Style, rng: np.random.Generator) -> Style:
+    """Vary a style far beyond the ranges of its look."""
     return replace(
         style,
         gamma=style.gamma * float(np.exp(rng.uniform(-0.3, 0.3))),
@@ -29,9 +29,12 @@ def chosen(style: Style, rng: np.random.Generator) -> Style:
     )
 
 
-def layers(placed: Placed, rng: np.random.Generator) -> tuple[Map, Map]:
-    """Flesh and mineral (H, W) of another body: unevenly thick, coarser or finer in grain, with sesamoids and
-    now and then a ring."""
+def varied_body(placed: PlacedScene, rng: np.random.Generator) -> tuple[Map, Map]:
+    """Vary the body in a scene: thickness, grain, sesamoids and occasionally a ring.
+
+    Returns:
+        Thickness of flesh and of mineral, each (H, W), in lengths of the third metacarpal.
+    """
     shape = placed.flesh.shape
     flesh = placed.flesh * np.exp(_field(shape, 5, rng) * np.float32(rng.uniform(0.0, 0.22)))
     mineral = placed.mineral * np.exp(_field(shape, 7, rng) * np.float32(rng.uniform(0.0, 0.35)))
@@ -39,17 +42,17 @@ def layers(placed: Placed, rng: np.random.Generator) -> tuple[Map, Map]:
     grain /= grain.std()
     mineral = mineral * np.maximum(1.0 + np.float32(rng.uniform(0.0, 0.15)) * grain, 0.2)
     flesh = flesh * (1.0 + np.float32(rng.uniform(0.0, 0.04)) * grain[::-1])
-    return flesh, _extra(mineral, placed, rng)
+    return flesh, _with_extras(mineral, placed, rng)
 
 
 def _field(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -> Map:
-    """A smooth random field (H, W), about standard normal at its knots."""
+    """A smooth random field (H, W), interpolated between standard normal values on a grid."""
     knots = rng.standard_normal((cells, cells)).astype(np.float32)
     return np.asarray(cv2.resize(knots, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _extra(mineral: Map, placed: Placed, rng: np.random.Generator) -> Map:
-    """Sesamoids beside the heads of metacarpals, and rings around proximal phalanges."""
+def _with_extras(mineral: Map, placed: PlacedScene, rng: np.random.Generator) -> Map:
+    """Add sesamoids beside joints, and a ring around a finger."""
     unit, heads, bases = placed.unit, placed.joints[19:], placed.joints[:19]
     for ray, likely in ((0, 0.6), (0, 0.5), (1, 0.2), (4, 0.25)):
         if rng.uniform() < likely:
@@ -80,8 +83,8 @@ def _ellipse(
     return blob
 
 
-def varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture (H, W) as other readers, scanners, programs and archives would have left it."""
+def varied_image(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Vary a radiograph (H, W) as other readers, scanners, programs and archives would."""
     grey = image.astype(np.float32)
     if rng.uniform() < 0.35:
         grey = grey * np.exp(_field(grey.shape, 3, rng) * np.float32(rng.uniform(0.0, 0.25)))
@@ -108,7 +111,7 @@ def varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 
 
 def _toned(grey: Map, rng: np.random.Generator) -> Map:
-    """A monotone curve through a few random knots between the same ends."""
+    """Apply a random monotone tone curve that keeps the darkest and the brightest value."""
     low, high = float(grey.min()), float(grey.max())
     steps = np.concatenate([[0.0], np.cumsum(np.exp(rng.normal(0.0, 0.55, 5)))])
     knots = np.linspace(low, high, 6)
@@ -127,7 +130,7 @@ def _equalised(grey: Map, rng: np.random.Generator) -> Map:
 
 
 def _occluded(grey: Map, rng: np.random.Generator) -> Map:
-    """Things that lie in the way or were burnt in: plates, lines, patches, each of one level."""
+    """Draw objects that cover the film or were burnt in: plates and lines, each of one grey level."""
     height, width = grey.shape
     top = float(grey.max())
     for _ in range(int(rng.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""Placing: a scene turned, scaled, bent and moved into a picture, as hands lie on real films and beyond."""
+"""Placement of a scene in an image: rotation, scale, bending and shift, more varied than on real films."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from model.research.phantom.scene import Scene
 from model.research.phantom.style import Style, film_corners
 
 UPRIGHT, LEANING = 0.72, 0.94
-"""Shares of hands that lie nearly upright, and at most 50° off it; the others lie anyhow."""
+"""Shares of hands nearly upright, and at most 50° from upright; the others are at any angle."""
 CUT_OFF = 0.15
-"""Share of pictures whose edge may cut the hand."""
+"""Share of images whose edge may cut off parts of the hand."""
 BEND = 0.022
-"""Largest shift of a control point of the bending, as a share of the picture's longer side."""
+"""Largest shift of a control point of the bending, as a share of the image's longer side."""
 CONTROL_POINTS = 5
+"""Control points of the bending along each side."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A scene as it lies in a picture of (H, W) pixels.
+class PlacedScene:
+    """A scene in an image of (H, W) pixels.
 
-    `flesh` and `mineral` are float32 thicknesses, `mask` is True on labelled bone, `film` where the film is;
-    `joints` (38, 2) are base and head of each labelled bone, as (x, y) pixels; `unit` is the length of the
-    third metacarpal."""
+    Attributes:
+        flesh, mineral: float32 thicknesses (H, W) in lengths of the third metacarpal.
+        mask: (H, W), whether a pixel is labelled bone.
+        film: (H, W), whether a pixel is on the film.
+        joints: (38, 2) base and head of each labelled bone in turn, as (x, y) pixels, as in `Scene.hand`.
+        unit: length of the third metacarpal in pixels.
+    """
 
     flesh: Map
     mineral: Map
@@ -37,8 +42,8 @@ class Placed:
     unit: float
 
 
-def place(scene: Scene, style: Style, size: tuple[int, int], rng: np.random.Generator) -> Placed:
-    """Lay a scene into a picture of `size` (width, height)."""
+def place(scene: Scene, style: Style, size: tuple[int, int], rng: np.random.Generator) -> PlacedScene:
+    """Place a scene at random in an image of `size` (width, height), on a film of `style`."""
     film: NDArray[np.uint8] = np.ones((size[1], size[0]), np.uint8)
     corners = film_corners(style, size, rng)
     if corners is None or style.turned is None:
@@ -56,13 +61,16 @@ def place(scene: Scene, style: Style, size: tuple[int, int], rng: np.random.Gene
     mask = (_sampled(bones, grid) >= 0.5) & (film > 0)
     unit = scene.unit * float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     flesh, mineral = (_sampled(layer.astype(np.float32), grid) for layer in (scene.flesh, scene.mineral))
-    return Placed(flesh, mineral, mask, film > 0, joints, unit)
+    return PlacedScene(flesh, mineral, mask, film > 0, joints, unit)
 
 
 def _placement(scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Affine (2, 3) from the scene to a rectangle of `size`: turned, stretched a little, then fitted so that
-    the labelled bones fill 0.45 to 0.95 of it, rather on the side of the fingertips, where hands lie on real
-    films: a network that rarely sees a forearm takes its shafts for metacarpals."""
+    """Draw the affine transformation (2, 3) from the scene to a rectangle of `size` (width, height).
+
+    The labelled bones fill 0.45 to 0.95 of the rectangle. Shifts favour the side of the fingertips, as on
+    real films, so that much of the forearm is visible: a network that rarely sees a forearm confuses its
+    shafts with metacarpals.
+    """
     kind = rng.uniform()
     spread = 10.0 if kind < UPRIGHT else 50.0
     angle = rng.normal(0.0, spread) if kind < UPRIGHT else rng.uniform(-spread, spread)
@@ -84,13 +92,13 @@ def _placement(scene: Scene, size: tuple[int, int], rng: np.random.Generator) ->
 
 
 def _turn(angle: float, zoom: float) -> NDArray[np.float64]:
-    """Affine (2, 3) that turns clockwise in the picture by `angle` radians and scales."""
+    """Affine transformation (2, 3): rotation clockwise in the image by `angle` radians, and scale."""
     c, s = zoom * np.cos(angle), zoom * np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0]])
 
 
 def _after(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The affine that does `first`, then `second`."""
+    """The affine transformation that applies `first`, then `second`."""
     return np.concatenate(
         [second[:, :2] @ first[:, :2], (second[:, :2] @ first[:, 2] + second[:, 2])[:, None]], axis=1
     )
@@ -99,8 +107,7 @@ def _after(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[n
 def _sampling(
     matrix: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Map, Map]:
-    """For every pixel of the picture its (x, y) in the scene: the inverse affine of a slightly bent
-    picture."""
+    """Position (x, y) in the scene of every pixel of the image: the inverse of `matrix`, slightly bent."""
     width, height = size
     bend = rng.uniform(0.0, BEND) * max(size)
     knots = rng.uniform(-bend, bend, (2, CONTROL_POINTS, CONTROL_POINTS)).astype(np.float32)
@@ -112,6 +119,6 @@ def _sampling(
 
 
 def _sampled(layer: Map, grid: tuple[Map, Map]) -> Map:
-    # Only the forearm reaches the scene's edge, and it goes on beyond it.
+    # Only the forearm reaches the edge of the scene, so replicating the edge continues it.
     method, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return np.asarray(cv2.remap(layer, grid[0], grid[1], method, borderMode=border), np.float32)

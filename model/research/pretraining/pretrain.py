@@ -1,4 +1,4 @@
-"""The recipe: from nothing to weights that have seen phantoms alone, resumable at any moment."""
+"""Pre-training: a network trained from random weights on phantoms only, resumable at any time."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """How to pre-train.
+    """Settings of a pre-training.
 
     Attributes:
-        steps, seconds: the budget; whichever ends first, at least one is needed.
-        size: longer side that the version's card asks for in use; the network learns from canvases of 0.68 to
-            1.18 times that.
+        steps, seconds: budget; at least one is required, and the run ends when the first is reached.
+        size: longer side of the canvas in use, in pixels; training uses canvases of 0.68 to 1.18 times that.
         width: channels of the network's first level.
-        seed: of weights and phantoms.
-        batch: phantoms in a step.
-        learning_rate: full height of the schedule.
-        checkpoint_every: steps from one checkpoint to the next.
+        seed: of initial weights and phantoms.
+        batch: phantoms per step.
+        learning_rate: peak of the learning rate.
+        checkpoint_every: steps between checkpoints.
         window, uses: see `PhantomSource`.
-        settling: batches over which the batch norms' statistics are averaged at the end; never more than
-            steps were done.
+        settling: batches over which the statistics of the batch norms are averaged at the end, at most as
+            many as the run had steps.
     """
 
     steps: int | None = None
@@ -57,7 +56,7 @@ class PretrainingSettings:
 
     @property
     def training(self) -> TrainingSettings:
-        """What the training loop is told."""
+        """The settings of the training run."""
         return TrainingSettings(
             steps=self.steps,
             seconds=self.seconds,
@@ -70,7 +69,7 @@ class PretrainingSettings:
 
     @property
     def source(self) -> PhantomSource:
-        """Where the examples come from."""
+        """The source of the examples."""
         sizes = (round(0.68 * self.size), round(1.18 * self.size))
         return PhantomSource(self.seed, sizes=sizes, window=self.window, uses=self.uses)
 
@@ -82,26 +81,26 @@ def pretrain(
     start: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Card:
-    """Train a network of one label, "bone", on phantoms alone and write it as a version of float16.
+    """Train a network with one label, "bone", on phantoms only, and write it as a version in float16.
 
-    A killed run goes on where its last checkpoint stood when it is called again with the same arguments, and
-    ends with the same weights if its budget is in steps; checkpoints lie in `out`'s neighbour
-    `<out>.checkpoints` and stay there.
+    If the run is killed, calling it again with the same arguments resumes it from its last checkpoint; with a
+    budget in steps, the final weights are the same. Checkpoints are kept in the folder `<out>.checkpoints`
+    beside `out` and are not deleted.
 
     Args:
-        out: folder of the version, replaced if it is there.
+        out: folder of the version; replaced if it exists.
         settings: how to train.
-        start: folder of a version of one label to go on from; its network's shape replaces `settings.width`.
+        start: folder of a version with one label to start from; its network settings replace
+            `settings.width`.
         progress: called after each step.
 
     Returns:
-        The version's card; `phantom_dsc` is the mean Dice of 7 phantoms that were not learned from, as the
-        demo draws them.
+        The version's card. Its metric `phantom_dsc` is the mean Dice of the 7 `unseen_phantoms`.
 
     Raises:
-        TrainingError: the settings make no sense, the start has other classes, or the loss was not finite
-            time and again.
-        model.weights.WeightsError: the start cannot be read.
+        TrainingError: the settings are invalid, the start weights have other classes, or the loss was not
+            finite in too many steps in a row.
+        model.weights.WeightsError: the start weights cannot be read.
     """
     network, parent = (None, None) if start is None else load_version(start)
     shape = NetworkSettings(classes=2, width=settings.width) if parent is None else parent.network
@@ -122,9 +121,9 @@ def pretrain(
     preprocessing = PreprocessingSettings(size=settings.size)
     device = TrainingDevice.find("cpu", "fp32")
     dsc = validation_dsc(network, unseen_phantoms(preprocessing), device)
-    told = {**asdict(settings), "steps": result.steps, "seconds": round(result.seconds, 1)}
-    # The network's settings say it, and a start may have had another.
-    del told["width"]
+    training = {**asdict(settings), "steps": result.steps, "seconds": round(result.seconds, 1)}
+    # The card has it in the network settings, where start weights may have replaced it.
+    del training["width"]
     card = Card(
         out.name,
         (LABEL,),
@@ -132,7 +131,7 @@ def pretrain(
         preprocessing,
         metrics={"phantom_dsc": dsc, "loss": result.metrics["loss"]},
         parent=None if parent is None else parent.name,
-        training=told,
+        training=training,
         stored="float16",
     )
     save_version(out, network.eval(), card)
@@ -140,7 +139,10 @@ def pretrain(
 
 
 def unseen_phantoms(preprocessing: PreprocessingSettings) -> list[Example]:
-    """Phantoms of every third year of age, as the demo draws them, at most twice as large as the canvas."""
+    """Phantoms for evaluation, which are not in the training data.
+
+    There is one for every third year of age, drawn as in the demo, and at most twice as large as the canvas.
+    """
     examples = []
     for age in AGES[::3]:
         natural = natural_size(age, age)
@@ -153,10 +155,17 @@ def unseen_phantoms(preprocessing: PreprocessingSettings) -> list[Example]:
 def settle_statistics(
     network: DeeplySupervisedUNet, source: ExampleSource, step: int, batch: int, steps: int
 ) -> None:
-    """Give the batch norms plain means over `steps` further batches, from `step` on, for the running ones.
+    """Replace the running statistics of the batch norms by means over further batches of the source.
 
-    Running statistics follow the last ten batches, and a few odd phantoms among those tilt every prediction.
-    Other norms have none: such a network is left as it is.
+    Running statistics follow about the last ten batches, and a few unusual phantoms among those bias every
+    prediction. Networks without batch norm are not changed.
+
+    Args:
+        network: modified in place, and left in evaluation mode if it has batch norms.
+        source: of the batches.
+        step: number of the first batch.
+        batch: examples per batch.
+        steps: number of batches.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:

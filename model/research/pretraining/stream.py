@@ -1,4 +1,4 @@
-"""Phantoms without end, as examples for a training: each drawn once, seen several times, never alike."""
+"""An endless source of training examples: phantoms that are drawn once and varied for several uses."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from model.research.phantom.growth import AGES
 from model.research.phantom.markers import draw_marker
 from model.research.phantom.scene import Scene, draw_scene
 from model.research.phantom.style import choose_style
-from model.research.pretraining.appearance import chosen, layers, varied
+from model.research.pretraining.appearance import varied_body, varied_image, varied_style
 from model.research.pretraining.placing import place
 from model.training.batches import ExampleSource
 from model.training.dataset import Example, make_example
 
 SCENE = (416, 520)
-"""Width and height at which scenes are drawn: a third metacarpal of about 120 pixels."""
+"""Width and height in pixels of a scene; its third metacarpal is about 120 pixels long."""
 MARGIN = 110
-"""Pixels by which a scene goes on beyond that, for turned and shifted views."""
+"""Pixels by which a scene extends beyond `SCENE` on each side, for rotated and shifted views."""
 
 
 class PhantomSource(ExampleSource):
-    """Examples of one label, "bone", that depend on the seed, the step and the slot alone.
+    """Examples of one label, "bone", that depend only on the seed, the step and the slot.
 
-    Drawing a hand takes as long as learning from it, so hands are drawn into a sliding window and each is
-    exposed about `uses` times, every time turned, bent, lit, filmed and filed anew. Not for several threads
-    at once.
+    Drawing a hand takes as long as training on it. Hands are therefore kept in a sliding window, and each is
+    exposed about `uses` times, with a new position, bending, exposure, film and archiving each time. Not
+    thread-safe.
 
     Args:
-        seed: of everything.
-        sizes: shortest and longest canvas (its longer side); one is chosen for each step.
-        window: hands at hand at one time (3 MB each).
-        uses: how often a hand is seen before it leaves the window, on average.
+        seed: of all random draws.
+        sizes: smallest and largest longer side of a canvas, in pixels; each step draws one.
+        window: number of hands in memory (3 MB each).
+        uses: mean number of uses of a hand before it leaves the window.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PhantomSource(ExampleSource):
 
     @property
     def description(self) -> dict[str, Any]:
-        """All that decides what is drawn."""
+        """Everything that determines the examples, as JSON-serialisable values."""
         return {
             "phantoms": {
                 "seed": self.seed,
@@ -57,7 +57,7 @@ class PhantomSource(ExampleSource):
         }
 
     def draw(self, step: int, slot: int, batch: int) -> Example:
-        """The example for a `slot` of a step's `batch`."""
+        """The example of a slot among the `batch` slots of a step, both from 0; see `ExampleSource.draw`."""
         size = int(np.random.default_rng([self.seed, 1, step]).integers(self.sizes[0], self.sizes[1] + 1))
         rng = np.random.default_rng([self.seed, 2, step, slot])
         oldest = (step * batch + slot) // self.uses
@@ -77,14 +77,23 @@ class PhantomSource(ExampleSource):
 def expose_scene(
     scene: Scene, longer: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A radiograph (H, W) of a scene, of `longer` pixels on its longer side, and its label map (0, 1)."""
-    style = chosen(choose_style(rng), rng)
+    """Draw a varied radiograph of a scene.
+
+    Args:
+        scene: the hand.
+        longer: longer side of the radiograph, in pixels.
+        rng: source of random draws.
+
+    Returns:
+        Grey levels (H, W) and label map (H, W) with 0 for background and 1 for bone.
+    """
+    style = varied_style(choose_style(rng), rng)
     placed = place(scene, style, _sides(longer, rng), rng)
-    flesh, mineral = layers(placed, rng)
+    flesh, mineral = varied_body(placed, rng)
     marker = draw_marker(
         flesh > 0, placed.film, "R" if scene.mirror else "L", style.marked and rng.uniform() < 0.8, rng
     )
-    image = varied(expose(flesh, mineral, marker, placed.film, style, placed.unit, rng), rng)
+    image = varied_image(expose(flesh, mineral, marker, placed.film, style, placed.unit, rng), rng)
     mask = placed.mask.astype(np.uint8)
     if rng.uniform() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
@@ -92,7 +101,7 @@ def expose_scene(
 
 
 def _sides(longer: int, rng: np.random.Generator) -> tuple[int, int]:
-    """(width, height): mostly upright, some square, few lying."""
+    """Draw (width, height): mostly portrait, some square, few landscape."""
     shorter = round(
         longer * float(rng.uniform(0.68, 0.88) if rng.uniform() < 0.85 else rng.uniform(0.88, 1.0))
     )

@@ -10,7 +10,7 @@ from model.network import ConvolutionBlock, DeeplySupervisedUNet, NetworkSetting
 
 
 def network(classes: int = 3, width: int = 4, levels: int = 5, norm: Norm = "batch") -> DeeplySupervisedUNet:
-    """A network whose batch norms have seen something, so that folding them is put to the test."""
+    """A network whose batch norms have non-trivial statistics, so that folding them changes weights."""
     torch.manual_seed(0)
     model = DeeplySupervisedUNet(NetworkSettings(classes, width, levels, norm=norm)).eval()
     for module in model.modules():
@@ -49,7 +49,7 @@ def test_the_rewritten_network_gives_the_same_probabilities(levels: int, norm: N
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 @torch.inference_mode()
-def test_the_original_is_left_alone(norm: Norm) -> None:
+def test_the_original_is_not_changed(norm: Norm) -> None:
     model = network(norm=norm)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     RewrittenUNet(model).to(torch.bfloat16)(torch.rand(1, 1, 16, 16).bfloat16())

@@ -1,8 +1,9 @@
 """Every engine and precision against plain torch.
 
-The tolerance, stated once: of the pixels of the final mask at most 1e-3 change side in bf16 and 1e-5 in
-fp32, thrice as many with two labels, which have more outlines; no score moves by more than 0.02, and
-features, which have unit length, by no more than 0.02 in bf16.
+Tolerances: in the final mask a share of at most 1e-3 of the pixels differs in bf16 and 1e-5 in fp32, three
+    times
+as many with two labels, which have more outlines. Scores differ by at most 0.02, and features, which have
+unit length, by at most 0.02 in bf16.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from model.weights import load_version, save_version
 
 Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
-PIXELS_THAT_CHANGE_SIDE = {"fp32": 1e-5, "bf16": 1e-3}
+DIFFERING_PIXELS = {"fp32": 1e-5, "bf16": 1e-3}
 SCORE_DIFFERENCE = 0.02
 FEATURE_DIFFERENCE = {"fp32": 1e-4, "bf16": 0.02}
 
@@ -42,7 +43,7 @@ ENGINES = ["torch", pytest.param("openvino", marks=needs_openvino)]
 
 
 class PlainTorch:
-    """The network as it was trained: what every engine is measured against."""
+    """The trained network in plain torch, the reference for every engine."""
 
     name = "plain"
     device = "cpu"
@@ -62,7 +63,7 @@ class PlainTorch:
 
 @pytest.fixture(params=["batch", "instance", "group"])
 def any_norm(request: pytest.FixtureRequest) -> Path:
-    """A version of two labels for each norm."""
+    """A version with two labels for each norm."""
     names = {"batch": "version_of_two"}
     found: Path = request.getfixturevalue(names.get(request.param, f"version_of_{request.param}_norm"))
     return found
@@ -85,11 +86,11 @@ def plainly(version: Path, images: list[NDArray[np.uint8]]) -> list[Segmentation
 
 
 def assert_agreement(
-    expected: list[Segmentation], results: list[Segmentation], precision: str, *, leniency: int = 1
+    expected: list[Segmentation], results: list[Segmentation], precision: str, *, factor: int = 1
 ) -> None:
     for right, result in zip(expected, results, strict=True):
         assert right.final.any()
-        assert np.mean(right.final != result.final) <= leniency * PIXELS_THAT_CHANGE_SIDE[precision]
+        assert np.mean(right.final != result.final) <= factor * DIFFERING_PIXELS[precision]
         assert abs(right.consistency.score - result.consistency.score) <= SCORE_DIFFERENCE
         assert np.linalg.norm(right.features - result.features) <= FEATURE_DIFFERENCE[precision]
 
@@ -110,7 +111,7 @@ def test_engines_agree_whatever_the_norm(
     any_norm: Path, images: list[NDArray[np.uint8]], engine: EngineName, precision: Precision
 ) -> None:
     results = Segmenter(any_norm, engine=engine, precision=precision).segment(images)
-    assert_agreement(plainly(any_norm, images), results, precision, leniency=3)
+    assert_agreement(plainly(any_norm, images), results, precision, factor=3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -131,7 +132,9 @@ def test_the_rewrite_is_exact_in_fp32(any_norm: Path, engine: EngineName) -> Non
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_threads_get_what_one_after_the_other_gets(draw: Drawing, version: Path, engine: EngineName) -> None:
+def test_concurrent_threads_get_the_results_of_sequential_calls(
+    draw: Drawing, version: Path, engine: EngineName
+) -> None:
     runner = create_engine(load_version(version)[0], version, engine=engine)
     canvases = [scaled(draw(seed, 160, width)[0]) for seed, width in enumerate([160, 96, 48] * 4)]
     alone = [runner.run(canvas) for canvas in canvases]
@@ -169,7 +172,7 @@ def test_openvino_keeps_the_graph_it_had_to_make(version: Path, tmp_path: Path) 
 
 
 @needs_openvino
-def test_a_graph_of_old_without_features_is_made_anew(version: Path, tmp_path: Path) -> None:
+def test_an_old_graph_without_features_is_converted_again(version: Path, tmp_path: Path) -> None:
     ov = pytest.importorskip("openvino")
     directory = Path(shutil.copytree(version, tmp_path / "v", ignore=shutil.ignore_patterns("openvino.*")))
     network, _ = load_version(directory)
@@ -194,7 +197,7 @@ def test_a_graph_of_old_without_features_is_made_anew(version: Path, tmp_path: P
 
 
 def with_dropout(version: Path, directory: Path, dropout: float = 0.5) -> Path:
-    """The same weights with dropout, as a version of its own."""
+    """Save the same weights with dropout as another version."""
     network, card = load_version(version)
     network.settings = replace(network.settings, dropout=dropout)
     save_version(directory, network, replace(card, network=network.settings))
@@ -202,7 +205,7 @@ def with_dropout(version: Path, directory: Path, dropout: float = 0.5) -> Path:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_passes_of_dropout_tell_where_the_weights_disagree(
+def test_dropout_passes_measure_where_the_weights_disagree(
     any_norm: Path, draw: Drawing, tmp_path: Path, engine: EngineName
 ) -> None:
     directory = with_dropout(any_norm, tmp_path / "v")
@@ -214,8 +217,12 @@ def test_passes_of_dropout_tell_where_the_weights_disagree(
     assert again.mutual_information is not None
     assert sampled.mutual_information.shape == (161, 101)
     assert 0 <= sampled.mutual_information.min() < sampled.mutual_information.max() <= 1
-    assert np.array_equal(sampled.mutual_information, again.mutual_information), "lots never depend on luck"
-    assert np.abs(sampled.probabilities - plain.probabilities).max() <= 1e-4, "the masks know no dropout"
+    assert np.array_equal(sampled.mutual_information, again.mutual_information), (
+        "the dropped maps are always the same"
+    )
+    assert np.abs(sampled.probabilities - plain.probabilities).max() <= 1e-4, (
+        "masks are computed without dropout"
+    )
     one = runner.run(x, passes=1).mutual_information
     assert one is not None
     assert one.max() <= 1e-5, "a single pass agrees with itself"
@@ -228,7 +235,7 @@ def test_passes_without_dropout_are_refused_in_one_sentence(version: Path, engin
         runner.run(np.zeros((1, 16, 16), np.float32), passes=2)
 
 
-def test_passes_equal_the_trained_network_with_its_maps_left_out(any_norm: Path, tmp_path: Path) -> None:
+def test_passes_equal_the_trained_network_with_dropped_maps(any_norm: Path, tmp_path: Path) -> None:
     network, _ = load_version(with_dropout(any_norm, tmp_path / "v", dropout=0.3))
     rewritten = RewrittenUNet(network)
     x = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(0))
@@ -242,7 +249,7 @@ def test_passes_equal_the_trained_network_with_its_maps_left_out(any_norm: Path,
     assert (result - expected).abs().max() <= 1e-4
 
 
-def test_openvino_missing_is_one_sentence(
+def test_missing_openvino_is_reported_in_one_sentence(
     version: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -266,7 +273,7 @@ def test_precision_follows_the_processor(version: Path) -> None:
         {"engine": "openvino", "device": "cuda"},
     ],
 )
-def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]) -> None:
+def test_unavailable_engines_and_devices_are_refused(version: Path, options: dict[str, str]) -> None:
     make: Callable[..., Engine] = create_engine
     with pytest.raises(EngineError) as error:
         make(load_version(version)[0], version, **options)
@@ -276,7 +283,7 @@ def test_what_is_not_to_be_had_is_refused(version: Path, options: dict[str, str]
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees(any_norm: Path, images: list[NDArray[np.uint8]]) -> None:
     results = Segmenter(any_norm, device="cuda").segment(images)
-    assert_agreement(plainly(any_norm, images), results, "bf16", leniency=3)
+    assert_agreement(plainly(any_norm, images), results, "bf16", factor=3)
 
 
 CONVERT = """
@@ -290,7 +297,7 @@ save_graph(load_version(directory)[0], directory)
 """
 
 
-def test_a_conversion_is_reported_to_nobody(version: Path, tmp_path: Path) -> None:
+def test_a_conversion_sends_no_telemetry(version: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     copy, home = tmp_path / "version", tmp_path / "home"
     shutil.copytree(version, copy)
@@ -298,4 +305,4 @@ def test_a_conversion_is_reported_to_nobody(version: Path, tmp_path: Path) -> No
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(home)}
     subprocess.run([sys.executable, "-c", CONVERT, str(copy)], env=environment, check=True)
     assert has_graph(copy)
-    assert not list(home.glob("intel/*")), "OpenVINO's telemetry made itself an identity"
+    assert not list(home.glob("intel/*")), "OpenVINO's telemetry created an identity"

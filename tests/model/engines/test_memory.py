@@ -30,7 +30,7 @@ def test_it_can_be_called_again() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_large_blocks_are_not_paged_in_again_and_again() -> None:
+def test_large_freed_blocks_are_reused_without_page_faults() -> None:
     def faults(mode: str) -> int:
         done = subprocess.run(
             [sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=True
@@ -41,6 +41,6 @@ def test_large_blocks_are_not_paged_in_again_and_again() -> None:
     assert faults("leave") - faults("keep") > 10 * pages
 
 
-def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_allocators_are_left_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False

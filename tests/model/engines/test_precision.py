@@ -10,7 +10,7 @@ from model.engines.hardware import cpu_computes_bf16
 FLAGS = Path("/proc/cpuinfo")
 
 
-@pytest.mark.skipif(not FLAGS.exists(), reason="the kernel does not list the processor's abilities")
+@pytest.mark.skipif(not FLAGS.exists(), reason="the kernel does not list the processor's capabilities")
 def test_it_agrees_with_what_the_kernel_says() -> None:
     words = set(FLAGS.read_text().split())
     assert cpu_computes_bf16() == bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
@@ -25,7 +25,7 @@ def test_it_agrees_with_what_the_kernel_says() -> None:
         ({}, False),
     ],
 )
-def test_emulated_bf16_is_not_taken(
+def test_emulated_bf16_does_not_count(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)

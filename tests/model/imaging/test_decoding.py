@@ -1,4 +1,4 @@
-"""Bytes of every format become the same upright grey pixels, or one clear sentence."""
+"""Files of every format decode to the same upright grey pixels or to one clear error message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exif(orientation: int) -> bytes:
 
 
 def upright(orientation: int) -> np.ndarray:
-    """What Pillow's independent implementation makes of the stored pixels."""
+    """The stored pixels, oriented by Pillow's independent implementation."""
     operation = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -75,7 +75,7 @@ def test_cmyk_jpeg() -> None:
     assert np.abs(pixels.astype(int) - 127).max() <= 3
 
 
-def test_transparency_is_laid_over_black() -> None:
+def test_transparency_is_composited_over_black() -> None:
     half = Image.new("RGBA", (3, 2), (200, 200, 200, 128))
     assert set(np.unique(decode_image(encoded(half)))) <= {100, 101}
     assert decode_image(encoded(Image.new("LA", (3, 2), (200, 0)))).max() == 0
@@ -98,7 +98,7 @@ def test_sixteen_bit_colour_keeps_its_depth(extension: str) -> None:
     np.testing.assert_array_equal(decode_image(data), faint)
 
 
-def test_sixteen_bit_alpha_is_laid_over_black() -> None:
+def test_sixteen_bit_alpha_is_composited_over_black() -> None:
     opaque = np.full((4, 5), 65535, np.uint16)
     data = cv2.imencode(".png", np.dstack([opaque, opaque, opaque, opaque // 2]))[1].tobytes()
     assert set(np.unique(decode_image(data))) == {32767}

@@ -1,4 +1,4 @@
-"""Masks land on the pixels they came from."""
+"""Masks return to the pixels that they came from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def pitch(frame: Frame) -> np.ndarray:
-    """Original pixels a canvas pixel, down and across."""
+    """Original pixels per canvas pixel, (vertical, horizontal)."""
     return np.array(frame.crop[2:]) / frame.scaled
 
 
@@ -31,7 +31,7 @@ def ellipse(frame: Frame, centre: tuple[float, float], radii: tuple[float, float
     """A disc on the original; centre as shares of the crop, radii in canvas pixels."""
     top, left, height, width = frame.crop
     y, x = np.mgrid[: frame.original[0], : frame.original[1]].astype(np.float32)
-    # A pixel of the original may be larger than one of the canvas: the blob must be wide in both.
+    # A pixel of the original may be larger than one of the canvas, so the blob must be wide in both.
     down, across = np.maximum(pitch(frame), 1) * radii
     y, x = y + 0.5 - top - centre[0] * height, x + 0.5 - left - centre[1] * width
     inside = np.zeros(frame.original, bool)
@@ -46,17 +46,19 @@ def ellipse(frame: Frame, centre: tuple[float, float], radii: tuple[float, float
     st.tuples(st.floats(0, 1), st.floats(0, 1)),
     st.tuples(st.floats(12, 40), st.floats(12, 40)),
 )
-def test_blobs_come_back(frame: Frame, centre: tuple[float, float], radii: tuple[float, float]) -> None:
+def test_blobs_survive_the_round_trip(
+    frame: Frame, centre: tuple[float, float], radii: tuple[float, float]
+) -> None:
     blob = ellipse(frame, centre, radii)
     if blob.sum() < 400 * np.prod(np.maximum(pitch(frame), 1)):
-        return  # a blob cut to a sliver by the crop is no wider than a few canvas pixels
+        return  # A blob that the crop cuts to a sliver is only a few canvas pixels wide
     canvas = frame.forward_mask(blob.astype(np.uint8))
     back = frame.back(one_hot(canvas, 2))[1] > 0.5
     dice = 2 * (back & blob).sum() / (back.sum() + blob.sum())
     # A third of a canvas pixel around the smallest ones is more than a fiftieth of them.
     assert dice >= min(0.98, 1 - 0.36 / min(radii))
     shift = (np.argwhere(back).mean(axis=0) - np.argwhere(blob).mean(axis=0)) / np.maximum(pitch(frame), 1)
-    # Pixels whose corners are taken for their centres shift by half of one.
+    # Confusing the corners of pixels with their centres shifts them by half a pixel.
     assert np.abs(shift).max() < 1 / 3
 
 
@@ -75,7 +77,7 @@ def test_boundaries_move_by_less_than_a_canvas_pixel(frame: Frame, position: int
 @settings(max_examples=60, deadline=None)
 @given(frames())
 def test_pixel_centres_are_aligned(frame: Frame) -> None:
-    """A canvas that holds, at each pixel, where its centre lies on the original is that very ramp there."""
+    """A canvas that contains the original coordinates of its pixel centres maps back to these coordinates."""
     top, left, height, width = frame.crop
     down, across = pitch(frame)
     canvas = np.zeros((2, *frame.canvas), np.float32)
@@ -109,7 +111,7 @@ def test_probabilities_stay_probabilities(frame: Frame, seed: int) -> None:
 @given(
     st.integers(1, 90), st.integers(1, 90), st.integers(0, 9), st.integers(0, 9), st.integers(0, 2**32 - 1)
 )
-def test_without_scaling_masks_come_back_exactly(
+def test_without_scaling_masks_survive_exactly(
     height: int, width: int, above: int, beside: int, seed: int
 ) -> None:
     frame = Frame.fit((height + 10, width + 10), (above, beside, height, width), max(height, width))

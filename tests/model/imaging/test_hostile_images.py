@@ -1,4 +1,4 @@
-"""Bombs, cut files and damage: a refusal in one sentence, or pixels, and nothing else."""
+"""Decompression bombs, truncated and damaged files give pixels or an error in one sentence, nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.model.imaging.test_decoding import DEEP, GREY, encoded, exif
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG whose header promises any size, with next to no data behind it."""
+    """A PNG whose header claims any size, with almost no pixel data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -40,7 +40,7 @@ def test_bombs_are_refused_by_their_header(size: tuple[int, int]) -> None:
 
 
 def of_size(form: str, side: int) -> bytes:
-    """A small file whose header promises `side` × `side` pixels."""
+    """A small file whose header claims `side` × `side` pixels."""
     data = bytearray(encoded(Image.fromarray(GREY).convert("RGB" if form == "WEBP" else "L"), form))
     if form == "JPEG":
         struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, side, side)
@@ -68,7 +68,7 @@ def test_bombs_of_every_format_are_refused_by_their_header(form: str) -> None:
                 read(of_size(form, side))
 
 
-def test_limit_is_the_callers() -> None:
+def test_the_caller_sets_the_limit() -> None:
     assert decode_image(encoded(GREY), max_pixels=800).shape == (20, 40)
     with pytest.raises(ImageError, match="40×20 pixels, more than the 799 allowed"):
         decode_image(encoded(GREY), max_pixels=799)
@@ -77,7 +77,7 @@ def test_limit_is_the_callers() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\x89PNG"]
 )
-def test_what_is_no_image_is_said_to_be_none(data: bytes) -> None:
+def test_other_data_is_reported_as_not_an_image(data: bytes) -> None:
     for read in (decode_image, image_size):
         with pytest.raises(ImageError, match=r"not an image|damaged"):
             read(data)

@@ -1,4 +1,4 @@
-"""Bones show at any exposure, borders go, nothing of the content is lost."""
+"""Bones are visible at any exposure, borders are removed, no content is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT = PreprocessingSettings()
 
 
 def limb(height: int = 500, width: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """A bone in flesh on a faint ground with noise, grey values in [0, 1], and the bone's mask."""
+    """A bone in flesh on a faint background with noise, grey values in [0, 1], and the bone's mask."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     flesh = np.abs(x - width / 2) < width / 4
     bone = (np.abs(x - width / 2) < width / 12) & (np.abs(y - height / 2) < height / 3)
@@ -37,7 +37,7 @@ def limb(height: int = 500, width: int = 400) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contrast(canvas: np.ndarray, frame: Frame, bone: np.ndarray) -> float:
-    """Grey levels between the bone and the flesh within some pixels of it, on the canvas."""
+    """Difference in grey levels on the canvas between the bone and the flesh near it."""
     mask = frame.forward_mask(bone.astype(np.uint8)) > 0
     around = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15))) > 0
     return float(canvas[mask].mean() - canvas[around & ~mask].mean())
@@ -55,7 +55,7 @@ def contrast(canvas: np.ndarray, frame: Frame, bone: np.ndarray) -> float:
     ids=["normal", "nearly black", "washed out", "nearly black, 16 bits", "normal, 16 bits"],
 )
 @pytest.mark.parametrize("marker", [False, True])
-def test_bones_show_at_any_exposure(
+def test_bones_are_visible_at_any_exposure(
     exposure: float, offset: float, full: int, dtype: type, marker: bool
 ) -> None:
     grey, bone = limb()
@@ -66,14 +66,14 @@ def test_bones_show_at_any_exposure(
     assert contrast(canvas, frame, bone) > 40
 
 
-def test_bits_make_no_difference() -> None:
+def test_the_bit_depth_makes_no_difference() -> None:
     grey = (limb()[0] * 255).clip(0, 255).astype(np.uint8)
     shallow, _ = preprocess(grey, DEFAULT)
     deep, _ = preprocess(grey.astype(np.uint16) * 257, DEFAULT)
     assert np.abs(shallow.astype(int) - deep).max() <= 1
 
 
-def test_what_is_brighter_than_the_range_keeps_its_order() -> None:
+def test_values_beyond_the_bright_percentile_keep_their_order() -> None:
     image = np.tile(np.linspace(0, 100, 600).astype(np.uint8), (600, 1))
     image[290:300, 290:300] = 180
     image[310:320, 290:300] = 250
@@ -115,7 +115,7 @@ def test_any_image_gives_a_canvas_that_fits(image: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("border", [0, 90, 255])
-def test_dead_borders_go_and_content_stays(border: int) -> None:
+def test_empty_borders_are_removed_and_content_stays(border: int) -> None:
     grey = (limb()[0] * 255).clip(0, 255).astype(np.uint8)
     bordered = cv2.copyMakeBorder(grey, 120, 60, 80, 100, cv2.BORDER_CONSTANT, value=border)
     image = np.asarray(bordered, np.uint8)
@@ -128,7 +128,7 @@ def test_dead_borders_go_and_content_stays(border: int) -> None:
     assert width <= 440
 
 
-def test_few_objects_on_plain_ground_are_no_borders() -> None:
+def test_small_objects_on_a_plain_background_are_not_cropped() -> None:
     image = np.zeros((256, 256), np.uint8)
     cv2.circle(image, (128, 120), 15, 200, -1)
     assert content_box(image) == (0, 0, 256, 256)
@@ -144,7 +144,7 @@ def test_crop_can_be_switched_off() -> None:
 def test_no_mask_pixel_of_real_images_is_lost(folder: str) -> None:
     files = sorted((DATA / folder / "images").glob("*"))
     if not files:
-        pytest.skip(f"{folder} is not here")
+        pytest.skip(f"{folder} is not available")
     shares = []
     for path in files:
         image = decode_image(path.read_bytes())
@@ -156,10 +156,10 @@ def test_no_mask_pixel_of_real_images_is_lost(folder: str) -> None:
         assert np.mean(shares) > 0.98
 
 
-def test_masks_of_real_hands_make_the_round_trip() -> None:
+def test_masks_of_real_hands_survive_the_round_trip() -> None:
     files = sorted((DATA / "hand-bones" / "images").glob("*"))
     if not files:
-        pytest.skip("hand-bones is not here")
+        pytest.skip("hand-bones is not available")
     for path in files:
         mask = decode_image((path.parents[1] / "masks" / path.name).read_bytes()) > 0
         canvas, frame = preprocess(decode_image(path.read_bytes()), DEFAULT)

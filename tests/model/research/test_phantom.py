@@ -39,7 +39,7 @@ def test_every_phantom_is_a_whole_hand_with_exact_masks(age: int, seed: int) -> 
     assert phantom.image.dtype == phantom.mask.dtype == phantom.bones.dtype == np.uint8
     assert set(np.unique(phantom.bones)) == set(range(20))
     assert np.array_equal(phantom.mask, np.where(phantom.bones > 0, 255, 0))
-    assert not phantom.mask[[0, -1]].any(), "a labelled bone is cut by the picture's edge"
+    assert not phantom.mask[[0, -1]].any(), "a labelled bone is cut by the image's edge"
     assert not phantom.mask[:, [0, -1]].any()
 
 
@@ -82,14 +82,14 @@ def test_hands_of_all_exposures_occur_from_nearly_black_to_bright() -> None:
     pictures = [draw_phantom(seed % 19, seed, size=(200, 250)).image for seed in range(50)]
     backgrounds = [float(np.percentile(picture, 25)) for picture in pictures]
     whites = [float(np.percentile(picture, 97)) for picture in pictures]
-    assert min(whites) < 60, "nobody is under-exposed"
+    assert min(whites) < 60, "no under-exposed phantom"
     assert max(whites) > 200
     assert max(backgrounds) > 45, "no bright film"
     assert sum(background < 20 for background in backgrounds) > 25
 
 
 def islands(age: int, number: int) -> int:
-    """Pieces into which the label of one bone falls, most common over a few children of this age."""
+    """Number of pieces of one bone's label, the most common over a few children of this age."""
     counts = []
     for seed in range(3):
         bones = draw_phantom(age, seed, size=(700, 875)).bones
@@ -103,7 +103,7 @@ def test_heads_of_metacarpals_ossify_as_islands_and_are_one_with_the_shaft_later
     assert islands(10, 3) == 1
 
 
-def test_growth_follows_the_calendar() -> None:
+def test_growth_follows_age() -> None:
     ages = [Growth(maturity=float(age) + 0.5, stature=1.0) for age in AGES]
     carpals = [len(growth.carpals()) for growth in ages]
     assert carpals[0] == 2
@@ -125,11 +125,11 @@ def test_growth_follows_the_calendar() -> None:
     lambda: draw_phantom(5, 0, size=(50, 60)),
 ])  # fmt: skip
 def test_impossible_phantoms_are_refused_with_a_sentence(draw: Callable[[], Phantom]) -> None:
-    with pytest.raises(PhantomError, match=r"ask for .*\.$"):
+    with pytest.raises(PhantomError, match=r"give .*\.$"):
         draw()
 
 
-def test_a_written_set_reads_like_the_papers(tmp_path: Path) -> None:
+def test_a_written_data_set_resembles_the_papers(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     paths = write_phantoms(
         tmp_path, groups=3, per_group=2, seed=5, multilabel=True, max_side=300,
@@ -160,7 +160,7 @@ def test_a_written_set_reads_like_the_papers(tmp_path: Path) -> None:
         assert np.array_equal(again.image, image)
 
 
-def test_labels_of_single_bones_are_written_only_when_asked_for(tmp_path: Path) -> None:
+def test_labels_of_single_bones_are_written_only_on_request(tmp_path: Path) -> None:
     write_phantoms(tmp_path, groups=1, per_group=1, max_side=300)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "masks", "phantoms.csv"]
     with pytest.raises(PhantomError):
@@ -168,7 +168,7 @@ def test_labels_of_single_bones_are_written_only_when_asked_for(tmp_path: Path) 
 
 
 def bone_shapes(bones: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(19, 2): length over the third metacarpal's, and width in mid-bone over length."""
+    """(19, 2): length in lengths of the third metacarpal, and width in mid-bone over length."""
     shapes = np.zeros((19, 2))
     for number in range(1, 20):
         rows, columns = np.nonzero(bones == number)
@@ -184,7 +184,7 @@ def bone_shapes(bones: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def contrasts(image: NDArray[np.uint8], bones: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Brightness of metacarpals, proximal, middle and distal phalanges over that of the flesh beside them."""
+    """Brightness of metacarpals and of proximal, middle and distal phalanges relative to nearby flesh."""
     unit = float(np.ptp(np.nonzero(bones == 3)[0])) + 1
     grey, solid = image.astype(np.float64), (bones > 0).astype(np.uint8)
     background = float(np.percentile(grey, 5))

@@ -25,7 +25,7 @@ def test_the_most_consistent_come_first_and_blank_masks_never(found: list[Consis
     assert not scores or max(left, default=0.0) <= scores[-1]
 
 
-def test_a_batch_tells_whose_masks_count_less() -> None:
+def test_a_batch_marks_the_masks_that_count_less() -> None:
     image = np.zeros((16, 16), np.uint8)
     drawn = Example("drawn", image, image)
     believed = pseudo_labelled(Example("believed", image, image), image + 1)

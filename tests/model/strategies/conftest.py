@@ -35,5 +35,5 @@ def measured(
 
 @pytest.fixture(scope="session")
 def measure() -> Measured:
-    """Makes a measurement of chosen numbers."""
+    """Makes measurements with chosen numbers."""
     return measured

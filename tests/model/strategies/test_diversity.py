@@ -1,4 +1,4 @@
-"""Batches that are more than a top: spread over groups of near-duplicates, and loosened by noise."""
+"""Batches that are not the plain top: spread over groups of near-duplicates, and varied by noise."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from hypothesis import strategies as st
 
 from model.strategies import Measurement, parse
 from model.strategies.coverage import StratifiedRandom
-from model.strategies.diversity import best_cover, clusters, farthest_first, in_turn
+from model.strategies.diversity import best_cover, clusters, farthest_first, round_robin
 
 Measured = Callable[..., Measurement]
 
-GROUPS, ALIKE = 5, 8
+GROUPS, GROUP_SIZE = 5, 8
 
 
 def near_duplicates(measure: Measured, groups: int = GROUPS) -> list[Measurement]:
-    """Groups of images whose features hardly differ; those that look most worthwhile are all of one group."""
+    """Groups of images whose features hardly differ; the most uncertain ones are all of one group."""
     rng = np.random.default_rng(0)
     pool = []
     for group in range(groups):
-        for number in range(ALIKE):
+        for number in range(GROUP_SIZE):
             features = np.eye(12)[group] + 0.3 + rng.normal(0, 0.01, 12)
-            doubt = 0.9 if group == 0 and number < GROUPS else 0.5 + 0.01 * number
+            uncertainty = 0.9 if group == 0 and number < GROUPS else 0.5 + 0.01 * number
             pool.append(
                 measure(
                     f"{group}/{number}",
-                    entropy=doubt,
-                    agreement=1 - doubt,
-                    information=doubt,
+                    entropy=uncertainty,
+                    agreement=1 - uncertainty,
+                    information=uncertainty,
                     features=features,
                 )
             )
@@ -44,7 +44,7 @@ def groups_of(pool: list[Measurement], batch: list[int]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["disagreement", "entropy", "mc-dropout", "aift"])
-def test_the_plain_top_takes_duplicates_and_clusters_do_not(measure: Measured, name: str) -> None:
+def test_the_plain_top_contains_duplicates_and_clusters_do_not(measure: Measured, name: str) -> None:
     pool = near_duplicates(measure)
     assert groups_of(pool, parse(name).batch(pool, [], GROUPS, 0)) == {"0"}
     for seed in range(5):
@@ -57,20 +57,20 @@ def test_the_plain_top_takes_duplicates_and_clusters_do_not(measure: Measured, n
 
 
 @pytest.mark.parametrize("name", ["stratified-random", "core-set", "suggestive"])
-def test_those_that_look_at_features_take_from_every_group(measure: Measured, name: str) -> None:
+def test_strategies_that_read_features_choose_from_every_group(measure: Measured, name: str) -> None:
     pool = near_duplicates(measure)
     for seed in range(5):
         assert len(groups_of(pool, parse(name).batch(pool, [], GROUPS, seed))) == GROUPS
 
 
-def test_core_set_goes_where_nothing_is_labelled(measure: Measured) -> None:
+def test_core_set_chooses_where_nothing_is_labelled(measure: Measured) -> None:
     pool = near_duplicates(measure)
     labelled = [m.features for m in pool if m.key[0] in "013"]
     rest = [m for m in pool if m.key[1:] != "/0"]
     assert groups_of(rest, parse("core-set").batch(rest, labelled, 2, 0)) == {"2", "4"}
 
 
-def test_suggestive_takes_nothing_certain_however_typical(measure: Measured) -> None:
+def test_suggestive_chooses_no_certain_image_however_typical(measure: Measured) -> None:
     pool = near_duplicates(measure)
     order = parse("entropy").batch(pool, [], 6, 0)
     assert set(parse("suggestive").batch(pool, [], 3, 0)) <= set(order)
@@ -83,10 +83,10 @@ def test_given_groups_are_strata(measure: Measured) -> None:
     batches = [strategy.batch(pool, [], 4, seed) for seed in range(20)]
     for batch in batches:
         assert Counter(groups[pool[index].key] for index in batch) == {"rare": 2, "frequent": 2}
-    assert len({frozenset(batch) for batch in batches}) > 5, "within a stratum the lot decides"
+    assert len({frozenset(batch) for batch in batches}) > 5, "the choice within a stratum is random"
 
 
-def test_power_prefers_the_top_loosely_and_ever_less_loosely(measure: Measured) -> None:
+def test_power_prefers_the_top_more_strictly_with_more_labels(measure: Measured) -> None:
     pool = [measure(f"{number}", entropy=number / 100) for number in range(100)]
     top = set(parse("entropy").batch(pool, [], 10, 0))
     strategy = parse("entropy+power")
@@ -103,7 +103,7 @@ def test_power_prefers_the_top_loosely_and_ever_less_loosely(measure: Measured) 
     assert last > 9
 
 
-def test_power_draws_anew_each_round(measure: Measured) -> None:
+def test_power_draws_new_noise_in_each_round(measure: Measured) -> None:
     pool = [measure(f"{number}", entropy=number / 100) for number in range(100)]
     strategy = parse("entropy+power")
     rounds = [strategy.batch(pool, [pool[0].features] * labels, 10, 0) for labels in (10, 11)]
@@ -116,9 +116,9 @@ def test_power_draws_anew_each_round(measure: Measured) -> None:
     seed=st.integers(0, 100),
 )
 @settings(deadline=None)
-def test_strata_take_turns(strata: list[int], seed: int) -> None:
+def test_strata_alternate(strata: list[int], seed: int) -> None:
     ranking = np.random.default_rng(seed).permutation(len(strata)).tolist()
-    order = in_turn(ranking, strata)
+    order = round_robin(ranking, strata)
     assert sorted(order) == list(range(len(strata)))
     kinds = len(set(strata))
     assert {strata[index] for index in order[:kinds]} == set(strata)
@@ -128,7 +128,7 @@ def test_strata_take_turns(strata: list[int], seed: int) -> None:
 
 @given(count=st.integers(1, 12), size=st.integers(1, 12), seed=st.integers(0, 20), same=st.booleans())
 @settings(deadline=None)
-def test_features_that_are_all_alike_break_nothing(count: int, size: int, seed: int, same: bool) -> None:
+def test_equal_features_are_handled(count: int, size: int, seed: int, same: bool) -> None:
     rng = np.random.default_rng(seed)
     features = np.ones((count, 3), np.float32) if same else rng.random((count, 3), dtype=np.float32)
     labels = clusters(features, size, seed)

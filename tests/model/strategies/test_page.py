@@ -22,5 +22,5 @@ def test_the_table_lists_every_strategy_with_its_direction_and_cost() -> None:
 
 
 @pytest.mark.parametrize("name", re.findall(r"`([a-z-]+(?:\+(?:power|clusters))+)`", PAGE))
-def test_every_example_of_a_name_is_one(name: str) -> None:
+def test_every_example_name_is_valid(name: str) -> None:
     assert parse(name).name == name

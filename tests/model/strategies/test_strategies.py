@@ -1,4 +1,4 @@
-"""What holds for every strategy, and what each of them says first."""
+"""Properties of all strategies, and what each of them ranks first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVERY = (*NAMES, "consistency+power", "disagreement+clusters", "entropy+power+cl
 
 @st.composite
 def measurements(draw: st.DrawFn) -> list[Measurement]:
-    """A pool of distinct images, some blank, some alike."""
+    """A pool of distinct images, some blank, some similar."""
     names = draw(st.lists(st.text("abcdef", min_size=1, max_size=4), max_size=12, unique=True))
     pool = []
     for name in names:
@@ -52,7 +52,7 @@ def first_to_last(strategy: Strategy, scores: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
-def test_what_is_published_begins_with_the_batch(
+def test_published_scores_begin_with_the_batch(
     name: str, pool: list[Measurement], size: int, seed: int
 ) -> None:
     strategy = parse(name)
@@ -66,7 +66,7 @@ def test_what_is_published_begins_with_the_batch(
     assert scores[batch].tolist() == ordered[: len(batch)].tolist()
     if strategy.reads_mask:
         blank = [pool[index].consistency.blank for index in batch]
-        assert blank == sorted(blank), "blank masks only fill what nothing else fills"
+        assert blank == sorted(blank), "blank masks only fill places that nothing else fills"
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -87,7 +87,7 @@ def test_the_order_of_the_pool_does_not_matter(
 @pytest.mark.parametrize("name", [name for name in EVERY if parse(name).reads_mask])
 @given(pool=measurements(), seed=st.integers(0, 3))
 @settings(max_examples=20, deadline=None)
-def test_a_blank_mask_never_comes_before_one_that_is_not(
+def test_a_blank_mask_never_ranks_above_one_that_is_not(
     name: str, pool: list[Measurement], seed: int
 ) -> None:
     strategy = parse(name)
@@ -101,7 +101,7 @@ def test_a_blank_mask_never_comes_before_one_that_is_not(
 @pytest.mark.parametrize("name", [name for name in EVERY if parse(name).batch_aware])
 @given(pool=measurements(), later=measurements(), size=st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
-def test_an_image_that_comes_later_never_overtakes_a_chosen_batch(
+def test_an_image_scored_later_never_ranks_above_a_chosen_batch(
     name: str, pool: list[Measurement], later: list[Measurement], size: int
 ) -> None:
     strategy = parse(name)
@@ -113,7 +113,7 @@ def test_an_image_that_comes_later_never_overtakes_a_chosen_batch(
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_each_says_what_it_costs_and_where_it_comes_from(name: str) -> None:
+def test_each_strategy_states_its_cost_and_source(name: str) -> None:
     strategy = parse(name)
     assert strategy.name == name
     assert strategy.source
@@ -131,7 +131,7 @@ def test_each_says_what_it_costs_and_where_it_comes_from(name: str) -> None:
         ("boundary-entropy", "edgy"),
     ],
 )
-def test_each_reads_its_own_number(measure: Measured, name: str, first: str) -> None:
+def test_each_strategy_ranks_by_its_own_number(measure: Measured, name: str, first: str) -> None:
     pool = [
         measure("agrees", agreement=0.9, entropy=0.1),
         measure("differs", agreement=0.2, entropy=0.1),
@@ -152,7 +152,7 @@ def test_consistency_and_disagreement_publish_the_same_number(measure: Measured)
     assert np.allclose(first, np.arange(1, 10) / 10)
 
 
-def test_random_hangs_on_key_and_seed_alone(measure: Measured) -> None:
+def test_random_depends_only_on_key_and_seed(measure: Measured) -> None:
     strategy = parse("random")
     pool = [measure(f"{number}", blank=number % 2 == 0) for number in range(400)]
     scores = published(strategy, pool, [], 10, seed=1)
@@ -179,14 +179,14 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones(name: str) -> None:
     with pytest.raises(StrategyError) as error:
         parse(name)
     assert "\n" not in str(error.value)
     assert "disagreement" in str(error.value)
 
 
-def test_suffixes_come_in_any_order_and_have_one_name() -> None:
+def test_suffixes_in_any_order_have_one_name() -> None:
     assert parse("consistency+clusters+power").name == parse("consistency+power+clusters").name
     assert parse("mc-dropout+clusters").dropout_passes == parse("mc-dropout").dropout_passes
 
@@ -199,7 +199,7 @@ def test_mc_dropout_without_passes_says_how_to_get_them(measure: Measured) -> No
 @pytest.mark.parametrize("name", [name for name in EVERY if not parse(name).reads_labelled])
 @given(pool=measurements(), others=measurements(), size=st.integers(1, 6))
 @settings(max_examples=10, deadline=None)
-def test_what_does_not_read_the_labelled_images_chooses_alike_without_them(
+def test_strategies_that_do_not_read_labelled_images_choose_equally_without_them(
     name: str, pool: list[Measurement], others: list[Measurement], size: int
 ) -> None:
     strategy = parse(name)

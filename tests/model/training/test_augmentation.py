@@ -1,4 +1,4 @@
-"""Augmentation varies image and mask together and repeats itself under a seed."""
+"""Augmentation varies image and mask together and is reproducible by seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: each example once an epoch, and canvases of unequal size."""
+"""Batches: each example once per epoch, and canvases of unequal size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.model.squares import TRAINING, run, square
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_batches_go_through_every_example_once_an_epoch() -> None:
+def test_batches_contain_every_example_once_per_epoch() -> None:
     batches = Batches(TRAINING, 2, seed=1, augment=False)
     drawn = [example.key for step in range(10) for example in batches.examples(step)]
     epochs = [drawn[start : start + 5] for start in range(0, 20, 5)]
@@ -20,7 +20,7 @@ def test_batches_go_through_every_example_once_an_epoch() -> None:
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-def test_a_stream_gives_what_each_step_asks_for_alone() -> None:
+def test_a_stream_equals_the_batches_of_single_steps() -> None:
     batches = Batches(TRAINING, 2, seed=1, augment=True)
     stream = batches.stream(3)
     streamed = [next(stream) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Checkpoints come back whole, or not at all."""
+"""Checkpoints are loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _stepped(seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
     return network, optimiser
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     network, optimiser = _stepped()
     tensors = {**network.state_dict(), **optimiser_tensors(optimiser)}
     state = {"step": 7, "history": [{"loss": 0.5}]}
@@ -51,7 +51,7 @@ def test_a_checkpoint_of_another_run_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 4, 60, -1])
-def test_a_broken_file_is_no_checkpoint(tmp_path: Path, keep: int) -> None:
+def test_a_broken_file_is_ignored(tmp_path: Path, keep: int) -> None:
     save_checkpoint(tmp_path, Checkpoint({"w": torch.ones(50)}), fingerprint="f")
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[:keep])
@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert found.state == {"step": 1}
 
 
-def test_a_restored_optimiser_continues_alike() -> None:
+def test_a_restored_optimiser_continues_equally() -> None:
     network, optimiser = _stepped()
     twin, other = _stepped(seed=1)
     twin.load_state_dict(network.state_dict())
@@ -86,7 +86,7 @@ def test_a_restored_optimiser_continues_alike() -> None:
         assert torch.equal(mine, theirs)
 
 
-def test_the_fingerprint_sees_configuration_data_and_start() -> None:
+def test_the_fingerprint_covers_configuration_data_and_start() -> None:
     start = {"w": torch.zeros(3), "count": torch.tensor(4)}
     pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
     example = Example("x", pixels, pixels % 2)

@@ -1,4 +1,4 @@
-"""Folders of images and masks become examples; what cannot be used is named."""
+"""Reading folders of images and masks as examples; unusable files are named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _pair(root: Path, stem: str, mask: np.ndarray, suffix: str = ".png") -> None
     _save(root / "masks" / f"{stem}.png", mask)
 
 
-def test_files_are_paired_by_stem_whatever_their_kind(tmp_path: Path) -> None:
+def test_files_are_paired_by_stem_whatever_their_format(tmp_path: Path) -> None:
     for stem, suffix in (("b", ".jpg"), ("a", ".png"), ("c.1", ".TIF")):
         _pair(tmp_path, stem, np.zeros((4, 5), np.uint8), suffix)
     (tmp_path / "images" / "notes.txt").write_text("not an image")
@@ -34,7 +34,7 @@ def test_files_are_paired_by_stem_whatever_their_kind(tmp_path: Path) -> None:
     assert {sample.mask_path.name for sample in samples} == {"a.png", "b.png", "c.1.png"}
 
 
-def test_a_stem_without_partner_is_named(tmp_path: Path) -> None:
+def test_a_stem_without_counterpart_is_named(tmp_path: Path) -> None:
     _pair(tmp_path, "both", np.zeros((4, 4), np.uint8))
     lonely = _save(tmp_path / "images" / "lonely.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(DatasetError, match="No mask for lonely"):
@@ -77,7 +77,7 @@ def test_index_masks_keep_their_indices(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(tmp_path / "palette.png"), indices)
 
 
-def test_masks_without_meaning_are_refused(tmp_path: Path) -> None:
+def test_invalid_masks_are_refused(tmp_path: Path) -> None:
     colours = np.zeros((4, 4, 3), np.uint8)
     colours[0, 0] = (255, 0, 0)
     with pytest.raises(DatasetError, match="colour"):
@@ -111,7 +111,7 @@ def test_empty_masks_name_no_labels(tmp_path: Path) -> None:
         folder_labels(samples)
 
 
-def test_an_example_lies_on_the_canvas() -> None:
+def test_an_example_is_on_the_canvas() -> None:
     image = np.random.default_rng(0).integers(30, 220, (200, 120), dtype=np.uint8)
     mask = np.zeros((200, 120), np.uint8)
     mask[50:150, 30:90] = 2
@@ -130,7 +130,7 @@ def test_a_mask_of_another_size_is_refused() -> None:
 def test_real_radiographs_can_be_read() -> None:
     root = Path(os.environ.get("DSAL_DATA", Path(__file__).parents[4] / "shared" / "data")) / "oai-longleg"
     if not root.is_dir():
-        pytest.skip("the evaluation data is not here")
+        pytest.skip("the evaluation data is not available")
     samples = read_folder(root / "images", root / "masks")
     assert len(samples) == 267
     assert folder_labels(samples[:3], ["femur", "tibia"]) == ("femur", "tibia")

@@ -1,4 +1,4 @@
-"""A training that is cancelled or killed goes on where it was, and ends as if nothing had happened."""
+"""A training that is cancelled or killed resumes where it was and ends as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ train(TRAINING, VALIDATION, labels=LABELS, network=NETWORK, settings=settings,
 """
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     victim = subprocess.Popen(
         [sys.executable, "-c", VICTIM, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""Training learns, and keeps its promises."""
+"""Training learns, is reproducible and keeps the best weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION,
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_it_learns_bones_from_a_few_phantoms_and_goes_on_learning() -> None:
+def test_it_learns_bones_from_a_few_phantoms_and_continues_learning() -> None:
     preprocessing = PreprocessingSettings(size=128)
     examples = []
     for index in range(16):
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     one, two, other = run(), run(), run(replace(SETTINGS, seed=4))
     assert same(one.network, two.network)
     assert not same(one.network, other.network)
-    assert torch.equal(before, torch.random.get_rng_state()), "the caller's random numbers are its own"
+    assert torch.equal(before, torch.random.get_rng_state()), "the caller's random generator is not changed"
 
 
 def test_dropout_is_drawn_by_seed_and_step_so_that_a_run_can_resume(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_weights_of_convolutions_decay_and_those_of_norms_do_not(norm: Norm) -> 
     }
 
 
-def test_weights_of_another_norm_are_no_start() -> None:
+def test_weights_of_another_norm_are_refused_as_start() -> None:
     start = DeeplySupervisedUNet(replace(NETWORK, norm="group"))
     with pytest.raises(TrainingError, match="norm='group'"):
         run(start=start)
@@ -90,7 +90,7 @@ def test_weights_without_dropout_are_fine_tuned_with_it() -> None:
     assert start.settings.dropout == 0
 
 
-def test_progress_is_told_every_step_and_validation_when_due() -> None:
+def test_progress_is_reported_every_step_and_validation_when_due() -> None:
     seen: list[Progress] = []
     result = run(replace(SETTINGS, steps=7), progress=seen.append)
     assert [entry.step for entry in seen] == [1, 2, 3, 4, 5, 6, 7]
@@ -112,7 +112,7 @@ def test_the_best_weights_are_kept_and_the_start_is_a_candidate() -> None:
     assert all(torch.equal(untouched[name], tensor) for name, tensor in good.state_dict().items())
 
 
-def test_without_validation_the_last_weights_are_kept_and_it_is_said() -> None:
+def test_without_validation_the_last_weights_are_kept_and_reported_so() -> None:
     result = run(validation=[])
     assert result.metrics["validation_images"] == 0
     assert result.metrics["kept_step"] == 6
@@ -144,7 +144,7 @@ def test_mixed_precision_learns_too() -> None:
         ({"training": [Example("a", np.zeros((16, 16), np.uint8), np.full((16, 16), 2, np.uint8))]}, "label"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(changes: dict, sentence: str) -> None:
+def test_invalid_trainings_are_refused(changes: dict, sentence: str) -> None:
     with pytest.raises(TrainingError, match=sentence):
         run(**changes)
 
@@ -153,13 +153,13 @@ def test_what_cannot_be_trained_is_refused(changes: dict, sentence: str) -> None
     "numbers",
     [{}, {"steps": 0}, {"seconds": -1.0}, {"steps": 5, "batch": 0}, {"steps": 5, "learning_rate": 0.0}],
 )
-def test_senseless_settings_are_refused(numbers: dict) -> None:
+def test_invalid_settings_are_refused(numbers: dict) -> None:
     with pytest.raises(TrainingError):
         TrainingSettings(**numbers)
 
 
 class _Stumbles(torch.nn.Module):
-    """A forward hook's memory that survives the deep copy `train` makes: NaN at chosen calls."""
+    """A forward hook that gives NaN at chosen calls; its state survives the deep copy that `train` makes."""
 
     def __init__(self, calls: set[int]) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ def test_many_bad_steps_in_a_row_end_the_run() -> None:
         run(start=start, validation=[])
 
 
-def test_the_learning_rate_climbs_then_falls_over_either_budget() -> None:
+def test_the_learning_rate_rises_then_falls_over_either_budget() -> None:
     rates = [rate_factor(Budget(100, None).spent(step, 0.0)) for step in range(101)]
     top = rates.index(max(rates))
     assert top == 10

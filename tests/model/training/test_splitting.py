@@ -1,4 +1,4 @@
-"""The split stands still while labels arrive."""
+"""The split does not change while labels arrive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_share_is_the_fraction_and_the_seed_matters() -> None:
     validation=st.integers(0, 50),
     seed=st.integers(),
 )
-def test_new_keys_bring_the_share_to_the_fraction(
+def test_new_keys_bring_the_share_closest_to_the_fraction(
     new: list[str], fraction: float, training: int, validation: int, seed: int
 ) -> None:
     more_training, more_validation = extend_split(
@@ -67,7 +67,7 @@ def test_ten_labels_a_round_keep_a_fifth_for_validation() -> None:
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0])
-def test_impossible_fractions_are_refused(fraction: float) -> None:
+def test_invalid_fractions_are_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match="fraction"):
         split(["a"], fraction)
     with pytest.raises(ValueError, match="fraction"):

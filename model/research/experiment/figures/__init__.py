@@ -1,4 +1,4 @@
-"""The figures of an experiment: the paper's Figures 3 and 4, and what each arm chose."""
+"""The figures of an experiment: Figures 3 and 4 of the paper, and the chosen batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = "figures"
 
 
 def draw_figures(results: Results, folder: Path) -> list[Path]:
-    """Write all figures as PNG below `folder`/figures and return their paths."""
+    """Write all figures as PNG to `folder`/figures and return their paths; `FULL` alone has no figures."""
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: does the agreement of the masks tell their quality?"""
+"""Figure 3 of the paper: agreement of the masks against their real Dice."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from model.research.experiment.statistics import ranks
 
 PAPER_ARM = "consistency"
 PAPER_SHARE = 0.4316
-"""The share of labels at which the paper's network came up to full annotation."""
+"""Share of labels at which the paper's network reached the DSC of full annotation."""
 SCORES = {"l_dsc": "L-DSC", "m_dsc": "M-DSC", "score": "mean of both"}
 Numbers = NDArray[np.float64]
 
 
 def quality_figure(results: Results) -> Figure:
-    """R-DSC against L-DSC, M-DSC and their mean: the numbers above, their ranks below.
+    """R-DSC against L-DSC, M-DSC and their mean: values in the upper row, ranks in the lower.
 
-    Test images of all seeds, in the round whose labels are nearest to the paper's share of the pool, of the
-    arm `consistency`, or of the first arm. Ranks are within a seed; blank masks have no agreement and are
-    left out.
+    Shows the test images of all seeds for the arm `consistency`, or the first arm if there is no such arm, in
+    the round whose number of labels is closest to the paper's share of the pool. Ranks are within a seed.
+    Blank masks have no agreement and are left out.
     """
     arms = strategies_of(results)
     arm = PAPER_ARM if PAPER_ARM in arms else arms[0]
     labels = np.array([len(record.labelled) for record in results.records[arm][0]])
-    number = int(np.abs(labels - PAPER_SHARE * len(results.sides.training)).argmin())
+    number = int(np.abs(labels - PAPER_SHARE * len(results.split.training)).argmin())
     records = [rounds[number] for rounds in results.records[arm]]
     drawn = [record.test & ~record.blank for record in records]
     blank = int(sum((record.test & record.blank).sum() for record in records))

@@ -1,4 +1,4 @@
-"""The batch that an arm chose in each round, as pictures with the three masks drawn."""
+"""The batch that an arm chose in each round: the images with the outlines of the three masks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from model.research.experiment.rounds import Results
 
 SEED = 0
-"""Whose choices are shown; every seed would be as many pictures again."""
+"""The seed whose batches are shown."""
 GAP = 4
-"""Pixels between pictures."""
+"""Pixels between images."""
 MASKS = ("lower", "middle", "final")
-HEADS = {"final": ("#F0E442", "-", 0.9), "middle": ("#D55E00", "--", 0.7), "lower": ("#56B4E9", ":", 0.8)}
-"""Colour, line and thickness of each mask's outline; the later lies on top, so that all three show."""
+OUTLINES = {"final": ("#F0E442", "-", 0.9), "middle": ("#D55E00", "--", 0.7), "lower": ("#56B4E9", ":", 0.8)}
+"""Colour, line style and width of each outline, in drawing order, so that all three are visible."""
 COLUMNS = 10
-"""Pictures side by side; a larger batch takes several rows."""
+"""Images per row; larger batches have several rows."""
 TALLEST, WIDEST, NARROWEST = 16.0, 11.0, 6.5
-"""Of a figure, in inches; the title of a narrow one has to fit."""
+"""Limits of a figure's height and width in inches; its title must fit."""
 Grey = NDArray[np.uint8]
 
 
 def batches_figure(results: Results, arm: str) -> Figure:
-    """A block of pictures for each round: the chosen images from first to last, with their scores."""
+    """A block of images for each round of seed `SEED`: the batch in its order, with consistency scores."""
     records = [record for record in results.records[arm][SEED] if len(record.chosen)]
     images = results.collection.images
     shapes = [images[index].example.image.shape for record in records for index in record.chosen]
@@ -46,34 +46,34 @@ def batches_figure(results: Results, arm: str) -> Figure:
 
 
 class _Sheet:
-    """Pictures side by side in one large one, with their outlines and captions in its coordinates."""
+    """A mosaic of images, with outlines and captions in its coordinates."""
 
     def __init__(self, height: int, width: int, columns: int) -> None:
         self._height, self._width, self._columns = height, width, columns
         self._strips: list[Grey] = []
-        self._place = 0
-        self.outlines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in HEADS}
+        self._count = 0
+        self.outlines: dict[str, list[NDArray[np.float64]]] = {name: [] for name in OUTLINES}
         self.captions: list[tuple[float, float, str]] = []
         self.rows: list[tuple[float, str]] = []
 
     @property
     def mosaic(self) -> Grey:
-        """All pictures."""
+        """The mosaic of all images (H, W)."""
         return np.concatenate(self._strips) if self._strips else np.full((GAP, GAP), 255, np.uint8)
 
     def begin(self, title: str) -> None:
-        """Start a new block of rows, a little below the last."""
+        """Start a new block of rows, `GAP` below the last one."""
         if self._strips:
             self._strips.append(np.full((GAP, self._columns * self._width), 255, np.uint8))
-        self._place = 0
+        self._count = 0
         self.rows.append((self._top() + self._height / 2, title))
 
     def add(self, picture: Grey, masks: NDArray[np.uint8], caption: str) -> None:
-        """Add a picture (h, w) and its masks (3, h, w) of `HEADS` in the order lower, middle, final."""
-        column = self._place % self._columns
+        """Add an image (h, w) with its masks (3, h, w), in the order of `MASKS`."""
+        column = self._count % self._columns
         if column == 0:
             self._strips.append(np.full((self._height, self._columns * self._width), 255, np.uint8))
-        self._place += 1
+        self._count += 1
         top, left = self._top() - self._height, column * self._width
         self._strips[-1][: picture.shape[0], left : left + picture.shape[1]] = picture
         for name, mask in zip(MASKS, masks, strict=True):
@@ -91,18 +91,18 @@ def _figure(arm: str, sheet: _Sheet) -> Figure:
     figure = Figure(figsize=(max(wide + 0.7, NARROWEST), wide * aspect + 0.9), layout="constrained")
     axis = figure.subplots()
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for name, (colour, line, thickness) in HEADS.items():
+    for name, (colour, line, thickness) in OUTLINES.items():
         lines = LineCollection(
             sheet.outlines[name], colors=colour, linestyles=line, linewidths=thickness, label=name
         )
         if name == "final":
-            # Pictures are black here and white there; without a dark rim a light line is lost on white.
+            # Without a dark rim, a light line would be invisible on white parts of an image.
             lines.set_path_effects([withStroke(linewidth=thickness + 0.7, foreground="black", alpha=0.6)])
         axis.add_collection(lines)
     box = {"facecolor": "black", "pad": 0.8, "linewidth": 0}
     for x, y, text in sheet.captions:
         axis.text(x, y, text, fontsize=5.5, color="white", va="top", bbox=box)
-    axis.set_yticks([place for place, _ in sheet.rows], [title for _, title in sheet.rows])
+    axis.set_yticks([height for height, _ in sheet.rows], [title for _, title in sheet.rows])
     axis.set_xticks([])
     axis.set_ylabel("labels when chosen")
     axis.grid(visible=False)
@@ -111,7 +111,7 @@ def _figure(arm: str, sheet: _Sheet) -> Figure:
         spine.set_visible(False)
     figure.suptitle(f"{arm}: chosen in each round, seed {SEED}; number: consistency score", fontsize=10)
     legend = figure.legend(
-        loc="outside lower center", ncols=len(HEADS), facecolor="#222222", frameon=True, labelcolor="white"
+        loc="outside lower center", ncols=len(OUTLINES), facecolor="#222222", frameon=True, labelcolor="white"
     )
     for handle in legend.findobj(LineCollection):
         handle.set_linewidth(1.6)
@@ -119,9 +119,9 @@ def _figure(arm: str, sheet: _Sheet) -> Figure:
 
 
 def _outlines(mask: Grey) -> Iterator[NDArray[np.float64]]:
-    """Lines (n, 2) of x and y around every label of a map (h, w)."""
+    """Outlines (n, 2) of (x, y) pixels around the labels of a map (h, w)."""
     for label in range(1, int(mask.max()) + 1):
-        # Closed at the rim: a mask that touches it would otherwise be open there.
+        # Padded, so that outlines are closed at the edge of the image.
         framed = np.pad((mask == label).astype(np.float64), 1)
         for line in contour_generator(z=framed).lines(0.5):
             yield np.asarray(line, np.float64) - 1

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.research.experiment.curves import Curves, bound_of, strategies_of
-from model.research.experiment.figures.palette import BLACK, Look, looks
+from model.research.experiment.figures.palette import BLACK, LineStyle, line_styles
 from model.research.experiment.rounds import Results
 from model.research.experiment.settings import REFERENCE
 from model.research.experiment.statistics import crossing
@@ -23,15 +23,29 @@ Numbers = NDArray[np.float64]
 
 
 def learning_figure(results: Results) -> Figure:
-    """All arms in one panel, then each against the reference with bands of one standard deviation."""
+    """Test DSC against the number of labels: all arms in one panel, then each against the reference.
+
+    Bands are one standard deviation over seeds.
+    """
     curves = {arm: Curves.of(results, arm) for arm in strategies_of(results)}
     budgets = {arm: np.tile(found.labels, (results.settings.seeds, 1)) for arm, found in curves.items()}
-    pool = len(results.sides.training)
+    pool = len(results.split.training)
     return panels(
         {arm: (budgets[arm], found.dsc) for arm, found in curves.items()},
         bound_of(results),
         f"labels (of {pool})",
         100 / pool,
+    )
+
+
+def effort_figure(results: Results) -> Figure:
+    """Test DSC against the effort: the boundary length drawn, in percent of that of the training pool."""
+    curves = {arm: Curves.of(results, arm) for arm in strategies_of(results)}
+    return panels(
+        {arm: (100 * found.effort, found.dsc) for arm, found in curves.items()},
+        bound_of(results),
+        "boundary drawn (% of the training pool's)",
+        1.0,
     )
 
 
@@ -41,35 +55,35 @@ def panels(
     """The figure for any kind of budget.
 
     Args:
-        curves: by arm (seeds, rounds) of budget and of DSC.
-        bound: DSC of full annotation for each seed.
-        budget: names the horizontal axis.
+        curves: budget (S, R) and DSC (S, R) of each arm, by seed and round.
+        bound: (S,) DSC of full annotation; None if unknown.
+        budget: label of the horizontal axis.
         percent: factor from the budget to percent of the pool.
     """
     arms = list(curves)
-    shown = looks(arms)
+    styles = line_styles(arms)
     single = [arm for arm in arms if arm != REFERENCE] if len(arms) > 1 else []
     rows, columns = -(-(1 + len(single)) // COLUMNS), min(COLUMNS, 1 + len(single))
     figure = Figure(figsize=(columns * PANEL[0] + 0.4, rows * PANEL[1] + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    places = list(axes.flat)
-    for axis in places[1 + len(single) :]:
+    cells = list(axes.flat)
+    for axis in cells[1 + len(single) :]:
         axis.remove()
-    _overview(places[0], curves, shown)
-    for axis, arm in zip(places[1:], single, strict=False):
-        _panel(axis, arm, curves, shown, bound, percent)
-    for axis in places[: 1 + len(single)]:
+    _overview(cells[0], curves, styles)
+    for axis, arm in zip(cells[1:], single, strict=False):
+        _panel(axis, arm, curves, styles, bound, percent)
+    for axis in cells[: 1 + len(single)]:
         _draw_bound(axis, bound)
-    _set_limits(places[0], curves, bound)
+    _set_limits(cells[0], curves, bound)
     figure.supxlabel(budget, fontsize=9)
     figure.supylabel("test DSC", fontsize=9)
     return figure
 
 
-def _overview(axis: Axes, curves: dict[str, tuple[Numbers, Numbers]], shown: dict[str, Look]) -> None:
+def _overview(axis: Axes, curves: dict[str, tuple[Numbers, Numbers]], styles: dict[str, LineStyle]) -> None:
     axis.set_title("all arms", loc="left")
     for arm, (budget, dsc) in curves.items():
-        axis.plot(budget.mean(axis=0), dsc.mean(axis=0), label=arm, **shown[arm].options(), markersize=3)
+        axis.plot(budget.mean(axis=0), dsc.mean(axis=0), label=arm, **styles[arm].options(), markersize=3)
     if len(curves) <= COLUMNS:
         axis.legend(loc="lower right")
 
@@ -78,45 +92,45 @@ def _panel(
     axis: Axes,
     arm: str,
     curves: dict[str, tuple[Numbers, Numbers]],
-    shown: dict[str, Look],
+    styles: dict[str, LineStyle],
     bound: Numbers | None,
     percent: float,
 ) -> None:
-    axis.set_title(arm, loc="left", color=shown[arm].color, fontweight="bold")
+    axis.set_title(arm, loc="left", color=styles[arm].color, fontweight="bold")
     drawn = [name for name in (REFERENCE, arm) if name in curves]
     for name in drawn:
         budget, dsc = (values.mean(axis=0) for values in curves[name])
         spread = curves[name][1].std(axis=0, ddof=1) if len(curves[name][1]) > 1 else 0 * dsc
         axis.fill_between(
-            budget, dsc - spread, dsc + spread, color=shown[name].color, alpha=0.18, linewidth=0
+            budget, dsc - spread, dsc + spread, color=styles[name].color, alpha=0.18, linewidth=0
         )
-        axis.plot(budget, dsc, label=name, **shown[name].options())
+        axis.plot(budget, dsc, label=name, **styles[name].options())
     axis.legend(loc="lower right")
     if bound is not None:
-        _mark_crossings(axis, drawn, curves, shown, float(bound.mean()) - NEAR, percent)
+        _mark_crossings(axis, drawn, curves, styles, float(bound.mean()) - NEAR, percent)
 
 
 def _mark_crossings(
     axis: Axes,
     arms: Sequence[str],
     curves: dict[str, tuple[Numbers, Numbers]],
-    shown: dict[str, Look],
+    styles: dict[str, LineStyle],
     target: float,
     percent: float,
 ) -> None:
-    """Where the arm comes within `NEAR` of the bound, in percent of the pool."""
-    said = []
+    """Mark where each arm comes within `NEAR` of the bound; the legend has it in percent of the pool."""
+    shares = []
     for arm in arms:
         budget, dsc = (values.mean(axis=0) for values in curves[arm])
-        place = crossing(budget, dsc, target)
-        said.append("never" if place is None else f"{place * percent:.0f} %")
-        if place is not None:
-            axis.plot([place, place], [0, target], color=shown[arm].color, linewidth=1, linestyle=":")
-            axis.plot([place], [target], marker="|", markersize=9, color=shown[arm].color)
+        reached = crossing(budget, dsc, target)
+        shares.append("never" if reached is None else f"{reached * percent:.0f} %")
+        if reached is not None:
+            axis.plot([reached, reached], [0, target], color=styles[arm].color, linewidth=1, linestyle=":")
+            axis.plot([reached], [target], marker="|", markersize=9, color=styles[arm].color)
     handles, names = axis.get_legend_handles_labels()
     axis.legend(
         handles,
-        [f"{name}: {share}" for name, share in zip(names, said, strict=True)],
+        [f"{name}: {share}" for name, share in zip(names, shares, strict=True)],
         loc="lower right",
         frameon=True,
         edgecolor="none",
@@ -151,14 +165,3 @@ def _set_limits(axis: Axes, curves: dict[str, tuple[Numbers, Numbers]], bound: N
         highest = max(highest, float(bound.mean()))
     room = max(highest - lowest, 0.02)
     axis.set_ylim(max(0.0, lowest - 0.08 * room), min(1.0, highest + 0.14 * room))
-
-
-def effort_figure(results: Results) -> Figure:
-    """Test DSC against the share of the training pool's boundary length that has been drawn."""
-    curves = {arm: Curves.of(results, arm) for arm in strategies_of(results)}
-    return panels(
-        {arm: (100 * found.effort, found.dsc) for arm, found in curves.items()},
-        bound_of(results),
-        "boundary drawn (% of the training pool's)",
-        1.0,
-    )

@@ -1,4 +1,4 @@
-"""One look for all figures: colours that the colour-blind tell apart, lines that survive grey print."""
+"""Style of all figures: colours safe for colour-blind readers, line styles distinct in grey print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.research.experiment.settings import REFERENCE
 
 DPI = 160
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe & Ito (2008), without black, which is the bound's, and yellow, which is lost on white paper."""
+"""Okabe & Ito (2008), without black, which marks the upper bound, and yellow, which is faint on white."""
 LINES = ("-", "--", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY, BLACK = "#6b6b6b", "#000000"
@@ -32,28 +32,30 @@ STYLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """How an arm is drawn, in every figure."""
+class LineStyle:
+    """Colour, line style and marker of an arm in all figures."""
 
     color: str
     linestyle: str
     marker: str
 
     def options(self) -> dict[str, Any]:
-        """As keyword arguments of `Axes.plot`."""
+        """The style as keyword arguments of `Axes.plot`."""
         return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
 
 
-def looks(arms: Sequence[str]) -> dict[str, Look]:
-    """A look for each arm: the reference grey and dotted, the others by their place."""
+def line_styles(arms: Sequence[str]) -> dict[str, LineStyle]:
+    """A style for each arm: grey and dotted for the reference, by position for the others."""
     found = {}
-    place = 0
+    index = 0
     for arm in arms:
         if arm == REFERENCE:
-            found[arm] = Look(GREY, ":", "o")
+            found[arm] = LineStyle(GREY, ":", "o")
         else:
-            line = LINES[place // len(COLOURS) % len(LINES)]
-            # From the second marker on, as the first is the reference's.
-            found[arm] = Look(COLOURS[place % len(COLOURS)], line, MARKERS[1 + place % (len(MARKERS) - 1)])
-            place += 1
+            line = LINES[index // len(COLOURS) % len(LINES)]
+            # The first marker is that of the reference.
+            found[arm] = LineStyle(
+                COLOURS[index % len(COLOURS)], line, MARKERS[1 + index % (len(MARKERS) - 1)]
+            )
+            index += 1
     return found

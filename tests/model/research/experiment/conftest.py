@@ -1,4 +1,4 @@
-"""A folder of small images, and one experiment on them that many tests look at."""
+"""A folder of small images, and one experiment on them that many tests share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARMS = ("random", "consistency", "full")
 
 @dataclass(frozen=True)
 class Done:
-    """An experiment that was carried out."""
+    """An experiment that was run."""
 
     source: Source
     settings: ExperimentSettings
@@ -27,7 +27,7 @@ class Done:
 
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """Three arms, two seeds, two rounds, with networks that learn next to nothing."""
+    """Three arms, two seeds, two rounds, with networks that learn almost nothing."""
     folder = tmp_path_factory.mktemp("small-set")
     write_small_set(folder)
     source = Source(folder / "images", folder / "masks")

@@ -12,8 +12,8 @@ from model.research.experiment.collection import (
     Collection,
     LabelledImage,
     boundary_length,
-    divide,
     proportional,
+    split_collection,
     start_set,
 )
 from model.research.experiment.settings import ExperimentError, ExperimentSettings
@@ -30,8 +30,8 @@ def collection(subjects: list[str]) -> Collection:
     return Collection(images, ("bone",), "")
 
 
-def test_the_papers_images_are_divided_as_in_the_paper() -> None:
-    sides = divide(collection([str(number) for number in range(209)]), None)
+def test_the_papers_images_are_split_as_in_the_paper() -> None:
+    sides = split_collection(collection([str(number) for number in range(209)]), None)
     assert [len(side) for side in (sides.training, sides.validation, sides.test)] == [139, 20, 50]
 
 
@@ -46,27 +46,27 @@ def test_every_image_of_any_set_is_on_one_side(total: int) -> None:
 def test_no_subject_is_on_two_sides(subjects: list[str]) -> None:
     images = collection(subjects)
     try:
-        sides = divide(images, None)
+        sides = split_collection(images, None)
     except ExperimentError as error:
         assert "too few" in str(error)  # noqa: PT017 - few subjects with many images each
         return
-    owners = [
+    subjects_of_sides = [
         {images.images[index].subject for index in side}
         for side in (sides.training, sides.validation, sides.test)
     ]
-    assert not owners[0] & owners[1]
-    assert not owners[0] & owners[2]
-    assert not owners[1] & owners[2]
+    assert not subjects_of_sides[0] & subjects_of_sides[1]
+    assert not subjects_of_sides[0] & subjects_of_sides[2]
+    assert not subjects_of_sides[1] & subjects_of_sides[2]
 
 
 def test_a_split_beyond_the_images_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="needs 209 images and there are 30"):
-        divide(collection([str(number) for number in range(30)]), (139, 20, 50))
-    small = divide(collection([str(number) for number in range(30)]), (10, 3, 5))
+    with pytest.raises(ExperimentError, match="needs 209 images, but there are only 30"):
+        split_collection(collection([str(number) for number in range(30)]), (139, 20, 50))
+    small = split_collection(collection([str(number) for number in range(30)]), (10, 3, 5))
     assert [len(side) for side in (small.training, small.validation, small.test)] == [10, 3, 5]
 
 
-def test_start_sets_hang_on_the_seed_alone() -> None:
+def test_start_sets_depend_only_on_the_seed() -> None:
     pool = list(range(50, 120))
     assert start_set(pool, 10, 3) == start_set(pool, 10, 3)
     assert start_set(pool, 10, 3) != start_set(pool, 10, 4)
@@ -74,7 +74,7 @@ def test_start_sets_hang_on_the_seed_alone() -> None:
     assert set(start_set(pool, 10, 3)) <= set(pool)
 
 
-def test_a_boundary_is_as_long_as_it_is_drawn() -> None:
+def test_the_boundary_length_of_a_disc() -> None:
     rows, columns = np.mgrid[:200, :200]
     disc = ((rows - 100) ** 2 + (columns - 90) ** 2 < 60**2).astype(np.uint8)
     assert boundary_length(disc) == pytest.approx(2 * np.pi * 60, rel=0.02)
@@ -97,7 +97,7 @@ def test_a_boundary_is_as_long_as_it_is_drawn() -> None:
         ({"start_steps": 9, "fine_tune": False}, "start_steps"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(wrong: dict[str, object], named: str) -> None:
+def test_invalid_settings_are_named(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ExperimentError) as caught:
         ExperimentSettings(**wrong)  # type: ignore[arg-type]
     assert named in str(caught.value)

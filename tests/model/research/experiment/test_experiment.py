@@ -20,7 +20,7 @@ from model.network import NetworkSettings
 from model.pretrained import pretrained_version
 from model.research.experiment.curves import quality_estimate
 from model.research.experiment.parallel import one_thread
-from model.research.experiment.records import OutOfPlaceError, alone_in
+from model.research.experiment.records import ExperimentFolderError, lock_folder
 from model.research.experiment.report import COLUMNS, write_table
 from model.research.experiment.rounds import run_rounds
 from model.research.experiment.settings import ExperimentError, ExperimentSettings
@@ -37,16 +37,16 @@ def rows(done: Done) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_arms_of_a_seed_start_alike(done: Done) -> None:
+def test_arms_of_a_seed_have_the_same_start(done: Done) -> None:
     records = done.report.results.records
     for seed in range(2):
         first, second = (records[arm][seed][0] for arm in ("random", "consistency"))
         assert first.labelled.tolist() == second.labelled.tolist()
-        assert np.array_equal(first.r_dsc, second.r_dsc), "the same weights measured twice"
+        assert np.array_equal(first.r_dsc, second.r_dsc), "the same weights, evaluated twice"
     assert records["random"][0][0].labelled.tolist() != records["random"][1][0].labelled.tolist()
 
 
-def test_labels_grow_by_what_was_chosen_and_never_by_other_sides(done: Done) -> None:
+def test_labels_grow_by_the_chosen_images_of_the_pool(done: Done) -> None:
     results = done.report.results
     for arm in ("random", "consistency"):
         for rounds in results.records[arm]:
@@ -55,16 +55,16 @@ def test_labels_grow_by_what_was_chosen_and_never_by_other_sides(done: Done) -> 
                 assert after.labelled.tolist() == [*before.labelled.tolist(), *before.chosen.tolist()]
             for record in rounds:
                 assert len(set(record.labelled.tolist())) == len(record.labelled)
-                assert set(record.labelled.tolist()) <= set(results.sides.training)
-                assert record.images[record.test].tolist() == list(results.sides.test)
-                assert record.images[record.validation].tolist() == list(results.sides.validation)
+                assert set(record.labelled.tolist()) <= set(results.split.training)
+                assert record.images[record.test].tolist() == list(results.split.test)
+                assert record.images[record.validation].tolist() == list(results.split.validation)
                 pool = set(record.images[record.pool].tolist())
-                assert pool == set(results.sides.training) - set(record.labelled.tolist())
+                assert pool == set(results.split.training) - set(record.labelled.tolist())
     for rounds in results.records["full"]:
-        assert all(record.labelled.tolist() == list(results.sides.training) for record in rounds)
+        assert all(record.labelled.tolist() == list(results.split.training) for record in rounds)
 
 
-def test_consistency_takes_the_highest_scores_of_the_pool(done: Done) -> None:
+def test_consistency_chooses_the_highest_scores_of_the_pool(done: Done) -> None:
     for rounds in done.report.results.records["consistency"]:
         for record in rounds:
             pool = record.score[record.pool]
@@ -119,7 +119,7 @@ def test_the_summary_follows_from_the_table(done: Done) -> None:
     assert summary["arms"]["consistency"]["forwards_per_image"] == 1
 
 
-def test_every_figure_is_a_picture_of_its_own(done: Done) -> None:
+def test_every_figure_is_written(done: Done) -> None:
     names = sorted(path.name for path in done.report.figures)
     assert names == [
         "batches-consistency.png",
@@ -135,7 +135,7 @@ def test_every_figure_is_a_picture_of_its_own(done: Done) -> None:
         assert picture.std() > 5
 
 
-def test_seeds_arms_and_rounds_can_be_added_and_what_is_there_stays(done: Done, tmp_path: Path) -> None:
+def test_seeds_arms_and_rounds_can_be_added_and_existing_ones_are_kept(done: Done, tmp_path: Path) -> None:
     little = replace(done.settings, arms=ARMS[:2], seeds=1, rounds=1)
     out = tmp_path / "out"
     run_rounds(little, done.source, out)
@@ -146,14 +146,16 @@ def test_seeds_arms_and_rounds_can_be_added_and_what_is_there_stays(done: Done, 
     assert write_table(results, out).read_bytes() == done.report.table.read_bytes()
 
 
-def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_path: Path) -> None:
+def test_from_scratch_every_round_starts_from_the_same_weights(done: Done, tmp_path: Path) -> None:
     settings = replace(done.settings, fine_tune=False, seeds=1, arms=ARMS[1:], rounds=1)
     results = run_rounds(settings, done.source, tmp_path / "out")
     assert len(results.records["full"][0]) == 1
-    afresh, fine_tuned = (
+    scratch, fine_tuned = (
         load_file(folder / "rounds" / "start" / "seed-0" / FILE) for folder in (tmp_path / "out", done.folder)
     )
-    assert all(torch.equal(afresh[name], fine_tuned[name]) for name in afresh), "the first round is the same"
+    assert all(torch.equal(scratch[name], fine_tuned[name]) for name in scratch), (
+        "the first round is the same"
+    )
     labelled = results.records["consistency"][0][1].labelled.tolist()
     settings_alone = TrainingSettings(steps=4, batch=2, seed=round_seed(0, 0), precision="fp32", device="cpu")
     with one_thread():
@@ -170,14 +172,14 @@ def test_from_scratch_every_round_begins_with_the_same_weights(done: Done, tmp_p
 
 
 def test_a_folder_belongs_to_one_experiment(done: Done, tmp_path: Path) -> None:
-    with pytest.raises(OutOfPlaceError, match="steps 4, not 5"):
+    with pytest.raises(ExperimentFolderError, match="steps 4, not 5"):
         run_rounds(replace(done.settings, steps=5), done.source, done.folder)
-    with pytest.raises(OutOfPlaceError, match="norm batch, not group"):
+    with pytest.raises(ExperimentFolderError, match="norm batch, not group"):
         run_rounds(replace(done.settings, norm="group"), done.source, done.folder)
-    with alone_in(done.folder), pytest.raises(OutOfPlaceError, match="Another experiment uses"):
+    with lock_folder(done.folder), pytest.raises(ExperimentFolderError, match="Another experiment uses"):
         run_rounds(done.settings, done.source, done.folder)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutOfPlaceError, match="no experiment has made"):
+    with pytest.raises(ExperimentFolderError, match="files but no experiment"):
         run_rounds(done.settings, done.source, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -203,7 +205,7 @@ def test_another_norm_is_another_experiment(done: Done, tmp_path: Path) -> None:
     weights = load_file(tmp_path / "out" / "rounds" / "random" / "seed-0" / FILE)
     assert "decoder.0.block.first_norm.weight" in weights
     assert not any("running" in name for name in weights)
-    with pytest.raises(OutOfPlaceError, match="norm instance, not batch"):
+    with pytest.raises(ExperimentFolderError, match="norm instance, not batch"):
         run_rounds(replace(settings, norm="batch"), done.source, tmp_path / "out")
 
 
@@ -223,7 +225,7 @@ def test_too_many_start_labels_are_refused(done: Done, tmp_path: Path) -> None:
         run_rounds(replace(done.settings, start=12), done.source, tmp_path / "out")
 
 
-def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> None:
+def test_the_summary_contains_the_coverage_of_the_quality_estimate(done: Done) -> None:
     scores = np.linspace(0.5, 0.9, 9)
     off = np.full(9, 0.05) * (-1) ** np.arange(9)
     record = replace(
@@ -236,7 +238,9 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
         hd95=np.where(np.arange(20) < 9, np.nan, 1.0),
     )
     coverage, margin = quality_estimate(record)
-    assert coverage == pytest.approx(0.9), "nine masks as good as they look, one far worse; a blank one aside"
+    assert coverage == pytest.approx(0.9), (
+        "nine masks as good as estimated, one far worse; the blank one is left out"
+    )
     assert 0.05 <= margin <= 0.15
     few = replace(record, validation=np.arange(20) < 4, hd95=np.where(np.arange(20) < 4, np.nan, 1.0))
     assert np.isnan(quality_estimate(few)).all()
@@ -246,27 +250,27 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
     assert entry["estimate_coverage"] is None, "four validation images are too few"
 
 
-def test_pseudo_labels_join_the_training_and_are_no_labels(done: Done, tmp_path: Path) -> None:
+def test_pseudo_labels_join_the_training_but_do_not_count_as_labels(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random", "random+pseudo"), seeds=1, rounds=1, initial=pretrained_version()
     )
     results = run_rounds(settings, done.source, tmp_path / "out")
     plain, pseudo = (results.records[arm][0] for arm in settings.arms)
-    assert not plain[0].blank[plain[0].pool].all(), "there is something to believe"
+    assert not plain[0].blank[plain[0].pool].all(), "there are masks to use as pseudo-labels"
     for one, other in zip(plain, pseudo, strict=True):
-        assert one.labelled.tolist() == other.labelled.tolist(), "lots do not hang on the weights"
-    assert np.array_equal(plain[0].r_dsc, pseudo[0].r_dsc), "there is nothing to draw pseudo-labels with yet"
+        assert one.labelled.tolist() == other.labelled.tolist(), "random choices do not depend on the weights"
+    assert np.array_equal(plain[0].r_dsc, pseudo[0].r_dsc), "round 0 has no pseudo-labels"
     first, second = (load_file(tmp_path / "out" / "rounds" / arm / "seed-0" / FILE) for arm in settings.arms)
-    assert any(not torch.equal(first[name], second[name]) for name in first), "they were learned from"
+    assert any(not torch.equal(first[name], second[name]) for name in first), "they were used for training"
 
 
-def test_the_first_labels_can_be_chosen_by_weights_that_know_none_of_them(done: Done, tmp_path: Path) -> None:
+def test_a_strategy_can_choose_the_first_labels_with_initial_weights(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random",), seeds=1, rounds=1, initial=pretrained_version(), start_by="core-set"
     )
     chosen = run_rounds(settings, done.source, tmp_path / "core-set").records["random"][0][0]
-    lots = replace(settings, start_by="random")
-    drawn = run_rounds(lots, done.source, tmp_path / "random").records["random"][0][0]
+    random_start = replace(settings, start_by="random")
+    drawn = run_rounds(random_start, done.source, tmp_path / "random").records["random"][0][0]
     assert len(set(chosen.labelled.tolist())) == len(drawn.labelled) == 3
     assert chosen.labelled.tolist() != drawn.labelled.tolist()
 
@@ -276,19 +280,19 @@ def test_the_first_labels_can_be_chosen_by_weights_that_know_none_of_them(done: 
     [
         ({"start_by": "core-set"}, "give --from"),
         ({"start_by": "mc-dropout", "initial": pretrained_version()}, "another strategy"),
-        ({"start_by": "best", "initial": pretrained_version()}, "no query strategy"),
+        ({"start_by": "best", "initial": pretrained_version()}, "not a query strategy"),
         ({"norm": "group", "initial": pretrained_version()}, "--norm or --from"),
         ({"norm": "layer"}, "batch, instance, group"),
-        ({"arms": ("full+pseudo",)}, "no query strategy"),
+        ({"arms": ("full+pseudo",)}, "not a query strategy"),
         ({"arms": ("mc-dropout+pseudo",)}, "--dropout"),
     ],
 )
-def test_what_cannot_begin_or_choose_is_refused(options: dict[str, Any], says: str) -> None:
+def test_invalid_arms_and_starts_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ExperimentError, match=says):
         ExperimentSettings(**options)
 
 
-def test_settings_that_came_later_leave_older_folders_theirs() -> None:
+def test_later_settings_do_not_change_the_identity_of_older_folders() -> None:
     named = ExperimentSettings().identity()
     assert not {"start_by", "norm"} & set(named)
     assert set(named["loss"]) == {"lower", "middle", "final"}

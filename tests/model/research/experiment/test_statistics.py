@@ -84,7 +84,7 @@ def test_a_paired_difference_by_hand() -> None:
     assert 0.02 <= found.low < 0.03 < found.high <= 0.04
 
 
-def test_what_cannot_be_tested_is_not() -> None:
+def test_cases_without_a_test() -> None:
     assert paired_difference(numbers(0.8), numbers(0.7)) is None
     same = paired_difference(numbers(0.8, 0.7), numbers(0.8, 0.7))
     assert same is not None

@@ -1,4 +1,4 @@
-"""The recipe: a version from nothing, the same after a kill."""
+"""Pre-training from random weights gives a version, and the same one after a kill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = PretrainingSettings(
 
 
 class Killed(BaseException):
-    """Ends a run from within, as a signal would."""
+    """Raised within a run to end it, as a signal would."""
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
@@ -47,12 +47,12 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) 
     assert further.network == card.network
 
 
-def test_without_an_end_it_does_not_begin(tmp_path: Path) -> None:
+def test_a_run_without_a_budget_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no end"):
         pretrain(tmp_path / "never", replace(SETTINGS, steps=None))
 
 
-def test_a_norm_without_statistics_has_none_to_settle() -> None:
+def test_norms_without_running_statistics_are_not_changed() -> None:
     network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=4, norm="group")).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     settle_statistics(network, SETTINGS.source, 6, batch=2, steps=3)

@@ -1,4 +1,4 @@
-"""Phantoms without end: exact, varied, and the same whenever they are asked for."""
+"""The endless source of phantoms: exact, varied and reproducible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_two_examples_of_a_run_are_alike_and_sizes_vary_from_step_to_step() -
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), longer=st.integers(128, 300))
-def test_every_picture_is_grey_shows_bones_and_has_a_mask_of_its_size(
+def test_every_image_is_grey_shows_bones_and_has_a_mask_of_its_size(
     scene: Scene, seed: int, longer: int
 ) -> None:
     image, mask = expose_scene(scene, longer, np.random.default_rng(seed))
@@ -49,8 +49,8 @@ def test_every_picture_is_grey_shows_bones_and_has_a_mask_of_its_size(
     assert np.ptp(image) > 10
 
 
-def test_bones_are_told_from_what_lies_beside_them_in_nearly_every_picture(scene: Scene) -> None:
-    """However a picture is bent, inverted or occluded: its mask lies where its bones are."""
+def test_bones_differ_from_their_surroundings_in_nearly_every_image(scene: Scene) -> None:
+    """The mask matches the bones however the image is bent, inverted or occluded."""
     differs = 0
     for seed in range(40):
         image, mask = expose_scene(scene, 256, np.random.default_rng(seed))
