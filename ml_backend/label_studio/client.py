@@ -49,8 +49,7 @@ class LabelStudio(Projects, Tasks, Assignments, Survey):
 
     def user(self) -> dict[str, Any]:
         """Return the token's owner: `id`, `email`, …."""
-        found: dict[str, Any] = plain(self._sdk.users.with_raw_response.whoami())
-        return found
+        return plain(self._sdk.users.with_raw_response.whoami())
 
     def version(self) -> str:
         """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError, refusal
-from ml_backend.label_studio.transport import Resource, plain
+from ml_backend.label_studio.transport import Resource, plain, plain_list
 
 SCORE = "tasks:predictions_score"
 
@@ -52,8 +52,7 @@ class DataManager(Resource):
     def views(self, project: int) -> list[dict[str, Any]]:
         """Return the project's views (tabs of the Data Manager); status 404 if there is no such project."""
         try:
-            found: list[dict[str, Any]] = plain(self._sdk.views.with_raw_response.list(project=project))
-            return found
+            return plain_list(self._sdk.views.with_raw_response.list(project=project))
         except LabelStudioError as error:
             # A project that is gone is a wrong choice of a form to Label Studio, and 400.
             if error.status == 400 and "available choices" in error.detail:
@@ -64,16 +63,12 @@ class DataManager(Resource):
     def create_view(self, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """Create a view; `data` holds title, type, ordering, filters, …."""
         rules: Any = dict(data)
-        made: dict[str, Any] = plain(self._sdk.views.with_raw_response.create(project=project, data=rules))
-        return made
+        return plain(self._sdk.views.with_raw_response.create(project=project, data=rules))
 
     def patch_view(self, view: int, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the `data` of a view."""
         rules: Any = dict(data)
-        changed: dict[str, Any] = plain(
-            self._sdk.views.with_raw_response.update(str(view), project=project, data=rules)
-        )
-        return changed
+        return plain(self._sdk.views.with_raw_response.update(str(view), project=project, data=rules))
 
     def delete_view(self, view: int) -> None:
         """Delete a view."""
@@ -99,8 +94,7 @@ class DataManager(Resource):
             if error.status == 404 and "no tasks" in error.detail:
                 return None
             raise
-        task: dict[str, Any] = plain(action)
-        return task
+        return plain(action)
 
     def ordered_scores(
         self, project: int, limit: int, *, highest_first: bool = True

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_backend.label_studio.data_manager import DataManager
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
-from ml_backend.label_studio.transport import plain
+from ml_backend.label_studio.transport import plain_list
 
 BODY_BYTES = 64 * 1024 * 1024
 """Largest body sent, one prediction excepted.
@@ -95,8 +95,7 @@ class Predictions(DataManager):
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """Return the predictions of one task, of all versions, masks included."""
-        found: list[dict[str, Any]] = plain(self._sdk.predictions.with_raw_response.list(task=task))
-        return found
+        return plain_list(self._sdk.predictions.with_raw_response.list(task=task))
 
     def model_versions(self, project: int) -> dict[str, int]:
         """Return {version: number of predictions} of the project."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.transport import Resource, plain, within
+from ml_backend.label_studio.transport import Resource, plain, plain_list, within
 
 CONNECTING = within(60.0)
 """Label Studio answers these calls only after it has called the backend's /health and /setup itself."""
@@ -16,8 +16,7 @@ class Projects(Resource):
 
     def project(self, project: int) -> dict[str, Any]:
         """Return the project's fields, `label_config` and `model_version` among them."""
-        found: dict[str, Any] = plain(self._sdk.projects.with_raw_response.get(project))
-        return found
+        return plain(self._sdk.projects.with_raw_response.get(project))
 
     def projects(self, title: str | None = None) -> list[dict[str, Any]]:
         """Return all projects that the token's owner sees, or those with exactly this title."""
@@ -34,8 +33,7 @@ class Projects(Resource):
         """Create a project; `fields` are further fields of Label Studio's project."""
         if label_config:
             fields["label_config"] = label_config
-        made: dict[str, Any] = plain(self._sdk.projects.with_raw_response.create(title=title, **fields))
-        return made
+        return plain(self._sdk.projects.with_raw_response.create(title=title, **fields))
 
     def patch_project(self, project: int, **fields: Any) -> dict[str, Any]:
         """Change fields of a project.
@@ -43,8 +41,7 @@ class Projects(Resource):
         `model_version` may be "", a version that some prediction of the project carries, or the title of its
         ML backend; for anything else Label Studio answers 400.
         """
-        changed: dict[str, Any] = plain(self._sdk.projects.with_raw_response.update(project, **fields))
-        return changed
+        return plain(self._sdk.projects.with_raw_response.update(project, **fields))
 
     def delete_project(self, project: int) -> None:
         """Delete a project with all its tasks, annotations and predictions."""
@@ -52,28 +49,23 @@ class Projects(Resource):
 
     def ml_backends(self, project: int) -> list[dict[str, Any]]:
         """Return the project's ML backends; Label Studio calls each one's /health and /setup to answer."""
-        found: list[dict[str, Any]] = plain(
-            self._sdk.ml.with_raw_response.list(project=project, request_options=CONNECTING)
-        )
-        return found
+        return plain_list(self._sdk.ml.with_raw_response.list(project=project, request_options=CONNECTING))
 
     def create_ml_backend(self, project: int, url: str, title: str, **fields: Any) -> dict[str, Any]:
         """Connect an ML backend; Label Studio calls it before it answers, and makes a webhook for it."""
-        made: dict[str, Any] = plain(
+        return plain(
             self._sdk.ml.with_raw_response.create(
                 project=project, url=url, title=title, request_options=CONNECTING, **fields
             )
         )
-        return made
 
     def patch_ml_backend(self, backend: int, project: int, url: str, **fields: Any) -> dict[str, Any]:
         """Change an ML backend; Label Studio wants its project and address every time."""
-        changed: dict[str, Any] = plain(
+        return plain(
             self._sdk.ml.with_raw_response.update(
                 backend, project=project, url=url, request_options=CONNECTING, **fields
             )
         )
-        return changed
 
     def delete_ml_backend(self, backend: int) -> None:
         """Disconnect an ML backend; its webhook stays."""
@@ -110,23 +102,16 @@ class Projects(Resource):
 
     def webhooks(self, project: int) -> list[dict[str, Any]]:
         """Return the project's webhooks."""
-        found: list[dict[str, Any]] = plain(self._sdk.webhooks.with_raw_response.list(project=str(project)))
-        return found
+        return plain_list(self._sdk.webhooks.with_raw_response.list(project=str(project)))
 
     def create_webhook(self, project: int, url: str, **fields: Any) -> dict[str, Any]:
         """Create a webhook of the project."""
-        made: dict[str, Any] = plain(
-            self._sdk.webhooks.with_raw_response.create(project=project, url=url, **fields)
-        )
-        return made
+        return plain(self._sdk.webhooks.with_raw_response.create(project=project, url=url, **fields))
 
     def patch_webhook(self, webhook: int, url: str, actions: list[str], **fields: Any) -> dict[str, Any]:
         """Change a webhook; `actions` is required, as Label Studio empties the list when it is left out."""
         named: Any = actions
-        changed: dict[str, Any] = plain(
-            self._sdk.webhooks.with_raw_response.update(webhook, url=url, actions=named, **fields)
-        )
-        return changed
+        return plain(self._sdk.webhooks.with_raw_response.update(webhook, url=url, actions=named, **fields))
 
     def delete_webhook(self, webhook: int) -> None:
         """Delete a webhook."""

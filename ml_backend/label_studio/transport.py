@@ -95,10 +95,17 @@ def within(seconds: float | None) -> RequestOptions | None:
     return None if seconds is None else {"timeout": seconds}
 
 
-def plain(answer: HttpResponse[Any]) -> Any:
+def plain(answer: HttpResponse[Any]) -> dict[str, Any]:
     """Return what Label Studio answered as it stands.
 
     The SDK's models name many fields that only the enterprise edition has, and turn time stamps into objects,
     which Label Studio does not take back.
     """
-    return answer.response.json()
+    found: dict[str, Any] = answer.response.json()
+    return found
+
+
+def plain_list(answer: HttpResponse[Any]) -> list[dict[str, Any]]:
+    """Return a list as Label Studio answered it."""
+    found: list[dict[str, Any]] = answer.response.json()
+    return found
