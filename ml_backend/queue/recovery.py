@@ -117,8 +117,11 @@ def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:
 
 def _lost(queues: JobQueues) -> list[Job]:
     names = {queue.name for queue in queues.all()}
-    waiting = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
-    return [job for job in _queued_jobs(queues.redis) if job.id not in waiting and job.origin in names]
+    known = {job_id for queue in queues.all() for job_id in queue.get_job_ids()}
+    # A worker notes at once that it took a job; on a busy machine its child starts the job only much later.
+    for queue in queues.all():
+        known |= set(StartedJobRegistry(queue=queue).get_job_ids(cleanup=False))
+    return [job for job in _queued_jobs(queues.redis) if job.id not in known and job.origin in names]
 
 
 def _queued_jobs(client: redis.Redis) -> list[Job]:

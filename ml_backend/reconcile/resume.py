@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, projects, scores, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import ProjectState, ScoreState, VersionState
+from ml_backend.store.models import Project, ProjectState, ScoreState, VersionState
 
 
 def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
@@ -28,7 +29,7 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
         }
     requested = 0
     for project in active.values():
-        if project.state is ProjectState.NEW:
+        if project.state is ProjectState.NEW and _can_be_ordered(project):
             requested += queues.request_order(project.id)
     for version_id, (counted, chunks) in scoring.items():
         if not sum(counted.values()):
@@ -55,3 +56,17 @@ def resume_assignments(database: Database, queues: JobQueues) -> None:
         ]
     for project_id in assigned:
         queues.request_assignment(project_id)
+
+
+def _can_be_ordered(project: Project) -> bool:
+    """Whether a first order may succeed.
+
+    A labeling config without a usable tag needs a person, not another job; its change requests an order.
+    """
+    if not project.label_config:
+        return True
+    try:
+        parse(project.label_config)
+    except LabelConfigError:
+        return False
+    return True

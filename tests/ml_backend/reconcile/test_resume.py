@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ml_backend.label_studio.config import default_config
 from ml_backend.reconcile import resume
 from ml_backend.store import events, projects, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
@@ -41,3 +42,15 @@ def test_unfinished_work_is_requested_again_after_redis_was_lost(services: Servi
         f"publish-v{planned['all']}",
         f"rank-v{planned['measured']}",
     }
+
+
+def test_a_project_without_a_usable_labeling_config_gets_no_order_until_it_changes(
+    services: Services,
+) -> None:
+    database, queues = services.database, services.queues
+    with database.write() as session:
+        projects.note(session, 1, '<View><Image name="image" value="$image"/></View>', seed=0)
+    assert resume.resume_orders(database, queues) == 0
+    with database.write() as session:
+        assert projects.note(session, 1, default_config(["Bone"]), seed=0)
+    assert resume.resume_orders(database, queues) == 1

@@ -17,7 +17,7 @@ from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import TRAIN
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
-from ml_backend.store.liveness import start_ticks
+from ml_backend.store.liveness import ProcessId, start_ticks
 from ml_backend.web.app import Services
 
 WORK = """
@@ -156,6 +156,22 @@ def test_a_job_taken_but_not_started_is_requeued(workers: Workers) -> None:
     assert recovery.requeue_lost(workers.queues) == 0
     workers.start("burst").wait()
     assert workers.lines()[-1] == "end"
+
+
+def test_a_job_that_a_live_worker_has_taken_is_not_lost(workers: Workers) -> None:
+    job_id = workers.enqueue("sleep", 0)
+    queue = next(queue for queue in workers.queues.all() if queue.name == TRAIN)
+    redis = workers.queues.redis
+    worker = Worker([queue], f"{ProcessId.current()}#0", connection=redis, serializer=JSONSerializer)
+    redis.lpop(queue.key)
+    # The child that runs the job has not started it yet.
+    worker.prepare_execution(Job.fetch(job_id, connection=redis, serializer=JSONSerializer))
+    assert recovery.requeue_lost(workers.queues) == 0
+    assert recovery.requeue_abandoned(workers.queues, "another#0") == 0
+
+    # When that worker is dead, another one takes the job.
+    assert recovery.requeue_abandoned(workers.queues, f"{ProcessId.current()}#1") == 1
+    assert queue.get_job_ids() == [job_id]
 
 
 def test_jobs_of_remote_workers_without_heartbeats_are_requeued(workers: Workers) -> None:
