@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from ml_backend.cli import connect, folder, pretrain, projects, service
+from ml_backend.cli import connect, folder, pretrain, projects, service, status
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -52,7 +53,7 @@ def _options(
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(connect.connect)
-app.command(rich_help_panel="A Label Studio project")(connect.status)
+app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
@@ -66,6 +67,8 @@ app.command(rich_help_panel="Trying it out")(service.demo)
 
 def main() -> None:
     """Run `dsal`. An error that a user can fix is printed as one sentence; only a bug as a traceback."""
+    # A warning is for whoever set a variable: one sentence, without the line of code that noticed it.
+    warnings.formatwarning = lambda message, *_args, **_options: f"dsal: {message}\n"
     try:
         status = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:

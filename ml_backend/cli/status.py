@@ -1,0 +1,149 @@
+"""The command `status`: what the service knows of each project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from ml_backend.cli.console import output
+from ml_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ml_backend.label_studio.config import LabelConfig
+    from ml_backend.store.models import Project, Version
+
+LEAST_AGREED = 5
+"""How many of the tasks with the lowest annotator agreement `dsal status` lists."""
+
+
+def status() -> None:
+    """Show each project's versions, its last training and its problems, and the jobs in the queues.
+
+    For each project: the ten latest versions with state, labels, validation DSC and seconds; the changes
+    since the last training; agreement between annotators of the same task; images that could not be read.
+    Then the waiting and failed jobs.
+
+    Example: `dsal status`
+    """
+    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.store import events, projects, versions
+    from ml_backend.store.database import Database
+
+    settings = Settings()
+    database = Database(settings.effective_database_url)
+    console = output()
+    with database.read() as session:
+        for project in projects.all_projects(session):
+            table = Table(title=f"Project {project.id} “{project.title or ''}”", title_justify="left")
+            for column in ("version", "state", "labels", "validation DSC", "train s", "score s", "publish s"):
+                table.add_column(column, justify="left" if column in ("version", "state") else "right")
+            listed = versions.of_project(session, project.id)
+            for version in listed[:10]:
+                dsc = version.metrics.get("validation_dsc")
+                table.add_row(
+                    version.name,
+                    version.state.value,
+                    _label_count(version),
+                    "–" if dsc is None else f"{dsc:.3f}",
+                    f"{version.seconds_training:.0f}",
+                    f"{version.seconds_scoring:.0f}",
+                    f"{version.seconds_publishing:.1f}",
+                )
+            console.print(table)
+            console.print(f"  changes since the last training: {events.pending(session, project.id).changes}")
+            for sentence in _remarks(session, project, listed):
+                console.print(f"  {sentence}", markup=False)
+    queues = JobQueues(connect_redis(settings))
+    waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
+    failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
+    console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+
+
+def _label_count(version: Version) -> str:
+    """Number of labels that the version was trained on, and of pseudo-labels if there were any."""
+    pseudo = version.metrics.get("pseudo_labels")
+    return f"{version.labels_used} + {pseudo} pseudo" if pseudo else str(version.labels_used)
+
+
+def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
+    """Problems of a project, its last training, agreement between annotators, order and mask quality."""
+    from ml_backend.label_studio.config import LabelConfigError, parse
+    from ml_backend.learn.problems import summed_up
+    from ml_backend.score.strategy import made_by
+    from ml_backend.store import runs, scores
+    from ml_backend.store.models import RunState, VersionState
+
+    try:
+        config = parse(project.label_config)
+        yield from config.faults
+        yield from _changed_labels(config, listed)
+    except LabelConfigError as error:
+        yield str(error)
+    run = runs.last(session, project.id)
+    if run is not None and (run.state is RunState.RUNNING or run.message):
+        yield f"last training {run.state.value}: {run.message}"
+    if listed and listed[0].message:
+        yield f"{listed[0].name}: {listed[0].message}"
+    yield from _agreement(session, project.id)
+    for version in listed:
+        if version.state is VersionState.PUBLISHED:
+            end = "highest" if made_by(version).highest_first else "lowest"
+            yield f"ordered by {version.strategy}: the {end} score first"
+            yield from _quality(session, version)
+        if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
+            yield from summed_up(
+                f"task {score.task_id} is not scored: {score.error}"
+                for score in scores.of_version(session, version.id)
+                if score.error
+            )
+
+
+def _quality(session: Session, version: Version) -> Iterator[str]:
+    """Estimated DSC of the masks of unlabelled tasks, and the task with the lowest estimate."""
+    from ml_backend.store import scores
+    from ml_backend.store.version_names import CALIBRATION
+    from model.quality import Calibration
+
+    rows = [row for row in scores.of_version(session, version.id) if row.quality is not None]
+    if not rows or version.metrics.get(CALIBRATION) is None:
+        return
+    calibration = Calibration.from_dict(version.metrics[CALIBRATION])
+    qualities = [row.quality for row in rows if row.quality is not None]
+    worst = min(rows, key=lambda row: (row.quality or 0.0, row.task_id))
+    yield (
+        f"estimated DSC of the masks of {len(rows)} tasks: {sum(qualities) / len(rows):.2f} on average, each "
+        f"± {calibration.margin:.2f} in {calibration.level:.0%} of cases (from {calibration.images} "
+        f"validation images); the lowest is {worst.quality:.2f}, of task {worst.task_id}"
+    )
+
+
+def _changed_labels(config: LabelConfig, listed: Sequence[Version]) -> Iterator[str]:
+    """Labels that were added or removed since the published version was trained."""
+    from ml_backend.store.models import VersionState
+    from model.classes import Classes
+
+    for version in listed:
+        if version.state is VersionState.PUBLISHED and version.weights_hash:
+            known = Classes(config.labels, config.indices).shared(version.labels)
+            new = [label for label in config.labels if label not in known]
+            gone = [label for label in version.labels if label not in config.indices]
+            if new:
+                yield f"labels that {version.name} lacks until the next training: {', '.join(new)}"
+            if gone:
+                yield f"labels of {version.name} that the labeling config no longer has: {', '.join(gone)}"
+
+
+def _agreement(session: Session, project_id: int) -> Iterator[str]:
+    """Mean agreement between annotators of the same tasks, and the tasks with the lowest."""
+    from ml_backend.store import agreements
+
+    summary = agreements.summaries(session).get(project_id)
+    if summary is not None:
+        worst = agreements.lowest(session, project_id, LEAST_AGREED).items()
+        listed = ", ".join(f"task {task} {one.dsc:.3f} ({one.annotators})" for task, one in worst)
+        yield f"agreement between annotators: mean DSC {summary.dsc:.3f} over {summary.tasks} tasks"
+        yield f"lowest agreement (annotators): {listed}"
