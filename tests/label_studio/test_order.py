@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.label_studio.blueprint import annotator_of, mark
+from ml_backend.label_studio.blueprint import annotator_of, assignment_version
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
 from ml_backend.label_studio.views import restore_annotator_views, set_direction
@@ -159,7 +159,7 @@ def test_changes_of_people_are_put_right_but_columns_and_deleted_views_are_their
         assert restore_annotator_views(client, project, client.views(project), highest_first=True) == expected
     views = {annotator_of(view): view["data"] for view in client.views(project)}
     assert set(views) == {None, "fay@example.com"}
-    assert views["fay@example.com"]["filters"]["items"][-1]["value"] == [mark("fay@example.com")]
+    assert views["fay@example.com"]["filters"]["items"][-1]["value"] == [assignment_version("fay@example.com")]
     assert views["fay@example.com"]["hiddenColumns"] == columns
 
 

@@ -144,7 +144,7 @@ def test_a_read_is_tried_three_times(studio: ApiServer, failure: Reply) -> None:
 def test_a_write_is_sent_once(
     studio: ApiServer, failure: Reply, call: Call, method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_backend.label_studio.tasks.MINUTES", 0.5)
+    monkeypatch.setattr("ml_backend.label_studio.tasks.LONG_SECONDS", 0.5)
     studio.replies[path] = [failure]
     said(lambda: call(legacy(studio, timeout=0.5)))
     assert studio.count(method, path) == 1
