@@ -131,7 +131,7 @@ def test_a_project_with_everything_in_it_gives_the_masks_and_nothing_else(
     config = parse(client.project(project)["label_config"])
     assert config.labels == ("Bone", "Joint", "Nail")
     assert config.faults == (
-        'Only <Image name="image"> is served: what is drawn on <Image name="back"> is ignored.',
+        'Only <Image name="image"> is served: regions on <Image name="back"> are ignored.',
     )
     size = {"original_width": SIZE[1], "original_height": SIZE[0], "image_rotation": 0}
 

@@ -159,7 +159,8 @@ def test_changes_of_people_are_put_right_but_columns_and_deleted_views_are_their
         assert restore_annotator_views(client, project, client.views(project), highest_first=True) == expected
     views = {annotator_of(view): view["data"] for view in client.views(project)}
     assert set(views) == {None, "fay@example.com"}
-    assert views["fay@example.com"]["filters"]["items"][-1]["value"] == [assignment_version("fay@example.com")]
+    assigned = views["fay@example.com"]["filters"]["items"][-1]
+    assert assigned["value"] == [assignment_version("fay@example.com")]
     assert views["fay@example.com"]["hiddenColumns"] == columns
 
 

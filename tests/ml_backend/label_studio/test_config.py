@@ -150,9 +150,9 @@ def test_the_image_of_the_first_usable_control_is_served() -> None:
     assert config.labels == ("Nail", "Ring")
     assert config.faults == (
         '<BrushLabels name="none"> has no labels: add at least one, such as <Label value="Bone"/>.',
-        '<Image name="list"> shows a list of images: use a single key of the task\'s data, such as '
+        '<Image name="list"> shows a list of images: use a single key of the task data, such as '
         'value="$image".',
-        'Only <Image name="back"> is served: what is drawn on <Image name="image"> is ignored.',
+        'Only <Image name="back"> is served: regions on <Image name="image"> are ignored.',
     )
 
 
@@ -185,7 +185,7 @@ def test_too_many_labels_in_all_controls_together_are_refused() -> None:
         tag("BrushLabels", "mask", *map(str, range(200))),
         tag("PolygonLabels", "p", *map(str, range(100, 300))),
     ]
-    with pytest.raises(LabelConfigError, match="The labeling config has 300 labels: keep to 254 at most"):
+    with pytest.raises(LabelConfigError, match="The labeling config has 300 labels: use at most 254"):
         parse(view(IMAGE, *parts))
 
 
@@ -212,7 +212,7 @@ WRONG_KNOBS = {
     "a word": ({"model_tolerance": "fine"}, "give it a number of pixels from 0 to 100"),
     "infinity": ({"model_tolerance": "inf"}, "give it a number of pixels from 0 to 100"),
     "a strategy": ({"model_annotations": "best"}, "give it one of latest, majority, all"),
-    "an unknown one": ({"model_treshold": "0.5"}, "the known ones are model_threshold, model_tolerance"),
+    "an unknown one": ({"model_treshold": "0.5"}, "the known knobs are model_threshold, model_tolerance"),
 }
 
 
@@ -252,7 +252,7 @@ UNUSABLE = {
     ),
     "too many labels": (
         view(IMAGE, BRUSH.replace("<Label", "".join(f'<Label value="{n}"/>' for n in range(254)) + "<Label")),
-        "255 labels: keep to 254",
+        "255 labels: use at most 254",
     ),
     "a nested key": (view(IMAGE.replace("$image", "$data.image"), BRUSH), "more than one plain key"),
     "an indexed key": (view(IMAGE.replace("$image", "$images[0]"), BRUSH), "more than one plain key"),
@@ -264,8 +264,8 @@ UNUSABLE = {
         view(IMAGE, tag("Labels", "kind", "Bone"), '<MagicWand name="wand" toName="image"/>'),
         'no predictions for <MagicWand name="wand">: add <Brush',
     ),
-    "no XML": ("<View>", "no well-formed XML"),
-    "an empty text": ("", "no well-formed XML"),
+    "no XML": ("<View>", "not well-formed XML"),
+    "an empty text": ("", "not well-formed XML"),
 }
 
 
