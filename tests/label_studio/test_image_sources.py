@@ -56,7 +56,7 @@ def local_file(server: LabelStudioServer, client: LabelStudio, project: int) -> 
 
 
 def reason(read: Read, task: int, data: dict[str, Any], **names: Any) -> str:
-    """The sentence that is told of a task whose image cannot be had."""
+    """The message about a task whose image cannot be fetched."""
     with pytest.raises(IMAGE_FAULTS) as refused:
         read(task, data, **names)
     said = str(refused.value)
@@ -88,7 +88,7 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
     said = reason(read, task.id, {"image": away})
     assert f"{away} answers HTTP " in said
     if presign:
-        assert f"404, at {store.url}/hands-{project}/away.png, where Label Studio redirects to" in said
+        assert f"404, at {store.url}/hands-{project}/away.png, where Label Studio redirects" in said
     else:
         assert "424: Label Studio cannot read it; check that it exists" in said
 
@@ -180,7 +180,7 @@ def test_other_servers_are_asked_unless_a_list_says_otherwise(
         said = reason(read, number, task.data, image_hosts="pacs.example.org")
         assert "IMAGE_HOSTS lists neither 127.0.0.1" in said
     metadata = {"image": "http://169.254.169.254/latest/meta-data/"}
-    assert "an address for cloud metadata" in reason(read, number, metadata)
+    assert "a cloud metadata address" in reason(read, number, metadata)
 
 
 def test_the_list_of_hosts_never_stands_between_us_and_label_studio_or_its_storage(

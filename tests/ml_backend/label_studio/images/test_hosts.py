@@ -48,7 +48,7 @@ def test_who_may_be_asked(listed: str, host: str, address: str, vouched: bool, a
 
 @pytest.mark.parametrize("listed", ["http://host", "host:80", "a/b", "*", "*.", "ho st!", "10.0.0.0/99"])
 def test_what_is_no_host_is_told(listed: str) -> None:
-    with pytest.raises(ValueError, match="is no host: write names such as"):
+    with pytest.raises(ValueError, match="is not a host: write names such as"):
         ImageHosts.parse(listed)
 
 

@@ -126,5 +126,5 @@ def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
 def test_no_redirect_leads_to_cloud_metadata(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
     for server, path in ((studio, "/data/upload/1/m.png"), (elsewhere, "/m.png")):
         server.routes[path] = redirect("http://169.254.169.254/latest/meta-data/")
-        with pytest.raises(ImageUnavailable, match="an address for cloud metadata"):
+        with pytest.raises(ImageUnavailable, match="a cloud metadata address"):
             fetch(cache, f"{server.url}{path}")
