@@ -65,7 +65,7 @@ def test_labels_beside_the_region_are_found_by_its_id() -> None:
         assert reading.regions == 1
         assert not reading.ignored
     (sentence,) = label_map([bare], config, SIZE).unreadable
-    assert sentence == "The region bears no label."
+    assert sentence == "The region has no label."
 
 
 def test_answers_about_regions_and_relations_never_hurt() -> None:

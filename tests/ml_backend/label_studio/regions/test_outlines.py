@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.regions.filling import MOST_CROSSINGS, fill
+from ml_backend.label_studio.regions.filling import MAX_CROSSINGS, fill
 from ml_backend.label_studio.regions.outlines import (
-    LEAST_DSC,
-    MOST_COMPONENTS,
+    MAX_COMPONENTS,
+    MIN_DSC,
     components,
     simplified,
     worth_drawing,
@@ -90,8 +90,8 @@ def test_outlines_off_the_image_leave_it_empty() -> None:
 
 def test_endless_outlines_are_refused_before_they_cost_anything() -> None:
     rows = 10_000
-    points = np.tile([[0.0, 0.0], [5.0, rows]], (MOST_CROSSINGS // rows, 1))
-    with pytest.raises(RegionError, match="draw it simpler"):
+    points = np.tile([[0.0, 0.0], [5.0, rows]], (MAX_CROSSINGS // rows, 1))
+    with pytest.raises(RegionError, match="draw a simpler one"):
         fill(points, (rows, 10))
 
 
@@ -108,7 +108,7 @@ def test_simplified_outlines_keep_their_dice_whatever_the_tolerance(seed: int, t
     for component in components(mask):
         alone = filled(simplified(component, 0.0), mask.shape)
         again = filled(simplified(component, tolerance), mask.shape)
-        assert dice(alone, again) >= LEAST_DSC
+        assert dice(alone, again) >= MIN_DSC
 
 
 def test_a_tolerance_saves_corners() -> None:
@@ -128,7 +128,7 @@ def test_holes_are_cut_in_so_that_both_rules_of_filling_leave_them_free() -> Non
     assert len(component.holes) == 3
     for tolerance in (0.0, 1.0):
         outline = simplified(component, tolerance)
-        assert dice(filled(outline, mask.shape), mask > 0) >= (LEAST_DSC if tolerance else 1)
+        assert dice(filled(outline, mask.shape), mask > 0) >= (MIN_DSC if tolerance else 1)
         even_odd = cv2.fillPoly(np.zeros_like(mask), [np.round(outline * 256).astype(np.int32)], 1, shift=8)
         assert not any(even_odd[y, x] for x, y in ((20, 20), (50, 30), (30, 40)))
 
@@ -141,7 +141,7 @@ def test_the_smallest_components_are_left_out_while_they_hold_next_to_nothing() 
     assert [component.area for component in kept] == [2500, 1, 1, 1]
     scattered = np.zeros((100, 100), np.bool_)
     scattered[::3, ::3] = True
-    assert len(worth_drawing(components(scattered))) == MOST_COMPONENTS
+    assert len(worth_drawing(components(scattered))) == MAX_COMPONENTS
     assert worth_drawing(components(np.zeros((4, 4), np.bool_))) == []
 
 
@@ -149,7 +149,7 @@ def test_noise_is_drawn_roughly_instead_of_endlessly() -> None:
     noise = np.random.default_rng(0).random((400, 400)) > 0.5
     noise[100:300, 100:300] = True
     found = worth_drawing(components(noise))
-    assert len(found) <= MOST_COMPONENTS
+    assert len(found) <= MAX_COMPONENTS
     exact = np.zeros((400, 400), np.uint8)
     cv2.drawContours(exact, [found[0].outer[:, None]], 0, 1, -1)
     assert exact[150:250, 150:250].all()
