@@ -171,7 +171,7 @@ class ImageCache:
 
 
 def _read(path: Path) -> bytes | None:
-    """The content of a cached file, or None; updates its mtime as time of use, since many mounts lack atime."""
+    """The content of a cached file, or None; sets its mtime as time of use, as many mounts lack atime."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -184,7 +184,7 @@ def _coarser(ring: Ring | Points, tolerance: float) -> Points:
 
 
 def _coarse(rings: tuple[Ring, ...], tolerance: float) -> list[Points]:
-    """Outlines simplified from corners, best for angular shapes, and from edge middles, best for round ones."""
+    """Outlines simplified from corners (best for angular shapes) and from edge middles (for round ones)."""
     return [
         _joined([_coarser(ring, tolerance) for ring in variant]) for variant in (rings, map(_middles, rings))
     ]
