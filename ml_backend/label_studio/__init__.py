@@ -1,3 +1,3 @@
 """Label Studio: its API, labeling configs, mask formats, images and views.
 
-Knows no database, no queue and no job."""
+Independent of the database, the queue and the jobs."""

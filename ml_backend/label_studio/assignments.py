@@ -6,34 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_studio.blueprint import annotator_of, mark
-from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, has_mark
+from ml_backend.label_studio.blueprint import annotator_of, assignment_version
+from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, view_filter
 from ml_backend.label_studio.predictions import Predictions
 
 PAGE = 100
 
 _LOCKED = {"filter": "filter:tasks:locks", "operator": "empty", "type": "Number", "value": False}
-"""Label Studio locks a task for the user it serves it to. Its API knows this filter, its pages do not."""
-_BEGUN = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+"""Label Studio locks a task for the user it serves it to. Only its API has this filter, not its web pages."""
+_HAS_DRAFT = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
 
 
 @dataclass(frozen=True)
 class AssignedTasks:
-    """The tasks assigned to one annotator: those still to be labelled, and those labelled or skipped."""
+    """The tasks assigned to one annotator: those still to label, and those labelled or skipped."""
 
     waiting: frozenset[int]
     done: frozenset[int]
 
 
 class Assignments(Predictions):
-    """Calls about who has which task. All raise LabelStudioError.
+    """Calls about which annotator has which task. All raise LabelStudioError.
 
-    A prediction without regions assigns a task: its version names the annotator. Label Studio shows it in the
-    column of versions, and neither counts it into the score nor draws it while labelling.
+    An assignment is stored as a prediction without regions whose version names the annotator. Label Studio
+    shows it in the versions column, but does not count it in the score or draw it while labelling.
     """
 
     def annotators(self, project: int) -> dict[str, int]:
-        """Return the views of single annotators by their e-mail addresses."""
+        """Return {e-mail address: view id} of the annotators' views."""
         return {email: int(view["id"]) for view in self.views(project) if (email := annotator_of(view))}
 
     def emails(self) -> list[str]:
@@ -43,16 +43,16 @@ class Assignments(Predictions):
     def assigned(self, project: int, email: str) -> AssignedTasks:
         """Return the tasks assigned to one annotator."""
         fields = "id,total_annotations,cancelled_annotations"
-        filters = {"conjunction": "and", "items": [has_mark(mark(email))]}
+        filters = {"conjunction": "and", "items": [view_filter(assignment_version(email))]}
         rows = list(self._rows(project, fields, filters=filters, size=PAGE))
         done = {row["id"] for row in rows if row["total_annotations"] or row["cancelled_annotations"]}
         return AssignedTasks(frozenset(row["id"] for row in rows) - done, frozenset(done))
 
     def opened(self, project: int) -> set[int]:
-        """Return the tasks to be labelled that Label Studio has handed out, or that somebody began."""
+        """Return the tasks to label that Label Studio has served to someone, or that have a draft."""
         return {
             row["id"]
-            for condition in (_LOCKED, _BEGUN)
+            for condition in (_LOCKED, _HAS_DRAFT)
             for row in self._rows(
                 project,
                 "id",
@@ -62,15 +62,15 @@ class Assignments(Predictions):
         }
 
     def assign(self, project: int, tasks: Mapping[int, str]) -> None:
-        """Assign tasks, given as {task: e-mail address}; those that no longer exist are left out."""
+        """Assign tasks, given as {task: e-mail address}; tasks that no longer exist are left out."""
         reservations: list[dict[str, Any]] = [
-            {"task": task, "result": [], "score": None, "model_version": mark(email)}
+            {"task": task, "result": [], "score": None, "model_version": assignment_version(email)}
             for task, email in tasks.items()
         ]
         self.import_predictions(project, reservations)
 
     def unassign(self, task: int, email: str) -> None:
-        """Take a task back; one that is not assigned, or gone, is fine."""
+        """Delete a task's assignment, if it has one."""
         for prediction in self.predictions(task):
-            if prediction["model_version"] == mark(email):
+            if prediction["model_version"] == assignment_version(email):
                 self._http.call("DELETE", f"/api/predictions/{prediction['id']}/")

@@ -1,4 +1,4 @@
-"""What a connected project looks like in Label Studio: its settings, its events, its view."""
+"""The configuration of a connected project in Label Studio: its settings, events and views."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ml_backend.label_studio.data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, has_mark
+from ml_backend.label_studio.data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, view_filter
 
 BACKEND_TITLE = "dsal"
-"""Title of the ML backend. Never the name of a version: Label Studio would ask us instead of its database."""
+"""Title of the ML backend. No version may have it: Label Studio would call us instead of its database."""
 
 EVENTS = (
     "ANNOTATION_CREATED",
@@ -21,23 +21,23 @@ EVENTS = (
 )
 """Events we act on. PROJECT_UPDATED is left out: each version we publish would send us one.
 
-START_TRAINING is no webhook event: Label Studio posts it to the backend itself, with basic auth.
+START_TRAINING is not a webhook event: Label Studio posts it directly to the backend, with basic auth.
 """
 
 SHOWN_FIELDS: Mapping[str, Any] = {
     # Annotators see the predictions of the project's `model_version`, drawn when they open a task.
     "show_collab_predictions": True,
-    # Otherwise each page of the Data Manager would call /predict for all its tasks without a prediction.
+    # Otherwise each Data Manager page would call /predict for all its tasks without a prediction.
     "evaluate_predictions_automatically": False,
 }
-"""Settings of the project without which annotators see no masks, or wait for them."""
+"""Project settings without which annotators would see no masks, or would wait for them."""
 
 
 def order_fields(highest_first: bool) -> dict[str, Any]:
-    """Return the settings of the project without which the order is lost.
+    """Return the project settings that keep the order.
 
-    Uncertainty sampling, which "Label All Tasks" follows, serves the lowest score first: right for a query
-    strategy that is read from the bottom, and the very reverse of one that is read from the top.
+    "Label All Tasks" follows the sampling. Uncertainty sampling serves the lowest score first, which is right
+    only for a query strategy whose lowest scores are labelled first.
     """
     return {"sampling": "Sequential sampling" if highest_first else "Uncertainty sampling"}
 
@@ -51,11 +51,11 @@ VIEW_TITLE = "Most informative first"
 
 
 def view_rules(highest_first: bool) -> dict[str, Any]:
-    """Return what makes a view serve the best task among those that nobody has annotated or skipped."""
+    """Return the rules of a view that serves the most informative task nobody has annotated or skipped."""
     return {"ordering": by_score(highest_first), "filters": TO_LABEL}
 
 
-_ASIDE = (
+_HIDDEN = (
     "inner_id",
     "completed_at",
     "cancelled_annotations",
@@ -72,41 +72,45 @@ _ASIDE = (
     "avg_lead_time",
     "draft_exists",
 )
-_ASIDE_WHILE_LABELING = ("id", "total_annotations", "predictions_model_versions")
+_HIDDEN_WHILE_LABELING = ("id", "total_annotations", "predictions_model_versions")
 
 VIEW_COLUMNS: Mapping[str, Any] = {
     "hiddenColumns": {
-        "explore": [f"tasks:{column}" for column in _ASIDE],
-        "labeling": [f"tasks:{column}" for column in (*_ASIDE, *_ASIDE_WHILE_LABELING)],
+        "explore": [f"tasks:{column}" for column in _HIDDEN],
+        "labeling": [f"tasks:{column}" for column in (*_HIDDEN, *_HIDDEN_WHILE_LABELING)],
     }
 }
-"""Columns of a new view: image, id, annotations, score, version. Whoever changes them later keeps them."""
+"""Columns of a new view: image, id, annotations, score, version. Later changes by users are kept."""
 
 ANNOTATOR_VIEW_TITLE = "{email}: most informative first"
 
 
-def mark(email: str) -> str:
-    """Return the name under which a task is reserved for one person.
+def assignment_version(email: str) -> str:
+    """Return the version of the prediction without regions that assigns a task to an annotator.
 
-    It is the version of a prediction without regions. Label Studio looks for it as a part of longer names:
-    the words around it keep one address from being found in another.
+    Label Studio filters versions by substring: the words around the address keep it from matching a longer
+    address that contains it.
     """
     return f"for {email} only"
 
 
 def annotator_rules(email: str, highest_first: bool) -> dict[str, Any]:
-    """Return what makes a view serve the tasks that are reserved for one person, the best first.
+    """Return the rules of a view that serves the tasks assigned to one annotator, most informative first.
 
-    A browser sends the filters that it read when the page was opened. These never change: the tasks do.
+    A browser keeps sending the filters that it read when the page was opened, so the filters never change;
+    the assignments do.
     """
     return {
         "ordering": by_score(highest_first),
-        "filters": {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED, has_mark(mark(email))]},
+        "filters": {
+            "conjunction": "and",
+            "items": [UNLABELLED, NOT_SKIPPED, view_filter(assignment_version(email))],
+        },
     }
 
 
 def annotator_of(view: Mapping[str, Any]) -> str | None:
-    """Return whose view a view is, by its filter or, should somebody have changed that, by its title."""
+    """Return the e-mail address of a view's annotator, from its filter or, if that was changed, its title."""
     items = view["data"].get("filters", {}).get("items", [])
     values = [value for item in items if isinstance(item["value"], list) for value in item["value"]]
     found = [re.fullmatch(r"for (\S+) only", str(value)) for value in values]

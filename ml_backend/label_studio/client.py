@@ -1,4 +1,4 @@
-"""Label Studio as this service sees it: typed calls, each with a time-out, errors in one sentence."""
+"""A typed Label Studio client: every call has a time-out and raises one-sentence errors."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from ml_backend.label_studio.transport import Transport, plain
 __all__ = ["TESTED", "Annotation", "LabelStudio", "LabelledTask", "Task", "release"]
 
 TESTED = "1.23.2"
-"""The release of Label Studio that this service is developed and tested with."""
+"""The Label Studio release that this service is developed and tested with."""
 
 
 class LabelStudio(Projects, Tasks, Assignments, Survey):
     """One Label Studio under one token; safe to share between threads. All calls raise LabelStudioError.
 
-    The calls are grouped by what they are about: `Projects`, `Tasks`, `Predictions`, `Assignments`, `Survey`
-    and `DataManager`. They are the SDK's, except those that it lacks or was measured to be slow at.
+    The calls are grouped by subject: `Projects`, `Tasks`, `Predictions`, `Assignments`, `Survey` and
+    `DataManager`. They use the SDK, except for calls that it lacks or that measured slow in it.
     """
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
-        """Take the address (a subpath is fine), a personal access or legacy token, and seconds per answer.
+        """Take the address (a subpath is fine), a personal access or legacy token, and seconds per response.
 
-        Calls that Label Studio may need minutes for (imports, exports, deletions) have longer time-outs.
+        Calls that may take minutes (imports, exports, deletions) have longer time-outs.
         """
         super().__init__(Transport(url, token, timeout=timeout))
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end."""
+        """The address, without trailing slash."""
         return self._http.base_url
 
     @property
     def credentials(self) -> Credentials:
-        """What authorises requests to this Label Studio that do not go through this client."""
+        """Credentials for requests to this Label Studio that do not go through this client."""
         return self._http.credentials
 
     def authorization(self) -> str:
-        """Return the Authorization header that requests to this Label Studio carry now."""
+        """Return the current Authorization header for requests to this Label Studio."""
         return self._http.credentials.header()
 
     def user(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class LabelStudio(Projects, Tasks, Assignments, Survey):
         return plain(self._sdk.users.with_raw_response.whoami())
 
     def version(self) -> str:
-        """Return Label Studio's own version, e.g. "1.23.2"; works as a check of address and token as well."""
+        """Return Label Studio's release, e.g. "1.23.2"; also verifies the address and the token."""
         self.user()
         return str(self._sdk.versions.get().release)
 
@@ -60,7 +60,7 @@ class LabelStudio(Projects, Tasks, Assignments, Survey):
 def release(url: str, *, timeout: float = 10.0) -> str:
     """Return the release of the Label Studio at `url`, e.g. "1.23.2"; needs no token.
 
-    Raises LabelStudioError when nothing answers there, or something that is not Label Studio.
+    Raises LabelStudioError if nothing answers there, or something other than Label Studio does.
     """
     status, found = 200, None
     with HttpClient(url, timeout=timeout) as http:

@@ -1,4 +1,4 @@
-"""Everything that Label Studio needs to know about this service: made once, left alone the second time."""
+"""Connecting a Label Studio project to this service. Idempotent: a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from ml_backend.label_studio.views import CannotConnectError, Item, State, Work,
 __all__ = ["BACKEND_TITLE", "CannotConnectError", "Connection", "Item", "connect", "webhook_headers"]
 
 _WRONG_PASSWORD = (
-    "The backend at {url} asks for another user or password than given: they are its BASIC_AUTH_USER and "
-    "BASIC_AUTH_PASS."
+    "The backend at {url} rejects the given user or password: use its BASIC_AUTH_USER and BASIC_AUTH_PASS."
 )
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What `connect` found and did: ids of the parts, one item each, and remarks for the reader.
+    """What `connect` found and did: ids of the parts, one item for each part, and notes for people.
 
-    `view` shows the order to all; `annotators` are the views of single people by their e-mail addresses.
+    `view` is the id of the shared view; `annotators` maps e-mail addresses to the ids of annotators' views.
     """
 
     project: int
@@ -44,7 +43,7 @@ class Connection:
 
     @property
     def unchanged(self) -> bool:
-        """Whether everything was in place already."""
+        """Whether everything was already in place."""
         return all(item.state == "unchanged" for item in self.items)
 
 
@@ -59,16 +58,23 @@ def connect(
     annotators: Sequence[str] | None = None,
     highest_first: Callable[[int, LabelConfig], bool] = lambda _, __: True,
 ) -> Connection:
-    """Make all that the project needs to work with the backend at `backend_url`; run again, change nothing.
+    """Set up everything that a project needs to work with the backend at `backend_url`; idempotent.
 
-    Give either the id of a `project`, or a title to `create` it under (a project of that title is taken as it
-    is). `labels` are used only where the project has no labeling config yet; `basic_auth` is (user, password)
-    of the backend. The backend must be running: Label Studio calls it. `annotators` are the e-mail addresses
-    of all who shall have a view of their own, in place of those who have one now; None leaves them as they
-    are. `highest_first` tells of a project and its labeling config which end of the scores is labelled first.
+    Args:
+        client: the Label Studio to connect.
+        backend_url: address of the backend as Label Studio reaches it. The backend must be running, because
+            Label Studio calls it.
+        project: id of an existing project; give either this or `create`.
+        create: title of a project to create; an existing project with this title is used instead.
+        labels: labels of a new labeling config, used only if the project has none yet.
+        basic_auth: (user, password) of the backend.
+        annotators: e-mail addresses of all annotators who get a view of their own, replacing the current
+            ones; None keeps the current ones.
+        highest_first: (project id, labeling config) to the direction.
 
-    Raises CannotConnectError when something must be done by hand first, LabelStudioError when
-    Label Studio cannot be reached or refuses.
+    Raises:
+        CannotConnectError: something must be done by hand first.
+        LabelStudioError: Label Studio cannot be reached or refuses.
     """
     backend_url = backend_url.rstrip("/")
     _check_address(backend_url)
@@ -96,11 +102,13 @@ def connect(
 
 
 def _check_address(backend_url: str) -> None:
-    """Refuse addresses for which Label Studio would quietly make no webhook."""
+    """Refuse addresses for which Label Studio would silently create no webhook."""
     parts = urlsplit(backend_url)
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not host:
-        raise CannotConnectError(f'"{backend_url}" is no address of a backend: write it as http://host:9090.')
+        raise CannotConnectError(
+            f'"{backend_url}" is not the address of a backend: write it as http://host:9090.'
+        )
     if "." not in host and host != "localhost" and not _is_ip(host):
         raise CannotConnectError(
             f'Label Studio makes no webhook for a host name without a dot: give "{host}" a second name such '
@@ -118,7 +126,7 @@ def _is_ip(host: str) -> bool:
 
 def _project(work: Work, project: int | None, create: str | None) -> dict[str, Any]:
     if (project is None) == (create is None):
-        raise CannotConnectError("Name either the id of a project or the title of one to create.")
+        raise CannotConnectError("Give either the id of a project or the title of one to create.")
     if project is not None:
         found = work.client.project(project)
         work.done("project", "unchanged", f'{project} "{found["title"]}"')
@@ -136,7 +144,7 @@ def _project(work: Work, project: int | None, create: str | None) -> dict[str, A
 
 
 def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str]) -> LabelConfig:
-    """Keep a usable labeling config, write one where there is none, and return it."""
+    """Return the project's labeling config, written first if the project has none."""
     xml = str(project["label_config"] or "")
     state: State = "unchanged"
     try:
@@ -152,7 +160,7 @@ def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str])
 
 
 def _is_empty(xml: str) -> bool:
-    """Whether a labeling config is Label Studio's placeholder, a `<View>` without anything in it."""
+    """Whether a labeling config is Label Studio's placeholder, an empty `<View>`."""
     return re.fullmatch(r"\s*(<View[^<>]*/>|<View[^<>]*>\s*</View>)?\s*", xml) is not None
 
 
@@ -165,15 +173,15 @@ def _backend(work: Work, project: int) -> int:
         client.delete_ml_backend(extra["id"])
     if listed and ours[:1] != listed[:1]:
         work.notes.append(
-            f"Label Studio asks only a project's first ML backend, which is {listed[0]['url']}: disconnect "
-            "it for pre-annotations by this one."
+            f"Label Studio calls only a project's first ML backend, which is {listed[0]['url']}: disconnect "
+            "it to get pre-annotations from this one."
         )
     if not ours:
-        backend = _asked(work, lambda: client.create_ml_backend(project, url, BACKEND_TITLE, **access))
+        backend = _apply(work, lambda: client.create_ml_backend(project, url, BACKEND_TITLE, **access))
         state: State = "created"
     elif len(ours) > 1 or _stale(ours[0], access):
         number = ours[0]["id"]
-        backend = _asked(work, lambda: client.patch_ml_backend(number, project, url, **access))
+        backend = _apply(work, lambda: client.patch_ml_backend(number, project, url, **access))
         state = "changed"
     else:
         backend, state = ours[0], "unchanged"
@@ -192,13 +200,13 @@ def _access(basic_auth: tuple[str, str] | None) -> dict[str, Any]:
 
 
 def _stale(backend: Mapping[str, Any], access: Mapping[str, Any]) -> bool:
-    """Whether a backend needs patching; a wrong stored password shows in its state only."""
-    seen = ("auth_method", "basic_auth_user") if "basic_auth_user" in access else ("auth_method",)
-    return backend["readable_state"] != "Connected" or any(backend[key] != access[key] for key in seen)
+    """Whether a backend needs patching; a wrong stored password shows only in its state."""
+    compared = ("auth_method", "basic_auth_user") if "basic_auth_user" in access else ("auth_method",)
+    return backend["readable_state"] != "Connected" or any(backend[key] != access[key] for key in compared)
 
 
-def _asked(work: Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Make or change the backend; Label Studio's own complaints become sentences with a way out."""
+def _apply(work: Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Create or change the backend; translate Label Studio's errors into messages that say what to do."""
     url = work.backend_url
     try:
         backend = call()
@@ -212,12 +220,12 @@ def _asked(work: Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             raise CannotConnectError(_WRONG_PASSWORD.format(url=url)) from error
         if error.status == 400:
             raise CannotConnectError(
-                f"Label Studio cannot use the backend at {url}: is it running, and reachable under this "
-                f'address from the machine of Label Studio? It says: "{re.sub(r"<[^>]*>", "", error.detail)}"'
+                f"Label Studio cannot use the backend at {url}: is it running, and reachable at this "
+                f'address from the Label Studio machine? It says: "{re.sub(r"<[^>]*>", "", error.detail)}"'
             ) from error
         raise
     if backend["readable_state"] != "Connected":
-        reason = backend.get("error_message") or "it gives no reason"
+        reason = backend.get("error_message") or "no reason given"
         if _is_about_password(str(reason)):
             raise CannotConnectError(_WRONG_PASSWORD.format(url=url))
         raise CannotConnectError(f"Label Studio lists the backend at {url} as not connected: {reason}.")
@@ -229,7 +237,7 @@ def _is_about_password(said: str) -> bool:
 
 
 def _webhook(work: Work, project: int) -> int:
-    """Give the webhook its header and events; Label Studio made it bare when the backend was connected."""
+    """Set the webhook's headers and events; Label Studio created it without them with the backend."""
     client, url = work.client, f"{work.backend_url}/webhook"
     wanted = {
         "headers": webhook_headers(work.basic_auth),
@@ -250,14 +258,14 @@ def _webhook(work: Work, project: int) -> int:
     present = [each for each in client.webhooks(project) if each["url"] == url and each["is_active"]]
     if not present:
         raise CannotConnectError(
-            f"Label Studio made no webhook to {url}: create it by hand in the project's settings."
+            f"Label Studio created no webhook to {url}: create it by hand in the project's settings."
         )
     work.done("webhook", state, f"{url}, {len(EVENTS)} events")
     return int(present[0]["id"])
 
 
 def webhook_headers(basic_auth: tuple[str, str] | None) -> dict[str, str]:
-    """Return the headers that let a webhook in; Label Studio sends it without the backend's password."""
+    """Return the headers that authorise a webhook; Label Studio sends it without the backend's password."""
     if basic_auth is None:
         return {}
     pair = base64.b64encode(":".join(basic_auth).encode()).decode()

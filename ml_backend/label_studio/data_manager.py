@@ -1,4 +1,4 @@
-"""The Data Manager: views, filters, the order of the tasks, and the next task an annotator is handed."""
+"""The Data Manager: views, filters, the order of the tasks, and the next task an annotator gets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SCORE = "tasks:predictions_score"
 
 PAGE = 500
 COLUMN_CHARACTERS = 500
-MINUTES = 300.0
+LONG_SECONDS = 300.0
 
 
 def by_score(highest_first: bool) -> list[str]:
-    """Return the ordering of a view by prediction score; tasks without a score come last either way."""
+    """Return a view's ordering by prediction score; tasks without a score come last in both directions."""
     return [f"-{SCORE}" if highest_first else SCORE]
 
 
 def number_filter(column: str, operator: str, value: int) -> dict[str, Any]:
-    """Return one filter of the Data Manager on a column of numbers: `operator` is equal, greater, less, …."""
+    """Return a Data Manager filter on a numeric column: `operator` is equal, greater, less, …."""
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
 
 
@@ -32,16 +32,16 @@ TO_LABEL = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
 """Tasks that nobody has annotated or skipped."""
 
 
-def has_mark(name: str) -> dict[str, Any]:
-    """Return a filter on tasks with a prediction of a version, or of one whose name contains its name.
+def view_filter(name: str) -> dict[str, Any]:
+    """Return a view's filter on tasks that have a prediction whose version contains `name`.
 
-    In the form that the browser keeps: it drops filters on columns it does not list, and other operators.
+    The browser keeps this form; it drops filters on columns it does not list and with other operators.
     """
     return {
         "filter": "filter:tasks:predictions_model_versions",
         "operator": "contains",
         "type": "List",
-        # A bare string would be taken letter by letter.
+        # Label Studio would match a bare string letter by letter.
         "value": [name],
     }
 
@@ -50,18 +50,18 @@ class DataManager(Resource):
     """Calls about views and the order of tasks. All raise LabelStudioError."""
 
     def views(self, project: int) -> list[dict[str, Any]]:
-        """Return the project's views (tabs of the Data Manager); status 404 if there is no such project."""
+        """Return the project's views (Data Manager tabs); a deleted project raises with status 404."""
         try:
             return plain_list(self._sdk.views.with_raw_response.list(project=project))
         except LabelStudioError as error:
-            # A project that is gone is a wrong choice of a form to Label Studio, and 400.
+            # For a deleted project Label Studio answers 400, an invalid choice in a form.
             if error.status == 400 and "available choices" in error.detail:
                 path = f"/api/projects/{project}/"
                 raise refusal(404, "GET", path, self._http.base_url, "") from error
             raise
 
     def create_view(self, project: int, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a view; `data` holds title, type, ordering, filters, …."""
+        """Create a view; `data` contains title, type, ordering, filters, …."""
         rules: Any = dict(data)
         return plain(self._sdk.views.with_raw_response.create(project=project, data=rules))
 
@@ -75,15 +75,15 @@ class DataManager(Resource):
         self._sdk.views.delete(str(view))
 
     def next_task(self, project: int, view: int) -> dict[str, Any] | None:
-        """Return the task that "Label Tasks As Displayed" of this view opens next, None when none is left.
+        """Return the task that "Label Tasks As Displayed" opens next in this view, or None if none is left.
 
-        Sends what the browser sends: the view's ordering and filters. The answer holds `id`, `data` and the
+        Sends what the browser sends: the view's ordering and filters. The task has `id`, `data` and the
         `predictions` that the annotator would see, RLE included.
         """
         data = plain(self._sdk.views.with_raw_response.get(str(view)))["data"]
         shown = {key: data[key] for key in ("ordering", "filters") if data.get(key)}
         try:
-            # The SDK's `view` would have Label Studio take the view's rules for those that are sent.
+            # With the SDK's `view` argument Label Studio would use the view's rules instead of those sent.
             action = self._sdk.actions.with_raw_response.create(
                 id="next_task",
                 project=project,
@@ -99,9 +99,9 @@ class DataManager(Resource):
     def ordered_scores(
         self, project: int, limit: int, *, highest_first: bool = True
     ) -> list[tuple[int, float | None]]:
-        """Return the first `limit` tasks to be labelled as (task id, score), in Label Studio's own order.
+        """Return the first `limit` tasks to label as (task id, score), in Label Studio's order.
 
-        The score is the mean over the predictions of the project's `model_version`, None without any.
+        The score is the mean over the predictions of the project's `model_version`, or None without any.
         """
         rows = self._rows(
             project,
@@ -118,22 +118,22 @@ class DataManager(Resource):
         return found
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
-        """Return those of `tasks` that (still) are in the project."""
+        """Return those of `tasks` that are still in the project."""
         return {row["id"] for row in self._chosen(project, tasks, "id", None)}
 
     def task_data(self, project: int, tasks: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Return {task id: data} of those of `tasks` that (still) are in the project."""
+        """Return {task id: data} for those of `tasks` that are still in the project."""
         return {row["id"]: row["data"] for row in self._chosen(project, tasks, "id,data", None)}
 
     def predictions_of(self, project: int, tasks: Sequence[int], version: str) -> set[int]:
-        """Return those of `tasks` that have a prediction of exactly this version; no masks travel."""
+        """Return those of `tasks` that have a prediction of exactly this version; fetches no masks."""
         rows = self._chosen(project, tasks, "id,predictions_model_versions", has_version(version))
         return {row["id"] for row in rows if names_version(row["predictions_model_versions"], version)}
 
     def _chosen(
         self, project: int, tasks: Sequence[int], fields: str, condition: Mapping[str, Any] | None
     ) -> Iterator[dict[str, Any]]:
-        # The ids travel in the address, which servers commonly cap at 8 kB.
+        # The ids are part of the URL, which servers commonly limit to 8 kB.
         for start in range(0, len(tasks), 200):
             chosen = {"all": False, "included": list(tasks[start : start + 200])}
             filters = {"conjunction": "and", "items": [condition] if condition else []}
@@ -146,7 +146,7 @@ class DataManager(Resource):
             try:
                 answer = self._page(project, fields, page=page, size=size, **query)
             except LabelStudioError as error:
-                # The list may become shorter while it is read: its last page is then no more.
+                # The list may shrink while it is read, so its last page may no longer exist.
                 if error.status == 404 and page > 1:
                     return
                 raise
@@ -158,33 +158,33 @@ class DataManager(Resource):
     def _page(
         self, project: int, include: str, *, size: int, page: int = 1, whole: bool = False, **query: Any
     ) -> dict[str, Any]:
-        """Return one page of a listing, as it stands: `tasks` with only the fields in `include`, and totals.
+        """Return one page of a listing as plain JSON: `tasks` with only the fields in `include`, and totals.
 
         `whole` is for listings with annotations.
 
-        The SDK's `tasks.list` can ask for the same, but makes of each row a model of 50 fields: 124 ms of our
-        processor for 500 rows, where the plain rows cost 2 ms.
+        The SDK's `tasks.list` can request the same, but builds a model of 50 fields from each row: 124 ms of
+        CPU time for 500 rows, against 2 ms for plain rows.
         """
         params = {"project": project, "include": include, "page": page, "page_size": size}
         if whole:
             params["fields"] = "all"
         params["query"] = json.dumps(query)
-        return self._dict("GET", "/api/tasks/", params=params, timeout=MINUTES)
+        return self._dict("GET", "/api/tasks/", params=params, timeout=LONG_SECONDS)
 
 
 def has_version(version: str) -> dict[str, Any]:
-    """Return a filter on tasks with a prediction of a version, or of one whose name contains its name."""
+    """Return a filter on tasks that have a prediction whose version contains `version`."""
     return {
         "filter": "filter:tasks:predictions_model_versions",
         "operator": "contains",
         "type": "String",
-        # A bare string would be taken letter by letter; the match is by part of the name either way.
+        # Label Studio would match a bare string letter by letter; either way it matches substrings.
         "value": [version],
     }
 
 
 def version_names(value: Any) -> set[str]:
-    """Return the names in a column that Label Studio gives as text, the last one perhaps cut off."""
+    """Return the version names in a column that Label Studio returns as text; the last may be truncated."""
     names = value.split(",") if isinstance(value, str) else value or []
     return {str(name).strip() for name in names}
 
@@ -192,7 +192,7 @@ def version_names(value: Any) -> set[str]:
 def names_version(value: Any, version: str) -> bool:
     """Whether a row that passed `has_version` has exactly this version.
 
-    Label Studio cuts the column at 500 characters: what may be beyond them is taken for being there, as a
-    prediction that is missed would be written a second time.
+    Label Studio truncates the column at 500 characters. A truncated column counts as having the version,
+    because a prediction that is overlooked would be written twice.
     """
     return version in version_names(value) or (isinstance(value, str) and len(value) >= COLUMN_CHARACTERS)

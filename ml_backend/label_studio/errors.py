@@ -1,4 +1,4 @@
-"""What can go wrong between this service and Label Studio, in sentences a person can act on."""
+"""Errors between this service and Label Studio, with messages a person can act on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 GONE = 404
-"""Status for what was deleted, or what the token's owner may not see."""
+"""HTTP status for something that was deleted or that the token's owner may not see."""
 
 
 class LabelStudioError(Exception):
-    """Label Studio could not be reached, or refused. `str(error)` is one sentence that says what to do.
+    """Label Studio was unreachable or refused a request. `str(error)` is one sentence that says what to do.
 
-    `status` is the HTTP status of Label Studio's answer (None when there was none), `detail` its own words.
+    `status` is the HTTP status of the response (None without one), `detail` Label Studio's error text.
     """
 
     def __init__(self, message: str, status: int | None = None, detail: str = "") -> None:
@@ -22,21 +22,21 @@ class LabelStudioError(Exception):
 
 
 class PredictionsRefusedError(LabelStudioError):
-    """Label Studio stored fewer predictions than it was sent: it drops invalid ones and still answers 201."""
+    """Label Studio stored fewer predictions than were sent: it drops invalid ones and still answers 201."""
 
     def __init__(self, sent: int, created: int) -> None:
         super().__init__(
-            f"Label Studio stored {created} of {sent} predictions and dropped the others without a word: "
-            "check that the scores lie in [0, 1] and that labels and tags are those of the labeling config."
+            f"Label Studio stored {created} of {sent} predictions and silently dropped the others: "
+            "check that scores are in [0, 1] and that labels and tags match the labeling config."
         )
         self.sent = sent
         self.created = created
 
 
 def refusal(status: int, method: str, path: str, base_url: str, detail: str) -> LabelStudioError:
-    """Return the error for an HTTP answer of 400 or above.
+    """Return the error for an HTTP response with status 400 or above.
 
-    `detail` is what Label Studio said (may be empty); `path` is relative to `base_url`.
+    `detail` is Label Studio's error text (may be empty); `path` is relative to `base_url`.
     """
     return LabelStudioError(_sentence(status, method, path, base_url, detail), status, detail)
 
@@ -46,24 +46,25 @@ def _sentence(status: int, method: str, path: str, base_url: str, detail: str) -
     if status == 401:
         return (
             f"Label Studio at {base_url} refuses the token: create a personal access token under "
-            "Account & Settings, or allow legacy tokens for the organisation if this is one." + said
+            "Account & Settings, or, if this is a legacy token, allow legacy tokens for the organisation."
+            + said
         )
     if status == 403:
-        return f"Label Studio forbids {method} {path}: the token's owner lacks the right.{said}"
+        return f"Label Studio forbids {method} {path}: the token's owner lacks permission.{said}"
     if status == 404:
-        thing = _thing(path)
-        if thing is None:
+        resource = _resource(path)
+        if resource is None:
             return f"There is no {path} at {base_url}: is it the address of Label Studio, subpath included?"
-        return f"{thing} does not exist at {base_url}, or the token's owner cannot see it."
+        return f"{resource} does not exist at {base_url}, or the token's owner cannot see it."
     if status >= 500:
-        return f"Label Studio failed on {method} {path} (HTTP {status}): look into its log.{said}"
+        return f"Label Studio failed on {method} {path} (HTTP {status}): check its log.{said}"
     return f"Label Studio refuses {method} {path} (HTTP {status}).{said}"
 
 
-def _thing(path: str) -> str | None:
-    """Return what a path is about, e.g. "Task 7"; None if it names no single thing."""
+def _resource(path: str) -> str | None:
+    """Return the resource that a path addresses, e.g. "Task 7"; None if it addresses no single resource."""
     parts: Sequence[str] = path.split("?")[0].strip("/").split("/")
-    nouns = {
+    names = {
         "projects": "Project",
         "tasks": "Task",
         "webhooks": "Webhook",
@@ -71,6 +72,6 @@ def _thing(path: str) -> str | None:
         "views": "View",
     }
     for kind, number in pairwise(parts):
-        if kind in nouns and number.isdigit():
-            return f"{nouns[kind]} {number}"
+        if kind in names and number.isdigit():
+            return f"{names[kind]} {number}"
     return None

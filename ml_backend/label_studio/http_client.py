@@ -1,4 +1,4 @@
-"""The HTTP under the SDK's calls: time-outs, repeated reads, redirects, proxies, and errors as sentences."""
+"""The HTTP client under the SDK: time-outs, retries of GETs, redirects, proxies, and one-sentence errors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _BECOMES_GET = (301, 302, 303)
 class HttpClient(httpx.Client):
     """The httpx client of one Label Studio; safe to share between threads. Requests raise LabelStudioError.
 
-    GETs are tried up to three times on connection errors and 5xx; nothing else is ever repeated, except once
-    after a 401 whose cause was an expired access token (Label Studio did nothing in that case). The SDK
-    repeats all calls or none, unless each says otherwise, and not if a connection breaks during an answer.
+    GETs are tried up to three times on connection errors and 5xx. Other requests are never retried, except
+    once after a 401 for an expired access token, when Label Studio has done nothing. The SDK's own retries
+    apply to all methods unless each call says otherwise, and not to connections that break mid-response.
     """
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
-        """Take the address (a subpath is fine) and the seconds an answer may take.
+        """Take the address (a subpath is fine) and the seconds a response may take.
 
-        Raises LabelStudioError for what is no address, or an unusable proxy in the environment.
+        Raises LabelStudioError for an invalid address or an unusable proxy in the environment.
         """
         check_address(url)
         self.url = url.rstrip("/")
@@ -51,12 +51,12 @@ class HttpClient(httpx.Client):
         )
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Send a request and return its answer, which is JSON or empty; all requests come through here."""
-        # A time-out of the SDK's is one number, for the connection as well as for the answer.
+        """Send a request and return the response, which is JSON or empty; all requests go through here."""
+        # The SDK sets one time-out for both the connection and the response.
         limits = request.extensions["timeout"]
         limits["connect"] = min(limits["connect"], CONNECT_SECONDS)
         response = self._send(request, **options)
-        # After a redirect to another host there is no header, and no reason to renew the token.
+        # After a redirect to another host there is no header, so the token needs no renewal.
         refused = response.request.headers.get("Authorization")
         if response.status_code == 401 and refused and self.credentials and self.credentials.renew(refused):
             response.close()
@@ -69,7 +69,7 @@ class HttpClient(httpx.Client):
             response.close()
             raise LabelStudioError(
                 f"{self.url} answers {request.method} {self._path(request)} with something other than JSON: "
-                "is it really the address of Label Studio, subpath included?",
+                "is it the address of Label Studio, subpath included?",
                 response.status_code,
             )
         return response
@@ -90,9 +90,10 @@ class HttpClient(httpx.Client):
         raise AssertionError("the last attempt returns or raises")
 
     def _check_redirect(self, response: httpx.Response) -> None:
-        """Let reads be redirected, by httpx without the token, and writes only as they are on the same host.
+        """Allow redirects of GETs to any host, and of other methods only on the same host and unchanged.
 
-        httpx repeats the body of a 307 or 308 wherever it leads, and one body is the personal access token.
+        httpx drops the token on a redirect to another host, but resends the body of a 307 or 308 anywhere,
+        and one such body is the personal access token.
         """
         request = response.request
         if not response.has_redirect_location or request.method == "GET":
@@ -101,7 +102,7 @@ class HttpClient(httpx.Client):
         if response.status_code in _BECOMES_GET or not _is_same_host(request.url, target):
             raise LabelStudioError(
                 f"{self.url} redirects {request.method} {self._path(request)} to {target.scheme}://"
-                f"{target.netloc.decode()}: if that is Label Studio, give its address there.",
+                f"{target.netloc.decode()}: if that is Label Studio, use that address.",
                 response.status_code,
             )
 
@@ -109,7 +110,7 @@ class HttpClient(httpx.Client):
         return request.url.path.removeprefix(urlsplit(self.url).path)
 
     def _reason(self, request: httpx.Request, error: Exception) -> str:
-        """Return one sentence on why a request got no answer."""
+        """Return one sentence on why a request got no response."""
         where = f"{request.url.scheme}://{request.url.netloc.decode()}"
         if isinstance(error, httpx.ReadTimeout):
             seconds = request.extensions["timeout"]["read"]
@@ -121,15 +122,15 @@ class HttpClient(httpx.Client):
         if isinstance(error, _NO_CONNECTION) and self._proxy is not None:
             name = self._proxy_name()
             return (
-                f"Nothing answers at {name[0].lower()}{name[1:]}, through which {where} is reached: is it "
-                "the right one, and is it running? NO_PROXY names hosts that are reached without it."
+                f"Nothing answers at {name[0].lower()}{name[1:]}, which is used to reach {where}: is it "
+                "the right one, and is it running? List hosts that need no proxy in NO_PROXY."
             )
         if isinstance(error, _NO_CONNECTION):
             return f"Nothing answers at {where}: is the address right, and is the server running?"
         return f"The request to {where}{request.url.path} failed: {error}."
 
     def _proxy_name(self) -> str:
-        """Return the proxy and the variable that names it, without any password."""
+        """Return the proxy and the variable that sets it, without any password."""
         parts = urlsplit(self._proxy or "")
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         names = (f"{urlsplit(self.url).scheme}_proxy", "all_proxy")
@@ -138,23 +139,24 @@ class HttpClient(httpx.Client):
 
 
 def check_address(url: str) -> None:
-    """Raise LabelStudioError for what cannot be an address of Label Studio."""
+    """Raise LabelStudioError for an invalid address of Label Studio."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise LabelStudioError(f'"{url}" is no address of Label Studio: write it as http://host:8080.')
+        raise LabelStudioError(f'"{url}" is not the address of Label Studio: write it as http://host:8080.')
 
 
 def _environment_proxy(url: str) -> str | None:
-    """Return the proxy through which the environment has `url` reached.
+    """Return the proxy that the environment sets for `url`, or None.
 
-    As requests reads it, which fetches the images: httpx does not know networks in NO_PROXY (10.0.0.0/8).
+    Uses the rules of requests, which also fetches the images: httpx does not support networks in NO_PROXY
+    (10.0.0.0/8).
     """
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _trusted_certificates() -> ssl.SSLContext | bool:
-    """Return whose certificates are trusted: what requests' variables name, or httpx's, or certifi's."""
+    """Return the trusted certificates: those of requests' variables, else True for httpx's defaults."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if not bundle:
         return True
@@ -163,7 +165,7 @@ def _trusted_certificates() -> ssl.SSLContext | bool:
 
 
 def _is_same_host(one: httpx.URL, other: httpx.URL) -> bool:
-    """Whether two addresses are of one server, or the second is the first with TLS, both at usual ports."""
+    """Whether two addresses are one server, or the second is the first over TLS, both on default ports."""
     if (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port):
         return True
     upgraded = one.host == other.host and (one.scheme, other.scheme) == ("http", "https")
@@ -183,7 +185,7 @@ def _is_empty(response: httpx.Response) -> bool:
 
 
 def _detail(response: httpx.Response) -> str:
-    """Return what Label Studio's error body says, in at most 600 characters."""
+    """Return the text of Label Studio's error body, at most 600 characters."""
     try:
         response.read()
         body = response.json()

@@ -1,4 +1,4 @@
-"""Predictions: written in bulk, counted, and deleted by version."""
+"""Predictions: import in bulk, count, and delete by version."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedE
 from ml_backend.label_studio.transport import plain_list
 
 BODY_BYTES = 64 * 1024 * 1024
-"""Largest body sent, one prediction excepted.
+"""Maximum size of a request body; only a body with a single prediction may exceed it.
 
-Few large bodies are far quicker than many small ones: after each, Label Studio counts the predictions of all
-tasks of the project anew (measured: 0.7 ms a task of the project, whatever the body's size).
+A few large bodies are far faster than many small ones: after each, Label Studio recounts the predictions of
+all tasks of the project (measured: 0.7 ms per task of the project, whatever the body's size).
 """
 
 IMPORT_SECONDS = 300.0
@@ -24,7 +24,7 @@ DELETE_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of an import: predictions stored, and ids of tasks that no longer exist."""
+    """The outcome of an import: number of predictions stored, and ids of tasks that no longer exist."""
 
     created: int
     missing: tuple[int, ...] = ()
@@ -41,10 +41,10 @@ class Predictions(DataManager):
     """Calls about predictions. All raise LabelStudioError."""
 
     def import_predictions(self, project: int, predictions: Iterable[Mapping[str, Any]]) -> Imported:
-        """Store predictions, each {"task", "result", "score", "model_version"}, and see that all are stored.
+        """Store predictions, each {"task", "result", "score", "model_version"}; check that all are stored.
 
-        Predictions of tasks deleted meanwhile are left out and reported. Label Studio de-duplicates nothing:
-        ask `predictions_of` before repeating an import. Raises PredictionsRefusedError when fewer are stored
+        Predictions of tasks deleted meanwhile are left out and reported. Label Studio does not deduplicate:
+        call `predictions_of` before repeating an import. Raises PredictionsRefusedError if fewer are stored
         than were sent.
         """
         created = 0
@@ -61,7 +61,7 @@ class Predictions(DataManager):
         except LabelStudioError as error:
             if error.status != 400:
                 raise
-            # One unknown task makes Label Studio refuse all; any other cause is for the caller.
+            # One unknown task makes Label Studio refuse the whole body; any other cause is the caller's.
             present = self.existing(project, sorted({each.task for each in part}))
             missing = tuple(sorted({each.task for each in part} - present))
             if not missing:
@@ -71,9 +71,9 @@ class Predictions(DataManager):
         return Imported(len(stored) + (self._post(project, left) if left else 0), missing)
 
     def _stored(self, project: int, part: Sequence[_Encoded], present: set[int]) -> set[tuple[int, str]]:
-        """Return the (task, version) that are stored although the body was refused.
+        """Return the (task, version) pairs stored although the body was refused.
 
-        With one of its feature flags on, Label Studio works through a body 500 predictions at a time.
+        With one of its feature flags on, Label Studio stores a body in batches of 500 predictions.
         """
         return {
             (task, version)
@@ -84,8 +84,8 @@ class Predictions(DataManager):
         }
 
     def _post(self, project: int, part: Sequence[_Encoded]) -> int:
-        # The SDK's `import_predictions` walks through every number of every mask: 500 predictions of 20 000
-        # integers take it 30 s, 19 of them on our processor, where bytes that are JSON already take 6 s.
+        # The SDK's `import_predictions` processes every number of every mask: 500 predictions of 20 000
+        # integers take 30 s, 19 s of it our CPU time, against 6 s for a body already encoded as JSON.
         body = b"[" + b",".join(each.body for each in part) + b"]"
         path = f"/api/projects/{project}/import/predictions"
         answer = self._dict("POST", path, data=body, timeout=IMPORT_SECONDS)
@@ -94,7 +94,7 @@ class Predictions(DataManager):
         return len(part)
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
-        """Return the predictions of one task, of all versions, masks included."""
+        """Return the predictions of one task for all versions, masks included."""
         return plain_list(self._sdk.predictions.with_raw_response.list(task=task))
 
     def model_versions(self, project: int) -> dict[str, int]:
@@ -104,18 +104,18 @@ class Predictions(DataManager):
         }
 
     def rename_prediction(self, prediction: int, version: str) -> None:
-        """Put one prediction under another version; status 404 if it is gone.
+        """Move one prediction to another version; raises with status 404 if it was deleted.
 
-        Its number stays, by which a page that is open submits what was made of it.
+        It keeps its id, which an open page submits with the annotation made from it.
         """
         self._sdk.predictions.update(prediction, model_version=version)
 
     def delete_prediction(self, prediction: int) -> None:
-        """Delete one prediction; status 404 if it is gone."""
+        """Delete one prediction; raises with status 404 if it was already deleted."""
         self._sdk.predictions.delete(prediction)
 
     def delete_model_version(self, project: int, version: str) -> None:
-        """Delete all predictions of a version (about 12 ms each); a version without any is fine."""
+        """Delete all predictions of a version (about 12 ms each); a version may have none."""
         path = f"/api/projects/{project}/model-versions/"
         self._http.call("DELETE", path, json={"model_version": version}, timeout=DELETE_SECONDS)
 

@@ -8,14 +8,14 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.transport import Resource, plain, plain_list, within
 
 CONNECTING = within(60.0)
-"""Label Studio answers these calls only after it has called the backend's /health and /setup itself."""
+"""Time-out for calls that Label Studio answers only after calling the backend's /health and /setup."""
 
 
 class Projects(Resource):
     """Calls about a project as a whole. All raise LabelStudioError."""
 
     def project(self, project: int) -> dict[str, Any]:
-        """Return the project's fields, `label_config` and `model_version` among them."""
+        """Return the project's fields, including `label_config` and `model_version`."""
         return plain(self._sdk.projects.with_raw_response.get(project))
 
     def projects(self, title: str | None = None) -> list[dict[str, Any]]:
@@ -23,14 +23,14 @@ class Projects(Resource):
         found: list[dict[str, Any]] = []
         page: int | None = 1
         while page is not None:
-            # The SDK's own way through the pages ends by asking for one that does not exist.
+            # The SDK's own pagination ends by requesting a page that does not exist.
             answer = self._sdk.projects.list(page=page, page_size=100, include="id,title").response
             found += [{"id": each.id, "title": each.title} for each in answer.results]
             page = page + 1 if answer.next else None
         return [each for each in found if title is None or each["title"] == title]
 
     def create_project(self, title: str, label_config: str = "", **fields: Any) -> dict[str, Any]:
-        """Create a project; `fields` are further fields of Label Studio's project."""
+        """Create a project; `fields` are other fields of a Label Studio project."""
         if label_config:
             fields["label_config"] = label_config
         return plain(self._sdk.projects.with_raw_response.create(title=title, **fields))
@@ -38,8 +38,8 @@ class Projects(Resource):
     def patch_project(self, project: int, **fields: Any) -> dict[str, Any]:
         """Change fields of a project.
 
-        `model_version` may be "", a version that some prediction of the project carries, or the title of its
-        ML backend; for anything else Label Studio answers 400.
+        `model_version` may be "", the version of some prediction in the project, or the title of its ML
+        backend; for anything else Label Studio answers 400.
         """
         return plain(self._sdk.projects.with_raw_response.update(project, **fields))
 
@@ -48,11 +48,11 @@ class Projects(Resource):
         self._sdk.projects.delete(project, request_options=CONNECTING)
 
     def ml_backends(self, project: int) -> list[dict[str, Any]]:
-        """Return the project's ML backends; Label Studio calls each one's /health and /setup to answer."""
+        """Return the project's ML backends; Label Studio calls /health and /setup of each first."""
         return plain_list(self._sdk.ml.with_raw_response.list(project=project, request_options=CONNECTING))
 
     def create_ml_backend(self, project: int, url: str, title: str, **fields: Any) -> dict[str, Any]:
-        """Connect an ML backend; Label Studio calls it before it answers, and makes a webhook for it."""
+        """Connect an ML backend; Label Studio calls it before answering, and creates a webhook for it."""
         return plain(
             self._sdk.ml.with_raw_response.create(
                 project=project, url=url, title=title, request_options=CONNECTING, **fields
@@ -60,7 +60,7 @@ class Projects(Resource):
         )
 
     def patch_ml_backend(self, backend: int, project: int, url: str, **fields: Any) -> dict[str, Any]:
-        """Change an ML backend; Label Studio wants its project and address every time."""
+        """Change an ML backend; Label Studio requires its project and address every time."""
         return plain(
             self._sdk.ml.with_raw_response.update(
                 backend, project=project, url=url, request_options=CONNECTING, **fields
@@ -72,10 +72,10 @@ class Projects(Resource):
         self._sdk.ml.delete(backend, request_options=CONNECTING)
 
     def ml_backend_refusal(self, project: int, url: str) -> LabelStudioError | None:
-        """Return what Label Studio has against calling an ML backend at `url`, None if nothing.
+        """Return why Label Studio would refuse an ML backend at `url`, None if it would not.
 
-        It neither calls nor makes one: it is asked with a body that it must refuse after it has looked at the
-        address. Status 403 is its protection of private addresses, 500 a host name that it cannot resolve.
+        No backend is called or created: the request has a body that Label Studio refuses after it has checked
+        the address. Status 403 means that it blocks private addresses, 500 that it cannot resolve the host.
         """
         wrong: Any = "not a number"
         try:
@@ -85,9 +85,9 @@ class Projects(Resource):
         return None
 
     def webhook_refusal(self, project: int, url: str) -> LabelStudioError | None:
-        """Return what Label Studio has against a webhook to `url`, None if nothing; none is made.
+        """Return why Label Studio would refuse a webhook to `url`, None if it would not; none is created.
 
-        Status 400 is an address in whose host it misses a dot, 403 its protection of private addresses.
+        Status 400 means that the host name has no dot, 403 that Label Studio blocks private addresses.
         """
         wrong: Any = ["NO_SUCH_EVENT"]
         try:
@@ -97,7 +97,7 @@ class Projects(Resource):
         return None
 
     def start_training(self, backend: int) -> None:
-        """Press "Start training": Label Studio posts START_TRAINING to the backend's /webhook."""
+        """Do what "Start training" does: Label Studio posts START_TRAINING to the backend's /webhook."""
         self._sdk.ml.train(backend, request_options=CONNECTING)
 
     def webhooks(self, project: int) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ class Projects(Resource):
         return plain(self._sdk.webhooks.with_raw_response.create(project=project, url=url, **fields))
 
     def patch_webhook(self, webhook: int, url: str, actions: list[str], **fields: Any) -> dict[str, Any]:
-        """Change a webhook; `actions` is required, as Label Studio empties the list when it is left out."""
+        """Change a webhook; `actions` is required because Label Studio clears the list if it is left out."""
         named: Any = actions
         return plain(self._sdk.webhooks.with_raw_response.update(webhook, url=url, actions=named, **fields))
 

@@ -1,4 +1,4 @@
-"""Cheap looks at a whole project: has anything changed, what lacks a score, what has two."""
+"""Cheap queries on a whole project: what has changed, and which tasks lack predictions or have duplicates."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ml_backend.label_studio.data_manager import (
 )
 from ml_backend.label_studio.tasks import LabelledTask, labelled_task
 
-WITH_ANNOTATIONS = 50
-"""Tasks in one page that carries their masks."""
+ANNOTATED_PAGE = 50
+"""Tasks in one page of a listing that includes masks."""
 
 OVERLAP = timedelta(seconds=10)
 
 WITH_MASKS = "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by"
-"""Fields of tasks and of their annotations: Label Studio takes one list for both."""
+"""Fields of tasks and of their annotations: Label Studio accepts one list for both."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """A project's size and its latest change: two that are equal mean that no label has changed between.
+    """A project's size and its latest change; if two are equal, no label has changed in between.
 
     Attributes:
         tasks: number of tasks.
         annotations: number of annotations, skips left out.
-        changed_at: when a task, or an annotation of it, was changed last, in Label Studio's own words and by
-            its own clock; empty without tasks.
+        changed_at: when a task or one of its annotations was last changed, as Label Studio writes it (ISO
+            time stamp, Label Studio's clock); empty without tasks.
     """
 
     tasks: int
@@ -46,7 +46,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class TaskPredictions:
-    """What predictions one task has: how many of all versions, and the versions' names."""
+    """The predictions of one task: their number over all versions, and the versions' names."""
 
     task: int
     count: int
@@ -54,15 +54,15 @@ class TaskPredictions:
 
     @property
     def has_double(self) -> bool:
-        """Whether some version has more than one prediction of the task."""
+        """Whether any version has more than one prediction for the task."""
         return self.count > len(self.versions)
 
 
 class Survey(DataManager):
-    """Calls that look at all tasks of a project without their masks. All raise LabelStudioError.
+    """Queries over all tasks of a project. All raise LabelStudioError.
 
-    Label Studio itself loads all masks of the tasks on a page, whatever is asked for: the quick ones ask for
-    one task and read the totals.
+    Label Studio loads all masks of the tasks on a page, whatever fields are requested, so the cheap queries
+    request one task and read the totals.
     """
 
     def extent(self, project: int) -> Extent:
@@ -72,7 +72,7 @@ class Survey(DataManager):
         return Extent(answer["total"], answer["total_annotations"], latest)
 
     def unscored(self, project: int) -> int:
-        """Return how many tasks to be labelled show no score; one request."""
+        """Return how many tasks to label have no score; one request."""
         no_score = {
             "filter": "filter:tasks:predictions_score",
             "operator": "empty",
@@ -86,7 +86,7 @@ class Survey(DataManager):
         return self._count(project, has_version(version))
 
     def created_since(self, project: int, changed_at: str) -> int:
-        """Return how many tasks were made after an extent's latest change; one request."""
+        """Return how many tasks were created after an extent's latest change; one request."""
         return self._count(project, _after("created_at", datetime.fromisoformat(changed_at)))
 
     def tasks_with_version(self, project: int, version: str) -> Iterator[TaskPredictions]:
@@ -99,7 +99,7 @@ class Survey(DataManager):
                 yield TaskPredictions(row["id"], row["total_predictions"], frozenset(version_names(names)))
 
     def labelled_last(self, project: int, version: str, limit: int) -> set[int]:
-        """Return the annotated tasks changed last, at most `limit`, that have a prediction of a version."""
+        """Return the `limit` most recently changed annotated tasks that have a prediction of a version."""
         filters = {"conjunction": "and", "items": [has_version(version), _ANNOTATED]}
         ordering = ["-tasks:updated_at"]
         answer = self._page(project, "id", size=limit, filters=filters, ordering=ordering)
@@ -108,8 +108,8 @@ class Survey(DataManager):
     def changed_since(self, project: int, changed_at: str) -> Iterator[LabelledTask]:
         """Yield the tasks changed since an extent's latest change, or all for "", with their annotations.
 
-        Tasks without any annotation are among them: theirs may have been deleted. So are some that changed
-        shortly before: a change may be stored later than a younger one.
+        This includes tasks without annotations, because theirs may have been deleted, and tasks changed up to
+        10 seconds earlier, because changes may be stored out of order.
         """
         changed = []
         if changed_at:
@@ -120,7 +120,7 @@ class Survey(DataManager):
             answer = self._page(
                 project,
                 WITH_MASKS,
-                size=WITH_ANNOTATIONS,
+                size=ANNOTATED_PAGE,
                 whole=True,
                 filters={"conjunction": "and", "items": items},
                 ordering=["tasks:id"],
@@ -131,11 +131,11 @@ class Survey(DataManager):
             more = answer["total"] > len(answer["tasks"]) > 0
 
     def labelled_now(self, project: int, tasks: Sequence[int]) -> set[int]:
-        """Return those of `tasks` that are in the project and have an annotation that is no skip."""
+        """Return those of `tasks` that are in the project and have an annotation other than a skip."""
         return {row["id"] for row in self._chosen(project, tasks, "id", _ANNOTATED)}
 
     def to_label(self, project: int, tasks: Sequence[int]) -> set[int]:
-        """Return those of `tasks` that are in the project, and not annotated; they may be skipped."""
+        """Return those of `tasks` that are in the project and not annotated; they may be skipped."""
         return {row["id"] for row in self._chosen(project, tasks, "id", UNLABELLED)}
 
     def _count(self, project: int, *conditions: Mapping[str, Any]) -> int:
@@ -151,6 +151,6 @@ def _after(column: str, moment: datetime) -> dict[str, Any]:
         "filter": f"filter:tasks:{column}",
         "operator": "greater",
         "type": "Datetime",
-        # Label Studio leaves out the fraction of a whole second, and then does not read its own time stamp.
+        # At whole seconds Label Studio omits the fraction, and then rejects its own time stamp.
         "value": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }

@@ -1,4 +1,4 @@
-"""Tasks with and without their annotations, uploads, and an annotator's own calls."""
+"""Tasks with and without their annotations, uploads, and calls that annotators make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import ijson  # type: ignore[import-untyped]
 
-from ml_backend.label_studio.data_manager import MINUTES, PAGE, UNLABELLED, DataManager, number_filter
+from ml_backend.label_studio.data_manager import LONG_SECONDS, PAGE, UNLABELLED, DataManager, number_filter
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.transport import plain, within
 
@@ -24,7 +24,7 @@ UPLOAD_FILES = 50
 class Task:
     """One row of the task list, without annotations or predictions.
 
-    `total_annotations` leaves out skips, which are counted as `cancelled_annotations`.
+    `total_annotations` excludes skips, which `cancelled_annotations` counts.
     """
 
     id: int
@@ -38,7 +38,7 @@ class Task:
 class Annotation:
     """One submitted annotation; a skip has `was_cancelled`. `updated_at` is Label Studio's ISO time stamp.
 
-    `annotator` is the id of the user who made it; None where Label Studio names nobody, as after an import or
+    `annotator` is the id of the user who made it; None if Label Studio names no user, as after an import or
     when the user was deleted.
     """
 
@@ -71,7 +71,8 @@ class Tasks(DataManager):
         """Yield the project's tasks by ascending id, without masks and without triggering our own /predict.
 
         `unlabelled`: True for tasks without an annotation (skipped ones included), False for the others, None
-        for all. Each page asks for ids above the last one seen, so annotating meanwhile hides no task.
+        for all. Each page requests ids above the last one seen, so no task is missed if annotators submit
+        meanwhile.
         """
         wanted = []
         if unlabelled is not None:
@@ -87,35 +88,34 @@ class Tasks(DataManager):
             more = answer["total"] > len(answer["tasks"]) > 0
 
     def labelled_tasks(self, project: int) -> Iterator[LabelledTask]:
-        """Yield the tasks that have annotations, with their results, one at a time while they arrive.
+        """Yield the tasks that have annotations, with their results, while the export arrives.
 
-        Only one task is held in memory: ten thousand masks as JSON are gigabytes. The SDK gives the bytes as
-        they arrive, and ijson the tasks.
+        Only one task is in memory at a time: ten thousand masks as JSON are gigabytes.
         """
         with self._sdk.projects.exports.with_raw_response.download_sync(
-            project, export_type="JSON", download_resources=False, request_options=within(MINUTES)
+            project, export_type="JSON", download_resources=False, request_options=within(LONG_SECONDS)
         ) as answer:
             try:
                 for item in ijson.items(ijson.from_iter(answer.data), "item", use_float=True):
                     yield labelled_task(item)
             except (ijson.JSONError, httpx.RequestError) as error:
                 raise LabelStudioError(
-                    f"Label Studio's export of project {project} broke off: try again ({error})."
+                    f"Label Studio's export of project {project} was interrupted: try again ({error})."
                 ) from error
 
     def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""
         tasks: Any = [{"data": dict(each)} for each in data]
         answer = self._sdk.projects.with_raw_response.import_tasks(
-            project, request=tasks, return_task_ids=True, request_options=within(MINUTES)
+            project, request=tasks, return_task_ids=True, request_options=within(LONG_SECONDS)
         )
         return list(plain(answer)["task_ids"])
 
     def upload(self, project: int, files: Mapping[str, bytes]) -> dict[str, int]:
         """Upload image files, one task each; return {file name: task id}.
 
-        Keep to letters, digits, dot, dash and underscore in names: Label Studio changes others, and they
-        could not be told apart afterwards.
+        Names may only contain letters, digits, dots, dashes and underscores: Label Studio changes other
+        characters, so that tasks could not be matched to files. Raises LabelStudioError for such a name.
         """
         found: dict[str, int] = {}
         names = list(files)
@@ -131,14 +131,15 @@ class Tasks(DataManager):
             f"/api/projects/{project}/import",
             params={"return_task_ids": "true"},
             files=form,
-            timeout=MINUTES,
+            timeout=LONG_SECONDS,
         )
         created = sorted(answer["task_ids"])
         found = {_uploaded_name(data): task for task, data in self.task_data(project, created).items()}
         missing = sorted(set(files) - set(found))
         if missing:
             raise LabelStudioError(
-                f"Label Studio made no task under the name of {missing[0]}: rename the file."
+                f"Label Studio created no task named {missing[0]}: use only letters, digits, dots, dashes "
+                "and underscores in file names."
             )
         return found
 
@@ -154,9 +155,9 @@ class Tasks(DataManager):
         lead_time: float | None = None,
         skip: bool = False,
     ) -> dict[str, Any]:
-        """Submit an annotation as the token's owner (or skip the task); Label Studio tells its webhooks.
+        """Submit an annotation as the token's owner (or skip the task); Label Studio calls its webhooks.
 
-        `lead_time` is the seconds the annotator took.
+        `lead_time` is the annotator's time in seconds.
         """
         # The SDK visits every number of a mask: 37 ms of processor time for 20 000 of them, not 9.
         body = {"result": list(result), "was_cancelled": skip, "lead_time": lead_time}
@@ -182,7 +183,7 @@ def _task(row: Mapping[str, Any]) -> Task:
 
 
 def labelled_task(item: Mapping[str, Any]) -> LabelledTask:
-    """Return a task with its annotations from what Label Studio sends of it."""
+    """Return a task with its annotations, from Label Studio's JSON."""
     annotations = tuple(
         Annotation(
             id=each["id"],
@@ -198,6 +199,6 @@ def labelled_task(item: Mapping[str, Any]) -> LabelledTask:
 
 
 def _uploaded_name(data: Mapping[str, Any]) -> str:
-    """Return the name a file had before Label Studio put eight hexadecimal digits in front of it."""
+    """Return a file's original name: Label Studio prepends eight hexadecimal digits and a dash."""
     stored = PurePosixPath(str(next(iter(data.values()), ""))).name
     return re.sub(r"^[0-9a-f]{8}-", "", stored)

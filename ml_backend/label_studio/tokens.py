@@ -1,7 +1,7 @@
-"""The two kinds of Label Studio tokens, and the header each of them turns into.
+"""The two kinds of Label Studio tokens and their Authorization headers.
 
-A personal access token (PAT) is a refresh JWT: it buys access tokens that live 300 seconds.
-A legacy token is 40 hexadecimal digits and goes into the header as it is.
+A personal access token (PAT) is a refresh JWT, exchanged for access tokens that live 300 seconds.
+A legacy token is 40 hexadecimal digits, sent in the header unchanged.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from label_studio_sdk.tokens.client_ext import TokensClientExt
 from ml_backend.label_studio.errors import LabelStudioError
 
 LEEWAY_SECONDS = 60.0
-"""An access token is renewed this long before it expires, so that no slow request outlives it."""
+"""An access token is renewed this long before it expires, so that it stays valid during a slow request."""
 
 
 Kind = Literal["empty", "personal", "access", "legacy"]
 
 
 class Credentials(Protocol):
-    """Gives the Authorization header of a request."""
+    """Provides the Authorization header of a request."""
 
     def header(self) -> str:
         """Return the value of the Authorization header, fetching a fresh access token if needed."""
 
     def renew(self, refused: str) -> bool:
-        """Note that the header `refused` was answered with 401; return whether another try makes sense."""
+        """Record that Label Studio answered the header `refused` with 401; return whether to retry."""
 
 
 class Tokens(TokensClientExt):
-    """The SDK's tokens, with what they lack: a leeway, our own clock, and a way to say that one was refused.
+    """The SDK's token handling plus a leeway, this machine's monotonic clock, and renewal after a refusal.
 
-    Safe to share between threads. Asking for a header may fetch an access token, and raises LabelStudioError.
+    Safe to share between threads. `header` may fetch an access token and raises LabelStudioError.
     """
 
     def __init__(self, url: str, token: str, client_wrapper: SyncClientWrapper) -> None:
-        """Take the address without a slash at its end, either kind of token, and the SDK's way to send.
+        """Take the address without trailing slash, either kind of token, and the SDK's HTTP wrapper.
 
-        Raises LabelStudioError for an empty token, and for an access token, which would soon stop working.
+        Raises LabelStudioError for an empty token, and for an access token, which expires within minutes.
         """
         token = token.strip()
         kind = kind_of(token)
@@ -60,16 +60,16 @@ class Tokens(TokensClientExt):
 
     @property
     def api_key(self) -> str:
-        """The legacy token, or an access token that is good for at least the leeway."""
+        """The legacy token, or an access token that stays valid for at least the leeway."""
         if self._use_legacy_token:
             return self._api_key
         with self._token_refresh_lock:
             if time.monotonic() >= self._renew_at:
-                asked = time.monotonic()
+                requested_at = time.monotonic()
                 self._access_token = str(self.refresh().access)
                 lifetime = _lifetime(self._access_token)
-                # Counted from our own clock: the server's may be minutes away from ours.
-                self._renew_at = asked + lifetime - min(LEEWAY_SECONDS, lifetime / 2)
+                # Measured on our own clock: the server's may differ by minutes.
+                self._renew_at = requested_at + lifetime - min(LEEWAY_SECONDS, lifetime / 2)
             return str(self._access_token)
 
     def header(self) -> str:
@@ -77,22 +77,22 @@ class Tokens(TokensClientExt):
         return f"{'Token' if self._use_legacy_token else 'Bearer'} {self.api_key}"
 
     def renew(self, refused: str) -> bool:
-        """Make sure that the next header differs from `refused`; False for a legacy token, which cannot."""
+        """Renew the access token if it is still `refused`; return False for a legacy token."""
         if self._use_legacy_token:
             return False
         with self._token_refresh_lock:
-            # Another thread may have renewed it while this one waited for its 401.
+            # Another thread may already have renewed it.
             if refused == f"Bearer {self._access_token}":
                 self._renew_at = 0.0
         return True
 
     def _is_valid_jwt_token(self, token: str, raise_if_expired: bool = False) -> bool:  # noqa: ARG002
-        # The SDK compares expiry with this machine's clock; whether a token is too old, Label Studio says.
+        # The SDK checks expiry against this machine's clock; leave that check to Label Studio.
         return kind_of(token) == "personal"
 
 
 def kind_of(token: str) -> Kind:
-    """Return what kind of token this is by its looks; what is no JWT can only be a legacy one."""
+    """Return the kind of a token, judged by its format; anything that is not a JWT counts as legacy."""
     if not token.strip():
         return "empty"
     kinds: dict[object, Kind] = {"refresh": "personal", "access": "access"}
@@ -100,7 +100,7 @@ def kind_of(token: str) -> Kind:
 
 
 def expiry_of(token: str) -> datetime | None:
-    """Return the moment at which a personal access token expires; None where it names none."""
+    """Return when a personal access token expires; None if it has no `exp` claim."""
     expires = _claims(token.strip()).get("exp")
     return datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None
 

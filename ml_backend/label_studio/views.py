@@ -1,4 +1,4 @@
-"""What keeps the order of a connected project: sampling, the shared view, and a view for each annotator."""
+"""The order of a connected project: its sampling, the shared view, and a view for each annotator."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ State = Literal["created", "changed", "unchanged"]
 
 
 class CannotConnectError(Exception):
-    """The project cannot be connected; one sentence says what to do."""
+    """The project cannot be connected; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that Label Studio needs, and what was done about it."""
+    """One part of a connection, and what was done about it."""
 
     name: str
     state: State
@@ -38,7 +38,7 @@ class Item:
 
 @dataclass
 class Work:
-    """A connection in the making."""
+    """A connection in progress: its parameters, and what has been done so far."""
 
     client: LabelStudio
     backend_url: str
@@ -47,22 +47,22 @@ class Work:
     notes: list[str] = field(default_factory=list)
 
     def done(self, name: str, state: State, detail: str) -> None:
-        """Note what was done about one part."""
+        """Record what was done about one part."""
         self.items.append(Item(name, state, detail))
 
 
 def differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether something of `wanted` is not so in `present`."""
+    """Whether any value of `wanted` differs in `present`."""
     return any(present.get(key) != value for key, value in wanted.items())
 
 
 def restore_annotator_views(
     client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]], *, highest_first: bool
 ) -> list[str]:
-    """Put right what differs in the rules of annotators' views; returns whose they were.
+    """Restore the rules of annotators' views that differ; return the e-mail addresses of those changed.
 
-    `views` are all views of the project. Deleted ones are left deleted: their owners have left. Raises
-    LabelStudioError.
+    `views` are all views of the project. Deleted views are not recreated, because their owners have left.
+    Raises LabelStudioError.
     """
     work = Work(client, "", None)
     found = {email: view for view in views if (email := annotator_of(view))}
@@ -72,10 +72,10 @@ def restore_annotator_views(
 
 
 def set_direction(client: LabelStudio, project: int, *, highest_first: bool) -> None:
-    """Have a connected project read from this end of its scores: its sampling, and every view of ours.
+    """Set the direction of a connected project: its sampling, and the ordering of every view of ours.
 
-    A view that somebody renamed is known by its rules. A page that is open keeps the order it was opened with
-    until it is loaded again. Raises LabelStudioError.
+    A renamed view is recognised by its rules. An open page keeps its order until it is reloaded. Raises
+    LabelStudioError.
     """
     other = view_rules(not highest_first)
     ours = [
@@ -94,7 +94,7 @@ def set_direction(client: LabelStudio, project: int, *, highest_first: bool) -> 
 
 
 def settings(work: Work, number: int, highest_first: bool) -> None:
-    """Set the project's sampling and what annotators see."""
+    """Set the project's sampling and whether annotators see pre-annotations."""
     project, wanted = work.client.project(number), project_fields(highest_first)
     state: State = "unchanged"
     if differs(project, wanted):
@@ -105,13 +105,13 @@ def settings(work: Work, number: int, highest_first: bool) -> None:
         work.notes.append("No version is published yet: the score column stays empty until one is.")
     if project["min_annotations_to_start_training"]:
         work.notes.append(
-            'The project starts trainings on submission by itself: "Start model training on annotation '
-            'submission" can be switched off, as the webhook does it.'
+            'Turn off "Start model training on annotation submission" in the project: the webhook already '
+            "triggers trainings."
         )
 
 
 def shared_view(work: Work, project: int, highest_first: bool) -> int:
-    """Have the view that shows the whole order; returns its id."""
+    """Create or update the shared view; return its id."""
     ours = [each for each in work.client.views(project) if each["data"].get("title") == VIEW_TITLE]
     return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, view_rules(highest_first))
 
@@ -119,15 +119,16 @@ def shared_view(work: Work, project: int, highest_first: bool) -> int:
 def annotator_views(
     work: Work, project: int, emails: Sequence[str] | None, highest_first: bool
 ) -> dict[str, int]:
-    """Have one view for each of `emails` and none for others, or with None those that there are.
+    """Create, update and delete views so that each of `emails` has one; None keeps the existing ones.
 
-    Returns the views' ids by address.
+    Returns:
+        {e-mail address: view id}.
 
     Raises:
         CannotConnectError: Label Studio does not know one of the addresses.
     """
     present = {email: view for view in work.client.views(project) if (email := annotator_of(view))}
-    wanted = list(present) if emails is None else _known(work.client, emails)
+    wanted = list(present) if emails is None else _existing_users(work.client, emails)
     for email in present.keys() - set(wanted):
         work.client.delete_view(present[email]["id"])
         work.done(f"view of {email}", "changed", "removed")
@@ -157,13 +158,13 @@ def _view(
     return int(view["id"])
 
 
-def _known(client: LabelStudio, emails: Sequence[str]) -> list[str]:
-    """Return the addresses as Label Studio spells them."""
+def _existing_users(client: LabelStudio, emails: Sequence[str]) -> list[str]:
+    """Return the e-mail addresses as Label Studio spells them."""
     users = {email.lower(): email for email in client.emails()}
     unknown = [email for email in emails if email.lower() not in users]
     if unknown:
         raise CannotConnectError(
-            f"Label Studio has no user {unknown[0]}: have everybody sign up first, by the link under "
+            f"Label Studio has no user {unknown[0]}: have all annotators sign up first, with the link under "
             "Organization, Add Members."
         )
     return list(dict.fromkeys(users[email.lower()] for email in emails))

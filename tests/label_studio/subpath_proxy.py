@@ -1,4 +1,4 @@
-"""A real HTTP proxy that puts a server under a subpath, and can be told to fail."""
+"""A real HTTP proxy that serves another server under a subpath and can simulate failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import requests
 
 
 class SubpathProxy:
-    """Serves `target` under `/studio`; `failures` requests are answered with 503 before one gets through."""
+    """Serves `target` under `/studio`; the next `failures` requests get a 503."""
 
     def __init__(self, target: str) -> None:
         self.target = target

@@ -25,7 +25,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 # --- address, tokens, errors ---
 
 
-def test_it_says_which_label_studio_it_talks_to(client: LabelStudio) -> None:
+def test_the_client_reports_the_release(client: LabelStudio) -> None:
     assert client.version().startswith("1.")
 
 
@@ -95,7 +95,7 @@ def test_a_legacy_token_works_where_it_is_allowed_and_is_explained_where_not(
         ("http://localhost:1", " ", "token is empty"),
     ],
 )
-def test_wrong_addresses_and_tokens_are_said_in_a_sentence(url: str, token: str, sentence: str) -> None:
+def test_wrong_addresses_and_tokens_are_reported(url: str, token: str, sentence: str) -> None:
     with pytest.raises(LabelStudioError, match=sentence):
         LabelStudio(url, token).version()
 
@@ -106,7 +106,7 @@ def test_an_access_token_is_refused_at_once(server: LabelStudioServer, client: L
         LabelStudio(server.url, access)
 
 
-def test_an_address_that_is_not_label_studio_is_said_in_a_sentence(server: LabelStudioServer) -> None:
+def test_an_address_that_is_not_label_studio_is_reported(server: LabelStudioServer) -> None:
     with pytest.raises(LabelStudioError, match="subpath included"):
         LabelStudio(f"{server.url}/elsewhere", server.token).version()
 
@@ -118,7 +118,7 @@ def test_a_missing_project_is_named(client: LabelStudio, ask: Callable[[LabelStu
     assert missing.value.status == 404
 
 
-def test_reads_are_tried_again_and_writes_are_not(
+def test_reads_are_retried_and_writes_are_not(
     proxy: SubpathProxy, server: LabelStudioServer, project: int, make_tasks: MakeTasks
 ) -> None:
     client = LabelStudio(proxy.url, server.token)
@@ -134,7 +134,7 @@ def test_reads_are_tried_again_and_writes_are_not(
 # --- tasks ---
 
 
-def test_the_task_list_is_complete_light_and_never_asks_for_predictions(
+def test_the_task_list_is_complete_and_light_and_never_requests_predictions(
     client: LabelStudio, project: int, make_tasks: MakeTasks
 ) -> None:
     with TinyBackend() as backend:
@@ -153,7 +153,7 @@ def test_the_task_list_is_complete_light_and_never_asks_for_predictions(
         assert "/predict" not in {call.path for call in backend.calls}
 
 
-def test_annotating_while_the_list_is_read_hides_no_task(
+def test_no_task_is_missed_if_annotators_submit_during_listing(
     client: LabelStudio, project: int, make_tasks: MakeTasks
 ) -> None:
     tasks = make_tasks(20)

@@ -30,11 +30,11 @@ def backend() -> Iterator[TinyBackend]:
 
 
 def dump(client: LabelStudio, project: int) -> str:
-    """Everything that `connect` may touch, as text."""
+    """Everything that `connect` may change, as text."""
     parts: list[Any] = [client.project(project), client.webhooks(project), client.views(project)]
     backends = client.ml_backends(project)
     for each in backends:
-        # Label Studio stamps the time of its own health check, made for this very listing.
+        # The time stamp of Label Studio's health check, which it makes for this listing.
         each.pop("updated_at")
     return json.dumps([*parts, backends], sort_keys=True)
 
@@ -83,7 +83,7 @@ def test_the_same_title_finds_the_project_again(client: LabelStudio, backend: Ti
     client.delete_project(first.project)
 
 
-def test_the_real_service_is_connected_and_hears_the_annotator(
+def test_the_real_service_is_connected_and_receives_webhooks(
     client: LabelStudio, project: int, make_tasks: Callable[[int], list[int]], tmp_path: Path
 ) -> None:
     redis = EmbeddedRedis(tmp_path / "redis")
@@ -135,7 +135,7 @@ def test_start_training_reaches_the_backend_with_its_password(
     assert event.authorization == header(PASSWORD)
 
 
-def test_a_damaged_webhook_is_repaired_and_its_double_removed(
+def test_a_damaged_webhook_is_repaired_and_its_duplicate_deleted(
     client: LabelStudio, backend: TinyBackend, project: int
 ) -> None:
     first = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
@@ -171,26 +171,24 @@ def test_a_backend_listed_twice_is_listed_once_afterwards(
     assert [each["id"] for each in client.ml_backends(project)] == [again.backend]
 
 
-def test_a_wrong_password_is_said_in_a_sentence(
-    client: LabelStudio, backend: TinyBackend, project: int
-) -> None:
+def test_a_wrong_password_is_reported(client: LabelStudio, backend: TinyBackend, project: int) -> None:
     with pytest.raises(CannotConnectError, match="BASIC_AUTH_PASS"):
         connect(client, backend_url=backend.url, project=project, basic_auth=("dsal", "wrong"))
 
 
-def test_a_backend_that_is_down_is_said_in_a_sentence(client: LabelStudio, project: int) -> None:
+def test_a_backend_that_is_down_is_reported(client: LabelStudio, project: int) -> None:
     with pytest.raises(CannotConnectError, match="is it running"):
         connect(client, backend_url="http://localhost:1", project=project)
 
 
-def test_a_host_without_a_dot_is_refused_before_anything_is_made(client: LabelStudio, project: int) -> None:
+def test_a_host_without_a_dot_is_refused_before_any_change(client: LabelStudio, project: int) -> None:
     before = dump(client, project)
     with pytest.raises(CannotConnectError, match=r"without a dot.*backend\.internal"):
         connect(client, backend_url="http://backend:9090", project=project)
     assert dump(client, project) == before
 
 
-def test_a_config_without_brush_is_refused_in_a_sentence(client: LabelStudio, backend: TinyBackend) -> None:
+def test_a_config_without_brush_is_refused(client: LabelStudio, backend: TinyBackend) -> None:
     config = """<View><Text name="t" value="$text"/>
       <Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
     project = client.create_project("Text", config)["id"]
@@ -215,7 +213,7 @@ def test_settings_that_an_expert_changed_for_the_view_survive(
     assert view["hiddenColumns"] == {"explore": []}
 
 
-def test_label_studio_that_forbids_private_addresses_says_what_to_set(
+def test_blocked_private_addresses_are_reported_with_the_setting(
     executable: Any, templates: Any, tmp_path: Any, backend: TinyBackend
 ) -> None:
     strict = {"USE_DEFAULT_BANNED_SUBNETS": "true"}

@@ -1,4 +1,4 @@
-"""Every form of masks through a real Label Studio: as predictions, as annotations, and read back."""
+"""Masks in every form through a real Label Studio: as predictions, as annotations, and read back."""
 
 from __future__ import annotations
 
@@ -123,15 +123,13 @@ def test_predictions_and_annotations_in_every_form_survive_label_studio(
         np.testing.assert_array_equal(found, read(written, config))
 
 
-def test_a_project_with_everything_in_it_gives_the_masks_and_nothing_else(
-    client: LabelStudio, project: int
-) -> None:
-    """Two images, labels in several tags, regions with several labels, and all that stands beside masks."""
+def test_a_project_with_all_kinds_of_results_gives_only_the_masks(client: LabelStudio, project: int) -> None:
+    """Two images, labels in several tags, regions with several labels, and results other than masks."""
     client.patch_project(project, label_config=EVERYTHING)
     config = parse(client.project(project)["label_config"])
     assert config.labels == ("Bone", "Joint", "Nail")
     assert config.faults == (
-        'Only <Image name="image"> is served: what is drawn on <Image name="back"> is ignored.',
+        'Only <Image name="image"> is served: regions on <Image name="back"> are ignored.',
     )
     size = {"original_width": SIZE[1], "original_height": SIZE[0], "image_rotation": 0}
 
@@ -194,7 +192,7 @@ def test_a_project_with_everything_in_it_gives_the_masks_and_nothing_else(
     expected[30:90, 40:120] = config.labels.index("Joint") + 1
     np.testing.assert_array_equal(reading.label_map, expected)
 
-    # And what we write for such a project is kept whole: Bone and Nail by brush, Joint by polygon.
+    # Regions that we write for such a project survive: Bone and Nail by brush, Joint by polygon.
     labels = expected.copy()
     labels[100:, 100:] = 1
     written = results(labels, config)

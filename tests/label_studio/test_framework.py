@@ -35,8 +35,8 @@ def settings(tmp_path: Path, client: LabelStudio) -> Iterator[Settings]:
 
 @pytest.fixture
 def url(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the framework serves our model, as `label-studio-ml start` does."""
-    # The framework keeps a cache of its own there, from the moment it is imported.
+    """The address where the framework serves our model, as `label-studio-ml start` does."""
+    # The framework creates its cache there on import.
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))
     from label_studio_ml.api import init_app
 
@@ -47,7 +47,7 @@ def url(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     server.server_close()
 
 
-def test_a_project_is_connected_predicted_and_heard(
+def test_a_project_is_connected_and_gets_predictions_and_webhooks(
     client: LabelStudio, project: int, settings: Settings, url: str
 ) -> None:
     connect(client, backend_url=url, project=project)
@@ -62,7 +62,7 @@ def test_a_project_is_connected_predicted_and_heard(
         versions.publish(session, version)
 
     (task,) = client.create_tasks(project, [{"image": "http://localhost:1/0.png"}])
-    # Opening a task without predictions has Label Studio ask for one.
+    # When a task without predictions is opened, Label Studio requests one.
     headers = {"Authorization": client.authorization()}
     requests.get(f"{client.url}/api/tasks/{task}/", headers=headers, timeout=60).raise_for_status()
     (prediction,) = client.predictions(task)

@@ -1,4 +1,4 @@
-"""Images from everywhere that a real Label Studio takes them from, and what is said where there is none."""
+"""Images from every source that a real Label Studio supports, and the error messages without one."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def read(client: LabelStudio, project: int, tmp_path: Path) -> Read:
 
 @pytest.fixture
 def local_file(server: LabelStudioServer, client: LabelStudio, project: int) -> str:
-    """A file below Label Studio's document root, in a folder that a storage of the project covers."""
+    """A file below Label Studio's document root, in a folder covered by a storage of the project."""
     add_local_files(server, client, project, {NAME: PNG})
     return f"/data/local-files/?d=project%20{project}/{NAME}"
 
 
 def reason(read: Read, task: int, data: dict[str, Any], **names: Any) -> str:
-    """The sentence that is told of a task whose image cannot be had."""
+    """The message about a task whose image cannot be fetched."""
     with pytest.raises(IMAGE_FAULTS) as refused:
         read(task, data, **names)
     said = str(refused.value)
@@ -65,7 +65,7 @@ def reason(read: Read, task: int, data: dict[str, Any], **names: Any) -> str:
     return said
 
 
-# --- where images come from ---
+# --- sources ---
 
 
 @pytest.mark.parametrize("presign", [True, False])
@@ -78,7 +78,7 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
     assert task.data["image"].startswith(f"/tasks/{task.id}/resolve/?fileuri=")
     np.testing.assert_array_equal(read(task.id, task.data), GREY)
 
-    # Trainings read the export, which says s3://….
+    # Trainings read the export, which contains s3://….
     client.submit_annotation(task.id, [])
     [labelled] = client.labelled_tasks(project)
     assert labelled.data == {"image": key}
@@ -88,7 +88,7 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
     said = reason(read, task.id, {"image": away})
     assert f"{away} answers HTTP " in said
     if presign:
-        assert f"404, at {store.url}/hands-{project}/away.png, where Label Studio redirects to" in said
+        assert f"404, at {store.url}/hands-{project}/away.png, where Label Studio redirects" in said
     else:
         assert "424: Label Studio cannot read it; check that it exists" in said
 
@@ -96,7 +96,7 @@ def test_tasks_of_a_synced_bucket_are_read_as_listed_and_as_exported(
 def test_tasks_of_a_google_bucket_are_read_as_listed_and_as_exported(
     client: LabelStudio, project: int, google_storage: str, read: Read
 ) -> None:
-    """Passed on by Label Studio; to pre-sign it would need a service account's key."""
+    """Proxied by Label Studio, which would need a service account's key to pre-sign."""
     bucket = f"google-{project}"
     requests.post(f"{google_storage}/storage/v1/b", json={"name": bucket}, timeout=30).raise_for_status()
     objects = f"{google_storage}/upload/storage/v1/b/{bucket}/o"
@@ -151,7 +151,7 @@ def test_local_files_are_read_as_label_studio_writes_their_addresses(
             np.testing.assert_array_equal(read(task.id, {"image": value}, below), GREY)
 
 
-def test_uploads_are_read_whatever_label_studio_was_called(
+def test_uploads_are_read_under_any_host_name_of_label_studio(
     client: LabelStudio, project: int, read: Read
 ) -> None:
     task = client.upload(project, {"hand.png": PNG})["hand.png"]
@@ -165,10 +165,10 @@ def test_data_uris_are_read(client: LabelStudio, project: int, read: Read) -> No
     [number] = client.create_tasks(project, [{"image": address}])
     [task] = client.tasks(project)
     np.testing.assert_array_equal(read(number, task.data), GREY)
-    assert "no base64" in reason(read, number, {"image": "data:image/png;base64,####"})
+    assert "not valid base64" in reason(read, number, {"image": "data:image/png;base64,####"})
 
 
-def test_other_servers_are_asked_unless_a_list_says_otherwise(
+def test_other_servers_are_allowed_unless_a_list_excludes_them(
     client: LabelStudio, project: int, read: Read, tmp_path: Path
 ) -> None:
     (tmp_path / "hand.png").write_bytes(PNG)
@@ -180,10 +180,10 @@ def test_other_servers_are_asked_unless_a_list_says_otherwise(
         said = reason(read, number, task.data, image_hosts="pacs.example.org")
         assert "IMAGE_HOSTS lists neither 127.0.0.1" in said
     metadata = {"image": "http://169.254.169.254/latest/meta-data/"}
-    assert "an address for cloud metadata" in reason(read, number, metadata)
+    assert "a cloud metadata address" in reason(read, number, metadata)
 
 
-def test_the_list_of_hosts_never_stands_between_us_and_label_studio_or_its_storage(
+def test_the_list_of_hosts_never_excludes_label_studio_or_its_storage(
     client: LabelStudio, project: int, store: ObjectStore, read: Read
 ) -> None:
     store.put(f"listed-{project}", NAME, PNG)
@@ -192,11 +192,11 @@ def test_the_list_of_hosts_never_stands_between_us_and_label_studio_or_its_stora
     np.testing.assert_array_equal(read(task.id, task.data, image_hosts="pacs.example.org"), GREY)
 
 
-# --- what is said where there is none ---
+# --- errors ---
 
 
 @pytest.mark.parametrize("address", ["s3://nobody/a.png", "gs://nobody/a.png", "azure-blob://nobody/a.png"])
-def test_storage_that_label_studio_does_not_have_is_told(
+def test_storage_that_label_studio_does_not_have_is_reported(
     server: LabelStudioServer, client: LabelStudio, project: int, read: Read, address: str
 ) -> None:
     [task] = client.create_tasks(project, [{"image": address}])
@@ -206,14 +206,14 @@ def test_storage_that_label_studio_does_not_have_is_told(
     assert f"{address} answers HTTP 404: no import storage of the project has its bucket" in said
 
 
-def test_a_storage_whose_credentials_were_revoked_is_told(
+def test_a_storage_whose_credentials_were_revoked_is_reported(
     client: LabelStudio, project: int, store: ObjectStore, read: Read
 ) -> None:
     store.put(f"shut-{project}", NAME, PNG)
     add_bucket(client, project, store, f"shut-{project}", presign=True)
     [task] = client.tasks(project)
     [storage] = client._http.call("GET", f"/api/storages/s3?project={project}")
-    # A key that the server knows no more: its signatures are refused.
+    # The server no longer knows this key and refuses its signatures.
     for key, status in ((ACCESS_KEY, 200), ("someone else", 403)):
         client._http.call("PATCH", f"/api/storages/s3/{storage['id']}", json={"aws_access_key_id": key})
         if status == 200:
@@ -222,7 +222,7 @@ def test_a_storage_whose_credentials_were_revoked_is_told(
             assert f"answers HTTP 403, at {store.url}" in reason(read, task.id, task.data)
 
 
-def test_local_files_that_no_storage_covers_are_told(
+def test_local_files_that_no_storage_covers_are_reported(
     server: LabelStudioServer, client: LabelStudio, project: int, read: Read
 ) -> None:
     (server.data_dir / "documents" / "private.png").write_bytes(PNG)
@@ -242,7 +242,7 @@ def test_an_access_token_that_has_expired_is_renewed_while_an_image_is_fetched(
     with SubpathProxy(server.url) as proxy:
         held = LabelStudio(proxy.url, server.token)
         claims = jwt.decode(held.authorization().split()[1], options={"verify_signature": False})
-        # As if this machine had slept: the same token, signed by this Label Studio, a minute past its end.
+        # As after this machine slept: the same token, signed by this Label Studio, a minute after its expiry.
         secret = (server.data_dir / ".env").read_text().partition("SECRET_KEY=")[2].strip()
         expired = jwt.encode({**claims, "exp": int(time.time()) - 60}, secret, "HS256")
         held.credentials._access_token = expired  # type: ignore[attr-defined]

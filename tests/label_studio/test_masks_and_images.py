@@ -1,4 +1,4 @@
-"""What we write is what a real Label Studio keeps, and its uploads can be had with the token alone."""
+"""A real Label Studio keeps our masks unchanged and serves uploads only with the token."""
 
 from pathlib import Path
 

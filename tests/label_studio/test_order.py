@@ -1,4 +1,4 @@
-"""What keeps the order: sampling and views, and what Label Studio's own buttons serve."""
+"""The order: sampling and views, and the tasks that Label Studio's own buttons serve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.label_studio.blueprint import annotator_of, mark
+from ml_backend.label_studio.blueprint import annotator_of, assignment_version
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.connection import CannotConnectError, connect
 from ml_backend.label_studio.views import restore_annotator_views, set_direction
@@ -37,7 +37,7 @@ def backend() -> Iterator[TinyBackend]:
 
 @pytest.fixture
 def ranking(client: LabelStudio, project: int, make_tasks: MakeTasks, backend: TinyBackend) -> list[int]:
-    """A connected project's tasks, the best first; their ids tell another order."""
+    """A connected project's tasks, most informative first; their ids are in a different order."""
     connect(client, backend_url=backend.url, project=project)
     tasks = make_tasks(6)
     ranked = [tasks[place] for place in (3, 0, 5, 2, 4, 1)]
@@ -50,13 +50,13 @@ def ranking(client: LabelStudio, project: int, make_tasks: MakeTasks, backend: T
     return ranked
 
 
-def test_the_plain_stream_goes_by_number_and_passes_over_what_others_have_open(
+def test_the_default_stream_goes_by_id_and_skips_tasks_that_others_have_open(
     ranking: list[int], project: int, fay: LabelStudio, gus: LabelStudio
 ) -> None:
     tasks = sorted(ranking)
     assert plain_stream(fay, project) == tasks[0]
     assert plain_stream(gus, project) == tasks[1]
-    # Opened again it is the same task, as it is locked for her.
+    # Opening again serves the same task, because it is locked for her.
     assert plain_stream(fay, project) == tasks[0]
     fay.submit_annotation(tasks[0], [])
     assert plain_stream(fay, project) == tasks[2]
@@ -69,7 +69,7 @@ def test_uncertainty_sampling_would_begin_at_the_wrong_end(
     assert plain_stream(fay, project) == ranking[-1]
 
 
-def test_the_shared_view_hands_one_task_to_two_people(
+def test_the_shared_view_serves_one_task_to_two_people(
     ranking: list[int], project: int, client: LabelStudio, fay: LabelStudio, gus: LabelStudio
 ) -> None:
     (view,) = client.views(project)
@@ -79,7 +79,7 @@ def test_the_shared_view_hands_one_task_to_two_people(
     assert first["id"] == second["id"] == ranking[0]
 
 
-def test_a_reserved_task_is_served_to_one_person_only_and_by_score(
+def test_an_assigned_task_is_served_to_its_annotator_only_and_by_score(
     ranking: list[int],
     project: int,
     client: LabelStudio,
@@ -96,7 +96,7 @@ def test_a_reserved_task_is_served_to_one_person_only_and_by_score(
             served = person.next_task(project, views[email])
             assert served is not None
             assert served["id"] == task
-            # Neither drawn nor counted: the mean of the scores is the version's own.
+            # The assignment is neither drawn nor counted: the mean is the version's own score.
             assert [one["model_version"] for one in served["predictions"]] == [VERSION]
             assert task in client.opened(project)
             person.submit_annotation(task, [])
@@ -106,13 +106,13 @@ def test_a_reserved_task_is_served_to_one_person_only_and_by_score(
     assert client.assigned(project, emails[0]).waiting == frozenset()
 
 
-def test_a_released_task_leaves_the_view_and_keeps_its_prediction(
+def test_an_unassigned_task_leaves_the_view_and_keeps_its_prediction(
     ranking: list[int], project: int, client: LabelStudio
 ) -> None:
     task = ranking[0]
     client.assign(project, {task: "fay@example.com"})
     assert client.assigned(project, "fay@example.com").waiting == {task}
-    # The address is a part of this one.
+    # This address contains the other.
     assert client.assigned(project, "ay@example.com").waiting == frozenset()
     client.unassign(task, "fay@example.com")
     client.unassign(task, "fay@example.com")
@@ -144,7 +144,7 @@ def test_annotators_are_set_and_a_second_run_changes_nothing(
     assert len(client.views(project)) == 2
 
 
-def test_changes_of_people_are_put_right_but_columns_and_deleted_views_are_theirs(
+def test_changed_rules_are_restored_but_not_columns_or_deleted_views(
     client: LabelStudio, project: int, backend: TinyBackend, fay: LabelStudio, gus: LabelStudio
 ) -> None:
     emails = ["fay@example.com", "gus@example.com"]
@@ -159,18 +159,17 @@ def test_changes_of_people_are_put_right_but_columns_and_deleted_views_are_their
         assert restore_annotator_views(client, project, client.views(project), highest_first=True) == expected
     views = {annotator_of(view): view["data"] for view in client.views(project)}
     assert set(views) == {None, "fay@example.com"}
-    assert views["fay@example.com"]["filters"]["items"][-1]["value"] == [mark("fay@example.com")]
+    assigned = views["fay@example.com"]["filters"]["items"][-1]
+    assert assigned["value"] == [assignment_version("fay@example.com")]
     assert views["fay@example.com"]["hiddenColumns"] == columns
 
 
-def test_an_unknown_annotator_is_said_in_a_sentence(
-    client: LabelStudio, project: int, backend: TinyBackend
-) -> None:
+def test_an_unknown_annotator_is_reported(client: LabelStudio, project: int, backend: TinyBackend) -> None:
     with pytest.raises(CannotConnectError, match=r"no user nobody@example\.com"):
         connect(client, backend_url=backend.url, project=project, annotators=["nobody@example.com"])
 
 
-def test_all_views_turn_to_the_other_end_together(
+def test_all_views_change_direction_together(
     client: LabelStudio, project: int, backend: TinyBackend, fay: LabelStudio, gus: LabelStudio
 ) -> None:
     emails = ["fay@example.com", "gus@example.com"]

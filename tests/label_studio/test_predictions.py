@@ -1,4 +1,4 @@
-"""Predictions in Label Studio: stored, counted, renamed, and what order they make."""
+"""Predictions in Label Studio: storing, counting, renaming, and the order that they give."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_tasks_deleted_meanwhile_are_left_out_and_reported(
     assert client.model_versions(project) == {"v1": 4}
 
 
-def test_large_predictions_travel_in_bounded_bodies(
+def test_large_predictions_are_sent_in_bounded_bodies(
     proxy: SubpathProxy, server: LabelStudioServer, project: int, make_tasks: MakeTasks, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("ml_backend.label_studio.predictions.BODY_BYTES", 250_000)
@@ -113,7 +113,7 @@ def test_only_a_version_with_predictions_can_be_published(client: LabelStudio, p
     assert refused.value.status == 400
 
 
-def test_an_annotator_is_handed_highest_scores_first_until_none_is_left(
+def test_an_annotator_gets_highest_scores_first_until_none_is_left(
     client: LabelStudio, project: int, view: int, make_tasks: MakeTasks
 ) -> None:
     tasks = make_tasks(4)
@@ -129,16 +129,16 @@ def test_an_annotator_is_handed_highest_scores_first_until_none_is_left(
     assert client.ordered_scores(project, 10) == []
 
 
-# --- what an open page needs ---
+# --- open pages ---
 
 
 def annotate_from(client: LabelStudio, task: int, prediction: int) -> None:
-    """Submit what a page submits that began from this prediction."""
+    """Submit an annotation as a page does that was opened with this prediction."""
     body = {"result": [region()], "parent_prediction": prediction}
     client._dict("POST", f"/api/tasks/{task}/annotations/", json=body)
 
 
-def test_an_annotation_is_refused_once_its_prediction_is_gone(
+def test_an_annotation_is_refused_once_its_prediction_is_deleted(
     client: LabelStudio, project: int, make_tasks: MakeTasks
 ) -> None:
     gone, renamed = make_tasks(2)

@@ -53,12 +53,12 @@ def test_the_login_works_as_a_person_would_use_it(server: LabelStudioServer) -> 
         Account(server.url, server.email, "wrong")
 
 
-def test_a_missing_executable_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_executable_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LabelStudioServerError, match="virtual environment of its own"):
         LabelStudioServer(tmp_path / "nowhere" / "label-studio", tmp_path / "data").start()
 
 
-def test_a_server_that_dies_is_said_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_dies_is_reported_with_its_last_output(tmp_path: Path) -> None:
     script = tmp_path / "label-studio"
     script.write_text(f"#!{sys.executable}\nraise SystemExit('out of cheese')\n")
     script.chmod(0o755)
@@ -78,7 +78,7 @@ def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:
     assert server.pid is None
 
 
-def test_a_taken_port_is_said_in_a_sentence(executable: Path, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported(executable: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as the smallest ML backend does, and remembers who called."""
+"""A real HTTP server that acts as a minimal ML backend and records its calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Call:
-    """One request as it arrived."""
+    """One received request."""
 
     path: str
     authorization: str | None
@@ -21,7 +21,7 @@ class Call:
 
 @dataclass
 class TinyBackend:
-    """Serves /health to everyone and the rest to those who know the password, if there is one."""
+    """Serves /health without a password, and everything else with it if one is set."""
 
     password: tuple[str, str] | None = None
     calls: list[Call] = field(default_factory=list)
@@ -33,7 +33,7 @@ class TinyBackend:
         return f"http://localhost:{self._server.server_port}"
 
     def events(self) -> list[Call]:
-        """The webhook's deliveries so far."""
+        """The webhook deliveries so far."""
         return [call for call in self.calls if call.path == "/webhook"]
 
     def __enter__(self) -> TinyBackend:

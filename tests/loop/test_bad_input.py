@@ -27,13 +27,13 @@ def test_bad_images_and_masks_are_reported_and_the_others_are_used(
     client = service.label_studio
     fake = client.upload(board.id, {"fake.png": b"this is no image"})["fake.png"]
     errors = {
-        "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does so",
+        "/data/upload/999999/gone.png": "gone.png answers HTTP 500: Label Studio does not know the file",
         "http://127.0.0.1:1/away.png": "http://127.0.0.1:1/away.png cannot be reached",
         "s3://bucket/scan.png": "s3://bucket/scan.png answers HTTP 404: no import storage of the project",
         "azure-blob://box/scan.png": "azure-blob://box/scan.png answers HTTP 404: no import storage",
         "/data/local-files/?d=none/x.png": 'the local file "none/x.png" answers HTTP 404: there is no',
         "data:image/png;base64,AAAA": "not an image of a known format",
-        "http://169.254.169.254/x.png": "an address for cloud metadata",
+        "http://169.254.169.254/x.png": "a cloud metadata address",
     }
     missing = client.create_tasks(board.id, [{"image": address} for address in errors])
     # An unavailable folder is reported once, not image by image.

@@ -1,4 +1,4 @@
-"""What a project's labeling config says about masks: which image, control tags, labels and knobs."""
+"""What a project's labeling config says about masks: its image, control tags, labels and knobs."""
 
 from ml_backend.label_studio.config.knobs import Knobs
 from ml_backend.label_studio.config.labeling import (

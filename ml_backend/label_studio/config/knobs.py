@@ -1,4 +1,4 @@
-"""The config's own knobs: ``model_…`` attributes of a control tag, as in Label Studio's YOLO example."""
+"""Knobs of a labeling config: ``model_…`` attributes of a control tag, as in Label Studio's YOLO example."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from model.strategies import NAMES, StrategyError, parse
 
 PREFIX = "model_"
 SKIP = "model_skip"
-"""Attribute of a single control tag: "true" leaves it alone, neither read nor written."""
+"""Attribute of a single control tag: "true" excludes it, so its regions are neither read nor written."""
 
 ANNOTATIONS = ("latest", "majority", "all")
-MOST_TOLERANCE = 100.0
+MAX_TOLERANCE = 100.0
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """What a labeling config sets for its project; each knob may stand on any control tag that is served.
+    """The knobs that a labeling config sets for its project, on any control tag that is served.
 
     Attributes:
-        threshold: least probability, above 0 and below 1, that a pixel is no background for it to be drawn;
-            None draws the most probable class.
-        tolerance: how far, in pixels of the image, the outline of a polygon or a vector may be simplified.
-        annotations: which annotations of a task count: "latest", "majority" or "all"; None leaves it to the
+        threshold: minimum foreground probability, above 0 and below 1, at which a pixel is drawn; None draws
+            the most probable class.
+        tolerance: maximum deviation, in pixels of the image, when a polygon or vector outline is simplified.
+        annotations: which annotations of a task count: "latest", "majority" or "all"; None defers to the
             settings.
-        strategy: the query strategy by which the project is ordered; None leaves it to the settings.
+        strategy: the query strategy that orders the project; None defers to the settings.
     """
 
     threshold: float | None = None
@@ -39,15 +39,15 @@ class Knobs:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """The knobs that are set and that count before a setting of the same name, by name."""
+        """The knobs that are set and override the setting of the same name, by name."""
         named = {"annotations": self.annotations, "strategy": self.strategy}
         return {name: value for name, value in named.items() if value is not None}
 
 
 def read_knobs(controls: Iterable[ElementTree.Element]) -> tuple[Knobs, tuple[str, ...]]:
-    """The knobs of the given control tags, and one sentence for each that is unknown, wrong or contradicted.
+    """The knobs of the given control tags, and one sentence for each unknown, invalid or contradicted one.
 
-    A wrong knob stops nothing: its default stands. If two tags disagree, the first one counts.
+    Invalid knobs are not fatal: the default applies. If two tags disagree, the first one counts.
     """
     values: dict[str, Any] = {}
     faults: list[str] = []
@@ -60,24 +60,24 @@ def read_knobs(controls: Iterable[ElementTree.Element]) -> tuple[Knobs, tuple[st
             knob = name.removeprefix(PREFIX)
             if knob not in _READERS:
                 known = ", ".join(PREFIX + each for each in (*_READERS, SKIP.removeprefix(PREFIX)))
-                faults.append(f"{tag} has an unknown knob {attribute}: the known ones are {known}.")
+                faults.append(f"{tag} has an unknown knob {attribute}: the known knobs are {known}.")
                 continue
-            read, wanted = _READERS[knob]
+            read, expected = _READERS[knob]
             value = read(text.strip())
             if value is None:
-                faults.append(f'{tag} has {attribute}="{text}": give it {wanted}.')
+                faults.append(f'{tag} has {attribute}="{text}": give it {expected}.')
             elif values.setdefault(knob, value) != value:
                 faults.append(
-                    f'{tag} has {attribute}="{text}", but an earlier tag says {values[knob]}, which counts '
-                    "for the whole project: say it once."
+                    f'{tag} has {attribute}="{text}", but an earlier tag sets {values[knob]}, which '
+                    "applies to the whole project: set it once."
                 )
     return Knobs(**values), tuple(faults)
 
 
 def is_skipped(control: ElementTree.Element) -> bool:
-    """Whether a control tag asks to be left alone."""
-    said = next((text for name, text in control.attrib.items() if name.lower() == SKIP), "")
-    return said.strip().lower() in ("true", "1", "yes")
+    """Whether a control tag is excluded by ``model_skip``."""
+    skip = next((text for name, text in control.attrib.items() if name.lower() == SKIP), "")
+    return skip.strip().lower() in ("true", "1", "yes")
 
 
 def _number(text: str) -> float | None:
@@ -95,7 +95,7 @@ def _threshold(text: str) -> float | None:
 
 def _tolerance(text: str) -> float | None:
     number = _number(text)
-    return number if number is not None and 0 <= number <= MOST_TOLERANCE else None
+    return number if number is not None and 0 <= number <= MAX_TOLERANCE else None
 
 
 def _annotations(text: str) -> str | None:
@@ -112,9 +112,9 @@ def _strategy(text: str) -> str | None:
 _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
         "threshold": (_threshold, "a probability above 0 and below 1, such as 0.5"),
-        "tolerance": (_tolerance, f"a number of pixels from 0 to {MOST_TOLERANCE:.0f}, such as 1"),
+        "tolerance": (_tolerance, f"a number of pixels from 0 to {MAX_TOLERANCE:.0f}, such as 1"),
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
     }
 )
-"""Knob → reader of its text, which returns None for a wrong one, and what it wants."""
+"""Knob → (reader of its text, which returns None if invalid; description of valid values)."""

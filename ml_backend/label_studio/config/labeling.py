@@ -1,4 +1,4 @@
-"""A labeling config as values, and the config of a new project."""
+"""The data model of a labeling config, and the config of a new project."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ml_backend.label_studio.config.knobs import Knobs
 from ml_backend.label_studio.regions.forms import Form
 
 MAX_LABELS = 254
-"""A label map is uint8 with 0 for background and 255 for "not known", which leaves this many labels."""
+"""A label map is uint8 with 0 for background and 255 for unknown pixels, which leaves this many labels."""
 
 
 READ_ONLY = "magicwand"
-"""The kind whose predictions Label Studio 1.23.2 drops: its masks are read, and written with a brush."""
+"""The kind whose predictions Label Studio 1.23.2 drops: its masks are read, but written as brush regions."""
 
 
 class LabelConfigError(ValueError):
-    """A labeling config that cannot be served; the message is one sentence that says what to add."""
+    """A labeling config that cannot be served; the message is one sentence that says what to change."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Control:
     Attributes:
         name: `from_name` of its regions.
         kind: `type` of its regions, such as "brushlabels", or "brush" beside a <Labels> tag.
-        form: how its regions hold a mask.
-        labels: the labels it can draw, as regions carry them, in the config's order.
-        labels_tag: name of the <Labels> tag that names what this tag draws; empty where it has labels itself.
+        form: the form in which its regions store a mask.
+        labels: the labels it can draw, as regions name them, in the config's order.
+        labels_tag: name of the <Labels> tag with its labels; empty if it has labels itself.
     """
 
     name: str
@@ -43,32 +43,32 @@ class Control:
 
     @property
     def labels_key(self) -> str:
-        """Key of a region's value under which the names of its labels lie."""
+        """Key of a region's value that contains its label names."""
         return "labels" if self.labels_tag else self.kind
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What is served of a project: one image, and all controls over it that can draw masks."""
+    """The part of a project that is served: one image, and all controls over it that can draw masks."""
 
     image_tag: str
     """Name of the ``<Image>`` tag: ``to_name`` of a region."""
     control_tag: str
     """Name of the first control over the image: ``from_name`` of a region that it draws."""
     data_key: str
-    """Key of a task's data under which the image's address lies."""
+    """Key of the task data that contains the image's address."""
     labels: tuple[str, ...]
-    """Foreground labels as regions carry them (a label's alias where it has one), in the config's order."""
+    """Foreground labels as regions name them (the alias if a label has one), in the config's order."""
     controls: tuple[Control, ...] = ()
     """The controls over the image that can draw masks, in the config's order."""
     synonyms: tuple[tuple[str, str], ...] = ()
     """(other name, label): values of labels that have an alias, and then their ``predicted_values``."""
     knobs: Knobs = field(default_factory=Knobs)
-    """What the config sets by ``model_…`` attributes."""
+    """The knobs that the config sets."""
     faults: tuple[str, ...] = ()
-    """One sentence for each part of the config that is passed over, and what to do about it."""
+    """One sentence for each part of the config that is ignored, and what to do about it."""
     indices: Mapping[str, int] = field(init=False, repr=False, compare=False)
-    """Index in a label map, from 1 on, of every name that a region or a version may carry for a label."""
+    """Index in a label map, from 1, of every name that a region or a version may use for a label."""
 
     def __post_init__(self) -> None:
         indices = {label: index for index, label in enumerate(self.labels, start=1)}
@@ -77,38 +77,38 @@ class LabelConfig:
         object.__setattr__(self, "indices", MappingProxyType(indices))
 
     def control_of(self, label: str) -> Control:
-        """The control that writes a label: of those that can, the one with the most exact form."""
+        """The control that writes a label: the one with the most exact form that can."""
         able = [control for control in self.controls if label in control.labels and control.kind != READ_ONLY]
         return min(able, key=lambda control: control.form.rank)
 
 
 def check_labels(tag: str, labels: tuple[str, ...]) -> None:
-    """Refuse no labels, and more than a label map holds; `tag` is how the sentence names the place."""
+    """Raise LabelConfigError for no labels or more than MAX_LABELS; `tag` names the place in the message."""
     if not labels:
         raise LabelConfigError(f'{tag} has no labels: add at least one, such as <Label value="Bone"/>.')
     if len(labels) > MAX_LABELS:
-        raise LabelConfigError(f"{tag} has {len(labels)} labels: keep to {MAX_LABELS} at most.")
+        raise LabelConfigError(f"{tag} has {len(labels)} labels: use at most {MAX_LABELS}.")
 
 
 COLOURS = ("#e8772e", "#2e9fe8", "#6cc04a", "#c94fd1", "#e8d22e", "#2ec9b7", "#e83a5f", "#8a6df1")
-"""Colours of a new project's labels: strong ones that stand out on grey radiographs; repeated past eight."""
+"""Colours of a new project's labels, chosen to stand out on grey radiographs; repeated past eight."""
 
 
 def default_config(labels: Iterable[str]) -> str:
-    """Write the labeling config of a new project: one image with zoom, one brush label for each name.
+    """Return the labeling config of a new project: one image with zoom, one brush label for each name.
 
     Raises:
-        LabelConfigError: no label, too many, a repeated one, or one that Label Studio would not keep as is.
+        LabelConfigError: no label, too many, a duplicate, or one that Label Studio would not keep unchanged.
     """
     names = tuple(labels)
     for name in names:
         if not name or not name.isprintable() or name != name.strip() or name.startswith("$"):
             raise LabelConfigError(
-                f"A label must be printable text without spaces around it, unlike {name!r}."
+                f"A label must be printable text without surrounding spaces, unlike {name!r}."
             )
     check_labels('<BrushLabels name="mask">', names)
     if len(set(names)) < len(names):
-        raise LabelConfigError(f"Each label may be named once, unlike in {', '.join(names)}.")
+        raise LabelConfigError(f"Give each label only once, unlike in {', '.join(names)}.")
     view = ElementTree.Element("View")
     ElementTree.SubElement(
         view,

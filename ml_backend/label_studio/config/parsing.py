@@ -1,4 +1,4 @@
-"""Parsing a labeling config: its XML, read safely and without regard to case as the editor reads it."""
+"""Parsing a labeling config: its XML, read safely and case-insensitively as the editor does."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ EXAMPLE = (
 
 
 def parse_xml(xml: str) -> ElementTree.Element:
-    """The root of a labeling config; LabelConfigError if it is no XML, or declares entities or a DTD."""
+    """The root of a labeling config; LabelConfigError if it is not XML, or declares entities or a DTD."""
     try:
         root: ElementTree.Element = SafeElementTree.fromstring(xml, forbid_dtd=True)
     except DefusedXmlException:
         raise LabelConfigError(
-            "The labeling config declares entities or a DTD: take the declaration out."
+            "The labeling config declares entities or a DTD: remove the declaration."
         ) from None
     except (ElementTree.ParseError, ValueError) as error:
         raise LabelConfigError(
-            f"The labeling config is no well-formed XML ({error}): add {EXAMPLE}."
+            f"The labeling config is not well-formed XML ({error}): add {EXAMPLE}."
         ) from None
     return root
 
 
 def tags(root: ElementTree.Element, *names: str) -> Iterator[ElementTree.Element]:
-    """All tags of these lower-case names, in document order."""
+    """All tags with these lower-case names, in document order."""
     return (tag for tag in root.iter() if isinstance(tag.tag, str) and tag.tag.lower() in names)
 
 
 def attribute(tag: ElementTree.Element, name: str) -> str:
-    """An attribute's value, or an empty text."""
+    """An attribute's value, or an empty string."""
     wanted = name.lower()
     return next((value for key, value in tag.attrib.items() if key.lower() == wanted), "")
 
@@ -57,14 +57,14 @@ _WITH_LABELS: Mapping[str, Form] = MappingProxyType({f"{form.name}labels": form 
 _WITHOUT_LABELS: Mapping[str, Form] = MappingProxyType(
     {form.name: form for form in FORMS} | {READ_ONLY: BRUSH}
 )
-"""Tags that draw, and take the names from a <Labels> tag beside them."""
+"""Tags that draw, with labels from a <Labels> tag over the same image."""
 
 _EXAMPLE_BRUSH = '<Brush name="brush" toName="image"/>'
 
 
 @dataclass(frozen=True)
 class _Usable:
-    """A tag with labels, the controls it makes, and the images it is bound to, the first one usable."""
+    """A tag with labels, its controls, and the images it is bound to, of which the first is usable."""
 
     tag: ElementTree.Element
     partners: tuple[ElementTree.Element, ...]
@@ -78,15 +78,15 @@ def parse(xml: str) -> LabelConfig:
 
     A control is a ``<BrushLabels>``, ``<BitmaskLabels>``, ``<PolygonLabels>``, ``<VectorLabels>`` (with
     ``closable="true"``), ``<EllipseLabels>`` or ``<RectangleLabels>`` tag, or a ``<Labels>`` tag with a
-    ``<Brush>``, ``<MagicWand>``, ``<Bitmask>``, … tag over the same image. Usable means: named, bound by
-    ``toName`` to a named image whose ``value`` is a plain ``$key``, with at least one ``<Label>`` written
-    out, and without ``model_skip="true"``. The image of the first usable control is the served one; controls
-    over other images are passed over. Labels of the same name in several controls are one label. Tag and
-    attribute names are read without regard to case, as Label Studio's editor does.
+    ``<Brush>``, ``<MagicWand>``, ``<Bitmask>``, … tag over the same image. A control is usable
+    if it is named, bound by ``toName`` to a named image whose ``value`` is a plain ``$key``, contains at
+    least one ``<Label>``, and lacks ``model_skip="true"``. The image of the first usable control is served;
+    controls over other images are ignored. Labels with the same name in several controls are one label. Tag
+    and attribute names are case-insensitive, as in Label Studio's editor.
 
     Raises:
-        LabelConfigError: no control is usable, the labels are too many, or the text is no XML or declares
-            entities.
+        LabelConfigError: no control is usable, there are too many labels, or the text is not XML or declares
+            entities or a DTD.
     """
     root = parse_xml(xml)
     images = {attribute(tag, "name"): tag for tag in tags(root, "image") if attribute(tag, "name")}
@@ -105,10 +105,10 @@ def parse(xml: str) -> LabelConfig:
         )
     image = usable[0].images[0]
     served = [one for one in usable if image in one.images]
-    aside = dict.fromkeys(one.images[0] for one in usable if image not in one.images)
+    ignored = dict.fromkeys(one.images[0] for one in usable if image not in one.images)
     faults += [
-        f'Only <Image name="{image}"> is served: what is drawn on <Image name="{other}"> is ignored.'
-        for other in aside
+        f'Only <Image name="{image}"> is served: regions on <Image name="{other}"> are ignored.'
+        for other in ignored
     ]
     return _serve(image, _data_key(images[image]), served, faults)
 
@@ -135,7 +135,7 @@ def _serve(image: str, data_key: str, served: list[_Usable], faults: list[str]) 
 def _read_tag(
     root: ElementTree.Element, tag: ElementTree.Element, images: Mapping[str, ElementTree.Element]
 ) -> Iterator[_Usable]:
-    """What a tag with labels makes: one thing, or nothing if it is a <Labels> tag that draws nothing here."""
+    """A tag with labels, or nothing if it is a <Labels> tag without drawing tags over its images."""
     kind = tag.tag.lower()
     targets = _images(tag, images)
     partners = () if kind != "labels" else tuple(_partners(root, targets))
@@ -146,7 +146,7 @@ def _read_tag(
         _refuse(f'A <{tag.tag}> tag has no name: add one, such as name="mask"')
     if not targets:
         _refuse(
-            f'{_named(tag)} is bound to no <Image>: add toName="image" to it and '
+            f'{_named(tag)} is not bound to an <Image>: add toName="image" to it and '
             '<Image name="image" value="$image"/> to the config'
         )
     for drawing in partners or (tag,):
@@ -155,7 +155,7 @@ def _read_tag(
             _refuse(f'{_named(drawing)} draws no areas: add {form.required[0]}="{form.required[1]}" to it')
     if partners and all(each.tag.lower() == READ_ONLY for each in partners):
         _refuse(
-            f"Label Studio takes no predictions for {_named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"
+            f"Label Studio accepts no predictions for {_named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"
         )
     _data_key(images[targets[0]])
     labels = _read_labels(tag)
@@ -172,7 +172,7 @@ def _read_tag(
 
 
 def _images(tag: ElementTree.Element, images: Mapping[str, ElementTree.Element]) -> tuple[str, ...]:
-    """The images that a tag is bound to."""
+    """The names of the images that a tag is bound to."""
     targets = (target.strip() for target in attribute(tag, "toName").split(","))
     return tuple(target for target in targets if target in images)
 
@@ -198,7 +198,7 @@ def _read_labels(tag: ElementTree.Element) -> tuple[str, ...]:
 
 
 def _aliases(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
-    """(value, alias) of labels that have both: Label Studio writes the alias and reads either."""
+    """(value, alias) of labels that have both: Label Studio writes the alias and accepts either."""
     for label in tags(tag, "label"):
         value, alias = attribute(label, "value"), attribute(label, "alias")
         if value and alias and value != alias:
@@ -206,7 +206,7 @@ def _aliases(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
 
 
 def _predicted(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
-    """(name that a version has for it, label), from `predicted_values="a,b"`."""
+    """(name that a version uses for the label, label), from `predicted_values="a,b"`."""
     for label in tags(tag, "label"):
         written = attribute(label, "alias") or attribute(label, "value")
         for name in attribute(label, "predicted_values").split(","):
@@ -216,7 +216,7 @@ def _predicted(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
 
 def _data_key(image: ElementTree.Element) -> str:
     name, value = attribute(image, "name"), attribute(image, "value")
-    advice = 'use a single key of the task\'s data, such as value="$image"'
+    advice = 'use a single key of the task data, such as value="$image"'
     if not value and attribute(image, "valueList"):
         _refuse(f'<Image name="{name}"> shows a list of images: {advice}')
     key = value.removeprefix("$")

@@ -1,1 +1,1 @@
-"""The images of tasks: where they are, how they are fetched safely, and the cache that keeps them."""
+"""The images of tasks: resolving their addresses, fetching them safely, and caching them."""

@@ -1,4 +1,4 @@
-"""The images of tasks, fetched once and kept in a bounded folder that several processes may share."""
+"""A cache of task images: a bounded folder that several processes may share."""
 
 import hashlib
 import os
@@ -21,14 +21,14 @@ Download = Callable[[Source], Generator[bytes, None, None]]
 
 _PARTIAL = ".part-"
 _ABANDONED_SECONDS = 3600
-_PATIENCE_SECONDS = 60
+_LOCK_SECONDS = 60
 
 
 class ImageUnavailable(Exception):  # noqa: N818 (a condition of the task, as its name says)
-    """A task whose image cannot be had; the message is one sentence that names task and reason."""
+    """A task's image cannot be fetched; the message is one sentence that names task and reason."""
 
     def __init__(self, task_id: int, reason: str, *, transient: bool = False) -> None:
-        super().__init__(f"The image of task {task_id} cannot be had: {reason}.")
+        super().__init__(f"The image of task {task_id} cannot be fetched: {reason}.")
         self.task_id = task_id
         self.transient = transient
         """Whether trying again later may help."""
@@ -41,25 +41,25 @@ class _Entry(NamedTuple):
 
 
 class ImageCache:
-    """Images of one project by address, as a folder of files; safe for several threads and processes.
+    """The images of one project by address, as a folder of files; safe for several threads and processes.
 
-    An address is fetched once while it stays in the cache, by one of those who ask at the same time; a
-    file changed behind an unchanged address is not noticed. Files appear whole or not at all. The least
-    recently used go first.
+    An address is fetched once while it stays in the cache, also under concurrent requests; a file changed
+    at the same address is not noticed. Files are written atomically. The least recently used files are
+    evicted first.
     """
 
     def __init__(
         self, root: Path, download: Download, *, base_url: str, project: int, cache_bytes: int = 4 << 30
     ) -> None:
-        """Use ``root``, which is made when the first image arrives; projects may share it.
+        """Use ``root``, which is created with the first image; projects may share it.
 
         Args:
             root: folder of the cache.
-            download: yields the body of a source in pieces and bounds it, such as ``downloads.Downloader``.
+            download: yields the body of a source in chunks, size-limited, e.g. ``downloads.Downloader``.
             base_url: address of Label Studio.
-            project: goes into the key, so that one project never reads what another's token fetched.
-            cache_bytes: what the folder may hold. Each process looks at the folder once for every 5 % of it
-                written and then brings it down to 90 %, so a single writer stays within.
+            project: part of the key, so that one project never reads an image fetched with another's token.
+            cache_bytes: maximum size of the folder in bytes. Each process checks the folder
+                after writing 5 % of it and evicts down to 90 %, so a single writer never exceeds it.
         """
         self._root = root
         self._download = download
@@ -67,14 +67,14 @@ class ImageCache:
         self._project = project
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
-        self._unseen_bytes = cache_bytes
+        self._unchecked_bytes = cache_bytes
 
     def fetch(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> bytes:
         """Return the encoded image of a task.
 
         Raises:
-            ImageUnavailable: see :func:`sources.resolve`, or the address cannot be fetched. Failures are not
-                kept.
+            ImageUnavailable: the task has no usable address (see :func:`sources.resolve`), or it cannot be
+                fetched. Failures are not cached.
         """
         try:
             source = resolve(task_id, data, config, self._base_url)
@@ -85,7 +85,7 @@ class ImageCache:
             raise ImageUnavailable(task_id, str(error), transient=error.transient) from error
 
     def forget(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> None:
-        """Drop the image of a task, for instance because it cannot be decoded."""
+        """Delete the cached image of a task, for instance because it cannot be decoded."""
         self._path(resolve(task_id, data, config, self._base_url)).unlink(missing_ok=True)
 
     def _content(self, source: Source) -> bytes:
@@ -105,7 +105,7 @@ class ImageCache:
 
     @staticmethod
     def purge(root: Path, project: int) -> None:
-        """Drop all images of a project."""
+        """Delete all cached images of a project."""
         shutil.rmtree(root / str(project), ignore_errors=True)
 
     def _path(self, source: Source) -> Path:
@@ -114,13 +114,13 @@ class ImageCache:
 
     @contextmanager
     def _fetching(self, path: Path) -> Iterator[None]:
-        """Let one fetch an address while others wait for the file; past the patience they fetch it too."""
+        """Hold the lock for fetching an address; callers that wait too long go on without it."""
         locks = self._root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
-        # One lock for 1/256 of all addresses, because a lock file of its own for each would never go.
+        # One lock per 1/256 of all addresses, because lock files per address would never be deleted.
         lock = FileLock(locks / f"{path.name[:2]}.lock")
         with suppress(Timeout):
-            lock.acquire(timeout=_PATIENCE_SECONDS)
+            lock.acquire(timeout=_LOCK_SECONDS)
         try:
             yield
         finally:
@@ -132,8 +132,8 @@ class ImageCache:
         partial = Path(name)
         try:
             with os.fdopen(handle, "wb") as file, closing(self._download(source)) as body:
-                for piece in body:
-                    file.write(piece)
+                for chunk in body:
+                    file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
             content = partial.read_bytes()
@@ -144,23 +144,23 @@ class ImageCache:
 
     def _account(self, written: int) -> None:
         with self._lock:
-            self._unseen_bytes += written
-            if self._unseen_bytes < self._cache_bytes // 20:
+            self._unchecked_bytes += written
+            if self._unchecked_bytes < self._cache_bytes // 20:
                 return
-            self._unseen_bytes = 0
+            self._unchecked_bytes = 0
         self._evict()
 
     def _evict(self) -> None:
         entries = sorted(self._entries())
-        held = sum(entry.size for entry in entries)
+        total = sum(entry.size for entry in entries)
         for entry in entries:
-            if held <= self._cache_bytes * 9 // 10:
+            if total <= self._cache_bytes * 9 // 10:
                 return
             entry.path.unlink(missing_ok=True)
-            held -= entry.size
+            total -= entry.size
 
     def _entries(self) -> Iterator[_Entry]:
-        """Every finished file; files that a killed process left half written are removed on the way."""
+        """Every finished file; also deletes files that a killed process left partially written."""
         for path in self._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
@@ -171,7 +171,7 @@ class ImageCache:
 
 
 def _read(path: Path) -> bytes | None:
-    """The content of a cached file, marked as used now: in its mtime, since many mounts keep no atime."""
+    """The content of a cached file, or None; sets its mtime as time of use, as many mounts lack atime."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

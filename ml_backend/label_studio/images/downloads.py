@@ -1,4 +1,4 @@
-"""Fetching one image, bounded in bytes and time, with a token that never leaves Label Studio."""
+"""Fetching one image, bounded in bytes and time, with a token that is sent to Label Studio only."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ml_backend.label_studio.tokens import Credentials
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 16
 _SCHEMES = ("http", "https")
-_NO_IMAGES = ("text/html", "application/json", "application/xhtml+xml")
+_NOT_IMAGES = ("text/html", "application/json", "application/xhtml+xml")
 
 _HINTS = {
     (Kind.UPLOAD, 404): "the file is gone from Label Studio; import it again",
     (
         Kind.UPLOAD,
         500,
-    ): "Label Studio does so for files that it does not know; import it again, or see its log",
+    ): "Label Studio does not know the file, or failed; import it again, or check Label Studio's log",
     (Kind.LOCAL_FILE, 403): "Label Studio serves local files only with LOCAL_FILES_SERVING_ENABLED=true",
     (Kind.LOCAL_FILE, 404): "there is no such file, or no Local Files storage of a project covers its folder",
     (Kind.STORAGE, 403): "the token's owner may not see the project",
@@ -39,11 +39,11 @@ _HINTS = {
     ): "no import storage of the project has its bucket; add one under Settings, Cloud Storage",
     (Kind.STORAGE, 424): "Label Studio cannot read it; check that it exists, and the storage's credentials",
 }
-"""What lies behind Label Studio's own answers, which are mostly empty."""
+"""Causes of Label Studio's error responses, whose bodies are mostly empty."""
 
 
 class DownloadError(Exception):
-    """An address that gave no whole body; the message is a clause that ends without a full stop."""
+    """A download that failed or was incomplete; the message is a clause without a full stop."""
 
     def __init__(self, reason: str, *, transient: bool = False) -> None:
         super().__init__(reason)
@@ -52,7 +52,7 @@ class DownloadError(Exception):
 
 
 class _Authorization(requests.auth.AuthBase):
-    """Sets the header, or sees to it that there is none: without it requests would look into a .netrc."""
+    """Sets the header, or none: without an auth object requests would read credentials from a .netrc."""
 
     def __init__(self, value: str | None) -> None:
         self._value = value
@@ -64,7 +64,7 @@ class _Authorization(requests.auth.AuthBase):
 
 
 class Downloader:
-    """Fetches sources; may be shared by threads and used again after a fork."""
+    """Fetches sources; safe to share between threads and to use after a fork."""
 
     def __init__(
         self,
@@ -74,14 +74,14 @@ class Downloader:
         seconds: float = 30.0,
         max_bytes: int = 1 << 28,
     ) -> None:
-        """Bound each download.
+        """Set the limits of each download.
 
         Args:
-            credentials: give the Authorization header for trusted addresses.
-            hosts: which others may be asked; all but those of cloud metadata without it.
-            seconds: for the whole download, redirects included; a server that stalls within its answer is
-                given up after at most this much again.
-            max_bytes: for the body, after any decompression.
+            credentials: provide the Authorization header for trusted addresses.
+            hosts: the other hosts that are allowed; by default all except cloud metadata addresses.
+            seconds: limit for the whole download, redirects included; a server that stalls mid-response may
+                take up to this long again.
+            max_bytes: limit for the body after decompression.
         """
         self._credentials = credentials
         self._hosts = hosts or ImageHosts()
@@ -89,21 +89,21 @@ class Downloader:
         self._max_bytes = max_bytes
 
     def __call__(self, source: Source) -> Generator[bytes, None, None]:
-        """Yield the body in pieces; it was whole only if this ends without an error.
+        """Yield the body in chunks; it is complete only if iteration ends without an error.
 
-        The token is sent while every address of the redirect chain is one of ``source.trusted``, and never
-        again after the chain has left it.
+        The token is sent as long as every address of the redirect chain belongs to ``source.trusted``, and
+        never again after the chain has left it.
 
         Raises:
-            DownloadError: the server cannot be reached, may not be asked, answers anything but 200, sends a
-                web page, or exceeds a bound. Whatever the credentials raise passes through.
+            DownloadError: the server cannot be reached, is not allowed, answers other than 200, sends a web
+                page or JSON, or exceeds a limit. Errors from the credentials propagate.
         """
         if source.kind is Kind.INLINE:
-            yield self._unpacked(source)
+            yield self._decode_data_uri(source)
             return
         deadline = time.monotonic() + self._seconds
         with requests.Session() as session:
-            # Cookies know hosts but no ports: Label Studio's would reach a storage on the same machine.
+            # Cookies ignore ports: Label Studio's would be sent to a storage on the same machine.
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             try:
                 with self._open(session, source, deadline) as response:
@@ -111,21 +111,21 @@ class Downloader:
             except HostRefusedError as error:
                 raise DownloadError(f"{source.shown} may not be fetched: {error}") from error
             except (requests.Timeout, urllib3.exceptions.TimeoutError):
-                raise self._late(source) from None
+                raise self._too_slow(source) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-                raise _unreadable(source, error) from error
+                raise _request_error(source, error) from error
 
     def _open(self, session: requests.Session, source: Source, deadline: float) -> requests.Response:
         url, trusted, vouched = source.url, source.trusted, False
         for _ in range(MAX_REDIRECTS + 1):
             if urlsplit(url).scheme not in _SCHEMES:
-                raise DownloadError(f"{source.shown} leads to {shown(url)}, which is no http(s) address")
+                raise DownloadError(f"{source.shown} leads to {shown(url)}, which is not an http(s) address")
             if trusted is not None and not is_trusted(trusted, url):
                 trusted, vouched = None, True
             if time.monotonic() > deadline:
-                raise self._late(source)
+                raise self._too_slow(source)
             if trusted is not None:
-                response = self._ask_label_studio(session, url)
+                response = self._get_with_token(session, url)
             else:
                 self._guard(session, vouched)
                 vouched = False
@@ -137,12 +137,12 @@ class Downloader:
         raise DownloadError(f"{source.shown} redirects more than {MAX_REDIRECTS} times")
 
     def _guard(self, session: requests.Session, vouched: bool) -> None:
-        """Let the session's next connections go to allowed hosts only."""
+        """Restrict the session's next connections to allowed hosts."""
         for scheme in _SCHEMES:
             session.mount(f"{scheme}://", GuardedAdapter(self._hosts, vouched=vouched))
 
-    def _ask_label_studio(self, session: requests.Session, url: str) -> requests.Response:
-        """GET with the token; once more with a fresh one where that was refused."""
+    def _get_with_token(self, session: requests.Session, url: str) -> requests.Response:
+        """GET with the token; retry once with a fresh token after a 401."""
         header = self._credentials.header()
         response = self._get(session, url, header)
         if response.status_code == 401 and self._credentials.renew(header):
@@ -165,55 +165,55 @@ class Downloader:
         status = response.status_code
         if status != 200:
             raise DownloadError(
-                _refusal(source, response), transient=status in (408, 424, 429) or status >= 500
+                _status_reason(source, response), transient=status in (408, 424, 429) or status >= 500
             )
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind in _NO_IMAGES:
+        if kind in _NOT_IMAGES:
             raise DownloadError(f"{source.shown} answers with {kind} instead of an image")
         claimed = response.headers.get("Content-Length", "")
         if claimed.isdigit() and int(claimed) > self._max_bytes:
             raise self._too_large(source)
         received = 0
-        # read1 returns what has arrived; read and iter_content would wait for a whole chunk, however slow.
+        # read1 returns what has arrived; read and iter_content would block until a whole chunk has.
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
             received += len(chunk)
             if received > self._max_bytes:
                 raise self._too_large(source)
             if time.monotonic() > deadline:
-                raise self._late(source)
+                raise self._too_slow(source)
             yield chunk
         if not received:
             raise DownloadError(f"{source.shown} is empty")
 
-    def _unpacked(self, source: Source) -> bytes:
-        """The bytes of a data URI, read as leniently as browsers do (RFC 2397)."""
+    def _decode_data_uri(self, source: Source) -> bytes:
+        """The bytes of a data URI (RFC 2397), parsed as leniently as browsers do."""
         header, comma, body = source.url.partition(",")
         if not comma:
-            raise DownloadError("the data URI has no comma in front of its data")
+            raise DownloadError("the data URI has no comma before its data")
         if len(body) // 4 * 3 > self._max_bytes:
             raise self._too_large(source)
         content = unquote_to_bytes(body)
         if header.lower().replace(" ", "").endswith(";base64"):
             try:
-                packed = re.sub(rb"\s+", b"", content)
-                content = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+                encoded = re.sub(rb"\s+", b"", content)
+                content = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
             except binascii.Error as error:
-                raise DownloadError(f"the data URI is no base64 ({error})") from error
+                raise DownloadError(f"the data URI is not valid base64 ({error})") from error
         if not content:
             raise DownloadError("the data URI is empty")
         return content
 
     def _too_large(self, source: Source) -> DownloadError:
-        return DownloadError(f"{source.shown} holds more than the {self._max_bytes} bytes allowed")
+        return DownloadError(f"{source.shown} is larger than the {self._max_bytes} bytes allowed")
 
-    def _late(self, source: Source) -> DownloadError:
+    def _too_slow(self, source: Source) -> DownloadError:
         return DownloadError(
             f"{source.shown} was not delivered within {self._seconds:g} seconds", transient=True
         )
 
 
-def _unreadable(source: Source, error: Exception) -> DownloadError:
-    """What went wrong, and where, if that is not where the image was said to be."""
+def _request_error(source: Source, error: Exception) -> DownloadError:
+    """The error for a failed request, with the address that failed if it differs from the source's."""
     request = getattr(error, "request", None)
     place = unquote(shown(request.url)) if request is not None and request.url else ""
     where = f" at {place}" if place and place != unquote(source.shown) else ""
@@ -222,12 +222,12 @@ def _unreadable(source: Source, error: Exception) -> DownloadError:
     return DownloadError(reason, transient=not isinstance(error, ValueError))
 
 
-def _refusal(source: Source, response: requests.Response) -> str:
-    """What an answer other than 200 means, be it Label Studio's or the storage's behind it."""
-    said = f"{source.shown} answers HTTP {response.status_code}"
+def _status_reason(source: Source, response: requests.Response) -> str:
+    """The reason for a status other than 200, from Label Studio or from the storage it redirects to."""
+    answer = f"{source.shown} answers HTTP {response.status_code}"
     if source.trusted is None:
-        return said
+        return answer
     if not is_trusted(source.trusted, response.url):
-        return f"{said}, at {shown(response.url)}, where Label Studio redirects to"
+        return f"{answer}, at {shown(response.url)}, where Label Studio redirects"
     hint = _HINTS.get((source.kind, response.status_code))
-    return said if hint is None else f"{said}: {hint}"
+    return answer if hint is None else f"{answer}: {hint}"

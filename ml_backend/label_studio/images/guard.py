@@ -1,4 +1,4 @@
-"""HTTP connections that are made to allowed hosts only, whatever a name resolves to by then."""
+"""HTTP connections to allowed hosts only, checked again on the connected address."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Check = Callable[[str, str], None]
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Checks a host's addresses before the connection and again on it, before anything is sent.
+    """Checks a host's addresses before connecting and again once connected, before anything is sent.
 
-    Behind a proxy the addresses are the proxy's business; names are still checked.
+    Behind a proxy only names are checked, because the proxy resolves them.
     """
 
     def __init__(self, hosts: ImageHosts, *, vouched: bool) -> None:
@@ -30,7 +30,7 @@ class GuardedAdapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Have the pools make guarded connections."""
+        """Use connection pools that check addresses."""
         super().init_poolmanager(*args, **kwargs)
 
         def check(host: str, address: str) -> None:
@@ -47,7 +47,7 @@ class GuardedAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send the request; raises HostRefusedError where the host may not be asked."""
+        """Send the request; raises HostRefusedError if the host is not allowed."""
         url = request.url or ""
         host = urlsplit(url).hostname or ""
         if select_proxy(url, proxies) and not self._vouched and not self._hosts.allows_name(host):
@@ -59,12 +59,12 @@ def _guarded_pools(check: Check) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             _check_all(self.host, self.port, check)
-            return _checked(super()._new_conn(), self.host, check)
+            return _check_peer(super()._new_conn(), self.host, check)
 
     class Encrypted(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             _check_all(self.host, self.port, check)
-            return _checked(super()._new_conn(), self.host, check)
+            return _check_peer(super()._new_conn(), self.host, check)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -76,17 +76,17 @@ def _guarded_pools(check: Check) -> dict[str, type[HTTPConnectionPool]]:
 
 
 def _check_all(host: str, port: int, check: Check) -> None:
-    """Check every address of a host, so that a refused one is not even knocked at."""
+    """Check every address of a host, so that no connection to a refused one is attempted."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
-        return  # The connection fails in the same way, in words that the caller knows.
+        return  # Connecting will raise the error that the caller expects.
     for *_, address in found:
         check(host, str(address[0]))
 
 
-def _checked(connection: socket.socket, host: str, check: Check) -> socket.socket:
-    """Check where the connection really leads: the name may have been given another address meanwhile."""
+def _check_peer(connection: socket.socket, host: str, check: Check) -> socket.socket:
+    """Check the connected address: the name may resolve differently from the first check."""
     try:
         check(host, connection.getpeername()[0])
     except HostRefusedError:

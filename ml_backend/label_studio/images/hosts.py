@@ -1,4 +1,4 @@
-"""From which hosts images may be fetched: the rule behind IMAGE_HOSTS."""
+"""Hosts that images may be fetched from: the setting IMAGE_HOSTS."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ METADATA: tuple[Network, ...] = (
     ipaddress.IPv6Network("fe80::/10"),
     ipaddress.IPv6Network("fd00:ec2::254/128"),
 )
-"""Where clouds hand out a machine's own credentials to whoever asks from it; link-local in all but name."""
+"""Addresses where clouds serve a machine's credentials: link-local networks and two addresses like them."""
 
 _NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 
 
 class HostRefusedError(Exception):
-    """No image is fetched from this host; the message is a clause that ends without a full stop."""
+    """Images may not be fetched from this host; the message is a clause without a full stop."""
 
 
 @dataclass(frozen=True)
 class ImageHosts:
-    """The hosts that may be asked for images; Label Studio itself is never among the refused ones.
+    """The hosts that images may be fetched from; Label Studio itself is always allowed.
 
-    Without any entry every host may be asked, private ones included, as hospitals keep their images there.
-    Addresses of cloud metadata may only be asked where a network that holds them is listed.
+    Without entries every host is allowed, including private ones, where hospitals keep their images. Cloud
+    metadata addresses are allowed only if a network that contains them is listed.
     """
 
     names: tuple[str, ...] = ()
-    """Host names; "*.example.org" means all below example.org."""
+    """Host names; "*.example.org" means all subdomains of example.org."""
     networks: tuple[Network, ...] = ()
 
     @classmethod
@@ -43,7 +43,7 @@ class ImageHosts:
         """Read names, addresses and networks, separated by commas or spaces.
 
         Raises:
-            ValueError: an entry is none of them, for instance an address with scheme or port.
+            ValueError: an entry is none of these, for instance an address with scheme or port.
         """
         names, networks = [], []
         for entry in re.split(r"[,\s]+", text.strip().lower()):
@@ -54,40 +54,40 @@ class ImageHosts:
                 names.append(entry)
             elif entry:
                 raise ValueError(
-                    f'"{entry}" is no host: write names such as pacs.example.org or *.example.org, '
+                    f'"{entry}" is not a host: write names such as pacs.example.org or *.example.org, '
                     "addresses, or networks such as 10.0.0.0/8, without scheme and port."
                 )
         return cls(tuple(names), tuple(networks))
 
     @property
     def is_open(self) -> bool:
-        """Whether every host may be asked."""
+        """Whether every host is allowed."""
         return not self.names and not self.networks
 
     def allows_name(self, host: str) -> bool:
-        """Whether a host may be asked whatever its address."""
+        """Whether a host is allowed by its name, whatever its address."""
         name = host.lower().rstrip(".")
         return self.is_open or any(
             name.endswith(listed[1:]) if listed.startswith("*.") else name == listed for listed in self.names
         )
 
     def check(self, host: str, address: str, *, vouched: bool = False) -> None:
-        """Make sure that a host may be asked at the address that its name leads to.
+        """Check that a host is allowed at the address that its name resolves to.
 
         Args:
             host: its name in the address of the image.
             address: IP address of the connection.
-            vouched: Label Studio itself sent us there, so that the host need not be listed.
+            vouched: Label Studio redirected here, so the host need not be listed.
 
         Raises:
-            HostRefusedError: it may not.
+            HostRefusedError: it is not allowed.
         """
         found = _unwrapped(address)
         if _within(found, self.networks):
             return
         if _within(found, METADATA):
             raise HostRefusedError(
-                f"{host} leads to {address}, an address for cloud metadata, where no image lies"
+                f"{host} resolves to {address}, a cloud metadata address that IMAGE_HOSTS does not list"
             )
         if not vouched and not self.allows_name(host):
             raise HostRefusedError(f"IMAGE_HOSTS lists neither {host} nor its address {address}")
@@ -105,7 +105,7 @@ def _network(entry: str) -> Network | None:
 
 
 def _unwrapped(address: str) -> Address:
-    """The IPv4 address inside an IPv6 one where there is one, as the same machine answers there."""
+    """The IPv4 address embedded in an IPv6 one, if any, because both lead to the same machine."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         return found.ipv4_mapped or found.sixtofour or found

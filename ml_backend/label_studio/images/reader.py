@@ -1,4 +1,4 @@
-"""From a task's data to its pixels: fetched by the talking floor, decoded by the thinking one."""
+"""From a task's data to its pixels: fetched by `ml_backend`, decoded by `model`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ml_backend.label_studio.images.downloads import Downloader
 from model.imaging.decoding import ImageError, decode_image
 
 IMAGE_FAULTS = (ImageUnavailable, ImageError)
-"""What one task's image may fail with; the others go on."""
+"""Errors that concern one task's image only; callers go on with other tasks."""
 
 
 class ImageReader:
-    """Reads the grey image (H, W) of a task through the bounded cache; threads may share it."""
+    """Reads the grey image (H, W) of a task through the bounded cache; safe to share between threads."""
 
     def __init__(
         self, download: Downloader, base_url: str, root: Path, cache_bytes: int, pixels: int
@@ -37,8 +37,8 @@ class ImageReader:
 
         Raises:
             ImageUnavailable: it cannot be fetched.
-            ImageError: it cannot be decoded, or has too many pixels; it is fetched anew next time.
-            LabelStudioError: there is no token to fetch with, neither this image nor any other.
+            ImageError: it cannot be decoded, or has too many pixels; it is fetched again next time.
+            LabelStudioError: no token is available, so no image of Label Studio can be fetched.
         """
         cache = ImageCache(
             self._root,

@@ -1,4 +1,4 @@
-"""Where the image of a task lies: what each form of address in a task's data means."""
+"""Resolving the image address in a task's data, in all its forms."""
 
 from __future__ import annotations
 
@@ -14,76 +14,76 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from ml_backend.label_studio.config import LabelConfig
 
 STORAGE_SCHEMES = ("s3", "gs", "azure-blob")
-"""Addresses that only Label Studio can read, through the import storages of the project."""
+"""Schemes that only Label Studio can read, through the project's import storages."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _TRUSTED_PATHS = ("/data/", "/tasks/", "/projects/")
-"""Where Label Studio serves files; nothing else there is asked with the token."""
+"""Paths where Label Studio serves files; the token is sent to no others."""
 
 _OWN_PATH = re.compile(
     r"/(?:data/upload/\d+/[0-9a-f]{8}-[^/]+|data/local-files/?|(?:tasks|projects)/\d+/(?:resolve|presign)/?)$"
 )
-"""Paths that Label Studio alone has: it puts eight hexadecimal digits in front of an uploaded file's name."""
+"""Paths specific to Label Studio, which prepends eight hexadecimal digits to an uploaded file's name."""
 
 _NEEDED_QUERY = {"local-files": "d", "resolve": "fileuri", "presign": "fileuri"}
 
 
 class AddressError(ValueError):
-    """A task's data names no image that could be fetched; the message is a clause without a full stop."""
+    """A task's data has no address that can be fetched; the message is a clause without a full stop."""
 
 
 class Kind(StrEnum):
-    """The ways in which images are had."""
+    """How an image is fetched."""
 
     UPLOAD = "upload"
     """From Label Studio, which stores it."""
     LOCAL_FILE = "local file"
     """From Label Studio, which serves it from a Local Files storage."""
     STORAGE = "storage"
-    """From Label Studio, which redirects to the cloud storage, or passes the bytes on."""
+    """From Label Studio, which redirects to the cloud storage or passes on its bytes."""
     WEB = "web"
     """From any server, without a token."""
     INLINE = "inline"
-    """Out of the address itself, a data URI."""
+    """From the address itself, a data URI."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image lies."""
+    """The resolved address of an image."""
 
     url: str
     """Absolute http or https address, or the data URI."""
     trusted: str | None = None
-    """Address of the Label Studio whose token goes with the request; None for a request without any."""
+    """Address of the Label Studio whose token is sent with the request; None to send no token."""
     kind: Kind = Kind.WEB
     name: str = ""
-    """What people call it, such as s3://bucket/key, where that is not `url`."""
+    """The address as people know it, such as s3://bucket/key, if that differs from `url`."""
     key: str = ""
-    """What the image is kept under in a project's cache, where that is not `url`."""
+    """Key in the project's cache, if that differs from `url`."""
 
     @property
     def shown(self) -> str:
-        """The image in a sentence: `name` or the address, without what may be secret."""
+        """`name` or the address for use in messages, without parts that may be secret."""
         return shown(self.name or self.url)
 
     @property
     def cache_key(self) -> str:
-        """The same for each address of the same image in a project."""
+        """Key in the project's cache, the same for all addresses of one image."""
         return self.key or self.url
 
 
 def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url: str) -> Source:
-    """Say where the image of a task lies, and whether Label Studio's token goes with the request for it.
+    """Resolve the image address of a task, and whether Label Studio's token is sent with the request.
 
-    The token goes only to `base_url`, and there only to the paths under which it serves files. An absolute
-    address whose path only Label Studio has is asked of `base_url` whatever its host: Label Studio writes
-    the name under which browsers know it into tasks, which from here may be another machine or none.
+    The token is sent only to `base_url`, and only to paths where it serves files. An absolute address with a
+    path specific to Label Studio is fetched from `base_url` whatever its host: Label Studio writes the host
+    name that browsers use into tasks, which may be unreachable or another machine from here.
 
     Args:
-        task_id: Label Studio's id of the task; storages are read through it.
+        task_id: Label Studio's id of the task, part of the URLs that read storages.
         data: the task's data.
-        config: names the key of the data.
+        config: gives the key of the image in the task's data.
         base_url: address of Label Studio from here, with its subpath if it has one.
 
     Raises:
@@ -97,8 +97,8 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
     if parts.scheme == "data":
         return Source(value, kind=Kind.INLINE, name="the data URI")
     if parts.scheme in STORAGE_SCHEMES and parts.netloc:
-        coded = base64.urlsafe_b64encode(value.encode()).decode()
-        return Source(f"{root}/tasks/{task_id}/resolve/?fileuri={coded}", root, Kind.STORAGE, value, value)
+        encoded = base64.urlsafe_b64encode(value.encode()).decode()
+        return Source(f"{root}/tasks/{task_id}/resolve/?fileuri={encoded}", root, Kind.STORAGE, value, value)
     own = _at_label_studio(task_id, value, parts, root)
     if own is not None:
         return own
@@ -106,21 +106,21 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
         return Source(value, root if covers(f"{root}/data/", value) else None)
     known = ", ".join(f"{scheme}://" for scheme in STORAGE_SCHEMES)
     raise AddressError(
-        f'"{value[:80]}" is no address that can be read: not a file of Label Studio, an http(s) address, '
-        f"a data URI, or one of {known}"
+        f'"{value[:80]}" cannot be read: it is not a file of Label Studio, an http(s) address, a data URI, '
+        f"or one of {known}"
     )
 
 
 def is_trusted(root: str, url: str) -> bool:
-    """Whether a request for `url` carries the token of the Label Studio at `root`."""
+    """Whether the token of the Label Studio at `root` is sent with a request for `url`."""
     return any(covers(f"{root}{path}", url) for path in _TRUSTED_PATHS)
 
 
 def covers(root: str, url: str) -> bool:
-    """Whether `url` has the scheme, host and port of `root` and lies under its path.
+    """Whether `url` has the scheme, host and port of `root` and is below its path.
 
-    What two parsers might read differently is never covered: backslashes, control characters, user
-    names, and steps up the path.
+    False for anything that two parsers might read differently: backslashes, control characters, user names,
+    and ".." in the path.
     """
     if "\\" in url or not url.isprintable():
         return False
@@ -129,13 +129,13 @@ def covers(root: str, url: str) -> bool:
         same = _origin(one) == _origin(other)
     except ValueError:
         return False
-    steps_up = ".." in unquote(unquote(other.path)).replace("\\", "/").split("/")
+    has_parent_steps = ".." in unquote(unquote(other.path)).replace("\\", "/").split("/")
     inside = other.path.startswith(one.path.rstrip("/") + "/")
-    return same and inside and not steps_up and "@" not in other.netloc
+    return same and inside and not has_parent_steps and "@" not in other.netloc
 
 
 def shown(url: str) -> str:
-    """The address without user name, query and fragment, which may hold secrets; at most 200 characters."""
+    """The address without user name, query and fragment, which may be secret; at most 200 characters."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -149,7 +149,7 @@ def _split(value: str) -> SplitResult:
     try:
         return urlsplit(value)
     except ValueError:
-        raise AddressError(f'"{value[:80]}" is no valid address') from None
+        raise AddressError(f'"{value[:80]}" is not a valid address') from None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
@@ -157,7 +157,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _at_label_studio(task_id: int, value: str, parts: SplitResult, root: str) -> Source | None:
-    """The source that an address means which leads to Label Studio; None if it does not."""
+    """The source for an address that leads to Label Studio; None for other addresses."""
     path = _own_path(value, parts, root)
     if path is None:
         return None
@@ -175,7 +175,7 @@ def _at_label_studio(task_id: int, value: str, parts: SplitResult, root: str) ->
 
 
 def _own_path(value: str, parts: SplitResult, root: str) -> str | None:
-    """The path of an address below the root of Label Studio; None if it is none of Label Studio's."""
+    """The path of an address relative to Label Studio's root; None if the address is not Label Studio's."""
     if parts.scheme not in ("", *_DEFAULT_PORTS) or bool(parts.scheme) is not bool(parts.netloc):
         return None
     subpath = urlsplit(root).path
@@ -196,7 +196,7 @@ def _argument(query: str, name: str) -> str:
 
 
 def _storage_address(fileuri: str) -> str:
-    """The address that Label Studio has packed into its own, in base64 or, formerly, percent-encoded."""
+    """The storage address that Label Studio encodes in its own: base64 or, formerly, percent-encoding."""
     try:
         return base64.urlsafe_b64decode(fileuri).decode()
     except (binascii.Error, ValueError):

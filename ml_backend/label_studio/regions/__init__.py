@@ -1,1 +1,1 @@
-"""The forms in which regions hold masks, one module a form: its JSON to pixels, and pixels to its JSON."""
+"""The forms in which regions store masks, one module per form: from its JSON to pixels and back."""

@@ -1,4 +1,4 @@
-"""Bitmask regions: a PNG of the image's size as a data URI, of which the editor looks at the alpha alone."""
+"""Bitmask regions: a PNG of the image's size as a data URI, of which the editor uses only the alpha."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from model.imaging.decoding import DAMAGED
 
 PREFIX = "data:image/png;base64,"
 THRESHOLD = 128
-"""Least alpha that counts as drawn: round strokes have soft edges."""
-MOST_BYTES = 64 * 1024 * 1024
+"""Minimum alpha that counts as drawn, because round strokes have soft edges."""
+MAX_BYTES = 64 * 1024 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER = 16
-"""Byte of a PNG at which its width and height lie."""
+_SIZE_OFFSET = 16
+"""Byte offset of width and height in a PNG."""
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels whose alpha reaches the threshold; size and bytes are checked before anything is decoded.
+    """The pixels whose alpha reaches the threshold; size and length are checked before decoding.
 
     A PNG without transparency is refused: the editor would show the whole image as drawn.
 
     Raises:
-        RegionError: no PNG in a data URI, another size than the image's, too large, or broken.
+        RegionError: not a PNG data URI, not the image's size, without transparency, too large, or broken.
     """
     uri = value.get("imageDataURL")
     if not isinstance(uri, str) or not uri.startswith(PREFIX):
-        raise RegionError(f'The bitmask holds no PNG: its imageDataURL must begin with "{PREFIX}".')
-    if len(uri) > MOST_BYTES:
-        raise RegionError(f"The bitmask's PNG is over the limit of {MOST_BYTES >> 20} MB.")
+        raise RegionError(f'The bitmask has no PNG: its imageDataURL must begin with "{PREFIX}".')
+    if len(uri) > MAX_BYTES:
+        raise RegionError(f"The bitmask's PNG is over the limit of {MAX_BYTES >> 20} MB.")
     try:
         data = base64.b64decode(uri[len(PREFIX) :], validate=True)
         _check_size(data, size)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if not image.has_transparency_data:
-                raise RegionError("The bitmask's PNG has no transparency, where the editor keeps the mask.")
+                raise RegionError("The bitmask's PNG has no transparency, where the editor stores the mask.")
             alphas = np.asarray(image.convert("RGBA").getchannel("A"))
     except RegionError:
         raise
@@ -52,17 +52,17 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 
 
 def write(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """The mask (H, W) as a PNG of one bit a pixel whose zeros are transparent."""
+    """The mask (H, W) as a PNG with one bit per pixel and transparent zeros."""
     target = io.BytesIO()
     Image.fromarray(mask).save(target, "PNG", transparency=0)
     return {"imageDataURL": PREFIX + base64.b64encode(target.getvalue()).decode()}
 
 
 def _check_size(data: bytes, size: Size) -> None:
-    """Compare the size that the header states, before Pillow, which objects to large images, sees it."""
+    """Check the size in the header before Pillow opens the PNG, because Pillow rejects large images."""
     if not data.startswith(_SIGNATURE):
         raise RegionError("The bitmask's PNG is broken.")
-    width, height = struct.unpack_from(">II", data, _HEADER)
+    width, height = struct.unpack_from(">II", data, _SIZE_OFFSET)
     if (height, width) != size:
         raise RegionError(
             f"The bitmask has {width} × {height} pixels, but the image has {size[1]} × {size[0]}."

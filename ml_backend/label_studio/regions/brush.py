@@ -1,4 +1,4 @@
-"""Brush regions: alphas of the whole image as Label Studio's run-length code."""
+"""Brush regions: the alphas of the whole image in Label Studio's run-length encoding."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ml_backend.label_studio.regions import rle
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
 
 THRESHOLD = 128
-"""Least alpha that counts as drawn: the editor's strokes have soft edges."""
+"""Minimum alpha that counts as drawn, because the editor's strokes have soft edges."""
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels whose alpha reaches the threshold, in the rows that the mask spans.
+    """The pixels whose alpha reaches the threshold, cropped to the rows that the mask spans.
 
     Raises:
-        RegionError: there is no mask, as in a draft, which holds strokes.
+        RegionError: there is no mask, as in a draft, which has strokes instead.
         RleError: the mask is not of this size, or its stream is broken.
     """
     if value.get("format", "rle") != "rle" or not value.get("rle"):
-        raise RegionError("The brush region holds no mask.")
+        raise RegionError("The brush region has no mask.")
     height, width = size
     runs = rle.decode_runs(value["rle"], height, width)
     drawn = runs.alphas >= THRESHOLD
@@ -39,6 +39,6 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 
 
 def write(runs: rle.Runs, index: int) -> dict[str, Any]:
-    """The mask of one class index, of the runs of a label map, with alphas 0 and 255."""
+    """The mask of one class index from the runs of a label map, with alphas 0 and 255."""
     alphas = np.where(runs.alphas == index, np.uint8(255), np.uint8(0))
     return {"format": "rle", "rle": rle.encode_runs(rle.Runs(alphas, runs.lengths))}

@@ -1,4 +1,4 @@
-"""Ellipse regions: centre and radii in percent, turned clockwise about the centre."""
+"""Ellipse regions: centre and radii in percent, rotated clockwise about the centre."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.regions.outlines import Component, worth_boxing
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
 
-WIDEST = 50.0
-"""Largest radius in percent that Label Studio takes; it drops a prediction with a larger one."""
+MAX_RADIUS = 50.0
+"""Maximum radius in percent that Label Studio accepts; it drops predictions with larger ones."""
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels inside the ellipse. It is turned after scaling, so it stays one on an oblong image.
+    """The pixels inside the ellipse, rotated after scaling, so that it stays an ellipse on oblong images.
 
     Raises:
-        RegionError: a number is missing or none, or a radius is negative.
+        RegionError: a number is missing or invalid, or a radius is negative.
     """
     height, width = size
     x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
     across, along = number(value, "radiusX") * width / 100, number(value, "radiusY") * height / 100
     if across < 0 or along < 0:
-        raise RegionError("The ellipse has a radius of less than nothing.")
+        raise RegionError("The ellipse has a negative radius.")
     turn = np.radians(number(value, "rotation", 0.0))
     reach = max(across, along)
     left, right = np.clip([np.floor(x - reach), np.ceil(x + reach)], 0, width).astype(int)
@@ -42,26 +42,26 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 
 
 def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """An ellipse for each part of a mask (H, W): an approximation, which training would take for the mask."""
+    """One ellipse per component of a mask (H, W): an approximation that training would use as is."""
     return [_fitted(component, mask.shape) for component in worth_boxing(mask)]
 
 
 def _fitted(component: Component, size: tuple[int, ...]) -> dict[str, Any]:
-    """The ellipse with the area's centre and second moments, holes filled."""
+    """The ellipse with the centre and second moments of the component, holes filled."""
     height, width = size
     moments = cv2.moments(component.outer[:, None])
     area = moments["m00"]
     shared = moments["mu11"] / area
     spread = np.array([[moments["mu20"] / area, shared], [shared, moments["mu02"] / area]])
     strengths, axes = np.linalg.eigh(spread)
-    # The first radius belongs to the axis nearer to the horizontal, or it might exceed what is taken.
+    # The first radius is for the axis nearer to the horizontal, or it might exceed MAX_RADIUS.
     first = int(abs(axes[0, 1]) >= abs(axes[0, 0]))
     radii = 2 * np.sqrt(np.maximum(strengths, 0))
     direction = axes[:, first] * (1 if axes[0, first] >= 0 else -1)
     return {
         "x": float(moments["m10"] / area * 100 / width),
         "y": float(moments["m01"] / area * 100 / height),
-        "radiusX": float(min(radii[first] * 100 / width, WIDEST)),
-        "radiusY": float(min(radii[1 - first] * 100 / height, WIDEST)),
+        "radiusX": float(min(radii[first] * 100 / width, MAX_RADIUS)),
+        "radiusY": float(min(radii[1 - first] * 100 / height, MAX_RADIUS)),
         "rotation": float(np.degrees(np.arctan2(direction[1], direction[0])) % 360),
     }

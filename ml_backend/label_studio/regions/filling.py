@@ -1,7 +1,6 @@
-"""From outlines to pixels, by the rule of the browser's canvas.
+"""From outlines to pixels, by the fill rule of the browser's canvas.
 
-A pixel belongs to a shape if its centre does. Inside is what the outline winds around, however often and in
-either direction (the non-zero rule), because so the editor fills polygons and vectors.
+A pixel is inside if its centre is, by the non-zero winding rule, as the editor fills polygons and vectors.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
 
-MOST_CROSSINGS = 50_000_000
-"""Rows that all edges of one outline may cross, some seconds of work; a bone's outline crosses thousands."""
-_AT_ONCE = 1_000_000
+MAX_CROSSINGS = 50_000_000
+"""Maximum rows that all edges of one outline cross, seconds of work; a bone's outline crosses thousands."""
+_BATCH = 1_000_000
 
 
 def fill(points: NDArray[np.float64], size: Size) -> Shape:
-    """The pixels inside a closed outline; parts of it may lie outside the image.
+    """The pixels inside a closed outline; parts of it may be outside the image.
 
     Args:
         points: (N, 2) corners (x, y) in pixels, 0 at the image's left and top edge.
         size: (H, W) of the image.
 
     Raises:
-        RegionError: the outline is so long that filling it would take unreasonable time.
+        RegionError: the outline crosses too many rows to fill in reasonable time.
     """
     height, width = size
     x, y = points.T
@@ -36,8 +35,8 @@ def fill(points: NDArray[np.float64], size: Size) -> Shape:
         for edge in (np.minimum(y, next_y), np.maximum(y, next_y))
     )
     total = int((last - first).sum())
-    if total > MOST_CROSSINGS:
-        raise RegionError(f"The outline crosses {total} rows of pixels: draw it simpler.")
+    if total > MAX_CROSSINGS:
+        raise RegionError(f"The outline crosses {total} rows of pixels: draw a simpler one.")
     left, right = np.clip(np.ceil([x.min() - 0.5, x.max() - 0.5]), 0, width).astype(int)
     if not total or left == right:
         return Shape(0, 0, np.zeros((0, 0), np.bool_))
@@ -52,9 +51,9 @@ def fill(points: NDArray[np.float64], size: Size) -> Shape:
 def _crossings(
     points: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int16]]]:
-    """Where edges cross the centres of rows: row, x, and 1 downwards or -1 upwards; some edges at a time."""
+    """Where edges cross the centres of rows: row, x, and 1 downwards or -1 upwards; in batches of edges."""
     run = np.roll(points, -1, axis=0) - points
-    parts = np.cumsum(last - first) // _AT_ONCE
+    parts = np.cumsum(last - first) // _BATCH
     for edges in np.split(np.arange(len(points)), np.flatnonzero(np.diff(parts)) + 1):
         crossed = (last - first)[edges]
         edge = np.repeat(edges, crossed)

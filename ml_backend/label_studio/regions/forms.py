@@ -1,4 +1,4 @@
-"""The forms of regions that hold masks: a new one is a module with `read` and `write`, and an entry here."""
+"""The forms of regions that store masks; a new one is a module with `read` and `write`, and an entry here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ml_backend.label_studio.regions.shape import Shape, Size
 
 @dataclass(frozen=True)
 class DrawnLabel:
-    """One label of a label map, to be written as regions.
+    """One label of a label map, to write as regions.
 
     Attributes:
         labels: (H, W) uint8 class indices.
         runs: the same label map as runs.
-        index: class index of the label, from 1 on.
+        index: class index of the label, from 1.
     """
 
     labels: NDArray[np.uint8]
@@ -39,11 +39,11 @@ class Form:
     """One form of regions.
 
     Attributes:
-        name: as in its tags: "polygon" for `<Polygon>` and `<PolygonLabels>`.
-        read: a region's `value` and the image's (H, W) to its pixels; raises `RegionError` or `RleError`.
-        write: a label and a tolerance in pixels to the `value` of each of its regions.
-        is_outline: whether outlines are simplified within the tolerance, and must keep the label's Dice.
-        required: the attribute, with its value, without which a tag of this form draws no areas.
+        name: as in its tags, e.g. "polygon" for `<Polygon>` and `<PolygonLabels>`.
+        read: (region's `value`, image's (H, W)) to its pixels; raises `RegionError` or `RleError`.
+        write: (label, tolerance in pixels) to the `value` of each of its regions.
+        is_outline: whether regions are simplified within the tolerance and must keep the label's Dice.
+        required: attribute and value without which a tag of this form does not draw areas.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Form:
 
     @property
     def rank(self) -> int:
-        """Place in `FORMS`: the lower, the more exact."""
+        """Position in `FORMS`; lower is more exact."""
         return FORMS.index(self)
 
 
@@ -74,4 +74,4 @@ ELLIPSE = Form("ellipse", ellipse.read, lambda label, _: ellipse.write(label.mas
 RECTANGLE = Form("rectangle", rectangle.read, lambda label, _: rectangle.write(label.mask))
 
 FORMS = (BRUSH, BITMASK, POLYGON, VECTOR, ELLIPSE, RECTANGLE)
-"""All forms, from exact to approximate: a label that several tags can draw is written in the first one."""
+"""All forms, from exact to approximate; a label that several tags can draw is written in the first."""

@@ -1,10 +1,10 @@
 """Between Label Studio's regions and label maps: (H, W) uint8, 0 for background, i + 1 for label i.
 
-Regions may be brush, bitmask, polygon, vector, ellipse or rectangle regions, mixed as the config allows.
-Where they overlap, the later one in the list wins, as it lies on top in the editor. A pixel belongs to an
-outline if its centre does. Label Studio stores all regions over the image's own pixels, EXIF orientation
-applied. ``image_rotation`` is not applied to them: it only records how the annotator had turned the view, in
-which the editor keeps the image's own coordinates.
+Regions may be brush, bitmask, polygon, vector, ellipse or rectangle regions, in any mix that the config
+allows. Where they overlap, the later one in the list wins, because the editor draws it on top. A pixel is
+inside an outline if its centre is. Label Studio stores all regions relative to the image, EXIF orientation
+applied. ``image_rotation`` is not applied to them: it only records how the annotator had rotated the view,
+and the editor keeps the image's own coordinates.
 """
 
 import secrets
@@ -20,52 +20,52 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import READ_ONLY, Control, LabelConfig
 from ml_backend.label_studio.regions import rle
 from ml_backend.label_studio.regions.forms import FORMS, DrawnLabel
-from ml_backend.label_studio.regions.outlines import MOST_COMPONENTS
+from ml_backend.label_studio.regions.outlines import MAX_COMPONENTS
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
 from model.consistency import dice
 
-LEAST_DSC = 0.99
-"""Dice that polygons and vectors keep with each label of the label map they are made of."""
+MIN_DSC = 0.99
+"""Minimum Dice of polygons and vectors with each label of the label map they are written from."""
 
 KINDS = frozenset({READ_ONLY, "labels", *(form.name + end for form in FORMS for end in ("", "labels"))})
-"""Types of the regions that hold masks, or name the labels of such regions."""
+"""Types of regions that store masks, or the labels of such regions."""
 
 FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the regions of one annotation or prediction say."""
+    """The label map read from the regions of one annotation or prediction."""
 
     label_map: NDArray[np.uint8] | None
-    """(H, W) class indices; None where no size is known, or where masks were drawn of which none can be used.
-    If nothing is `unreadable` then, all of them bear labels that the config does not have."""
+    """(H, W) class indices; None if no size is known, or if masks were drawn but none can be used. If then
+    nothing is `unreadable`, all of them have labels that the config does not have."""
     regions: int
-    """Regions that were drawn into the label map."""
+    """Number of regions drawn into the label map."""
     ignored: Mapping[str, int] = field(default_factory=dict)
-    """Why regions that say nothing about the masks were passed over, and how many."""
+    """{reason: number} of regions ignored because they say nothing about the masks."""
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    """Why masks were left out, one sentence each, and how many: the label map lacks them."""
+    """{reason: number} of masks missing from the label map; each reason is one sentence."""
 
 
 def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = None) -> Reading:
-    """Unite the regions of ``results`` (the ``result`` list of an annotation or prediction) into a label map.
+    """Return the label map of ``results``, the ``result`` list of an annotation or prediction.
 
-    Regions of one label are united; among labels the later region wins. A region with several labels counts
-    as the first that the config knows. Alpha of 128 or more counts as drawn. What is no mask (choices, texts,
-    relations, key points, answers about a region) is passed over.
+    Regions with the same label are united; among labels the later region wins. A region with several labels
+    counts as the first one in the config. Alpha of 128 or more counts as drawn. Results other than masks
+    (choices, texts, relations, key points, answers about a region) are ignored.
 
     Args:
-        results: region dictionaries as Label Studio delivers them; anything may be in them.
+        results: region dictionaries as Label Studio delivers them; untrusted, any content is possible.
         config: the controls, image tag and labels to look for.
-        size: (H, W) of the image; where None, the size that the first readable region states. Without
-            regions, a known size gives an empty map: the annotator saw nothing to draw.
+        size: (H, W) of the image; None takes the size stated by the first readable region. With a known size
+            and no regions the map is empty: the annotator saw nothing to draw.
     """
     ignored: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
     canvas = None if size is None else np.zeros(size, dtype=np.uint8)
     controls = {(control.name, control.kind): control for control in config.controls}
-    named = _named_apart(results, config)
+    named = _separate_labels(results, config)
     drawn = 0
     for region in results:
         control, reason = _control(region, config, controls)
@@ -95,23 +95,26 @@ def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = N
 def results(
     labels: NDArray[np.uint8], config: LabelConfig, scores: Mapping[int, float] | None = None
 ) -> list[dict[str, Any]]:
-    """Write an (H, W) label map as regions, each label in the form of the control that holds it.
+    """Write an (H, W) label map as regions, each label in the form of the control that has it.
 
     If several controls have a label, the one with the most exact form writes it (`forms.FORMS`). Brush and
-    bitmask: one region a label, exact. Polygon and vector: one region for each component, simplified by at
-    most the config's tolerance, finer where that would bring a label's Dice with the map below 0.99. Ellipse
-    and rectangle: one for each component, approximations by nature. Of outlines, ellipses and rectangles a
-    label gets 200 at most, the largest ones; what is left out beside that is small (`regions.outlines`).
+    bitmask: one exact region per label. Polygon and vector: one region per component, simplified by at most
+    the config's tolerance, or less if a label's Dice with the map would drop below 0.99. Ellipse and
+    rectangle: one approximate region per component. A label gets at most 200 outlines, ellipses or
+    rectangles, for its largest components; very small components are left out (`regions.outlines`).
 
     Args:
-        labels: class indices; an index beyond the config's labels is a ValueError.
+        labels: class indices.
         config: gives the names of tags and labels, and the tolerance.
         scores: class index → score in [0, 1] for the label's regions, such as its mean probability.
+
+    Raises:
+        ValueError: an index is beyond the config's labels.
     """
-    # Each outline keeps its Dice by itself; where many meet, what one of them covers is another's.
+    # Each outline keeps its Dice, but simplified outlines may overlap and lower a label's.
     tries = (config.knobs.tolerance, config.knobs.tolerance / 2, 0.0)
     written = [list(_written(labels, config, scores or {}, tries[0]))]
-    while not _keeps(labels, config, written[-1]):
+    while not _keeps_dice(labels, config, written[-1]):
         if len(written) == len(tries):
             return written[0]
         written.append(list(_written(labels, config, scores or {}, tries[len(written)])))
@@ -126,10 +129,10 @@ def _written(
     present = np.unique(runs.alphas).tolist()
     if present[-1] > len(config.labels):
         raise ValueError(
-            f"The label map holds class {present[-1]}, but the config has only {len(config.labels)} labels."
+            f"The label map contains class {present[-1]}, but the config has {len(config.labels)} labels."
         )
     drawn = [(config.control_of(config.labels[index - 1]), index) for index in present if index]
-    # What is only roughly so comes first, and lies below what is exact.
+    # Approximate forms come first, so that exact ones are drawn over them.
     for control, index in sorted(drawn, key=lambda one: -one[0].form.rank):
         for value in control.form.write(DrawnLabel(labels, runs, index), tolerance):
             region: dict[str, Any] = {
@@ -148,7 +151,7 @@ def _written(
 
 
 def _labelled(region: dict[str, Any], control: Control, label: str) -> Iterator[dict[str, Any]]:
-    """The region with its label, or followed by a second one of the <Labels> tag that names it."""
+    """The region with its label, or followed by a second region of the <Labels> tag with the label."""
     value = region["value"]
     if not control.labels_tag:
         yield region | {"value": value | {control.labels_key: [label]}}
@@ -158,26 +161,26 @@ def _labelled(region: dict[str, Any], control: Control, label: str) -> Iterator[
     yield region | named
 
 
-def _keeps(labels: NDArray[np.uint8], config: LabelConfig, written: list[dict[str, Any]]) -> bool:
-    """Whether each label that is written in outlines keeps its Dice when the regions are read back.
+def _keeps_dice(labels: NDArray[np.uint8], config: LabelConfig, written: list[dict[str, Any]]) -> bool:
+    """Whether each label written as outlines keeps its Dice when the regions are read back.
 
-    A label that falls into more parts than are written cannot keep it, and is left as it is.
+    A label with more components than are written cannot keep it and is not checked.
     """
     parts = Counter(name for region in written for name in region["value"].get(region["type"], ()))
     outlined = [
         index
         for index, label in enumerate(config.labels, start=1)
-        if 0 < parts[label] < MOST_COMPONENTS and config.control_of(label).form.is_outline
+        if 0 < parts[label] < MAX_COMPONENTS and config.control_of(label).form.is_outline
     ]
     if not outlined:
         return True
     found = label_map(written, config, (labels.shape[0], labels.shape[1])).label_map
     assert found is not None
-    return all(dice(labels == index, found == index) >= LEAST_DSC for index in outlined)
+    return all(dice(labels == index, found == index) >= MIN_DSC for index in outlined)
 
 
-def _named_apart(results: Sequence[Any], config: LabelConfig) -> dict[Any, Any]:
-    """Region id → label names, of the results of <Labels> tags."""
+def _separate_labels(results: Sequence[Any], config: LabelConfig) -> dict[Any, Any]:
+    """Region id → label names, from the regions of <Labels> tags."""
     tags = {control.labels_tag for control in config.controls if control.labels_tag}
     return {
         region["id"]: region["value"].get("labels")
@@ -192,7 +195,7 @@ def _named_apart(results: Sequence[Any], config: LabelConfig) -> dict[Any, Any]:
 def _control(
     region: Any, config: LabelConfig, controls: Mapping[tuple[str, str], Control]
 ) -> tuple[Control | None, str]:
-    """The control that drew a region; where none did, why the region says nothing about the masks."""
+    """The control that drew a region; if none did, (None, the reason why the region is ignored)."""
     if not isinstance(region, dict):
         return None, "Not a region."
     kind, name = region.get("type"), region.get("from_name")
@@ -213,30 +216,30 @@ def _control(
 def _label_index(
     region: Mapping[str, Any], control: Control, config: LabelConfig, named: Mapping[Any, Any]
 ) -> int | None:
-    """The class of the first label that the config has; None if it has none of them."""
+    """The class index of the first label that the config has; None if it has none of them."""
     names = region["value"].get(control.labels_key)
     if names is None and isinstance(region.get("id"), str):
         names = named.get(region["id"])
     known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     if not known:
-        raise RegionError("The region bears no label.")
+        raise RegionError("The region has no label.")
     return next((config.indices[name] for name in known if name in config.indices), None)
 
 
 def _stated_size(region: Mapping[str, Any], expected: Size | None) -> Size:
-    """The (H, W) that the region was drawn over."""
+    """The (H, W) that the region was drawn on."""
     height, width = region.get("original_height"), region.get("original_width")
     if height is None and width is None and expected is not None:
         return expected
     if not isinstance(height, int) or not isinstance(width, int):
-        raise RegionError("The region does not say over how many pixels it was drawn.")
+        raise RegionError("The region does not state the size of the image it was drawn on.")
     if expected is not None and (height, width) != expected:
         raise RegionError(
-            f"The mask was drawn over {width} × {height} pixels, but the image has "
+            f"The mask was drawn on {width} × {height} pixels, but the image has "
             f"{expected[1]} × {expected[0]}."
         )
     if min(height, width) < 1 or height * width > rle.MAX_PIXELS:
-        raise RegionError(f"No mask is read over {width} × {height} pixels.")
+        raise RegionError(f"Masks of {width} × {height} pixels are not supported.")
     return height, width
 
 

@@ -1,4 +1,4 @@
-"""From pixels to outlines: components along their pixels' edges, holes cut in, simplified if wanted."""
+"""From pixels to outlines: components along pixel edges, holes joined by cuts, optionally simplified."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.regions.filling import fill
 from model.consistency import dice
 
-MOST_COMPONENTS = 200
-"""Regions that one label is written as at most: more of them nobody could correct."""
+MAX_COMPONENTS = 200
+"""Maximum regions written for one label; nobody could correct more."""
 LEFT_OUT = 0.003
-"""Share of a label's pixels that its smallest components, together, may hold to be left out."""
+"""Share of a label's pixels up to which its smallest components, together, are left out."""
 FILLED = 0.002
-"""Share of a component's pixels that its smallest holes, together, may have to be filled."""
-LEAST_DSC = 0.993
-"""Dice that a component's simplified outline keeps with its pixels. With LEFT_OUT and FILLED that is 0.99 for
-the label as a whole."""
-FINEST = 0.25
+"""Share of a component's pixels up to which its smallest holes, together, are filled."""
+MIN_DSC = 0.993
+"""Minimum Dice of a component's simplified outline with its pixels. With LEFT_OUT and FILLED this gives 0.99
+for the whole label."""
+MIN_TOLERANCE = 0.25
 """Tolerance in pixels below which an outline is not simplified at all."""
-MOST_CHAINS = 2_000
-"""Outlines of parts and holes that are looked at; of noise, the longest ones."""
-FINER = 0.75
-"""What a tolerance is multiplied by where it costs too much."""
-MOST_CORNERS = 10_000
-"""Corners of an exact outline up to which Dice comes before simplicity."""
-SMALLEST_BOXED = 9
-"""Least pixels of a component that gets a box or an ellipse."""
-SMALLEST_BOXED_SHARE = 0.01
-"""Least pixels of such a component, as a share of the label's largest one."""
+MAX_CHAINS = 2_000
+"""Maximum outlines of components and holes considered: the longest, in a noisy mask."""
+TOLERANCE_FACTOR = 0.75
+"""Factor by which a tolerance is reduced while the Dice is too low."""
+MAX_CORNERS = 10_000
+"""Maximum corners of an exact outline for which the Dice is ensured."""
+MIN_BOXED_PIXELS = 9
+"""Minimum pixels of a component that gets a box or an ellipse."""
+MIN_BOXED_SHARE = 0.01
+"""Minimum pixels of such a component, as a share of the label's largest component."""
 
 Ring = NDArray[np.int32]
 """(N, 2) corners (x, y) of pixels, without repeating the first at the end."""
@@ -43,12 +43,12 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Component:
-    """Pixels that touch, corners included.
+    """A component: pixels connected by edges or corners.
 
     Attributes:
         outer: its outline.
-        holes: outlines of its holes, largest first, wound the other way round.
-        area: pixels.
+        holes: outlines of its holes, largest first, in the opposite direction.
+        area: number of pixels.
     """
 
     outer: Ring
@@ -62,7 +62,7 @@ def components(mask: NDArray[np.bool_]) -> list[Component]:
     if not rows.size:
         return []
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # With every pixel doubled the contour runs through quarters of pixels, each beside one pixel corner.
+    # With every pixel doubled, each contour point is a quarter of a pixel, next to one pixel corner.
     doubled = part.view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     chains, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     chains, hierarchy = _longest([chain[:, 0].astype(np.int32) for chain in chains], hierarchy[0])
@@ -82,58 +82,58 @@ def components(mask: NDArray[np.bool_]) -> list[Component]:
 
 
 def worth_drawing(found: list[Component]) -> list[Component]:
-    """All but the smallest components that together hold at most LEFT_OUT of the pixels; at most 200."""
+    """All but the smallest components that together have at most LEFT_OUT of the pixels; at most 200."""
     kept = len(found) - _droppable([component.area for component in found], LEFT_OUT)
-    return found[: min(kept, MOST_COMPONENTS)]
+    return found[: min(kept, MAX_COMPONENTS)]
 
 
 def worth_boxing(mask: NDArray[np.bool_]) -> list[Component]:
-    """The components of an (H, W) mask that get a box or an ellipse, largest first; at least one, if any."""
+    """The components of an (H, W) mask that get a box or an ellipse, largest first, including the largest."""
     found = worth_drawing(components(mask))
-    least = max(SMALLEST_BOXED, SMALLEST_BOXED_SHARE * found[0].area) if found else 0
+    least = max(MIN_BOXED_PIXELS, MIN_BOXED_SHARE * found[0].area) if found else 0
     return found[:1] + [component for component in found[1:] if component.area >= least]
 
 
 def simplified(component: Component, tolerance: float) -> Points:
-    """One outline in pixels with the holes cut in, as coarse as `tolerance` and LEAST_DSC allow.
+    """One outline in pixels that includes the holes, as coarse as `tolerance` and MIN_DSC allow.
 
-    A hole is joined to the outline by a cut of no width, walked in both directions: filled by the non-zero
-    rule as by the even-odd one, the outline then leaves the hole free. The tolerance is how far the outline
-    may leave the pixels' edges, in pixels; it is lowered until the filled outline has a Dice of LEAST_DSC
-    with the component, but not for an outline of more than MOST_CORNERS, such as that of noise.
+    A hole is joined to the outline by a cut of zero width, traversed in both directions, so that both the
+    non-zero and the even-odd fill rule leave the hole empty. `tolerance` is the maximum distance in pixels
+    between the outline and the pixel edges; it is reduced until the filled outline has a Dice of MIN_DSC with
+    the component, except for outlines of more than MAX_CORNERS corners, such as those of noise.
     """
     kept = len(component.holes) - _droppable(
         [_area(hole) for hole in component.holes], FILLED, component.area
     )
-    rings = (component.outer, *component.holes[: min(kept, MOST_COMPONENTS)])
-    if tolerance >= FINEST and sum(map(len, rings)) > MOST_CORNERS:
+    rings = (component.outer, *component.holes[: min(kept, MAX_COMPONENTS)])
+    if tolerance >= MIN_TOLERANCE and sum(map(len, rings)) > MAX_CORNERS:
         return _joined([_coarser(ring, tolerance) for ring in rings])
     exact = _joined([ring.astype(np.float64) for ring in rings])
-    if tolerance < FINEST:
+    if tolerance < MIN_TOLERANCE:
         return exact
     origin = exact.min(axis=0)
     wanted = _filled(exact - origin, exact.max(axis=0) - origin)
-    while tolerance >= FINEST:
+    while tolerance >= MIN_TOLERANCE:
         for points in sorted(_coarse(rings, tolerance), key=len):
-            if dice(_filled(points - origin, wanted.shape[::-1]), wanted) >= LEAST_DSC:
+            if dice(_filled(points - origin, wanted.shape[::-1]), wanted) >= MIN_DSC:
                 return points
-        tolerance *= FINER
+        tolerance *= TOLERANCE_FACTOR
     return exact
 
 
 def percent(points: Points, size: tuple[int, ...]) -> list[list[float]]:
-    """Corners (N, 2) in pixels as [x, y] in percent of the image, as Label Studio stores them."""
+    """Corners (N, 2) in pixels as [x, y] pairs in percent of the image, as Label Studio stores them."""
     height, width = size
     pairs: list[list[float]] = np.round(points * 100 / np.array([width, height]), 6).tolist()
     return pairs
 
 
 def _longest(chains: list[Ring], hierarchy: NDArray[Any]) -> tuple[list[Ring], NDArray[Any]]:
-    """The longest chains and what OpenCV says of them, a parent by its place; no hole without its parent."""
-    if len(chains) <= MOST_CHAINS:
+    """The longest chains with their OpenCV hierarchy, parent indices adjusted; no hole without its parent."""
+    if len(chains) <= MAX_CHAINS:
         return chains, hierarchy
     kept = np.zeros(len(chains), np.bool_)
-    kept[np.argsort([-len(chain) for chain in chains], kind="stable")[:MOST_CHAINS]] = True
+    kept[np.argsort([-len(chain) for chain in chains], kind="stable")[:MAX_CHAINS]] = True
     parents = hierarchy[:, 3]
     kept &= (parents < 0) | kept[parents]
     left = hierarchy[kept].copy()
@@ -142,7 +142,7 @@ def _longest(chains: list[Ring], hierarchy: NDArray[Any]) -> tuple[list[Ring], N
 
 
 def _corners(chain: Ring) -> Ring:
-    """A ring without repeated corners and without corners on straight edges."""
+    """A ring without repeated points and without points on straight edges."""
     ring = chain[np.any(chain != np.roll(chain, 1, axis=0), axis=1)]
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
@@ -151,7 +151,7 @@ def _corners(chain: Ring) -> Ring:
 
 
 def _area(ring: Ring) -> int:
-    """Pixels inside a ring along pixel edges."""
+    """Number of pixels inside a ring along pixel edges."""
     return round(abs(_doubled_area(ring)) / 2)
 
 
@@ -161,35 +161,37 @@ def _doubled_area(ring: Ring | Points) -> float:
 
 
 def _droppable(areas: list[int], share: float, whole: int | None = None) -> int:
-    """How many at the end of `areas`, in descending order, together have at most `share` of the whole."""
+    """How many of the last of `areas`, sorted descending, together have at most `share` of the whole."""
     budget = share * (sum(areas) if whole is None else whole)
     return int(np.searchsorted(np.cumsum(areas[::-1]), budget, side="right"))
 
 
 def _middles(ring: Ring) -> Points:
-    """The middle of every pixel's edge along a ring."""
-    ways = np.roll(ring, -1, axis=0) - ring
-    lengths = np.abs(ways).sum(axis=1)
-    step = np.repeat(np.sign(ways), lengths, axis=0)
+    """The middle of every pixel edge along a ring."""
+    steps = np.roll(ring, -1, axis=0) - ring
+    lengths = np.abs(steps).sum(axis=1)
+    step = np.repeat(np.sign(steps), lengths, axis=0)
     within = np.arange(len(step)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     middles: Points = np.repeat(ring, lengths, axis=0) + step * (within[:, None] + 0.5)
     return middles
 
 
 def _coarser(ring: Ring | Points, tolerance: float) -> Points:
-    """A ring simplified by at most `tolerance`; as it is where nothing would be left of it."""
+    """A ring simplified by at most `tolerance`; unchanged if fewer than three points would be left."""
     doubled = np.round(ring * 2).astype(np.int32)
     found = cv2.approxPolyDP(doubled[:, None], 2 * tolerance, closed=True)[:, 0] / 2
     return found if len(found) >= 3 else ring.astype(np.float64)
 
 
 def _coarse(rings: tuple[Ring, ...], tolerance: float) -> list[Points]:
-    """Two ways to simplify: square things are told best by corners, round ones by the middles of edges."""
-    return [_joined([_coarser(ring, tolerance) for ring in way]) for way in (rings, map(_middles, rings))]
+    """Outlines simplified from corners (best for angular shapes) and from edge middles (for round ones)."""
+    return [
+        _joined([_coarser(ring, tolerance) for ring in variant]) for variant in (rings, map(_middles, rings))
+    ]
 
 
 def _joined(rings: list[Points]) -> Points:
-    """One ring of an outline and its holes: each hole is cut in where a point of it is nearest."""
+    """One ring of an outline and its holes, each joined by a cut between the nearest points."""
     outline = rings[0]
     clockwise = _doubled_area(outline) > 0
     for ring in rings[1:]:
@@ -200,7 +202,7 @@ def _joined(rings: list[Points]) -> Points:
 
 
 def _nearest(outline: Points, hole: Points) -> tuple[int, int]:
-    """Indices of the points of the two that are nearest to each other, of some points of a large hole."""
+    """Indices of the nearest pair of points of the two; of a large hole only every n-th point is compared."""
     step = 1 + len(outline) * len(hole) // 100_000
     some = hole[::step]
     distances = ((outline[:, None] - some[None]) ** 2).sum(axis=2)
@@ -209,7 +211,7 @@ def _nearest(outline: Points, hole: Points) -> tuple[int, int]:
 
 
 def _filled(points: Points, size: Iterable[float]) -> NDArray[np.bool_]:
-    """What an outline fills on a canvas of this size (width, height)."""
+    """The pixels that an outline fills on an array of this size (width, height)."""
     width, height = (int(side) for side in size)
     canvas = np.zeros((height, width), np.bool_)
     top, left, mask = fill(points, (height, width))

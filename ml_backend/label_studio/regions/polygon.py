@@ -1,6 +1,6 @@
 """Polygon regions: corners in percent of the image.
 
-Label Studio's polygons have no holes of their own: a hole is cut in, see `outlines.simplified`.
+Label Studio's polygons have no holes; a hole is joined to the outline by a cut, see `outlines.simplified`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from ml_backend.label_studio.regions import outlines
 from ml_backend.label_studio.regions.filling import fill
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, checked
 
-MOST_POINTS = 100_000
+MAX_POINTS = 100_000
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels inside the polygon, which may cross itself: what it winds around is inside.
+    """The pixels inside the polygon, by the non-zero winding rule if it crosses itself.
 
     Raises:
-        RegionError: it was never closed, has less than three corners or too many, or corners that are no
-            places on an image.
+        RegionError: it is not closed, has fewer than three corners or too many, or corners with invalid
+            coordinates.
     """
     points = value.get("points")
     if value.get("closed", True) is not True:
         raise RegionError("The polygon is not closed.")
-    if not isinstance(points, list) or not 3 <= len(points) <= MOST_POINTS:
-        raise RegionError(f"A polygon must have 3 to {MOST_POINTS} corners.")
+    if not isinstance(points, list) or not 3 <= len(points) <= MAX_POINTS:
+        raise RegionError(f"A polygon must have 3 to {MAX_POINTS} corners.")
     return fill(in_pixels([_corner(point) for point in points], size), size)
 
 
 def write(mask: NDArray[np.bool_], tolerance: float) -> list[dict[str, Any]]:
-    """One polygon for each component of a mask (H, W), simplified within `tolerance` pixels."""
+    """One polygon per component of a mask (H, W), simplified within `tolerance` pixels."""
     return [
         {"points": outlines.percent(outlines.simplified(component, tolerance), mask.shape), "closed": True}
         for component in outlines.worth_drawing(outlines.components(mask))
@@ -42,7 +42,7 @@ def write(mask: NDArray[np.bool_], tolerance: float) -> list[dict[str, Any]]:
 
 
 def in_pixels(points: list[tuple[float, float]], size: Size) -> NDArray[np.float64]:
-    """Points (x, y) in percent of the image as (N, 2) pixels."""
+    """Points (x, y) in percent of the image, converted to pixels (N, 2)."""
     height, width = size
     return np.array(points, np.float64) * (width / 100, height / 100)
 

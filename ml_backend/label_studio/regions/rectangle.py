@@ -1,4 +1,4 @@
-"""Rectangle regions: the top left corner and the sides in percent, turned clockwise about that corner."""
+"""Rectangle regions: the top left corner and the sides in percent, rotated clockwise about that corner."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, numb
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels inside the rectangle. It is turned after scaling, so it stays one on an oblong image.
+    """The pixels inside the rectangle, rotated after scaling, so that it stays a rectangle on oblong images.
 
     Raises:
-        RegionError: a number is missing or none, or a side is negative.
+        RegionError: a number is missing or invalid, or a side is negative.
     """
     height, width = size
     x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
     right, down = number(value, "width") * width / 100, number(value, "height") * height / 100
     if right < 0 or down < 0:
-        raise RegionError("The rectangle has a side of less than nothing.")
+        raise RegionError("The rectangle has a negative side.")
     turn = np.radians(number(value, "rotation", 0.0))
     across = np.array([np.cos(turn), np.sin(turn)]) * right
     along = np.array([-np.sin(turn), np.cos(turn)]) * down
@@ -32,7 +32,7 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 
 
 def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The box around each part of a mask (H, W): an approximation, which training would take for the mask."""
+    """The box around each component of a mask (H, W): an approximation that training would use as is."""
     height, width = mask.shape
     boxes = []
     for component in worth_boxing(mask):

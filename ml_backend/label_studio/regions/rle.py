@@ -1,10 +1,10 @@
-"""The run-length code of Label Studio's brush regions, read and written over run boundaries.
+"""The run-length encoding of Label Studio's brush regions, read and written run by run.
 
 A stream is 32 bits of value count, 5 bits of word size - 1, four times 4 bits of length size - 1, then
-records. A record is a flag, two bits that choose a length size, length - 1 in that many bits, and then one
-value (flag 1, a run) or ``length`` values (flag 0). The values are the RGBA bytes of the mask, where the
-red, green, blue and alpha of a pixel all equal its alpha, so a pixel is four equal values: the encoder never
-needs a literal, and the decoder never unfolds the four channels.
+records. A record is a flag, two bits that select a length size, length - 1 in that many bits, and then one
+value (flag 1, a run) or ``length`` values (flag 0, a literal). The values are the RGBA bytes of the mask. All
+four channels of a pixel equal its alpha, so the encoder never needs a literal, and the decoder never expands
+the channels.
 """
 
 from typing import NamedTuple
@@ -26,20 +26,20 @@ _BLOCK = 1 << 15
 
 
 class RleError(ValueError):
-    """A stream that is no mask of the stated size; the message is one sentence."""
+    """A stream that is not a mask of the stated size; the message is one sentence."""
 
 
 class Runs(NamedTuple):
-    """A mask as runs of equal alpha in row-major order; two neighbours may hold the same alpha."""
+    """A mask as runs of equal alpha in row-major order; adjacent runs may have the same alpha."""
 
     alphas: NDArray[np.uint8]
     """(R,) alpha of each run, 0 to 255."""
     lengths: NDArray[np.int64]
-    """(R,) pixels of each run; they sum to the pixels of the mask."""
+    """(R,) length of each run in pixels; they sum to the pixels of the mask."""
 
 
 def encode(mask: NDArray[np.uint8]) -> list[int]:
-    """Encode an (H, W) mask of alphas 0 to 255 to the very bytes the SDK's ``mask2rle`` gives.
+    """Encode an (H, W) mask of alphas 0 to 255, byte for byte as the SDK's ``mask2rle`` does.
 
     Raises:
         RleError: the mask is not two-dimensional uint8, is empty, or has 2³⁰ pixels or more.
@@ -48,10 +48,10 @@ def encode(mask: NDArray[np.uint8]) -> list[int]:
 
 
 def encode_runs(runs: Runs) -> list[int]:
-    """Encode a mask given as runs, as :func:`encode` does; neighbours of equal alpha are joined."""
+    """Encode a mask given as runs, as :func:`encode` does; adjacent runs of equal alpha are joined."""
     alphas, lengths = _split_long(*_join(runs))
     kinds = np.searchsorted(_LONGEST_OF_KIND, lengths)
-    # A run longer than 65 536 values leaves a tail that keeps the long form, however short: the SDK does so.
+    # The tail of a run longer than 65 536 values keeps the long form, however short, as in the SDK.
     kinds[1:][(lengths[:-1] == _LONGEST_RUN) & (alphas[1:] == alphas[:-1])] = 3
     sizes = np.array(_LENGTH_SIZES, dtype=np.int64)[kinds]
     codes = ((4 + kinds) << sizes | (lengths - 1)) << _WORD_SIZE | alphas
@@ -61,7 +61,7 @@ def encode_runs(runs: Runs) -> list[int]:
 
 
 def runs_of(mask: NDArray[np.uint8]) -> Runs:
-    """Find the runs of an (H, W) uint8 array, each as long as it can be.
+    """Return the maximal runs of an (H, W) uint8 array.
 
     Raises:
         RleError: the array is not two-dimensional uint8, is empty, or has 2³⁰ pixels or more.
@@ -81,7 +81,7 @@ def decode(
     """Decode a stream to the (H, W) uint8 alphas of its mask, 0 to 255.
 
     Raises:
-        RleError: as for :func:`decode_runs`; raised before the mask's memory is taken.
+        RleError: as for :func:`decode_runs`; raised before memory for the mask is allocated.
     """
     runs = decode_runs(rle, height, width, max_pixels=max_pixels)
     return np.repeat(runs.alphas, runs.lengths).reshape(height, width)
@@ -90,30 +90,30 @@ def decode(
 def decode_runs(
     rle: list[int] | tuple[int, ...] | bytes, height: int, width: int, *, max_pixels: int = MAX_PIXELS
 ) -> Runs:
-    """Decode a stream to the runs of its mask, in memory that follows the stream, never its header.
+    """Decode a stream to the runs of its mask; memory use depends on the stream's length, not on its header.
 
     Bits after the last value are padding and are not read.
 
     Raises:
-        RleError: values that are not whole numbers 0 to 255, a header that does not announce
+        RleError: values that are not integers from 0 to 255, a header that does not announce
             4·height·width values of 8 bits, a mask beyond ``max_pixels``, a stream that ends early, or a
             record that runs past the end of the mask.
     """
     data = _to_bytes(rle)
     sizes = _read_header(data, height, width, max_pixels)
     count = height * width * CHANNELS
-    # No valid record spends more bits on a value than this, so what lies beyond can only be padding.
+    # No valid record uses more bits per value, so anything beyond can only be padding.
     data = data[: (_HEADER_BITS + count * _LONGEST_RECORD) // 8 + 1]
     values, ends = _records(data, sizes)
     if not len(ends) or ends[-1] < count:
         raise RleError(f"The mask's stream ends after {int(ends[-1]) if len(ends) else 0} of {count} values.")
     last = int(np.searchsorted(ends, count))
     if ends[last] != count:
-        raise RleError(f"The mask's stream holds a run that ends at {int(ends[last])} of {count} values.")
-    # Alpha is the fourth value of a pixel, so a run that ends at value e has seen e // 4 alphas.
+        raise RleError(f"The mask's stream has a run that ends at {int(ends[last])} of {count} values.")
+    # Alpha is the fourth value of a pixel, so a run that ends at value e has covered e // 4 alphas.
     lengths = np.diff(ends[: last + 1] // CHANNELS, prepend=0)
-    seen = lengths > 0
-    return Runs(values[: last + 1][seen], lengths[seen])
+    covered = lengths > 0
+    return Runs(values[: last + 1][covered], lengths[covered])
 
 
 def _join(runs: Runs) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -125,7 +125,7 @@ def _join(runs: Runs) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def _split_long(
     alphas: NDArray[np.uint8], lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Cut runs over the longest that a record can hold; the last piece takes the rest."""
+    """Split runs longer than a record can encode; the last piece gets the remainder."""
     pieces = -(-lengths // _LONGEST_RUN)
     if pieces.max() == 1:
         return alphas, lengths
@@ -136,13 +136,13 @@ def _split_long(
 
 
 def _pack(codes: NDArray[np.int64], bits: NDArray[np.int64]) -> list[int]:
-    """Lay codes of at most 32 bits end to end, most significant bit first, and pad with 1 to 8 zero bits."""
+    """Concatenate codes of at most 32 bits, most significant bit first, and pad with 1 to 8 zero bits."""
     ends = np.cumsum(bits)
     total = int(ends[-1])
     starts = ends - bits
     words = np.zeros(total // 32 + 2, dtype=np.uint64)
     placed = codes.astype(np.uint64) << (64 - bits - (starts & 31)).astype(np.uint64)
-    # Codes never share a bit, so adding them up is the same as or-ing, and faster.
+    # Codes never overlap, so addition equals bitwise or, and is faster.
     np.add.at(words, starts >> 5, placed >> np.uint64(32))
     np.add.at(words, (starts >> 5) + 1, placed & np.uint64(0xFFFFFFFF))
     return list(words.astype(">u4").tobytes()[: total // 8 + 1])
@@ -154,13 +154,13 @@ def _to_bytes(rle: list[int] | tuple[int, ...] | bytes) -> bytes:
     try:
         return bytes(rle)
     except (TypeError, ValueError):
-        raise RleError("A mask's stream must hold whole numbers from 0 to 255 and nothing else.") from None
+        raise RleError("A mask's stream must contain only integers from 0 to 255.") from None
 
 
 def _read_header(data: bytes, height: int, width: int, max_pixels: int) -> NDArray[np.int64]:
     """Check the header against the stated size and return its four length sizes."""
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        raise RleError(f"A mask's size must be two positive whole numbers, not {width!r} × {height!r}.")
+        raise RleError(f"A mask's size must be two positive integers, not {width!r} × {height!r}.")
     if height * width > max_pixels:
         raise RleError(f"A mask of {width} × {height} pixels is over the limit of {max_pixels} pixels.")
     header = int.from_bytes(data[:7]) >> (7 * 8 - _HEADER_BITS)
@@ -178,7 +178,7 @@ def _read_header(data: bytes, height: int, width: int, max_pixels: int) -> NDArr
 
 
 def _records(data: bytes, sizes: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Every value with the place in the mask's bytes where it ends, literals as runs of one."""
+    """Every value with the position in the mask's bytes where it ends; literals are runs of one."""
     padded = np.frombuffer(data + bytes(8), dtype=np.uint8)
     starts, literals = _walk(padded, len(data) * 8, sizes)
     heads = _window(padded, starts)
@@ -197,10 +197,10 @@ def _records(data: bytes, sizes: NDArray[np.int64]) -> tuple[NDArray[np.uint8], 
 
 
 def _walk(padded: NDArray[np.uint8], end: int, sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
-    """The bit at which each whole record starts, and whether any of them is a literal.
+    """The bit at which each complete record starts, and whether any record is a literal.
 
-    A record's place depends on all before it, so this loop cannot be vectorised; what a run starting at
-    each bit would measure is laid out beforehand, which leaves one look-up and one sum a record.
+    A record's position depends on all records before it, so this loop cannot be vectorised. The length of a
+    run starting at each bit is computed in advance, which leaves one look-up and one addition per record.
     """
     table = np.zeros(8, dtype=np.uint8)
     table[4:] = 3 + sizes + _WORD_SIZE
@@ -229,7 +229,7 @@ def _walk(padded: NDArray[np.uint8], end: int, sizes: NDArray[np.int64]) -> tupl
 
 
 def _strides(block: NDArray[np.uint8], table: NDArray[np.uint8]) -> bytes:
-    """For each bit, the bits that a record starting there takes; 0 where it would be a literal."""
+    """For each bit, the length in bits of a record starting there; 0 for a literal."""
     bits = np.unpackbits(block)
     strides: NDArray[np.uint8] = table[bits[:-2] << 2 | bits[1:-1] << 1 | bits[2:]]
     return strides.tobytes()
@@ -242,7 +242,7 @@ def _literal_bits(padded: NDArray[np.uint8], place: int, sizes: NDArray[np.int64
 
 
 def _window(padded: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """The bits from each place on, in the upper 56 bits or more of a word; at least 32 of them are real."""
+    """The 64-bit word that starts at each bit position; at least its upper 32 bits come from the data."""
     first = places >> 3
     word = np.zeros(len(places), dtype=np.uint64)
     for byte in range(5):

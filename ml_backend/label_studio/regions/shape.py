@@ -1,4 +1,4 @@
-"""What all forms share: a shape in pixels, sizes, and numbers that anyone may have sent."""
+"""Shared by all forms: shapes in pixels, sizes, and the validation of untrusted numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 """(height, width) of an image in pixels."""
 
-MOST_PERCENT = 1000.0
-"""Largest coordinate that is read, in percent of the image: what lies outside the image is cut off."""
+MAX_PERCENT = 1000.0
+"""Maximum absolute coordinate, in percent of the image; parts outside the image are clipped."""
 
 
 class RegionError(ValueError):
-    """A region that holds no readable mask; the message is one sentence."""
+    """A region without a readable mask; the message is one sentence."""
 
 
 class Shape(NamedTuple):
-    """The pixels of a region: a part of the image, and what is drawn in it."""
+    """The pixels of a region: a mask over a part of the image."""
 
     top: int
     left: int
@@ -29,14 +29,14 @@ class Shape(NamedTuple):
 
 
 def number(value: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """A finite number of a region's value; RegionError if it is missing, no number, or beyond all bounds."""
+    """A number in a region's value; RegionError if it is missing, not a number, or beyond ±MAX_PERCENT."""
     return checked(value.get(key, default), key)
 
 
 def checked(found: Any, name: str) -> float:
-    """The number itself, if it is one; `name` is how the sentence calls it."""
+    """`found` as a float; RegionError, naming it `name`, if it is not a number or beyond ±MAX_PERCENT."""
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise RegionError(f"The region's {name} is no number but {str(found)[:40]}.")
-    if not abs(found) <= MOST_PERCENT:
-        raise RegionError(f"The region's {name} is {str(found)[:40]}, which is far off the image.")
+        raise RegionError(f"The region's {name} must be a number, not {str(found)[:40]}.")
+    if not abs(found) <= MAX_PERCENT:
+        raise RegionError(f"The region's {name} is {str(found)[:40]}, which is far outside the image.")
     return float(found)

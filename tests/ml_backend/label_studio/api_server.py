@@ -1,4 +1,4 @@
-"""A local HTTP server that stands for Label Studio, or for where it redirects, and notes what it is sent."""
+"""A local HTTP server in place of Label Studio or a redirect target, which records requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; without a status the connection is broken off."""
+    """A response; without a status the connection is closed instead."""
 
     status: int | None = 200
     body: Any = None
@@ -37,7 +37,7 @@ class Reply:
 
 
 class ApiServer:
-    """Answers each path with its replies in turn, the last one again and again; 404 where there are none."""
+    """Answers each path with its replies in turn, repeating the last; 404 without any."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -48,11 +48,11 @@ class ApiServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def count(self, method: str, path: str) -> int:
-        """How many such requests came."""
+        """The number of such requests."""
         return sum((each.method, each.path) == (method, path) for each in self.seen)
 
     def grant_tokens(self, lifetime: int = 300) -> None:
-        """Sell access tokens: the first is numbered 1."""
+        """Issue access tokens, numbered from 1."""
         self.replies["/api/token/refresh/"] = [
             Reply(body={"access": access_token(number, lifetime)}) for number in range(1, 9)
         ]
@@ -97,6 +97,6 @@ class ApiServer:
 
 
 def access_token(number: int, lifetime: int = 300) -> str:
-    """An access token that is good for so many seconds by the server's clock, which is a day behind ours."""
+    """An access token with this lifetime in seconds by the server's clock, which is a day behind ours."""
     claims = {"token_type": "access", "iat": _ISSUED, "exp": _ISSUED + lifetime, "number": number}
     return jwt.encode(claims, "known to the server alone" * 2, "HS256")

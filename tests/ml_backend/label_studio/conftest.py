@@ -1,4 +1,4 @@
-"""Images over real HTTP: Label Studio and another host, as small servers, and a cache that asks them."""
+"""Images over real HTTP: small servers for Label Studio and another host, and a cache in front of them."""
 
 from __future__ import annotations
 

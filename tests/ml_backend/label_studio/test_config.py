@@ -1,4 +1,4 @@
-"""Labeling configs: what is served, and what a person reads when nothing can be."""
+"""Labeling configs: what is served, and the messages if nothing can be."""
 
 import re
 
@@ -63,7 +63,7 @@ def test_tags_are_found_anywhere_in_any_case_among_others() -> None:
     assert config.labels == ("Tibia", "Femur")
 
 
-def test_an_alias_is_what_regions_carry_and_the_value_is_understood() -> None:
+def test_regions_use_the_alias_and_the_value_is_accepted() -> None:
     config = parse(view(IMAGE, BRUSH.replace("<Label", '<Label value="Left" alias="L"/><Label')))
     assert config.labels == ("L", "Bone")
     assert config.indices == {"L": 1, "Left": 1, "Bone": 2}
@@ -75,7 +75,7 @@ def test_a_value_that_is_another_labels_alias_means_that_label() -> None:
     assert config.indices == {"B": 1, "A": 2}
 
 
-def test_repeated_and_empty_labels_count_once_and_never() -> None:
+def test_duplicate_labels_count_once_and_empty_ones_are_ignored() -> None:
     config = parse(view(IMAGE, BRUSH.replace("<Label", '<Label/><Label value="Bone"/><Label')))
     assert config.labels == ("Bone",)
 
@@ -109,7 +109,7 @@ def test_all_controls_over_the_image_are_served_and_labels_of_one_name_are_one()
         "brushlabels",
     ]
     assert not config.faults
-    # A label is written in the most exact form that the config has for it.
+    # A label is written in the most exact form that the config offers.
     assert [config.control_of(label).name for label in config.labels] == ["outline", "box", "outline", "mask"]
 
 
@@ -150,13 +150,13 @@ def test_the_image_of_the_first_usable_control_is_served() -> None:
     assert config.labels == ("Nail", "Ring")
     assert config.faults == (
         '<BrushLabels name="none"> has no labels: add at least one, such as <Label value="Bone"/>.',
-        '<Image name="list"> shows a list of images: use a single key of the task\'s data, such as '
+        '<Image name="list"> shows a list of images: use a single key of the task data, such as '
         'value="$image".',
-        'Only <Image name="back"> is served: what is drawn on <Image name="image"> is ignored.',
+        'Only <Image name="back"> is served: regions on <Image name="image"> are ignored.',
     )
 
 
-def test_a_control_can_be_left_alone() -> None:
+def test_a_control_can_be_skipped() -> None:
     config = parse(
         view(IMAGE, tag("RectangleLabels", "box", "Crop", model_skip="true"), tag("BrushLabels", "m", "Bone"))
     )
@@ -174,7 +174,7 @@ def test_predicted_values_are_other_names_of_a_label() -> None:
     assert config.indices == {"B": 1, "Nail": 2, "Bone": 1, "tibia": 1, "femur": 1}
 
 
-def test_vectors_that_cannot_be_closed_are_told() -> None:
+def test_vectors_that_cannot_be_closed_are_reported() -> None:
     config = parse(view(IMAGE, tag("VectorLabels", "path", "Bone"), BRUSH))
     assert [control.name for control in config.controls] == ["mask"]
     assert config.faults == ('<VectorLabels name="path"> draws no areas: add closable="true" to it.',)
@@ -185,7 +185,7 @@ def test_too_many_labels_in_all_controls_together_are_refused() -> None:
         tag("BrushLabels", "mask", *map(str, range(200))),
         tag("PolygonLabels", "p", *map(str, range(100, 300))),
     ]
-    with pytest.raises(LabelConfigError, match="The labeling config has 300 labels: keep to 254 at most"):
+    with pytest.raises(LabelConfigError, match="The labeling config has 300 labels: use at most 254"):
         parse(view(IMAGE, *parts))
 
 
@@ -205,21 +205,19 @@ def test_knobs_are_read_from_any_control_and_default_otherwise() -> None:
 WRONG_KNOBS = {
     "a threshold of one": ({"model_threshold": "1"}, 'model_threshold="1": give it a probability above 0'),
     "a threshold of zero": ({"model_threshold": "0"}, "give it a probability above 0 and below 1"),
-    "a threshold that is no number": (
+    "a threshold that is not a number": (
         {"model_threshold": "nan"},
         "give it a probability above 0 and below 1",
     ),
     "a word": ({"model_tolerance": "fine"}, "give it a number of pixels from 0 to 100"),
     "infinity": ({"model_tolerance": "inf"}, "give it a number of pixels from 0 to 100"),
     "a strategy": ({"model_annotations": "best"}, "give it one of latest, majority, all"),
-    "an unknown one": ({"model_treshold": "0.5"}, "the known ones are model_threshold, model_tolerance"),
+    "an unknown one": ({"model_treshold": "0.5"}, "the known knobs are model_threshold, model_tolerance"),
 }
 
 
 @pytest.mark.parametrize(("attributes", "advice"), WRONG_KNOBS.values(), ids=WRONG_KNOBS.keys())
-def test_a_wrong_knob_is_told_in_one_sentence_and_its_default_stands(
-    attributes: dict[str, str], advice: str
-) -> None:
+def test_an_invalid_knob_is_reported_and_its_default_applies(attributes: dict[str, str], advice: str) -> None:
     config = parse(view(IMAGE, tag("BrushLabels", "mask", "Bone", **attributes)))
     assert config.knobs == Knobs()
     (fault,) = config.faults
@@ -252,7 +250,7 @@ UNUSABLE = {
     ),
     "too many labels": (
         view(IMAGE, BRUSH.replace("<Label", "".join(f'<Label value="{n}"/>' for n in range(254)) + "<Label")),
-        "255 labels: keep to 254",
+        "255 labels: use at most 254",
     ),
     "a nested key": (view(IMAGE.replace("$image", "$data.image"), BRUSH), "more than one plain key"),
     "an indexed key": (view(IMAGE.replace("$image", "$images[0]"), BRUSH), "more than one plain key"),
@@ -264,13 +262,13 @@ UNUSABLE = {
         view(IMAGE, tag("Labels", "kind", "Bone"), '<MagicWand name="wand" toName="image"/>'),
         'no predictions for <MagicWand name="wand">: add <Brush',
     ),
-    "no XML": ("<View>", "no well-formed XML"),
-    "an empty text": ("", "no well-formed XML"),
+    "not XML": ("<View>", "not well-formed XML"),
+    "an empty string": ("", "not well-formed XML"),
 }
 
 
 @pytest.mark.parametrize(("xml", "advice"), UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_an_unusable_config_says_in_one_sentence_what_to_add(xml: str, advice: str) -> None:
+def test_an_unusable_config_raises_a_message_that_says_what_to_add(xml: str, advice: str) -> None:
     with pytest.raises(LabelConfigError, match=advice) as refused:
         parse(xml)
     assert str(refused.value).endswith(".")

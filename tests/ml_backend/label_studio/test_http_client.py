@@ -1,4 +1,4 @@
-"""What reaches which host, how often, and what is said when nothing comes back."""
+"""Which host gets which request, how often, and the errors when a response fails to arrive."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def elsewhere() -> Iterator[ApiServer]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little waiting between tries, and no proxies but those that a test sets."""
+    """Short waits between tries, and no proxies except those that a test sets."""
     monkeypatch.setattr("ml_backend.label_studio.http_client.BACKOFF_SECONDS", 0.01)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -47,13 +47,13 @@ def legacy(server: ApiServer, **options: Any) -> LabelStudio:
 
 
 def said(call: Callable[[], Any]) -> str:
-    """The sentence that a call fails with."""
+    """The message that a call fails with."""
     with pytest.raises(LabelStudioError) as refused:
         call()
     return str(refused.value)
 
 
-# --- what goes to which host ---
+# --- redirects and credentials ---
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -83,13 +83,13 @@ def test_a_write_follows_a_redirect_on_the_same_host_only(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
-def test_a_write_that_a_redirect_would_turn_into_a_read_is_refused(studio: ApiServer, status: int) -> None:
+def test_a_redirect_that_turns_a_write_into_a_read_is_refused(studio: ApiServer, status: int) -> None:
     studio.replies["/api/projects/"] = [Reply(status, location="/api/projects/")]
     assert "redirects POST /api/projects/" in said(lambda: legacy(studio).create_project("New"))
     assert studio.count("GET", "/api/projects/") == 0
 
 
-def test_a_redirected_read_takes_no_token_to_another_host(studio: ApiServer, elsewhere: ApiServer) -> None:
+def test_a_redirected_read_sends_no_token_to_another_host(studio: ApiServer, elsewhere: ApiServer) -> None:
     studio.grant_tokens()
     studio.replies[PROJECT] = [Reply(302, location=f"{elsewhere.url}/there")]
     elsewhere.replies["/there"] = [Reply(body={"id": 7}), Reply(401, {"detail": "who are you?"})]
@@ -100,7 +100,7 @@ def test_a_redirected_read_takes_no_token_to_another_host(studio: ApiServer, els
     assert studio.count("POST", REFRESH) == 1
 
 
-def test_a_netrc_lends_no_credentials(
+def test_a_netrc_is_not_used_for_credentials(
     studio: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -114,7 +114,7 @@ def test_a_netrc_lends_no_credentials(
     assert [each.authorization for each in studio.seen] == [None, f"Bearer {access_token(1)}", None]
 
 
-# --- what is repeated ---
+# --- retries ---
 
 
 @pytest.mark.parametrize("failure", [Reply(503), Reply(None)], ids=["5xx", "broken off"])
@@ -144,13 +144,13 @@ def test_a_read_is_tried_three_times(studio: ApiServer, failure: Reply) -> None:
 def test_a_write_is_sent_once(
     studio: ApiServer, failure: Reply, call: Call, method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_backend.label_studio.tasks.MINUTES", 0.5)
+    monkeypatch.setattr("ml_backend.label_studio.tasks.LONG_SECONDS", 0.5)
     studio.replies[path] = [failure]
     said(lambda: call(legacy(studio, timeout=0.5)))
     assert studio.count(method, path) == 1
 
 
-def test_the_purchase_of_a_token_is_sent_once(studio: ApiServer) -> None:
+def test_a_token_refresh_is_sent_once(studio: ApiServer) -> None:
     studio.replies[REFRESH] = [Reply(503)]
     assert "(HTTP 503)" in said(lambda: LabelStudio(studio.url, PAT).project(7))
     assert studio.count("POST", REFRESH) == 1
@@ -184,7 +184,7 @@ def test_an_access_token_is_renewed_a_minute_early_by_our_own_clock(
         assert studio.count("POST", REFRESH) == bought, seconds
 
 
-def test_whether_a_personal_access_token_has_expired_is_for_label_studio_to_say(studio: ApiServer) -> None:
+def test_label_studio_decides_whether_a_personal_access_token_has_expired(studio: ApiServer) -> None:
     expired = jwt.encode({"token_type": "refresh", "exp": 1}, "long since forgotten" * 2, "HS256")
     client = LabelStudio(studio.url, expired)
     studio.replies[REFRESH] = [Reply(401, {"detail": "Token is expired"})]
@@ -195,7 +195,7 @@ def test_whether_a_personal_access_token_has_expired_is_for_label_studio_to_say(
     assert client.project(7)["id"] == 7
 
 
-# --- sentences ---
+# --- error messages ---
 
 
 def free_port() -> int:
@@ -204,27 +204,27 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def test_a_port_where_nobody_listens_is_said() -> None:
+def test_a_closed_port_is_reported() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     expected = f"Nothing answers at {url}: is the address right, and is the server running?"
     assert said(lambda: LabelStudio(url, "secret").project(7)) == expected
     assert said(lambda: release(url)) == expected
 
 
-def test_a_slow_answer_is_said_with_its_seconds(studio: ApiServer) -> None:
+def test_a_timeout_is_reported_with_its_seconds(studio: ApiServer) -> None:
     studio.replies[PROJECT] = [Reply(after=2.0)]
     sentence = said(lambda: legacy(studio, timeout=0.5).project(7))
     assert sentence == f"{studio.url} gave no answer to {PROJECT} within 0.5 seconds."
     assert studio.count("GET", PROJECT) == 1
 
 
-def test_https_to_a_plain_server_is_said(studio: ApiServer) -> None:
+def test_https_to_a_plain_server_is_reported(studio: ApiServer) -> None:
     url = studio.url.replace("http:", "https:")
     assert f"The certificate of {url} is not trusted" in said(lambda: LabelStudio(url, "secret").project(7))
 
 
 @pytest.mark.parametrize("reply", [Reply(body=b"<html>", kind="text/html")])
-def test_an_answer_that_is_no_json_is_said(studio: ApiServer, reply: Reply) -> None:
+def test_a_response_other_than_json_is_reported(studio: ApiServer, reply: Reply) -> None:
     studio.replies |= {path: [reply] for path in (PROJECT, REFRESH, "/api/version")}
     assert "something other than JSON" in said(lambda: legacy(studio).project(7))
     assert "something other than JSON" in said(lambda: LabelStudio(studio.url, PAT).project(7))
@@ -232,7 +232,7 @@ def test_an_answer_that_is_no_json_is_said(studio: ApiServer, reply: Reply) -> N
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_that_does_not_answer_is_named_with_its_variable(
+def test_an_unreachable_proxy_is_reported_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     proxy = f"127.0.0.1:{free_port()}"
@@ -255,9 +255,7 @@ def test_requests_go_through_the_proxy_unless_no_proxy_names_the_host(
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "ftp://127.0.0.1:9"])
-def test_a_proxy_of_another_kind_is_refused_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
+def test_an_unsupported_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
     sentence = said(lambda: LabelStudio("http://studio.example", "secret"))
     assert f"The proxy {proxy} (HTTP_PROXY) cannot be used" in sentence

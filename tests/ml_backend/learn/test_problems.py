@@ -6,7 +6,7 @@ from ml_backend.learn.problems import summed_up
 
 
 def unavailable(task: int) -> str:
-    return f"The image of task {task} cannot be had: s3://bucket/{task}.png answers HTTP 404: no storage."
+    return f"The image of task {task} cannot be fetched: s3://bucket/{task}.png answers HTTP 404: no storage."
 
 
 def test_few_sentences_are_listed_in_full() -> None:
@@ -36,5 +36,5 @@ def test_thousands_stay_one_line() -> None:
 
 def test_different_problems_stay_separate() -> None:
     sentences = [unavailable(task).replace("404", status) for task in range(4) for status in ("404", "503")]
-    sentences += [f"The image of task {task} cannot be had: it is empty." for task in range(4)]
+    sentences += [f"The image of task {task} cannot be fetched: it is empty." for task in range(4)]
     assert len(summed_up(sentences)) >= 2

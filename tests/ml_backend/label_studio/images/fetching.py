@@ -1,4 +1,4 @@
-"""How tests fetch images, and what the cache keeps of them."""
+"""Helpers to fetch images and to inspect the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIG = parse(default_config(["Bone"]))
 
 
 def legacy_token() -> Credentials:
-    """What sends "Token secret"."""
+    """Credentials that send "Token secret"."""
     return LabelStudio("http://localhost:1", "secret").credentials
 
 
@@ -24,10 +24,10 @@ def downloader(seconds: float = 5.0, max_bytes: int = 1 << 20) -> Downloader:
 
 
 def fetch(cache: ImageCache, address: Any, task: int = 7) -> bytes:
-    """The file of the task whose image is at this address."""
+    """The image of a task with this address."""
     return cache.fetch(task, {"image": address}, CONFIG)
 
 
 def files(cache: ImageCache) -> list[Path]:
-    """The images that the cache keeps."""
+    """The files in the cache."""
     return list(cache._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"))

@@ -1,4 +1,4 @@
-"""A local HTTP server that images are fetched from, and what it may answer."""
+"""A local HTTP server that images are fetched from, and its responses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Server:
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def tokens(self, path: str) -> list[str | None]:
-        """What each request for the path had for Authorization."""
+        """The Authorization header of each request for the path."""
         return [token for seen, token in self.requests if seen == path]
 
 
 def answer(body: bytes = IMAGE, status: int = 200, **headers: str) -> Route:
-    """A route that always answers so; `_` stands for `-` in the headers' names."""
+    """A route that always gives this response; `_` means `-` in header names."""
 
     def route(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
@@ -45,7 +45,7 @@ def redirect(target: str) -> Route:
 
 
 def start_server() -> tuple[Server, ThreadingHTTPServer]:
-    """A server that answers 404 until it is given routes, and what shuts it down."""
+    """A server that answers 404 until routes are added, and a function that shuts it down."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

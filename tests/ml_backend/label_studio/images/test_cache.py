@@ -1,4 +1,4 @@
-"""Images in data URIs, and the cache of all others under concurrency."""
+"""Images in data URIs, and the cache of other images under concurrency."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, ans
         f"data:image/png,{quote(IMAGE)}",
     ],
 )
-def test_data_uris_are_unpacked_and_not_kept(cache: ImageCache, studio: Server, address: str) -> None:
+def test_data_uris_are_decoded_and_not_cached(cache: ImageCache, studio: Server, address: str) -> None:
     assert fetch(cache, address) == IMAGE
     assert files(cache) == []
     cache.forget(7, {"image": address}, CONFIG)
@@ -36,16 +36,16 @@ def test_data_uris_are_unpacked_and_not_kept(cache: ImageCache, studio: Server, 
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "reason"),
     [
         ("data:image/png;base64", "has no comma"),
         ("data:image/png;base64,", "is empty"),
-        ("data:image/png;base64,#", "no base64"),
-        (f"data:image/png;base64,{'A' * (1 << 21)}", "more than the 1048576 bytes"),
+        ("data:image/png;base64,#", "not valid base64"),
+        (f"data:image/png;base64,{'A' * (1 << 21)}", "larger than the 1048576 bytes"),
     ],
 )
-def test_data_uris_that_hold_no_image_are_told(cache: ImageCache, address: str, told: str) -> None:
-    with pytest.raises(ImageUnavailable, match=told) as refused:
+def test_invalid_data_uris_are_reported(cache: ImageCache, address: str, reason: str) -> None:
+    with pytest.raises(ImageUnavailable, match=reason) as refused:
         fetch(cache, address)
     assert len(str(refused.value)) < 200
 
@@ -88,7 +88,7 @@ def test_projects_do_not_share_images(tmp_path: Path, studio: Server) -> None:
     assert len(studio.requests) == 2
 
 
-def test_the_least_recently_used_images_go_first(tmp_path: Path, studio: Server) -> None:
+def test_the_least_recently_used_images_are_evicted_first(tmp_path: Path, studio: Server) -> None:
     cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=1, cache_bytes=10 * len(IMAGE))
     for number in range(20):
         studio.routes[f"/data/upload/1/{number}.png"] = answer()
@@ -107,7 +107,9 @@ def test_an_image_larger_than_the_cache_is_still_served(tmp_path: Path, studio: 
     assert files(cache) == []
 
 
-def test_what_a_killed_process_left_is_cleaned_up_but_never_served(cache: ImageCache, studio: Server) -> None:
+def test_partial_files_of_a_killed_process_are_deleted_and_never_served(
+    cache: ImageCache, studio: Server
+) -> None:
     fetch(cache, "/data/upload/1/a.png")
     folder = files(cache)[0].parent
     old, young = folder / ".part-old", folder / ".part-young"

@@ -1,4 +1,4 @@
-"""The rule of IMAGE_HOSTS, and that connections keep to it."""
+"""The rules of IMAGE_HOSTS, and their enforcement on connections."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from tests.file_server import serve_folder
         ("[::1]", "::1", "::1", False, True),
     ],
 )
-def test_who_may_be_asked(listed: str, host: str, address: str, vouched: bool, allowed: bool) -> None:
+def test_allowed_hosts(listed: str, host: str, address: str, vouched: bool, allowed: bool) -> None:
     expected = nullcontext() if allowed else pytest.raises(HostRefusedError, match=re.escape(host))
     with expected:
         ImageHosts.parse(listed).check(host, address, vouched=vouched)
 
 
 @pytest.mark.parametrize("listed", ["http://host", "host:80", "a/b", "*", "*.", "ho st!", "10.0.0.0/99"])
-def test_what_is_no_host_is_told(listed: str) -> None:
-    with pytest.raises(ValueError, match="is no host: write names such as"):
+def test_an_invalid_host_is_reported(listed: str) -> None:
+    with pytest.raises(ValueError, match="is not a host: write names such as"):
         ImageHosts.parse(listed)
 
 
@@ -71,12 +71,12 @@ def test_connections_are_made_to_listed_hosts_only(name: str, tmp_path: Path) ->
                 session.get(address, timeout=10)
 
 
-def test_a_name_that_leads_nowhere_fails_as_ever() -> None:
+def test_an_unresolvable_name_raises_the_usual_error() -> None:
     with guarded("") as session, pytest.raises(requests.ConnectionError):
         session.get("http://nowhere.invalid/a.png", timeout=10)
 
 
-def test_behind_a_proxy_names_still_count(tmp_path: Path) -> None:
+def test_behind_a_proxy_names_are_still_checked(tmp_path: Path) -> None:
     with serve_folder(tmp_path) as proxy:
         for listed, status in (("", 404), ("pacs", 404), ("other", None)):
             with guarded(listed) as session:

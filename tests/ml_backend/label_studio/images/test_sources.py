@@ -1,4 +1,4 @@
-"""Each form of address in a task's data, and who gets the token for it."""
+"""Each form of address in a task's data, and whether the token is sent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def found(value: Any, base: str = STUDIO, task: int = 7) -> Source:
 
 @pytest.mark.parametrize("base", [STUDIO, f"{STUDIO}/", "https://studio/sub/path/"])
 @pytest.mark.parametrize("path", [UPLOADED, "/data/upload/1/a b.png", LOCAL])
-def test_files_of_label_studio_are_asked_of_it_with_the_token(base: str, path: str) -> None:
+def test_files_of_label_studio_are_fetched_with_the_token(base: str, path: str) -> None:
     root = base.rstrip("/")
     subpath = root.partition("://")[2].partition("/")[2]
     for value in (path, f" {path}\n", f"{root}{path}", f"/{subpath}{path}" if subpath else path):
@@ -49,9 +49,7 @@ def test_files_of_label_studio_are_asked_of_it_with_the_token(base: str, path: s
 @pytest.mark.parametrize("base", [STUDIO, "https://studio/sub/path"])
 @pytest.mark.parametrize("path", [UPLOADED, LOCAL, f"/tasks/7/resolve/?fileuri={coded(KEY)}"])
 @pytest.mark.parametrize("known_as", ["http://localhost:8080", "https://label.example.org/studio", "/studio"])
-def test_the_name_under_which_browsers_know_label_studio_does_not_matter(
-    base: str, path: str, known_as: str
-) -> None:
+def test_the_host_name_that_browsers_use_does_not_matter(base: str, path: str, known_as: str) -> None:
     assert found(f"{known_as}{path}", base).url == f"{base}{path}"
     assert found(f"{known_as}{path}", base).trusted == base
 
@@ -69,7 +67,7 @@ def test_storage_is_read_through_label_studio(key: str) -> None:
     assert {source.url for source in sources[:3]} == {expected}
 
 
-def test_the_storage_of_another_task_is_asked_as_its_address_says_and_kept_apart() -> None:
+def test_a_storage_address_of_another_task_is_fetched_as_is_and_cached_apart() -> None:
     source = found(f"/tasks/8/resolve/?fileuri={coded(KEY)}")
     assert source.url == f"{STUDIO}/tasks/8/resolve/?fileuri={coded(KEY)}"
     assert source.cache_key != found(KEY).cache_key
@@ -126,7 +124,7 @@ def test_any_other_address_is_fetched_without_the_token(address: str) -> None:
         "a.png",
     ],
 )
-def test_anything_else_is_no_address(value: Any) -> None:
+def test_anything_else_is_refused(value: Any) -> None:
     with pytest.raises(AddressError) as refused:
         found(value)
     assert "\n" not in str(refused.value)
@@ -141,7 +139,7 @@ def test_data_without_the_key_names_the_key() -> None:
 @given(
     st.text(), st.sampled_from(["", STUDIO, f"{STUDIO}/data/upload/", "/data/upload/1/0a1b2c3d-", "s3://"])
 )
-def test_the_token_goes_to_label_studio_alone_whatever_a_task_says(text: str, start: str) -> None:
+def test_the_token_is_sent_to_label_studio_only_whatever_the_data(text: str, start: str) -> None:
     try:
         source = found(start + text)
     except AddressError:

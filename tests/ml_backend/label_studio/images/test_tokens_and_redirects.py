@@ -1,4 +1,4 @@
-"""Who is asked for images, and who sees the token: over real HTTP, with redirects."""
+"""Which hosts get requests for images, and which get the token: over real HTTP, with redirects."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, ans
 TOKEN = "Token secret"
 
 
-def test_the_token_reaches_label_studio_and_nobody_else(
-    cache: ImageCache, studio: Server, elsewhere: Server
-) -> None:
+def test_the_token_is_sent_to_label_studio_only(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
     assert fetch(cache, "/data/upload/1/a.png") == IMAGE
     assert studio.tokens("/data/upload/1/a.png") == [TOKEN]
     assert fetch(cache, f"{elsewhere.url}/a.png") == IMAGE
@@ -34,7 +32,7 @@ def test_the_token_does_not_follow_a_redirect_to_another_host(
     assert elsewhere.tokens("/a.png") == [None]
 
 
-def test_the_token_does_not_come_back_by_a_redirect(
+def test_the_token_is_not_sent_again_after_a_redirect_back(
     cache: ImageCache, studio: Server, elsewhere: Server
 ) -> None:
     elsewhere.routes["/back.png"] = redirect(f"{studio.url}/data/upload/1/a.png")
@@ -45,7 +43,7 @@ def test_the_token_does_not_come_back_by_a_redirect(
     assert elsewhere.tokens("/back.png") == [None, None]
 
 
-def test_a_netrc_lends_no_credentials(
+def test_a_netrc_is_not_used_for_credentials(
     cache: ImageCache, elsewhere: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -63,7 +61,7 @@ def test_the_token_follows_a_redirect_within_label_studio(cache: ImageCache, stu
 
 
 class Renewable:
-    """Credentials that have one more access token for each that was refused, while there are any."""
+    """Credentials with a finite supply of access tokens, one used up per refusal."""
 
     def __init__(self, *tokens: str) -> None:
         self._tokens = list(tokens)
@@ -92,9 +90,7 @@ def test_a_refused_token_is_renewed_once(tmp_path: Path, studio: Server) -> None
     assert len(studio.tokens("/data/upload/1/b.png")) == 2
 
 
-def test_cookies_stay_where_they_are_even_on_another_port(
-    cache: ImageCache, studio: Server, elsewhere: Server
-) -> None:
+def test_cookies_are_not_sent_to_another_port(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
     moved = answer(b"", 302, Location=f"{elsewhere.url}/a.png", Set_Cookie="sessionid=secret; Path=/")
     studio.routes["/data/upload/1/moved.png"] = moved
     seen: list[str | None] = []
@@ -108,7 +104,7 @@ def test_cookies_stay_where_they_are_even_on_another_port(
     assert seen == [None]
 
 
-def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
+def test_a_redirect_target_of_label_studio_need_not_be_listed_but_the_next_must(
     tmp_path: Path, studio: Server, elsewhere: Server
 ) -> None:
     listed = Downloader(legacy_token(), hosts=ImageHosts.parse("images.example.org"))
@@ -126,5 +122,5 @@ def test_where_label_studio_redirects_need_not_be_listed_but_what_follows_must(
 def test_no_redirect_leads_to_cloud_metadata(cache: ImageCache, studio: Server, elsewhere: Server) -> None:
     for server, path in ((studio, "/data/upload/1/m.png"), (elsewhere, "/m.png")):
         server.routes[path] = redirect("http://169.254.169.254/latest/meta-data/")
-        with pytest.raises(ImageUnavailable, match="an address for cloud metadata"):
+        with pytest.raises(ImageUnavailable, match="a cloud metadata address"):
             fetch(cache, f"{server.url}{path}")

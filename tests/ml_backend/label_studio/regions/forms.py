@@ -1,4 +1,4 @@
-"""What tests of regions draw: a labeling config of every form, regions of it, and what is read of them."""
+"""Helpers for region tests: a labeling config with every form, its regions, and their reading."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SQUARE = [[10, 20], [30, 20], [30, 50], [10, 50]]
 
 
 def read(kind: str, value: dict[str, Any], size: tuple[int, int] = SIZE) -> Reading:
-    """What is read of one region of the label Bone."""
+    """The reading of one region with the label Bone."""
     region = {
         "id": "ab12",
         "from_name": kind,

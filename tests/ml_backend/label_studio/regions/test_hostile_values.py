@@ -1,4 +1,4 @@
-"""Regions as anyone may send them: whatever is no mask is refused in a sentence."""
+"""Untrusted regions: anything other than a mask is refused with a one-sentence error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.ml_backend.label_studio.regions.forms import CONFIG, FORMS, SIZE, SQU
 
 
 def bomb() -> str:
-    """A PNG whose header says 50 000 × 50 000."""
+    """A PNG whose header states 50 000 × 50 000 pixels."""
     head = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 6, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -42,23 +42,31 @@ SIDES = {"x": 10, "y": 10, "width": 10, "height": 10}
 HOSTILE = {
     "an open polygon": ("polygonlabels", {"points": SQUARE, "closed": False}, "not closed"),
     "two corners": ("polygonlabels", {"points": SQUARE[:2]}, "must have 3 to"),
-    "corners that are no list": ("polygonlabels", {"points": "abc"}, "must have 3 to"),
+    "corners that are not a list": ("polygonlabels", {"points": "abc"}, "must have 3 to"),
     "no corners": ("polygonlabels", {}, "must have 3 to"),
     "a hundred thousand and one corners": ("polygonlabels", {"points": [[0, 0]] * 100_001}, "must have 3 to"),
     "a corner of one number": ("polygonlabels", {"points": [*SQUARE, [1]]}, "not a pair"),
-    "a corner of nothing": ("polygonlabels", {"points": [*SQUARE, None]}, "not a pair"),
-    "a corner at no number": ("polygonlabels", {"points": [*SQUARE, [1, math.nan]]}, "far off the image"),
-    "a corner at infinity": ("polygonlabels", {"points": [*SQUARE, [math.inf, 1]]}, "far off the image"),
-    "a corner far away": ("polygonlabels", {"points": [*SQUARE, [1, 1e300]]}, "far off the image"),
-    "a corner beyond all floats": ("polygonlabels", {"points": [*SQUARE, [1, 10**400]]}, "far off the image"),
-    "a corner in words": ("polygonlabels", {"points": [*SQUARE, ["1", 1]]}, "no number"),
-    "a corner that is true": ("polygonlabels", {"points": [*SQUARE, [True, 1]]}, "no number"),
-    "an outline without end": ("polygonlabels", {"points": [[0, 0], [9, 100]] * 50_000}, None),
+    "a corner that is null": ("polygonlabels", {"points": [*SQUARE, None]}, "not a pair"),
+    "a corner at NaN": ("polygonlabels", {"points": [*SQUARE, [1, math.nan]]}, "far outside the image"),
+    "a corner at infinity": ("polygonlabels", {"points": [*SQUARE, [math.inf, 1]]}, "far outside the image"),
+    "a corner far away": ("polygonlabels", {"points": [*SQUARE, [1, 1e300]]}, "far outside the image"),
+    "a corner beyond all floats": (
+        "polygonlabels",
+        {"points": [*SQUARE, [1, 10**400]]},
+        "far outside the image",
+    ),
+    "a corner as text": ("polygonlabels", {"points": [*SQUARE, ["1", 1]]}, "must be a number"),
+    "a corner that is true": ("polygonlabels", {"points": [*SQUARE, [True, 1]]}, "must be a number"),
+    "an extremely long outline": ("polygonlabels", {"points": [[0, 0], [9, 100]] * 50_000}, None),
     "an open vector": ("vectorlabels", {**chain(SQUARE), "closed": False}, "not closed"),
     "a vector that does not say": ("vectorlabels", {"vertices": chain(SQUARE)["vertices"]}, "not closed"),
     "no vertices": ("vectorlabels", {"closed": True}, "must have 3 to"),
-    "a vertex of nothing": ("vectorlabels", {"closed": True, "vertices": [None] * 3}, "no object"),
-    "a vertex without a place": ("vectorlabels", {"closed": True, "vertices": [{"x": 1}] * 3}, "no number"),
+    "a vertex that is null": ("vectorlabels", {"closed": True, "vertices": [None] * 3}, "must be an object"),
+    "a vertex without coordinates": (
+        "vectorlabels",
+        {"closed": True, "vertices": [{"x": 1}] * 3},
+        "must be a number",
+    ),
     "a branch": (
         "vectorlabels",
         {"closed": True, "vertices": [*chain(SQUARE)["vertices"], {"x": 1, "y": 1, "prevPointId": "p1"}]},
@@ -76,41 +84,51 @@ HOSTILE = {
         },
         "more than one path",
     ),
-    "a handle of nothing": ("vectorlabels", chain(SQUARE, p0={"controlPoint2": 3}), "no object"),
+    "a handle that is a number": (
+        "vectorlabels",
+        chain(SQUARE, p0={"controlPoint2": 3}),
+        "must be an object",
+    ),
     "a handle at infinity": (
         "vectorlabels",
         chain(SQUARE, p0={"controlPoint2": {"x": math.inf, "y": 1}}),
-        "far off the image",
+        "far outside the image",
     ),
-    "an ellipse without a radius": ("ellipselabels", {"x": 1, "y": 1, "radiusX": 1}, "radiusY is no number"),
-    "an ellipse turned inside out": ("ellipselabels", {**ROUND, "radiusX": -1}, "less than nothing"),
-    "an ellipse turned by no number": ("ellipselabels", {**ROUND, "rotation": "left"}, "no number"),
-    "a rectangle without a side": ("rectanglelabels", {"x": 1, "y": 1, "height": 3}, "width is no number"),
-    "a rectangle turned inside out": ("rectanglelabels", {**SIDES, "height": -3}, "less than nothing"),
-    "a rectangle at no number": ("rectanglelabels", {**SIDES, "x": math.nan}, "far off the image"),
-    "no bitmask": ("bitmasklabels", {}, "holds no PNG"),
-    "a bitmask elsewhere": ("bitmasklabels", {"imageDataURL": "http://host/a.png"}, "holds no PNG"),
-    "a bitmask that is a JPEG": ("bitmasklabels", {"imageDataURL": uri(GREY, "JPEG")}, "holds no PNG"),
+    "an ellipse without a radius": (
+        "ellipselabels",
+        {"x": 1, "y": 1, "radiusX": 1},
+        "radiusY must be a number",
+    ),
+    "an ellipse with a negative radius": ("ellipselabels", {**ROUND, "radiusX": -1}, "negative"),
+    "an ellipse rotated by a word": ("ellipselabels", {**ROUND, "rotation": "left"}, "must be a number"),
+    "a rectangle without a side": (
+        "rectanglelabels",
+        {"x": 1, "y": 1, "height": 3},
+        "width must be a number",
+    ),
+    "a rectangle with a negative side": ("rectanglelabels", {**SIDES, "height": -3}, "negative"),
+    "a rectangle at NaN": ("rectanglelabels", {**SIDES, "x": math.nan}, "far outside the image"),
+    "no bitmask": ("bitmasklabels", {}, "has no PNG"),
+    "a bitmask at a URL": ("bitmasklabels", {"imageDataURL": "http://host/a.png"}, "has no PNG"),
+    "a bitmask that is a JPEG": ("bitmasklabels", {"imageDataURL": uri(GREY, "JPEG")}, "has no PNG"),
     "a JPEG that says PNG": (
         "bitmasklabels",
         {"imageDataURL": uri(GREY, "JPEG").replace("jpeg", "png")},
         "broken",
     ),
-    "a bitmask that is no base64": ("bitmasklabels", {"imageDataURL": bitmask.PREFIX + "%%%"}, "broken"),
+    "a bitmask that is not base64": ("bitmasklabels", {"imageDataURL": bitmask.PREFIX + "%%%"}, "broken"),
     "half a bitmask": ("bitmasklabels", {"imageDataURL": uri(CLEAR)[:-40] + "="}, "broken"),
     "a bitmask without transparency": ("bitmasklabels", {"imageDataURL": uri(GREY)}, "no transparency"),
     "a small bitmask": ("bitmasklabels", {"imageDataURL": uri(CLEAR.resize((20, 10)))}, "20 × 10 pixels"),
     "a bomb": ("bitmasklabels", {"imageDataURL": bomb()}, "50000 × 50000 pixels"),
-    "a bitmask without end": ("bitmasklabels", {"imageDataURL": bitmask.PREFIX + "A" * (65 << 20)}, "limit"),
+    "an oversized bitmask": ("bitmasklabels", {"imageDataURL": bitmask.PREFIX + "A" * (65 << 20)}, "limit"),
 }
 
 
 @pytest.mark.parametrize(("kind", "value", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_is_no_mask_is_refused_in_a_sentence(
-    kind: str, value: dict[str, Any], reason: str | None
-) -> None:
+def test_invalid_values_are_refused(kind: str, value: dict[str, Any], reason: str | None) -> None:
     reading = read(kind, value)
-    if reason is None:  # absurd, and read all the same
+    if reason is None:  # absurd, but read
         assert reading.regions == 1
         return
     (sentence,) = reading.unreadable
@@ -146,15 +164,13 @@ KEYS = ("points", "closed", "vertices", "x", "y", "width", "height", "radiusX", 
 
 @given(st.sampled_from(sorted(FORMS)), st.dictionaries(st.sampled_from(KEYS), anything), anything)
 @settings(deadline=None, max_examples=200)
-def test_nothing_that_anyone_sends_is_more_than_unreadable(
-    kind: str, value: dict[str, Any], stray: Any
-) -> None:
+def test_untrusted_regions_are_at_most_unreadable(kind: str, value: dict[str, Any], stray: Any) -> None:
     reading = label_map([stray], CONFIG, SIZE)
     assert reading.regions == 0
     assert read(kind, value).regions in (0, 1)
 
 
-def test_readers_raise_nothing_but_sentences() -> None:
+def test_readers_raise_region_errors_only() -> None:
     for reader in (bitmask.read, ellipse.read, polygon.read, rectangle.read, vector.read):
         with pytest.raises(RegionError):
             reader({}, SIZE)

@@ -1,4 +1,4 @@
-"""Brush regions to label maps and back, as the editor draws them and as anyone may send them."""
+"""Brush regions to label maps and back, from the editor and from untrusted input."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,9 @@ def test_a_label_map_written_and_read_is_the_same(labels: NDArray[np.uint8]) -> 
 
 @given(label_maps())
 @settings(max_examples=20, deadline=None)
-def test_what_is_written_is_valid_to_label_studio_and_readable_by_its_sdk(labels: NDArray[np.uint8]) -> None:
+def test_written_regions_are_valid_for_label_studio_and_readable_by_its_sdk(
+    labels: NDArray[np.uint8],
+) -> None:
     written = results(labels, CONFIG, scores={1: 0.5, 2: 1.0})
     errors = LabelInterface(XML).validate_prediction(
         {"result": written, "score": 0.5, "model_version": "v"}, return_errors=True
@@ -77,7 +79,7 @@ def test_what_is_written_is_valid_to_label_studio_and_readable_by_its_sdk(labels
         np.testing.assert_array_equal(alphas, np.where(labels == index, 255, 0))
 
 
-def test_a_region_states_what_label_studio_asks_for() -> None:
+def test_a_region_has_the_fields_label_studio_requires() -> None:
     labels = np.zeros((10, 12), dtype=np.uint8)
     labels[2:4] = 2
     labels[6:8] = 3
@@ -125,7 +127,7 @@ def test_soft_edges_count_from_half_opacity() -> None:
     np.testing.assert_array_equal(reading.label_map, [[0, 0, 0, 1, 1, 1]])
 
 
-def test_a_soft_edge_leaves_what_lies_below() -> None:
+def test_a_soft_edge_does_not_cover_the_region_below() -> None:
     reading = read(region(square(0, 0), "Femur"), region(square(0, 0, alpha=100), "Tibia"))
     assert reading.label_map[0, 0] == 2
 
@@ -141,7 +143,7 @@ def test_an_alias_and_the_value_behind_it_are_one_label() -> None:
     assert results(reading.label_map, config)[0]["value"]["brushlabels"] == ["F"]
 
 
-def test_a_turned_view_does_not_turn_the_mask() -> None:
+def test_a_rotated_view_does_not_rotate_the_mask() -> None:
     reading = read(region(square(0, 0), "Tibia", image_rotation=90))
     np.testing.assert_array_equal(reading.label_map, square(0, 0) // 255)
 
@@ -173,7 +175,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-def test_what_is_no_mask_of_ours_is_counted_and_passed_over(other: Any) -> None:
+def test_other_results_are_counted_and_ignored(other: Any) -> None:
     reading = read(other, region(square(2, 2), "Femur"), other)
     np.testing.assert_array_equal(reading.label_map, square(2, 2) // 255 * 2)
     assert list(reading.ignored.values()) == [2]
@@ -202,7 +204,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("broken", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_mask_that_cannot_be_read_is_told_and_left_out(broken: Any) -> None:
+def test_an_unreadable_mask_is_reported_and_left_out(broken: Any) -> None:
     reading = read(broken, region(square(2, 2), "Femur"))
     np.testing.assert_array_equal(reading.label_map, square(2, 2) // 255 * 2)
     assert reading.regions == 1
@@ -210,11 +212,11 @@ def test_a_mask_that_cannot_be_read_is_told_and_left_out(broken: Any) -> None:
     assert all(reason.endswith(".") for reason in reading.unreadable)
 
 
-def test_where_every_mask_is_unreadable_there_is_no_map_rather_than_an_empty_one() -> None:
+def test_without_a_readable_mask_there_is_no_map_instead_of_an_empty_one() -> None:
     assert read(region(square(0, 0), "Tibia", value=value(rle=[]))).label_map is None
 
 
-def test_masks_of_labels_that_the_config_no_longer_has_are_passed_over_without_noise() -> None:
+def test_masks_of_labels_missing_from_the_config_are_ignored() -> None:
     gone = region(square(0, 0), "Ulna")
     reading = read(gone, region(square(2, 2), "Femur"))
     np.testing.assert_array_equal(reading.label_map, square(2, 2) // 255 * 2)
@@ -230,7 +232,7 @@ def test_a_region_without_a_size_is_read_over_the_image() -> None:
 
 
 STROKES = json.loads((Path(__file__).parents[1] / "editor_strokes.json").read_text())
-"""Drawn by mouse in the editor of Label Studio 1.23.2 over 600 × 300 pixels: upright, and turned by 90°."""
+"""Drawn by mouse in the editor of Label Studio 1.23.2 over 600 × 300 pixels: upright, and rotated by 90°."""
 
 
 @pytest.mark.parametrize("stroke", STROKES, ids=["upright", "turned"])
@@ -241,9 +243,9 @@ def test_strokes_of_the_real_editor_are_read_as_the_sdk_reads_them(stroke: dict[
     np.testing.assert_array_equal(read(stroke, size=(300, 600), config=config).label_map, alphas >= 128)
 
 
-def test_a_stroke_on_a_turned_view_lies_where_it_was_seen_on_the_image() -> None:
-    # Drawn as a level bar from the middle to near the right, then down and out at the right: over the upright
-    # image that is a standing bar from half its height to near its top, and then out at the top.
+def test_a_stroke_on_a_rotated_view_is_where_it_was_drawn_on_the_image() -> None:
+    # Drawn as a horizontal bar from the centre to near the right, then down and out at the right. On the
+    # upright image this is a vertical bar from half its height to near its top, and then out at the top.
     turned = read(STROKES[1], size=(300, 600), config=parse(default_config(["Bone"]))).label_map
     rows, columns = np.nonzero(turned)
     assert (rows.min(), rows.max()) == (0, pytest.approx(150, abs=10))

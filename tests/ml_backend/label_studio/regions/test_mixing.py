@@ -1,4 +1,4 @@
-"""Regions of several forms on one image, beside what is said about them."""
+"""Regions of several forms on one image, along with other results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from model.consistency import dice
 from tests.ml_backend.label_studio.regions.forms import CONFIG, SIZE, SQUARE, box
 
 
-def test_what_is_rough_lies_below_what_is_exact() -> None:
-    """The box around Nail covers part of Bone; written first, it does not cover it when read."""
+def test_approximate_regions_are_below_exact_ones() -> None:
+    """The box around Nail overlaps Bone; it is written first, so Bone covers it when read."""
     config = parse(
         '<View><Image name="image" value="$image"/>'
         '<PolygonLabels name="p" toName="image"><Label value="Bone"/></PolygonLabels>'
@@ -30,7 +30,7 @@ def test_what_is_rough_lies_below_what_is_exact() -> None:
     assert dice(found == 1, labels == 1) >= 0.99
 
 
-def test_forms_may_be_mixed_and_the_later_region_lies_on_top() -> None:
+def test_forms_may_be_mixed_and_the_later_region_is_on_top() -> None:
     square = {"x": 10, "y": 20, "width": 20, "height": 30, "rotation": 0}
     regions = [
         {"from_name": kind, "to_name": "image", "type": kind, "value": {kind: [label], **value}}
@@ -65,10 +65,10 @@ def test_labels_beside_the_region_are_found_by_its_id() -> None:
         assert reading.regions == 1
         assert not reading.ignored
     (sentence,) = label_map([bare], config, SIZE).unreadable
-    assert sentence == "The region bears no label."
+    assert sentence == "The region has no label."
 
 
-def test_answers_about_regions_and_relations_never_hurt() -> None:
+def test_answers_about_regions_and_relations_are_ignored() -> None:
     others: list[Any] = [
         {
             "id": "ab12",

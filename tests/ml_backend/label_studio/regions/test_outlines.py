@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.regions.filling import MOST_CROSSINGS, fill
+from ml_backend.label_studio.regions.filling import MAX_CROSSINGS, fill
 from ml_backend.label_studio.regions.outlines import (
-    LEAST_DSC,
-    MOST_COMPONENTS,
+    MAX_COMPONENTS,
+    MIN_DSC,
     components,
     simplified,
     worth_drawing,
@@ -38,7 +38,7 @@ def masks(draw: st.DrawFn, side: int = 16) -> NDArray[np.bool_]:
 
 @given(masks())
 @settings(deadline=None, max_examples=200)
-def test_exact_outlines_hold_exactly_the_pixels(mask: NDArray[np.bool_]) -> None:
+def test_exact_outlines_contain_exactly_the_pixels(mask: NDArray[np.bool_]) -> None:
     found = components(mask)
     assert sum(component.area for component in found) == mask.sum()
     assert [component.area for component in found] == sorted((each.area for each in found), reverse=True)
@@ -52,7 +52,7 @@ coordinates = st.floats(-30, 60, allow_nan=False).map(lambda value: round(value,
 
 
 def winding(points: NDArray[np.float64], x: float, y: float) -> int:
-    """How often the closed outline turns around a point, by angles."""
+    """The winding number of a closed outline around a point, computed from angles."""
     to = points - (x, y)
     angles = np.arctan2(to[:, 1], to[:, 0])
     turns = (np.roll(angles, -1) - angles + np.pi) % (2 * np.pi) - np.pi
@@ -76,22 +76,22 @@ def test_a_pixel_is_inside_if_the_outline_winds_around_its_centre(corners: list[
 
 
 def test_a_shape_that_crosses_itself_is_filled_as_the_browsers_canvas_does() -> None:
-    """A pentagram's middle is wound around twice: inside by the non-zero rule, not by the even-odd one."""
+    """A pentagram's centre has winding number 2: inside by the non-zero rule, not by the even-odd one."""
     angles = np.radians(np.arange(5) * 144 - 90)
     star = np.column_stack([np.cos(angles), np.sin(angles)]) * 40 + 50
     assert filled(star, (100, 100))[50, 50]
 
 
-def test_outlines_off_the_image_leave_it_empty() -> None:
+def test_outlines_outside_the_image_leave_it_empty() -> None:
     for shift in ((-50, 0), (50, 0), (0, -50), (0, 50)):
         assert not filled(np.array([[1.0, 1], [9, 1], [9, 9]]) + shift, (10, 10)).any()
     assert filled(np.array([[-50.0, -50], [90, -50], [90, 90], [-50, 90]]), (10, 10)).all()
 
 
-def test_endless_outlines_are_refused_before_they_cost_anything() -> None:
+def test_extremely_long_outlines_are_refused_early() -> None:
     rows = 10_000
-    points = np.tile([[0.0, 0.0], [5.0, rows]], (MOST_CROSSINGS // rows, 1))
-    with pytest.raises(RegionError, match="draw it simpler"):
+    points = np.tile([[0.0, 0.0], [5.0, rows]], (MAX_CROSSINGS // rows, 1))
+    with pytest.raises(RegionError, match="draw a simpler one"):
         fill(points, (rows, 10))
 
 
@@ -108,7 +108,7 @@ def test_simplified_outlines_keep_their_dice_whatever_the_tolerance(seed: int, t
     for component in components(mask):
         alone = filled(simplified(component, 0.0), mask.shape)
         again = filled(simplified(component, tolerance), mask.shape)
-        assert dice(alone, again) >= LEAST_DSC
+        assert dice(alone, again) >= MIN_DSC
 
 
 def test_a_tolerance_saves_corners() -> None:
@@ -119,7 +119,7 @@ def test_a_tolerance_saves_corners() -> None:
     assert exact > 5 * coarse
 
 
-def test_holes_are_cut_in_so_that_both_rules_of_filling_leave_them_free() -> None:
+def test_holes_stay_empty_under_both_fill_rules() -> None:
     mask = np.zeros((60, 80), np.uint8)
     cv2.rectangle(mask, (5, 5), (70, 50), 1, -1)
     for centre in ((20, 20), (50, 30), (30, 40)):
@@ -128,28 +128,28 @@ def test_holes_are_cut_in_so_that_both_rules_of_filling_leave_them_free() -> Non
     assert len(component.holes) == 3
     for tolerance in (0.0, 1.0):
         outline = simplified(component, tolerance)
-        assert dice(filled(outline, mask.shape), mask > 0) >= (LEAST_DSC if tolerance else 1)
+        assert dice(filled(outline, mask.shape), mask > 0) >= (MIN_DSC if tolerance else 1)
         even_odd = cv2.fillPoly(np.zeros_like(mask), [np.round(outline * 256).astype(np.int32)], 1, shift=8)
         assert not any(even_odd[y, x] for x, y in ((20, 20), (50, 30), (30, 40)))
 
 
-def test_the_smallest_components_are_left_out_while_they_hold_next_to_nothing() -> None:
+def test_negligible_components_are_left_out() -> None:
     mask = np.zeros((100, 100), np.bool_)
     mask[10:60, 10:60] = True
-    mask[80, ::10] = True  # ten specks of one pixel beside 2500
+    mask[80, ::10] = True  # ten single pixels next to 2500
     kept = worth_drawing(components(mask))
     assert [component.area for component in kept] == [2500, 1, 1, 1]
     scattered = np.zeros((100, 100), np.bool_)
     scattered[::3, ::3] = True
-    assert len(worth_drawing(components(scattered))) == MOST_COMPONENTS
+    assert len(worth_drawing(components(scattered))) == MAX_COMPONENTS
     assert worth_drawing(components(np.zeros((4, 4), np.bool_))) == []
 
 
-def test_noise_is_drawn_roughly_instead_of_endlessly() -> None:
+def test_noise_is_simplified_quickly() -> None:
     noise = np.random.default_rng(0).random((400, 400)) > 0.5
     noise[100:300, 100:300] = True
     found = worth_drawing(components(noise))
-    assert len(found) <= MOST_COMPONENTS
+    assert len(found) <= MAX_COMPONENTS
     exact = np.zeros((400, 400), np.uint8)
     cv2.drawContours(exact, [found[0].outer[:, None]], 0, 1, -1)
     assert exact[150:250, 150:250].all()

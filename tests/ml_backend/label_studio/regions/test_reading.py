@@ -1,4 +1,4 @@
-"""Each form as Label Studio's editor writes it is read as drawn."""
+"""Regions of each form, written by Label Studio's editor, are read as drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def drawn(kind: str, value: dict[str, Any]) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("closed", [{}, {"closed": True}])
-def test_a_polygon_holds_the_pixels_whose_centres_it_holds(closed: dict[str, Any]) -> None:
+def test_a_polygon_contains_the_pixels_whose_centres_are_inside(closed: dict[str, Any]) -> None:
     found = drawn("polygonlabels", {"points": SQUARE, **closed})
     np.testing.assert_array_equal(found, box(20, 50, 20, 60))
     half = [[10.25, 20.5], [30.25, 20.5], [30.25, 50.5], [10.25, 50.5]]
@@ -45,7 +45,7 @@ def test_a_vector_of_straight_edges_is_a_polygon_in_whatever_order_it_is_listed(
 
 
 def test_curved_vertices_make_a_circle() -> None:
-    """Four vertices with handles of 0.5523 of the radius are a circle, by the well-known approximation."""
+    """Four vertices with handles of 0.5523 of the radius approximate a circle."""
     k = 0.5523 * 20
     points = [[50.0, 30.0], [60.0, 50.0], [50.0, 70.0], [40.0, 50.0]]
 
@@ -67,16 +67,16 @@ def test_curved_vertices_make_a_circle() -> None:
     assert dice(drawn("vectorlabels", value), circle) > 0.99
 
 
-def test_where_one_end_is_straight_the_missing_handle_leans_on_the_straight_line() -> None:
+def test_a_missing_handle_is_on_the_straight_line() -> None:
     value = chain(SQUARE, p0={"controlPoint1": {"x": 10, "y": 30}, "controlPoint2": {"x": 16, "y": 0}})
     found = drawn("vectorlabels", value)
-    assert found[13, 33]  # bulges over the upper side, which lies at row 20
+    assert found[13, 33]  # bulges over the upper side, which is at row 20
     assert not found[10, 55]
     assert np.count_nonzero(found & box(20, 50, 20, 60)) == 30 * 40
 
 
 @pytest.mark.parametrize("turn", [0, 30, 90, 200, 360])
-def test_a_rectangle_turns_clockwise_about_its_first_corner_in_pixels(turn: int) -> None:
+def test_a_rectangle_rotates_clockwise_about_its_first_corner_in_pixels(turn: int) -> None:
     found = drawn("rectanglelabels", {"x": 50, "y": 50, "width": 15, "height": 10, "rotation": turn})
     rows, columns = np.indices(SIZE) + 0.5
     angle = math.radians(turn)
@@ -86,23 +86,23 @@ def test_a_rectangle_turns_clockwise_about_its_first_corner_in_pixels(turn: int)
 
 
 @pytest.mark.parametrize("turn", [0, 30, 90, 200])
-def test_an_ellipse_turns_clockwise_about_its_centre_in_pixels(turn: int) -> None:
+def test_an_ellipse_rotates_clockwise_about_its_centre_in_pixels(turn: int) -> None:
     found = drawn("ellipselabels", {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": turn})
     expected = cv2.ellipse(np.zeros(SIZE, np.uint8), (100, 50), (40, 10), turn, 0, 360, 1, -1) > 0
     assert dice(found, expected) > 0.95
     assert abs(np.count_nonzero(found) - math.pi * 400) < 10
 
 
-def test_a_bitmask_is_its_alpha_whatever_its_colour() -> None:
+def test_only_the_alpha_of_a_bitmask_counts() -> None:
     pixels = np.zeros((*SIZE, 4), np.uint8)
-    pixels[20:50, 20:60] = (0, 0, 0, 255)  # black, as the editor's canvas is
+    pixels[20:50, 20:60] = (0, 0, 0, 255)  # black, like the editor's canvas
     pixels[50, 20:60] = (255, 255, 255, 127)  # the soft edge of a round stroke
     pixels[60:] = (255, 255, 255, 0)
     found = drawn("bitmasklabels", {"imageDataURL": uri(Image.fromarray(pixels))})
     np.testing.assert_array_equal(found, box(20, 50, 20, 60))
 
 
-def test_an_empty_bitmask_draws_nothing_and_takes_nothing_away() -> None:
+def test_an_empty_bitmask_changes_nothing() -> None:
     empty = uri(Image.fromarray(np.zeros((*SIZE, 4), np.uint8)))
     reading = read("bitmasklabels", {"imageDataURL": empty})
     assert reading.regions == 1
@@ -120,11 +120,11 @@ EXTENTS = {
     "polygonlabels": (80, 80, 1.0),
     "vectorlabels": (85, 80, 0.5),
 }
-"""Width, height, and share of them that is filled."""
+"""Width, height, and filled share of the box."""
 
 
 @pytest.mark.parametrize("region", DRAWN, ids=[region["type"] for region in DRAWN])
-def test_what_a_hand_drew_in_the_editor_is_read_as_drawn(region: dict[str, Any]) -> None:
+def test_regions_drawn_by_mouse_are_read_as_drawn(region: dict[str, Any]) -> None:
     reading = label_map([region], CONFIG, (400, 480))
     assert reading.regions == 1
     assert reading.label_map is not None

@@ -1,4 +1,4 @@
-"""The run-length codec against the SDK's, both ways, and against streams that lie."""
+"""The run-length codec: compared with the SDK's in both directions, and given hostile streams."""
 
 import tracemalloc
 from typing import Any
@@ -17,7 +17,7 @@ Record = tuple[int, list[int] | tuple[int, int]]
 
 @st.composite
 def masks(draw: st.DrawFn) -> NDArray[np.uint8]:
-    """Masks of any shape whose runs range from one pixel to beyond the longest a record can hold."""
+    """Masks of any shape, with runs from one pixel to longer than a record can encode."""
     runs = draw(
         st.lists(
             st.tuples(
@@ -35,7 +35,7 @@ def masks(draw: st.DrawFn) -> NDArray[np.uint8]:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[int], int]:
-    """Streams as any encoder may write them: literals, runs that cut pixels, other length sizes."""
+    """Valid streams of other encoders: literals, runs that end within a pixel, other length sizes."""
     sizes = draw(st.one_of(st.just((3, 4, 8, 16)), st.tuples(*[st.integers(1, 16)] * 4)))
     bits, total = "", 0
     for _ in range(draw(st.integers(1, 12))):
@@ -80,7 +80,7 @@ def test_encoder_writes_the_bytes_of_the_sdk(mask: NDArray[np.uint8]) -> None:
 
 @given(masks())
 @settings(max_examples=100, deadline=None)
-def test_what_is_encoded_is_decoded(mask: NDArray[np.uint8]) -> None:
+def test_decoding_inverts_encoding(mask: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
 
 
@@ -113,7 +113,7 @@ def test_long_literals_cross_blocks() -> None:
 @given(masks(), st.integers(1, 40))
 @settings(max_examples=50, deadline=None)
 def test_a_truncated_stream_is_refused(mask: NDArray[np.uint8], cut: int) -> None:
-    # The last record spans at least the 14 bits that 3 bytes hold beside the padding.
+    # The last record spans at least the 14 bits that 3 bytes contain besides the padding.
     stream = rle.encode(mask)[: -2 - cut]
     with pytest.raises(rle.RleError, match=r"ends after|too short"):
         rle.decode(stream, *mask.shape)
@@ -121,7 +121,7 @@ def test_a_truncated_stream_is_refused(mask: NDArray[np.uint8], cut: int) -> Non
 
 @given(st.binary(max_size=200), st.integers(1, 64), st.integers(1, 64))
 @settings(max_examples=300, deadline=None)
-def test_random_bytes_never_do_more_than_raise(data: bytes, height: int, width: int) -> None:
+def test_random_bytes_decode_or_raise_rle_error(data: bytes, height: int, width: int) -> None:
     try:
         decoded = rle.decode(data, height, width)
     except rle.RleError:
@@ -131,7 +131,7 @@ def test_random_bytes_never_do_more_than_raise(data: bytes, height: int, width: 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
-def test_random_records_never_do_more_than_raise(records: bytes) -> None:
+def test_random_records_decode_or_raise_rle_error(records: bytes) -> None:
     header = bytes(rle.encode(np.zeros((20, 20), dtype=np.uint8))[:6])
     try:
         decoded = rle.decode(header + records, 20, 20)
@@ -153,12 +153,12 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "run past the end": (to_bytes(header(400) + LONG_RUN), "ends at 65536 of 400"),
     "header only": (to_bytes(header(400))[:6], "too short"),
     "no records": (to_bytes(header(400)), "ends after 0 of 400"),
-    "nothing": ([], "too short"),
-    "a value over a byte": ([0, 0, 256], "whole numbers from 0 to 255"),
-    "a negative value": ([0, 0, -1], "whole numbers from 0 to 255"),
-    "a fraction": ([0, 0, 1.5], "whole numbers from 0 to 255"),
-    "text in the list": ([0, "1"], "whole numbers from 0 to 255"),
-    "a text": ("0,1", "list of numbers, not str"),
+    "an empty stream": ([], "too short"),
+    "a value over a byte": ([0, 0, 256], "integers from 0 to 255"),
+    "a negative value": ([0, 0, -1], "integers from 0 to 255"),
+    "a fraction": ([0, 0, 1.5], "integers from 0 to 255"),
+    "text in the list": ([0, "1"], "integers from 0 to 255"),
+    "a string": ("0,1", "list of numbers, not str"),
     "a number": (10**12, "list of numbers, not int"),
     "an object": ({"0": 1}, "list of numbers, not dict"),
     "null": (None, "list of numbers, not NoneType"),
@@ -166,7 +166,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("stream", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_streams_are_refused_with_a_sentence(stream: Any, reason: str) -> None:
+def test_hostile_streams_are_refused(stream: Any, reason: str) -> None:
     with pytest.raises(rle.RleError, match=reason) as refused:
         rle.decode(stream, 10, 10)
     assert str(refused.value).endswith(".")
@@ -180,8 +180,8 @@ def test_impossible_sizes_are_refused(height: Any, width: Any) -> None:
         rle.decode([0] * 10, height, width)
 
 
-def test_a_lie_costs_no_memory() -> None:
-    # Both size and header claim 80 million pixels; one record is all there is.
+def test_a_false_size_allocates_no_memory() -> None:
+    # Size and header both claim 80 million pixels, but there is only one record.
     stream = to_bytes(header(4 * 80_000_000) + LONG_RUN)
     tracemalloc.start()
     with pytest.raises(rle.RleError, match="ends after 65536"):
@@ -194,6 +194,6 @@ def test_a_lie_costs_no_memory() -> None:
 @pytest.mark.parametrize(
     "mask", [np.zeros((0, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.float32)]
 )
-def test_what_is_no_mask_is_not_encoded(mask: Any) -> None:
+def test_invalid_masks_are_not_encoded(mask: Any) -> None:
     with pytest.raises(rle.RleError, match="A mask to encode must"):
         rle.encode(mask)

@@ -29,7 +29,7 @@ def blobs(seed: int, labels: int = 2) -> NDArray[np.uint8]:
 
 
 def read_back(labels: NDArray[np.uint8], config: LabelConfig) -> NDArray[np.uint8]:
-    """What is read of a label map that was written."""
+    """A label map, written and read back."""
     height, width = labels.shape
     found = label_map(results(labels, config), config, (height, width)).label_map
     assert found is not None
@@ -54,7 +54,7 @@ def test_brush_and_bitmask_are_exact(seed: int, tag: str) -> None:
     np.testing.assert_array_equal(found, labels)
 
 
-def test_a_tolerance_of_nothing_is_exact() -> None:
+def test_a_tolerance_of_zero_is_exact() -> None:
     labels = np.asarray(np.random.default_rng(3).random((30, 40)) > 0.6, np.uint8)
     config = config_of("PolygonLabels", model_tolerance="0")
     found = read_back(labels, config)
@@ -81,7 +81,7 @@ def test_an_ellipse_of_pixels_is_written_as_that_ellipse(
     assert max(written["radiusX"], written["radiusY"]) <= 50
 
 
-def test_a_long_leg_gets_an_ellipse_that_label_studio_takes() -> None:
+def test_a_long_leg_gets_an_ellipse_that_label_studio_accepts() -> None:
     mask = np.zeros((900, 60), np.bool_)
     mask[10:890, 20:40] = True
     (written,) = ellipse.write(mask)
@@ -89,7 +89,7 @@ def test_a_long_leg_gets_an_ellipse_that_label_studio_takes() -> None:
     assert written["radiusY"] <= 50
 
 
-def test_boxes_hold_the_parts_and_specks_get_none() -> None:
+def test_components_get_boxes_and_specks_do_not() -> None:
     mask = box(20, 50, 20, 60) | box(70, 80, 100, 130) | box(0, 2, 0, 2)
     values = rectangle.write(mask)
     assert [(one["x"], one["y"], one["width"], one["height"]) for one in values] == [
@@ -100,7 +100,7 @@ def test_boxes_hold_the_parts_and_specks_get_none() -> None:
     assert rectangle.write(np.zeros(SIZE, np.bool_)) == []
 
 
-def test_polygons_are_one_for_each_part_and_cut_around_holes() -> None:
+def test_each_component_gets_one_polygon_that_excludes_its_holes() -> None:
     mask = box(20, 60, 20, 100) & ~box(30, 40, 40, 60) | box(70, 80, 100, 130)
     values = polygon.write(mask, 1.0)
     assert len(values) == 2
