@@ -232,8 +232,8 @@ def _apply(work: Work, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return backend
 
 
-def _is_about_password(said: str) -> bool:
-    return "401 Client Error" in said or "authentication parameters" in said
+def _is_about_password(detail: str) -> bool:
+    return "401 Client Error" in detail or "authentication parameters" in detail
 
 
 def _webhook(work: Work, project: int) -> int:

@@ -42,23 +42,23 @@ def refusal(status: int, method: str, path: str, base_url: str, detail: str) -> 
 
 
 def _sentence(status: int, method: str, path: str, base_url: str, detail: str) -> str:
-    said = f' It says: "{detail}"' if detail else ""
+    quoted = f' It says: "{detail}"' if detail else ""
     if status == 401:
         return (
             f"Label Studio at {base_url} refuses the token: create a personal access token under "
             "Account & Settings, or, if this is a legacy token, allow legacy tokens for the organisation."
-            + said
+            + quoted
         )
     if status == 403:
-        return f"Label Studio forbids {method} {path}: the token's owner lacks permission.{said}"
+        return f"Label Studio forbids {method} {path}: the token's owner lacks permission.{quoted}"
     if status == 404:
         resource = _resource(path)
         if resource is None:
             return f"There is no {path} at {base_url}: is it the address of Label Studio, subpath included?"
         return f"{resource} does not exist at {base_url}, or the token's owner cannot see it."
     if status >= 500:
-        return f"Label Studio failed on {method} {path} (HTTP {status}): check its log.{said}"
-    return f"Label Studio refuses {method} {path} (HTTP {status}).{said}"
+        return f"Label Studio failed on {method} {path} (HTTP {status}): check its log.{quoted}"
+    return f"Label Studio refuses {method} {path} (HTTP {status}).{quoted}"
 
 
 def _resource(path: str) -> str | None:

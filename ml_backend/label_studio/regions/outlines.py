@@ -88,7 +88,7 @@ def worth_drawing(found: list[Component]) -> list[Component]:
 
 
 def worth_boxing(mask: NDArray[np.bool_]) -> list[Component]:
-    """The components of an (H, W) mask that get a box or an ellipse, largest first, including the largest."""
+    """The components of an (H, W) mask that get a box or an ellipse, largest first; always the largest."""
     found = worth_drawing(components(mask))
     least = max(MIN_BOXED_PIXELS, MIN_BOXED_SHARE * found[0].area) if found else 0
     return found[:1] + [component for component in found[1:] if component.area >= least]

@@ -100,7 +100,7 @@ def test_an_empty_label_map_has_no_regions() -> None:
 
 
 def test_a_class_without_a_label_is_an_error() -> None:
-    with pytest.raises(ValueError, match="holds class 4"):
+    with pytest.raises(ValueError, match="contains class 4"):
         results(np.full((5, 5), 4, dtype=np.uint8), CONFIG)
 
 
