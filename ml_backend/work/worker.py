@@ -40,8 +40,14 @@ WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
-JOB_PACKAGES = ("ml_backend.assign", "ml_backend.learn", "ml_backend.reconcile", "ml_backend.score")
-"""Packages whose modules register the functions of jobs."""
+JOB_PACKAGES = (
+    "ml_backend.assign",
+    "ml_backend.learn",
+    "ml_backend.reconcile",
+    "ml_backend.research",
+    "ml_backend.score",
+)
+"""Packages whose modules register the functions of jobs, or extend what these do."""
 
 PR_SET_PDEATHSIG = 1
 

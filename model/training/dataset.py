@@ -31,13 +31,13 @@ class Example:
         key: names the image; training and validation keys must not overlap.
         image: uint8 (h, w) canvas.
         mask: uint8 (h, w) label map on the same canvas; 0 = background.
-        trust: how much its mask counts in training, in (0, 1]; below 1 where nobody has drawn it.
+        weight: of its pixels in the loss, in (0, 1].
     """
 
     key: str
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    trust: float = 1.0
+    weight: float = 1.0
 
 
 def make_example(
