@@ -11,7 +11,7 @@ from ml_backend.store.models import Version
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.inheritance import carried_over
-from model.network import DROPOUT, DeeplySupervisedUNet, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.weights import load_version
 
 
@@ -40,7 +40,7 @@ def starting_point(context: Context, champion: Version | None, config: LabelConf
         WeightsError, WeightStoreError: the champion's weights cannot be read.
     """
     settings, classes = context.settings, len(config.labels) + 1
-    dropout = DROPOUT if wanted(settings, config).dropout_passes else 0.0
+    dropout = wanted(settings, config).dropout
     if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
         shape = NetworkSettings(classes=classes, width=settings.network_width, dropout=dropout)
         return StartingPoint(shape, PreprocessingSettings(size=settings.image_size), None)

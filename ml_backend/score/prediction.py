@@ -123,7 +123,7 @@ def segment(
     except IMAGE_FAULTS as error:
         passing = isinstance(error, ImageUnavailable) and error.transient
         return Scored(task_id, last(strategy), error=str(error), transient=passing)
-    found = segmenter.segment([image], threshold=config.knobs.threshold, passes=strategy.dropout_passes)[0]
+    found = segmenter.segment([image], threshold=config.knobs.threshold, probe=strategy.probe())[0]
     agreement, final = _in_labels(found, segmenter.labels, config)
     measurement = replace(found.measurement(str(task_id)), consistency=agreement)
     return Scored(

@@ -114,15 +114,15 @@ def _request_chunks(context: Context, version: Version) -> None:
 
 
 def _feasible(context: Context, version: Version, strategy: Strategy) -> Strategy:
-    """The strategy itself, or the paper's where the version's network has no dropout to ask."""
-    # Here and not above: who only reconciles need not wait for torch.
+    """The strategy itself, or the paper's if the version's network was not trained for it."""
+    # Here and not above: reconciling alone need not wait for torch.
     from model.weights import read_card
 
-    if not strategy.dropout_passes or version.weights_hash is None:
+    if strategy.probe() is None or version.weights_hash is None:
         return strategy
-    if read_card(context.weights.get(version.weights_hash)).network.dropout:
+    if strategy.can_probe(read_card(context.weights.get(version.weights_hash)).network):
         return strategy
-    logger.warning("%s has no dropout for %s: it is ordered by consistency.", version.name, strategy.name)
+    logger.warning("%s was not trained for %s: it is ordered by consistency.", version.name, strategy.name)
     return parse("consistency")
 
 

@@ -26,8 +26,7 @@ class Measurement:
             image.
         features: (D,) of unit length, pooled from the network's bottleneck
             (`model.engines.interface.Output`).
-        mutual_information: between prediction and weights under MC-dropout, mean over the image, in [0, 1];
-            None unless passes were asked for.
+        probed: mean over the image of what the strategy's probe computed (`Strategy.probe`), if it has one.
     """
 
     key: str
@@ -35,7 +34,7 @@ class Measurement:
     entropy: float
     boundary_entropy: float
     features: NDArray[np.float32] = field(repr=False)
-    mutual_information: float | None = None
+    probed: float | None = None
 
     @property
     def confidence(self) -> float:

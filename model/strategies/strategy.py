@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.strategies.measurement import Measurement
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.engines.decoder_rewrite import RewrittenUNet
+    from model.network import NetworkSettings
+
+Probe = Callable[["RewrittenUNet", list["Tensor"]], "Tensor"]
+"""As `model.engines.interface.Probe`."""
 
 
 class StrategyError(ValueError):
@@ -24,7 +34,7 @@ class Strategy(ABC):
         highest_first: whether the highest score is labelled first; otherwise the lowest.
         forwards: what it costs to measure one image, in forwards of the network.
         source: the equation, section or paper it comes from.
-        dropout_passes: stochastic passes that a `Measurement` must hold; 0 for most.
+        dropout: of the networks that are trained for it, see `model.network.NetworkSettings`.
         batch_aware: whether images are chosen together, so that a score alone does not tell the order.
         reads_mask: whether it looks at what the network drew; only then are blank masks put last.
         reads_labelled: whether its batch hangs on the labelled images' features.
@@ -34,10 +44,18 @@ class Strategy(ABC):
     highest_first: bool = False
     forwards: float = 1.0
     source: str
-    dropout_passes: int = 0
+    dropout: float = 0.0
     batch_aware: bool = False
     reads_mask: bool = True
     reads_labelled: bool = False
+
+    def probe(self) -> Probe | None:
+        """What an engine computes of each image beside a forward, for `Measurement.probed`; mostly None."""
+        return None
+
+    def can_probe(self, network: NetworkSettings) -> bool:  # noqa: ARG002
+        """Whether `probe` works with a network of these settings."""
+        return True
 
     def score(self, m: Measurement, seed: int = 0) -> float:
         """The image's own score in [0, 1]; a blank mask gets the end that is labelled last.

@@ -11,6 +11,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
+from model.engines import Probe
 from model.engines.torch_engine import TorchEngine
 from model.imaging.preprocessing import to_network
 from model.metrics import mean_dice
@@ -77,12 +78,14 @@ class Examiner:
         self._engine = TorchEngine(network, device=device, precision="fp32")
         self._labels = labels
 
-    def examine(self, image: LabelledImage, *, passes: int = 0, distance: bool = False) -> Examination:
-        """One forward, and as many passes of MC-dropout as are asked for.
+    def examine(
+        self, image: LabelledImage, *, probe: Probe | None = None, distance: bool = False
+    ) -> Examination:
+        """One forward, and the strategy's probe.
 
         The surface `distance` is only computed when asked for: it takes longer than the forward.
         """
-        output = self._engine.run(to_network(image.example.image), passes)
+        output = self._engine.run(to_network(image.example.image), probe)
         found = Segmentation.of(output, image.frame, self._labels)
         return Examination(
             found.measurement(image.stem),

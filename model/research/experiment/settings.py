@@ -36,7 +36,7 @@ def check_arm(arm: str, dropout: float) -> str | None:
         strategy = strategy_of(arm)
     except StrategyError as error:
         return f"{str(error).rstrip('.')}, a suffix {PSEUDO} for pseudo-labels, or {FULL} for the bound."
-    if strategy.dropout_passes and not dropout:
+    if strategy.dropout and not dropout:
         return f"{arm} needs a network with dropout; give --dropout 0.2, which all arms get."
     return None
 
@@ -167,7 +167,7 @@ class ExperimentSettings:
                 f"Only trained weights can choose the first labels by {self.start_by}; give --from, or let "
                 f"{REFERENCE} choose."
             )
-        if strategy.dropout_passes:
+        if strategy.dropout:
             raise ExperimentError(
                 f"The first labels cannot be chosen by {self.start_by}; take another strategy."
             )

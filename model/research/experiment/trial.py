@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.classes import Classes
+from model.engines import Probe
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.pretrained import pretrained_start
 from model.research.experiment.collection import Collection, Sides, divide, start_set
@@ -175,15 +176,15 @@ class Laboratory:
     ) -> RoundRecord:
         strategy = self._strategies.get(asked.arm)
         examiner = self._examiner(network)
-        passes = strategy.dropout_passes if strategy is not None else 0
+        probe = strategy.probe() if strategy is not None else None
         examined = {
-            index: self._examine(examiner, index, passes=passes, distance=True) for index in self.sides.test
+            index: self._examine(examiner, index, probe=probe, distance=True) for index in self.sides.test
         }
-        examined |= {index: self._examine(examiner, index, passes=passes) for index in self.sides.validation}
+        examined |= {index: self._examine(examiner, index, probe=probe) for index in self.sides.validation}
         chosen: list[int] = []
         if strategy is not None:
             pool = sorted(set(self.sides.training) - set(labelled))
-            examined |= {index: self._examine(examiner, index, passes=passes) for index in pool}
+            examined |= {index: self._examine(examiner, index, probe=probe) for index in pool}
             chosen = self._chosen(strategy, asked.seed, examiner, examined, pool, labelled)
         own = [
             strategy.score(found.measurement, asked.seed) if strategy else np.nan
@@ -195,9 +196,9 @@ class Laboratory:
         return Examiner(network, self._settings.device, len(self._collection.labels))
 
     def _examine(
-        self, examiner: Examiner, index: int, *, passes: int = 0, distance: bool = False
+        self, examiner: Examiner, index: int, *, probe: Probe | None = None, distance: bool = False
     ) -> Examination:
-        return examiner.examine(self._collection.images[index], passes=passes, distance=distance)
+        return examiner.examine(self._collection.images[index], probe=probe, distance=distance)
 
     def _chosen(
         self,

@@ -32,7 +32,7 @@ def test_what_is_held_is_given_back(
     packed = packing.pack(Measurement("7", agreement, entropy, boundary, vector, information), regions)
     back = packing.measurement(packed)
     assert back is not None
-    assert (back.key, back.consistency, back.entropy, back.boundary_entropy, back.mutual_information) == (
+    assert (back.key, back.consistency, back.entropy, back.boundary_entropy, back.probed) == (
         "7",
         agreement,
         entropy,
