@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -41,17 +42,14 @@ def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
 MINIMUM_LEVELS = 3
 """The lower classifier reads the quarter-resolution decoder block, so three resolutions must exist."""
 
-DROPOUT = 0.2
-"""Rate for networks that shall be asked by MC-dropout; others have none."""
-
 Norm = Literal["batch", "instance", "group"]
 
-GROUP = 8
-"""Channels that group norm takes together, where their number is a multiple of it."""
+NormFactory = Callable[[int], nn.Module]
+"""Makes the layer that normalises (N, channels, H, W)."""
 
 
 class NetworkError(ValueError):
-    """Settings or an input from which no network can be built or run; one sentence that says which."""
+    """Settings or an input from which no network can be built or run; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,13 @@ class NetworkSettings:
         classes: number of classes, background included (at least 2).
         width: channels of the first level; every level below has twice as many.
         levels: resolutions, full resolution included (at least 3).
-        dropout: probability in [0, 1) with which a feature map of the deepest encoder and decoder block is
-            left out in training, and in the passes of MC-dropout; 0 for none.
-        norm: what follows each 3×3 convolution: "batch" norm (Ioffe & Szegedy 2015), or one that takes its
-            mean and variance from the image at hand in training and use alike, over each channel ("instance",
-            Ulyanov et al. 2016) or over groups of `GROUP` channels ("group", Wu & He 2018).
+        dropout: probability in [0, 1) of dropping a feature map of the deepest encoder and decoder block in
+            training.
+        norm: what follows each 3×3 convolution: "batch" norm (Ioffe & Szegedy 2015), or one of
+            `model.research.norms`.
 
     Raises:
-        NetworkError: if a number is out of its range or the norm is not known.
+        NetworkError: if a number is out of its range or the norm is unknown.
     """
 
     classes: int
@@ -94,16 +91,26 @@ class NetworkSettings:
         return tuple(self.width * 2**level for level in range(self.levels))
 
     @property
+    def norm_factory(self) -> NormFactory:
+        """Makes the norm's layers."""
+        if self.norm == "batch":
+            return nn.BatchNorm2d
+        # Research is above this module; only networks that use its norms import it.
+        from model.research.norms import NORMS
+
+        return NORMS[self.norm]
+
+    @property
     def stride(self) -> int:
         """Input heights and widths are padded to a multiple of this (16 for five levels)."""
         return int(2 ** (self.levels - 1))
 
     def fits(self, other: NetworkSettings) -> bool:
-        """Whether weights of the one network are weights of the other: dropout has none."""
+        """Whether both networks have the same weights; they may differ in dropout."""
         return replace(self, dropout=other.dropout) == other
 
     def to_dict(self) -> dict[str, int | float | str]:
-        """The settings as JSON can hold them; of what is `LATER` only what differs, for older readers."""
+        """The settings as JSON values; those in `LATER` only if they differ from it, for older readers."""
         values = asdict(self)
         return {name: value for name, value in values.items() if value != LATER.get(name)}
 
@@ -117,7 +124,7 @@ class NetworkSettings:
 
 
 LATER = {"dropout": NetworkSettings.dropout, "norm": NetworkSettings.norm}
-"""Settings that cards of old do not have, with what holds there."""
+"""Settings that older cards lack, with their values there."""
 
 
 class Heads(NamedTuple):
@@ -128,53 +135,22 @@ class Heads(NamedTuple):
     final: Tensor
 
 
-class GroupNorm(nn.GroupNorm):
-    """torch's, but for single numbers as well, which torch refuses: the bottleneck may be one pixel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) with the mean and variance of each group of channels taken out, scaled and shifted."""
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
-
-
-class InstanceNorm(GroupNorm):
-    """Group norm of one channel a group."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) with the mean and variance of each channel taken out, scaled and shifted."""
-        # torch's kernel for channels last takes the variance for a difference of two numbers, which may both
-        # be large: probabilities were off by 2e-4. In bf16 a training step takes three times as long with it.
-        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
-
-
-def norm_layer(norm: Norm, channels: int) -> nn.BatchNorm2d | GroupNorm:
-    """The layer for (N, channels, H, W); groups are larger than `GROUP` where channels do not divide so."""
-    if norm == "batch":
-        return nn.BatchNorm2d(channels)
-    if norm == "instance":
-        return InstanceNorm(channels)
-    most = max(1, channels // GROUP)
-    return GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels)
-
-
 class ConvolutionBlock(nn.Module):
     """Two 3×3 convolutions, each with norm and ReLU: (N, inputs, H, W) → (N, outputs, H, W)."""
 
-    def __init__(self, inputs: int, outputs: int, norm: Norm = "batch") -> None:
+    def __init__(self, inputs: int, outputs: int, norm: NormFactory = nn.BatchNorm2d) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.first_norm = norm_layer(norm, outputs)
+        self.first_norm = norm(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = norm_layer(norm, outputs)
+        self.second_norm = norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the same height and width."""
         return self.finish(self.first(x))
 
     def finish(self, x: Tensor) -> Tensor:
-        """All that follows the first convolution."""
+        """Everything after the first convolution."""
         x = F.relu(self.first_norm(x), inplace=True)
         return F.relu(self.second_norm(self.second(x)), inplace=True)
 
@@ -182,11 +158,11 @@ class ConvolutionBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """Nearest upsampling, concatenation with the encoder's features (deep ones first), a block.
 
-    The first convolution is computed as the sum of its two parts, for neither the enlarged map nor the
-    concatenation is then ever made: equal up to rounding, and a training step takes 0.7 of the time.
+    The first convolution is computed as the sum of its two parts, without making the enlarged map or the
+    concatenation: equal up to rounding, and a training step takes 0.7 of the time.
     """
 
-    def __init__(self, deep: int, skip: int, norm: Norm = "batch") -> None:
+    def __init__(self, deep: int, skip: int, norm: NormFactory = nn.BatchNorm2d) -> None:
         super().__init__()
         self.block = ConvolutionBlock(deep + skip, skip, norm)
 
@@ -207,13 +183,12 @@ class DeeplySupervisedUNet(nn.Module):
     because the interpolation weights sum to one, and far cheaper.
 
     Any input size is accepted: the image is padded at the right and the bottom to a multiple of
-    `settings.stride` by repeating its edge pixels (zeros would draw an edge that no radiograph has),
+    `settings.stride` by repeating its edge pixels (zeros would add an edge that no radiograph has),
     and the logits are cropped back.
 
-    Dropout, if any, is Monte Carlo dropout's (Gal & Ghahramani 2016) and sits where Bayesian SegNet (Kendall
-    et al. 2015) found it to do best: around the bottleneck, here after the deepest block of the encoder and
-    the deepest of the decoder. Whole feature maps are dropped (Tompson et al. 2015), because neighbours in
-    a map are so alike that they would stand in for single values.
+    Dropout, if any, is where Bayesian SegNet (Kendall et al. 2015) found it to work best: around the
+    bottleneck, here after the deepest block of the encoder and the deepest of the decoder. Whole feature maps
+    are dropped (Tompson et al. 2015), because neighbouring values in a map are strongly correlated.
 
     Weights are drawn from torch's generator, so `torch.manual_seed` before construction fixes them.
     """
@@ -221,7 +196,7 @@ class DeeplySupervisedUNet(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
-        widths, norm = settings.widths, settings.norm
+        widths, norm = settings.widths, settings.norm_factory
         self.encoder = nn.ModuleList(
             ConvolutionBlock(inputs, outputs, norm)
             for inputs, outputs in zip((1, *widths), widths, strict=False)
@@ -257,7 +232,7 @@ class DeeplySupervisedUNet(nn.Module):
         return Heads(*(enlarge(head, size)[..., :height, :width] for head in (lower, middle, final)))
 
     def logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits where they arise: (N, C, H/4, W/4), (N, C, H/2, W/2), (N, C, H, W).
+        """Logits at their own resolutions: (N, C, H/4, W/4), (N, C, H/2, W/2), (N, C, H, W).
 
         Args:
             x: (N, 1, H, W) with H and W multiples of `settings.stride`.
@@ -266,7 +241,7 @@ class DeeplySupervisedUNet(nn.Module):
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if level else x)
             skips.append(x)
-        # With three levels the quarter resolution is the bottom of the U, hence the first entry.
+        # The bottleneck comes first, since with three levels it is the quarter resolution.
         decoded = [self._dropped(x)]
         for level, (block, skip) in enumerate(zip(self.decoder, skips[-2::-1], strict=True)):
             features = block(decoded[-1], skip)
@@ -274,7 +249,7 @@ class DeeplySupervisedUNet(nn.Module):
         return self.lower(decoded[-3]), self.middle(decoded[-2]), self.final(decoded[-1])
 
     def _dropped(self, x: Tensor) -> Tensor:
-        # Without dropout torch's generator must not be touched: seeds would mean other weights.
+        # Without dropout torch's generator must not be used: a seed would give other weights.
         return F.dropout2d(x, self.settings.dropout, self.training) if self.settings.dropout else x
 
 

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.consistency import Consistency, consistency
-from model.engines import EngineName, Output, Precision, create_engine
+from model.engines import EngineName, Output, Precision, Probe, create_engine
 from model.imaging.preprocessing import Frame, preprocess, to_network
-from model.strategies import Measurement
-from model.strategies.measurement import boundary_band, entropy_map
+from model.strategies.measurement import Measurement, boundary_band, entropy_map
 from model.weights import Card, load_version
 
 CUDA_WORKERS = 4
@@ -24,12 +23,12 @@ CUDA_WORKERS = 4
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What the network says about one image of H × W pixels.
+    """The segmentation of one image of H × W pixels.
 
     Attributes:
         lower, middle, final: label maps (H, W) uint8 of the three classifiers; 0 is background,
             label i has index i + 1.
-        consistency: agreement of exactly these masks.
+        consistency: agreement of these masks.
         features: see `model.engines.interface.Output`.
     """
 
@@ -43,55 +42,62 @@ class Segmentation:
 
     @classmethod
     def of(cls, output: Output, frame: Frame, labels: int, threshold: float | None = None) -> Segmentation:
-        """What an engine's output for a canvas says about the image of which `frame` made the canvas."""
+        """The segmentation of an image, from an engine's output for its canvas.
+
+        Args:
+            output: for the canvas.
+            frame: the canvas's position on the image.
+            labels: number of labels.
+            threshold: see `hard_mask`.
+        """
         lower, middle, final = (hard_mask(head, frame, threshold) for head in output.probabilities)
         agreement = consistency(lower, middle, final, labels)
         return cls(lower, middle, final, agreement, output.features, output, frame)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
-        """Final classifier's probabilities (C, H, W) in [0, 1]; made on first use, as they are large."""
+        """Final classifier's probabilities (C, H, W) in [0, 1]; computed on first use, as they are large."""
         return self._frame.back(self._output.probabilities[2])
 
     def measurement(self, key: str) -> Measurement:
-        """What a query strategy may ask of this image; computed here and not before, see `Measurement`.
+        """What query strategies know of this image, computed on demand; see `Measurement`.
 
-        Entropies are taken over the content of the canvas, padding left out. The band follows the final
-        mask, whatever threshold drew it; a mask without a boundary is uncertain as the whole image is.
+        Entropies are means over the content of the canvas without its padding. The band follows the final
+        mask at its threshold; without a boundary the entropy of the whole image is used.
         """
         height, width = self._frame.scaled
         entropies = entropy_map(self._output.probabilities[2, :, :height, :width])
         entropy = float(entropies.mean())
         band = boundary_band(self._frame.forward_mask(self.final)[:height, :width])
-        information = self._output.mutual_information
+        probed = self._output.probed
         return Measurement(
             key,
             self.consistency,
             entropy=entropy,
             boundary_entropy=float(entropies[band].mean()) if band.any() else entropy,
             features=self.features,
-            mutual_information=None if information is None else float(information[:height, :width].mean()),
+            probed=None if probed is None else float(probed[:height, :width].mean()),
         )
 
 
 class Segmenter:
     """A version ready to segment; threads may share it.
 
-    The work is done by a thread of its own, whoever asks: images then follow one another, which costs no
-    time since a forward takes all cores, and memory does not grow with the number of threads that ask
-    (glibc keeps freed memory for each thread that works). With CUDA a few threads prepare and interpret
-    while the device computes. Do not fork a process that has used its segmenter: threads do not survive it.
+    A single worker thread does the work for all callers. Images are processed one after another, which costs
+    no time since a forward takes all cores, and memory does not grow with the number of callers (glibc keeps
+    freed memory for each thread that works). With CUDA a few threads prepare and interpret while the device
+    computes. Do not fork a process that has used its segmenter: threads do not survive a fork.
 
     Args:
         directory: a version's folder (see `model.weights`).
         engine: "torch", "openvino", or "auto" (see `model.engines.create_engine`).
-        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA when there.
-        precision: "fp32", "bf16", or "auto": bf16 where the processor computes with it.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available.
+        precision: "fp32", "bf16", or "auto": bf16 if the processor computes it natively.
         threads: processor threads of one forward; None leaves the library's choice.
 
     Raises:
         model.weights.WeightsError: if the version cannot be read.
-        model.engines.interface.EngineError: if the engine cannot be had here.
+        model.engines.interface.EngineError: if the engine is not available.
     """
 
     def __init__(
@@ -125,35 +131,35 @@ class Segmenter:
         images: Sequence[NDArray[np.uint8 | np.uint16]],
         *,
         threshold: float | None = None,
-        passes: int = 0,
+        probe: Probe | None = None,
     ) -> list[Segmentation]:
         """Segment grey images (H, W), each of its own size; results in the same order.
 
         Args:
             images: grey, 8 or 16 bits.
-            threshold: holds for all three masks, see `hard_mask`.
-            passes: of MC-dropout, for measurements with mutual information; see `Strategy.dropout_passes`.
+            threshold: for all three masks, see `hard_mask`.
+            probe: that of the query strategy that will read the measurements (`Strategy.probe`).
 
         Raises:
-            model.engines.interface.EngineError: if passes are asked of a network without dropout.
+            model.engines.interface.EngineError: the probe cannot be computed with this network.
         """
-        return list(self.stream(images, threshold=threshold, passes=passes))
+        return list(self.stream(images, threshold=threshold, probe=probe))
 
     def stream(
         self,
         images: Iterable[NDArray[np.uint8 | np.uint16]],
         *,
         threshold: float | None = None,
-        passes: int = 0,
+        probe: Probe | None = None,
     ) -> Generator[Segmentation, None, None]:
-        """The same one by one, so that hundreds of results need not fit into memory at once.
+        """`segment` one by one, so that hundreds of results need not fit into memory at once.
 
-        The next image is already at work while the caller uses the last result.
+        The next image is processed while the caller uses the last result.
         """
         ahead: deque[Future[Segmentation]] = deque()
         try:
             for image in images:
-                ahead.append(self._pool.submit(self._segment, image, threshold, passes))
+                ahead.append(self._pool.submit(self._segment, image, threshold, probe))
                 if len(ahead) > self._workers:
                     yield ahead.popleft().result()
             while ahead:
@@ -163,13 +169,13 @@ class Segmenter:
                 waiting.cancel()
 
     def _segment(
-        self, image: NDArray[np.uint8 | np.uint16], threshold: float | None, passes: int
+        self, image: NDArray[np.uint8 | np.uint16], threshold: float | None, probe: Probe | None
     ) -> Segmentation:
         canvas, frame = preprocess(image, self.card.preprocessing)
-        return self.interpret(self.engine.run(to_network(canvas), passes), frame, threshold)
+        return self.interpret(self.engine.run(to_network(canvas), probe), frame, threshold)
 
     def interpret(self, output: Output, frame: Frame, threshold: float | None = None) -> Segmentation:
-        """What an engine's output for a canvas says about the image that the canvas was made of."""
+        """The segmentation of an image, from an engine's output for its canvas."""
         return Segmentation.of(output, frame, len(self.labels), threshold)
 
 
@@ -180,13 +186,13 @@ def hard_mask(
 
     Args:
         probabilities: (C, h, w) on the canvas.
-        frame: the canvas's place on the image.
-        threshold: above 0 and below 1; if given, a pixel gets its most probable label where the probability
-            that it is no background reaches this, however probable the background.
+        frame: the canvas's position on the image.
+        threshold: in (0, 1); if given, a pixel gets its most probable label if 1 − the background's
+            probability is at least this, even if the background is more probable.
 
     Returns:
-        A label map (H, W), equal to `frame.back(probabilities).argmax(0)` up to rounding if there is no
-        threshold, but without C planes of float32 at the size of the image in memory at once.
+        A label map (H, W). Without a threshold it equals `frame.back(probabilities).argmax(0)` up to
+        rounding, but needs less memory than C float32 planes of the image's size.
     """
     if len(probabilities) == 2:
         foreground = frame.back_channel(probabilities[1])

@@ -11,7 +11,7 @@ from ml_backend.store.models import Version
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.inheritance import carried_over
-from model.network import DROPOUT, DeeplySupervisedUNet, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.weights import load_version
 
 
@@ -22,7 +22,7 @@ class StartingPoint:
     Attributes:
         network: shape of the network.
         preprocessing: how its images are prepared.
-        start: weights to go on from, with the project's classes; None from scratch.
+        start: weights to fine-tune, with the project's classes; None to train from scratch.
     """
 
     network: NetworkSettings
@@ -31,16 +31,16 @@ class StartingPoint:
 
 
 def starting_point(context: Context, champion: Version | None, config: LabelConfig) -> StartingPoint:
-    """The champion's network and all that belongs to it, or a fresh one as the settings have it.
+    """The champion's network and preprocessing, or a fresh network and the settings' preprocessing.
 
-    A network that is carried on keeps its width and the size of its images, as neither can change without
-    starting_point anew.
+    A network that is fine-tuned keeps its width and the size of its images, since changing either needs
+    a training from scratch.
 
     Raises:
         WeightsError, WeightStoreError: the champion's weights cannot be read.
     """
     settings, classes = context.settings, len(config.labels) + 1
-    dropout = DROPOUT if wanted(settings, config).dropout_passes else 0.0
+    dropout = wanted(settings, config).dropout
     if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
         shape = NetworkSettings(classes=classes, width=settings.network_width, dropout=dropout)
         return StartingPoint(shape, PreprocessingSettings(size=settings.image_size), None)

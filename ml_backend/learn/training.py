@@ -1,4 +1,4 @@
-"""Training: re-read the labels, fine-tune, compare with the champion, hand the version on."""
+"""Training: re-read the labels, fine-tune, compare with the champion, record the new version."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ml_backend.learn.judgement import judge
 from ml_backend.learn.labels import LabelledTask, choose, label_digests
 from ml_backend.learn.lease import Lease, hold
 from ml_backend.learn.problems import summed_up
-from ml_backend.learn.pseudo_labels import read_pseudo_labels
+from ml_backend.learn.sources import SOURCES
 from ml_backend.learn.start_weights import starting_point
 from ml_backend.learn.trigger import after_training
 from ml_backend.queue import kinds
@@ -39,22 +40,22 @@ from model.weights import Card, WeightsError, save_version
 
 logger = logging.getLogger(__name__)
 
-TELL_SECONDS = 3.0
-"""From one note of how far the training is to the next."""
+PROGRESS_SECONDS = 3.0
+"""Shortest time between two updates of the training's progress."""
 
 UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
-"""Said of a run that made no version."""
+"""Message of a run that made no version."""
 
 OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
-"""Errors whose text is a sentence that needs no name before it."""
+"""Errors whose text is a sentence; others are reported with the name of their class."""
 
 
 @job(kinds.TRAINING)
 def train_project(context: Context, project_id: int) -> None:
-    """Train a project on all labels it has now, as one run that a kill does not end.
+    """Train a project on all labels it has now, as one run that survives a kill.
 
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
-    carries the same run on from its last checkpoint.
+    resumes the run from its last checkpoint.
     """
     owner = ProcessId.current()
     with context.database.write() as session:
@@ -81,19 +82,19 @@ def train_project(context: Context, project_id: int) -> None:
 
 @dataclass
 class Training:
-    """One run: what it works with, and its steps."""
+    """One run and its steps."""
 
     context: Context
     project_id: int
     run_id: int
     owner: ProcessId
-    _told: float = field(default=0.0, init=False)
+    _progress_at: float = field(default=0.0, init=False)
 
     def perform(self, lease: Lease) -> Version | None:
         """Re-read the labels, fine-tune, judge, record the new version; None if there is nothing to learn.
 
         Raises:
-            LeaseLostError: another process has taken the run over.
+            LeaseLostError: another process has taken over the run.
             LabelConfigError, LabelStudioError, TrainingError, WeightsError: the run cannot be done.
         """
         context = self.context
@@ -110,32 +111,36 @@ class Training:
             with context.database.write() as session:
                 self._end(session, data, None)
             return None
-        count = round(context.settings.pseudo_labels * data.teaching)
-        pseudo = read_pseudo_labels(context, champion, config, begun.preprocessing, count)
+        further = {
+            name: read(context, champion, config, begun.preprocessing, data.teaching)
+            for name, read in SOURCES.items()
+        }
+        counts = {name: len(examples) for name, examples in further.items()}
         result = train(
-            [*data.training, *pseudo],
+            [*data.training, *chain.from_iterable(further.values())],
             data.validation,
             labels=config.labels,
             network=begun.network,
             settings=self._settings(),
             start=begun.start,
             checkpoints=self._folder / "checkpoint",
-            progress=lambda progress: self._tell(progress, lease),
+            progress=lambda progress: self._report_progress(progress, lease),
         )
         parent = champion if begun.start is not None else None
+        result.metrics.update(counts, training_images=float(len(data.training)))
         directory = self._save(config, result, parent, begun.preprocessing)
         judgement = judge(context, self.project_id, config, directory, champion, data)
         figures = {
             "steps": result.steps,
             "training_seconds": round(result.seconds, 1),
-            "pseudo_labels": int(result.metrics["pseudo_labels"]),
+            **counts,
             **judgement.metrics,
         }
         verdict = judgement.verdict
         return self._record(directory, data, config, parent, figures, verdict)
 
     def fail(self, error: Exception) -> None:
-        """Note why the run ended; its events stay pending, so the next try or the next change takes them."""
+        """Record why the run failed; its events stay pending for the next attempt or the next change."""
         sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
         with self.context.database.write() as session:
             run = session.get_one(TrainingRun, self.run_id)
@@ -164,10 +169,10 @@ class Training:
         )
 
     def _is_needless(self, tasks: Sequence[LabelledTask], config: LabelConfig) -> bool:
-        """Whether nobody asked for the training and nothing differs from what the last version was made of.
+        """Whether the training was not requested by a person and the last version learned the same labels.
 
-        An event says that an annotation was touched; a changed remark on a region, or a change of an
-        annotation that does not count, teaches nothing.
+        An event says only that an annotation was saved: the change may be to a comment on a region, or to an
+        annotation that does not count.
         """
         with self.context.database.read() as session:
             latest = next(iter(versions.of_project(session, self.project_id)), None)
@@ -178,19 +183,19 @@ class Training:
             return not labels_seen.difference(session, self.project_id, label_digests(tasks))
 
     def _champion(self) -> Version | None:
-        """The published version, if it has weights and they are still to be had."""
+        """The published version, if it has weights and they are available."""
         with self.context.database.read() as session:
             champion = versions.published(session, self.project_id)
         if champion is None or champion.weights_hash is None:
             return None
         return champion if self.context.weights.can_give(champion.weights_hash) else None
 
-    def _tell(self, progress: Progress, lease: Lease) -> None:
-        """Stop if the lease is lost, and let `dsal status` know how far the training is."""
+    def _report_progress(self, progress: Progress, lease: Lease) -> None:
+        """Stop if the lease is lost, and record the progress that `dsal status` shows."""
         lease.check()
-        if time.monotonic() - self._told < TELL_SECONDS:
+        if time.monotonic() - self._progress_at < PROGRESS_SECONDS:
             return
-        self._told = time.monotonic()
+        self._progress_at = time.monotonic()
         of = "" if progress.steps is None else f" of {progress.steps}"
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
@@ -204,7 +209,7 @@ class Training:
         parent: Version | None,
         preprocessing: PreprocessingSettings,
     ) -> Path:
-        """Write the version's folder, with what the engine needs to serve it."""
+        """Write the version's folder, including what its engine needs."""
         with self.context.database.read() as session:
             number = versions.next_round(session, self.project_id)
             seed = session.get_one(Project, self.project_id).seed
@@ -233,7 +238,7 @@ class Training:
         figures: dict[str, Any],
         verdict: str,
     ) -> Version:
-        """Store the weights, then version, seen labels and the end of the run in one transaction."""
+        """Store the weights, then record version, seen labels and the end of the run in one transaction."""
         weights_hash = self.context.weights.put(directory)
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
@@ -273,7 +278,7 @@ class Training:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a training may succeed later although nobody has done anything about its failure."""
+    """Whether a training that failed with this error may succeed later without anyone's help."""
     if isinstance(error, LabelStudioError):
         return error.status is None or error.status >= 500
     return isinstance(error, ImagesAwayError)

@@ -26,7 +26,7 @@ def pack(measurement: Measurement | None, result: list[dict[str, Any]]) -> bytes
             "consistency": asdict(measurement.consistency),
             "entropy": measurement.entropy,
             "boundary_entropy": measurement.boundary_entropy,
-            "mutual_information": measurement.mutual_information,
+            "mutual_information": measurement.probed,
             "features": base64.b64encode(measurement.features.astype(FEATURES).tobytes()).decode(),
         }
     return zlib.compress(json.dumps({"measurement": known, "result": result}).encode())
@@ -50,5 +50,5 @@ def measurement(packed: bytes) -> Measurement | None:
         entropy=known["entropy"],
         boundary_entropy=known["boundary_entropy"],
         features=features,
-        mutual_information=known["mutual_information"],
+        probed=known["mutual_information"],
     )

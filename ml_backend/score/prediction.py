@@ -1,4 +1,4 @@
-"""Masks and scores for tasks: what the scoring jobs write and what `/predict` answers."""
+"""Masks and scores for tasks, for the scoring jobs and for `/predict`."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Scored:
 
     Attributes:
         task_id: Label Studio's id.
-        score: the query strategy's, in [0, 1], for an image by itself; that of a blank mask and of an
-            unreadable image lies at the end that is labelled last.
+        score: the query strategy's, in [0, 1], for this image alone; blank masks and unreadable images get
+            the score that is labelled last.
         result: regions of the final mask, in the form of the labeling config.
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
         blank: nothing was found in the image.
-        error: why the image could not be had or read, in one sentence.
-        transient: whether that reason may pass.
+        error: why the image could not be fetched or read, in one sentence.
+        transient: whether a later attempt may succeed.
     """
 
     task_id: int
@@ -64,7 +64,7 @@ class Scored:
     error: str | None = None
     transient: bool = False
     measurement: Measurement | None = field(default=None, repr=False)
-    """What strategies choose by; None without a network or an image."""
+    """What query strategies read; None without a network or an image."""
 
 
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
@@ -78,7 +78,7 @@ def scorer(
     seed: int,
     config: LabelConfig,
 ) -> Scorer:
-    """What scores (task id, task data) under a version; without weights that is a seeded random order."""
+    """A function that scores (task id, task data) under a version; at random without weights, seeded."""
     if version.weights_hash is None:
         return partial(_at_random, seed)
     segmenter = load_segmenter(settings, weights.get(version.weights_hash))
@@ -108,22 +108,22 @@ def segment(
     data: Mapping[str, Any],
     seed: int,
 ) -> Scored:
-    """Fetch, segment and score one task; an image that cannot be had becomes a reason, not an exception.
+    """Fetch, segment and score one task; an unreadable image gives `Scored.error`, not an exception.
 
     Args:
         segmenter: the version's.
-        strategy: what makes the score.
-        read: gives the grey image (H, W) of (task id, task data, labeling config).
-        config: the labeling config, which says what is drawn and how.
+        strategy: computes the score.
+        read: returns the grey image (H, W) of (task id, task data, labeling config).
+        config: the labeling config, which decides the form and threshold of the regions.
         task_id, data: the task.
-        seed: of strategies that draw lots.
+        seed: of strategies with random draws.
     """
     try:
         image = read(task_id, data, config)
     except IMAGE_FAULTS as error:
-        passing = isinstance(error, ImageUnavailable) and error.transient
-        return Scored(task_id, last(strategy), error=str(error), transient=passing)
-    found = segmenter.segment([image], threshold=config.knobs.threshold, passes=strategy.dropout_passes)[0]
+        transient = isinstance(error, ImageUnavailable) and error.transient
+        return Scored(task_id, last(strategy), error=str(error), transient=transient)
+    found = segmenter.segment([image], threshold=config.knobs.threshold, probe=strategy.probe())[0]
     agreement, final = _in_labels(found, segmenter.labels, config)
     measurement = replace(found.measurement(str(task_id)), consistency=agreement)
     return Scored(
@@ -145,7 +145,7 @@ def last(strategy: Strategy) -> float:
 def _in_labels(
     found: Segmentation, labels: Sequence[str], config: LabelConfig
 ) -> tuple[Consistency, NDArray[np.uint8]]:
-    """Consistency and final mask; where the labels changed after the training, of those that still exist."""
+    """Consistency and final mask, of the labels that still exist if they changed after the training."""
     agreement, final = found.consistency, found.final
     if tuple(labels) != config.labels:
         classes = Classes(config.labels, config.indices)
@@ -159,8 +159,9 @@ def _in_labels(
 class Predictor:
     """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
 
-    Before there is one, the initial weights draw at once what is opened: while they still score all tasks, an
-    annotator need not begin on an empty page. Such an answer is for the page alone (`store.names.open_name`).
+    Before a version is published, the initial weights draw each task that is opened, so that annotators need
+    not start on an empty page while all tasks are still being scored. Such an answer is for the page alone
+    (`ml_backend.store.version_names.open_name`).
     """
 
     def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
@@ -175,12 +176,12 @@ class Predictor:
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
     ) -> list[list[dict[str, Any]]]:
-        """One list for each task, in their order: a prediction, or nothing where it must be left for later.
+        """One list for each task, in their order: a prediction, or nothing if there is none in time.
 
         Args:
             tasks: Label Studio's tasks.
             project_id: their project.
-            deadline: `time.monotonic()` by which the answer must be ready; tasks beyond it get [].
+            deadline: `time.monotonic()` by which the answer must be ready; later tasks get [].
         """
         with self._database.read() as session:
             project = projects.get(session, project_id)
@@ -203,7 +204,7 @@ class Predictor:
 
     @contextmanager
     def _scorer(self, version: Version, seed: int, config: LabelConfig, deadline: float) -> Iterator[Scorer]:
-        """What scores a task, with the version's segmenter borrowed for the time of the block."""
+        """A scorer, with the version's segmenter borrowed for the block."""
         if version.weights_hash is None:
             yield partial(_at_random, seed)
             return
@@ -212,7 +213,7 @@ class Predictor:
             yield lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
 
     def _reader(self) -> ImageReader:
-        """Made on first use: a server without a token can still answer everything but images."""
+        """Made on first use: without a token the server can still answer everything but images."""
         with self._lock:
             if self._images is None:
                 label_studio = LabelStudio(
@@ -227,7 +228,7 @@ class Predictor:
 def _in_time(
     score: Scorer, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
 ) -> list[list[dict[str, Any]]]:
-    """One answer a task; [] for those that would take longer than is left, as the longest so far shows."""
+    """One answer per task; [] if the longest answer so far would not fit into the time that is left."""
     answers: list[list[dict[str, Any]]] = []
     longest = 0.0
     for task in tasks:

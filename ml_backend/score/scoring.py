@@ -1,4 +1,4 @@
-"""Scoring: every unlabelled task gets a mask and a consistency score, chunk by chunk."""
+"""Scoring: every unlabelled task gets a mask and a score, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 MOST_CHUNKS = 64
 """A chunk is one bulk import, and each import makes Label Studio recount all tasks of the project, about
-0.7 ms a task: large projects get larger chunks instead of more of them."""
+0.7 ms per task: large projects get larger chunks instead of more of them."""
 
 
 @job(kinds.SCORE_VERSION)
 def score_version(context: Context, version_id: int) -> None:
-    """Plan the scores of all unlabelled tasks under a new version, and ask for its chunks."""
+    """Plan the scores of all unlabelled tasks under a new version, and request its chunks."""
     version = _version(context, version_id)
     if version is None or is_overtaken(context, version):
         return
@@ -37,7 +37,7 @@ def score_version(context: Context, version_id: int) -> None:
 
 @job(kinds.SCORE_NEW)
 def score_new_tasks(context: Context, project_id: int) -> None:
-    """Have the published version score the unlabelled tasks that it has not scored yet."""
+    """Plan the scores of unlabelled tasks that the published version has not scored yet."""
     if not context.is_active(project_id):
         return
     with context.database.read() as session:
@@ -48,11 +48,11 @@ def score_new_tasks(context: Context, project_id: int) -> None:
 
 @job(kinds.SCORE_CHUNK)
 def score_chunk(context: Context, version_id: int, chunk: int) -> None:
-    """Score one chunk of a version; the last chunk to end asks for the publication.
+    """Score one chunk of a version; the last chunk to finish requests the publication.
 
-    Where the strategy chooses whole batches, it is measured first, and sent when it is asked for once more
-    after the last one has asked for the ranking (`jobs.rank`). Run again after a kill it writes only what is
-    not in Label Studio yet.
+    If the strategy chooses whole batches, the chunk is only measured; the last chunk to finish requests the
+    ranking (`ml_backend.score.ranking`), after which each chunk is requested again and sent. Run again after
+    a kill, it writes only what is not in Label Studio yet.
     """
     version = _version(context, version_id)
     if version is None or is_overtaken(context, version):
@@ -60,7 +60,7 @@ def score_chunk(context: Context, version_id: int, chunk: int) -> None:
     try:
         _score_chunk(context, version, chunk)
     finally:
-        # However this one ended, the version goes on with its next chunk.
+        # The version continues with its next chunk even if this one failed.
         with context.database.read() as session:
             left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
         context.queues.request_chunks(version_id, left)
@@ -94,7 +94,7 @@ def _version(context: Context, version_id: int) -> Version | None:
 
 
 def _request_chunks(context: Context, version: Version) -> None:
-    # What is wrong with the project as a whole is told here, once, and not by every chunk.
+    # Faults of the whole project are reported here, once, and not by every chunk.
     config = context.read_config(version.project_id)
     if version.fingerprint is None and version.state is VersionState.SCORING:
         strategy = _feasible(context, version, wanted(context.settings, config))
@@ -114,22 +114,22 @@ def _request_chunks(context: Context, version: Version) -> None:
 
 
 def _feasible(context: Context, version: Version, strategy: Strategy) -> Strategy:
-    """The strategy itself, or the paper's where the version's network has no dropout to ask."""
-    # Here and not above: who only reconciles need not wait for torch.
+    """The strategy itself, or the paper's if the version's network was not trained for it."""
+    # Here and not above: reconciling alone need not wait for torch.
     from model.weights import read_card
 
-    if not strategy.dropout_passes or version.weights_hash is None:
+    if strategy.probe() is None or version.weights_hash is None:
         return strategy
-    if read_card(context.weights.get(version.weights_hash)).network.dropout:
+    if strategy.can_probe(read_card(context.weights.get(version.weights_hash)).network):
         return strategy
-    logger.warning("%s has no dropout for %s: it is ordered by consistency.", version.name, strategy.name)
+    logger.warning("%s was not trained for %s: it is ordered by consistency.", version.name, strategy.name)
     return parse("consistency")
 
 
 def _forget_lost(context: Context, version: Version) -> None:
-    """Forget scores that Label Studio no longer holds, so that their tasks are planned anew.
+    """Remove scores that Label Studio no longer contains, so that their tasks are planned again.
 
-    Once all its tasks were deleted it gives their ids to the next ones, and deleting all sends no event.
+    After all tasks are deleted, new ones get their ids, and deleting all sends no event.
     """
     with context.database.read() as session:
         written = {
@@ -145,7 +145,7 @@ def _forget_lost(context: Context, version: Version) -> None:
 
 
 def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:
-    """Drop the scores that a killed job, or /predict, has put into Label Studio already."""
+    """Leave out the scores that a killed job, or /predict, has already written to Label Studio."""
     doubtful = [
         score.task_id
         for score in waiting
@@ -166,7 +166,7 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     config = context.read_config(project_id)
     with context.database.read() as session:
         project = projects.get(session, project_id)
-    assert project is not None  # read_config made sure of it
+    assert project is not None  # guaranteed by read_config
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
     gone = {row.task_id for row in rows} - data.keys()
@@ -185,14 +185,14 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
 def is_chosen_together(version: Version) -> bool:
     """Whether the version's tasks get their scores only when all are measured.
 
-    What comes after its publication is scored by itself, as nothing may overtake the batch.
+    Tasks that arrive after its publication are scored one by one, as nothing may overtake the batch.
     """
     by_network = version.weights_hash is not None and version.state is VersionState.SCORING
     return by_network and made_by(version).batch_aware
 
 
 def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
-    """Send what was measured before, with the scores that it was given since."""
+    """Send what was measured before, with the scores of the ranking."""
     task_ids = [row.task_id for row in rows]
     with context.database.write() as session:
         for row in rows:
@@ -214,7 +214,7 @@ def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
 
 
 def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: set[int]) -> None:
-    """Note that these predictions are in Label Studio, and forget the tasks that are not any more."""
+    """Record that these predictions are in Label Studio, and remove tasks that no longer are."""
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, gone)
         scores.set_state(session, version.id, set(task_ids) - gone, ScoreState.WRITTEN)
@@ -223,9 +223,9 @@ def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: s
 def note(
     context: Context, version: Version, found: Sequence[Scored], state: ScoreState = ScoreState.WRITING
 ) -> None:
-    """Keep the scores before they are sent, so that a kill in between leaves no score unknown to us.
+    """Record the scores before they are sent, so that a kill in between leaves no unknown score.
 
-    Those that are only measured keep their regions here, and the score they had, if they had one.
+    Rows that are only measured store their regions, and keep the score they had, if any.
     """
     with context.database.write() as session:
         for one in found:
@@ -244,12 +244,12 @@ def note(
 
 
 def prediction(one: Scored, version: str) -> dict[str, Any]:
-    """What Label Studio is sent for a scored task."""
+    """The prediction that Label Studio gets for a scored task."""
     return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
 
 
 def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]:
-    """What the version's validation images say of a mask's real Dice, and how sure that is."""
+    """Estimate of a mask's real Dice from the version's validation images, and its margin."""
     known = version.metrics.get(CALIBRATION)
     if known is None or one.measurement is None or one.blank:
         return None, None

@@ -35,8 +35,14 @@ from ml_backend.work import fairness
 
 logger = logging.getLogger(__name__)
 
-JOB_PACKAGES = ("ml_backend.assign", "ml_backend.learn", "ml_backend.reconcile", "ml_backend.score")
-"""Packages whose modules register the functions of jobs."""
+JOB_PACKAGES = (
+    "ml_backend.assign",
+    "ml_backend.learn",
+    "ml_backend.reconcile",
+    "ml_backend.research",
+    "ml_backend.score",
+)
+"""Packages whose modules register the functions of jobs, or extend what these do."""
 
 NICENESS = 10
 AUTOGROUP = Path("/proc/self/autogroup")

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import torch
 
-from model.engines.interface import Engine, EngineError, EngineName, Output, Precision
+from model.engines.interface import Engine, EngineError, EngineName, Output, Precision, Probe
 from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed, save_graph
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 
-__all__ = ["Engine", "EngineError", "EngineName", "Output", "Precision", "create_engine", "prepare_version"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "EngineName",
+    "Output",
+    "Precision",
+    "Probe",
+    "create_engine",
+    "prepare_version",
+]
 
 
 def create_engine(
@@ -25,21 +34,21 @@ def create_engine(
 ) -> Engine:
     """The engine that runs a version.
 
-    "auto" takes OpenVINO where it is installed, the version has been converted for it, and the
-    device is the processor; else torch. Both are equally fast on a quiet machine, but OpenVINO keeps
-    its pace when a training shares the cores, and needs half the memory. A version that has not been
-    converted is not converted by "auto", because that takes seconds in which somebody waits.
+    "auto" is OpenVINO if it is installed, the version has been converted for it, and the device is the
+    processor; else torch. Both are equally fast on an idle machine, but OpenVINO slows down less when a
+    training shares the cores, and needs half the memory. "auto" does not convert a version, because that
+    takes seconds while somebody waits.
 
     Args:
         network: the version's network, on the CPU.
         directory: the version's folder.
-        engine: which one, or "auto".
-        device: "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
+        engine: "torch", "openvino" or "auto".
+        device: "cpu", "cuda", "cuda:1", …; "auto" is CUDA if available.
         precision: "fp32", "bf16", or "auto" for the fastest that the device computes natively.
         threads: processor threads; None for the library's own choice.
 
     Raises:
-        EngineError: if the engine or the device is not to be had here.
+        EngineError: if the engine or the device is not available.
     """
     if engine not in ("auto", "torch", "openvino"):
         raise EngineError(f"{engine!r} is no engine; use auto, torch or openvino.")
@@ -60,12 +69,12 @@ def create_engine(
 def prepare_version(
     network: DeeplySupervisedUNet, directory: Path, *, engine: EngineName = "auto", device: str = "auto"
 ) -> None:
-    """Put beside a version's weights what its engine will need, so that nobody waits for it later.
+    """Save beside a version's weights what its engine will need, so that nobody waits for it later.
 
     For OpenVINO on the processor that is its graph, which takes some seconds; for torch nothing.
 
     Raises:
-        EngineError: if OpenVINO is asked for and not installed.
+        EngineError: if OpenVINO is requested and not installed.
     """
     on_processor = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if engine == "openvino" or (engine == "auto" and on_processor and openvino_installed()):

@@ -1,7 +1,7 @@
 """The optional engine: OpenVINO on the processor.
 
-It keeps its pace when other programs share the cores, and needs less memory than torch; on a quiet
-machine both are equally fast (see `benchmarks/README.md`).
+It slows down less than torch when other programs share the cores, and needs less memory; on an idle machine
+both are equally fast (see `benchmarks/README.md`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 
 from model.engines.decoder_rewrite import RewrittenUNet
 from model.engines.hardware import cpu_computes_bf16
-from model.engines.interface import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
+from model.engines.interface import EngineError, Output, Precision, Probe, padded, unit_length
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
+from model.weights import load_version
 
 GRAPH_FILE = "openvino.xml"
 GRAPH_WEIGHTS_FILE = "openvino.bin"
 FEATURES = "dsal_features_maximum"
-"""Name of the graph's second output, by which a graph that has one is told from those of old."""
+"""Name of the graph's second output, which graphs of former releases lack."""
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -36,18 +37,18 @@ log = logging.getLogger(__name__)
 
 
 def openvino_installed() -> bool:
-    """Whether the optional dependency is there, without loading it."""
+    """Whether the optional dependency is installed, without loading it."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def has_graph(directory: Path) -> bool:
-    """Whether a version has been converted for OpenVINO; a graph of old that gives no features is none."""
+    """Whether a version has been converted for OpenVINO; graphs without features do not count."""
     graph, weights = directory / GRAPH_FILE, directory / GRAPH_WEIGHTS_FILE
     return graph.is_file() and weights.is_file() and f'names="{FEATURES}"'.encode() in graph.read_bytes()
 
 
 def save_graph(network: DeeplySupervisedUNet, directory: Path) -> None:
-    """Convert a version for OpenVINO, which takes seconds, and keep the graph beside its weights.
+    """Convert a version for OpenVINO, which takes seconds, and save the graph beside its weights.
 
     Raises:
         EngineError: if OpenVINO is not installed.
@@ -55,9 +56,9 @@ def save_graph(network: DeeplySupervisedUNet, directory: Path) -> None:
     """
     ov = _openvino()
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=directory) as draft:
-        # Weights stay fp32: rounding them to fp16 would move results more than the engine itself.
+        # fp16 weights would change results more than the engine itself does.
         ov.save_model(_convert(network), Path(draft) / GRAPH_FILE, compress_to_fp16=False)
-        # The graph goes last: where it stands, its weights stand too.
+        # The graph comes last: if it exists, so do its weights.
         for name in (GRAPH_WEIGHTS_FILE, GRAPH_FILE):
             (Path(draft) / name).replace(directory / name)
 
@@ -66,8 +67,9 @@ class OpenVinoEngine:
     """Runs the rewritten network with OpenVINO, one graph for all image sizes.
 
     Args:
-        network: the trained network; it is left as it is.
-        directory: the version's folder; its graph is used, or made and kept there on first need.
+        network: the trained network; not changed.
+        directory: the version's folder; its graph is used, or made and saved there. Its weights are loaded
+            when a probe is first run.
         precision: "fp32", "bf16", or "auto": bf16 where the processor multiplies it natively.
         threads: processor threads; None lets OpenVINO take all cores.
 
@@ -91,7 +93,7 @@ class OpenVinoEngine:
         self.precision: str = precision
         self._stride = network.settings.stride
         options: dict[str, Any] = {
-            # Without the hint OpenVINO chooses bf16 by itself and says nothing.
+            # Without the hint OpenVINO silently chooses bf16.
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -101,18 +103,17 @@ class OpenVinoEngine:
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         ov = _openvino()
-        # Height and width stay open: measured as fast as a graph for one size, and no memory a size.
+        # Height and width stay dynamic: as fast as a graph for one size, and without memory for each size.
         self._compiled = ov.Core().compile_model(_graph(network, directory), "CPU", options)
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
-        # Which maps are dropped is no input of the graph; without dropout nobody needs a second engine.
-        self._network = network if network.settings.dropout else None
-        self._sampler: TorchEngine | None = None
+        self._directory = directory
+        self._torch: TorchEngine | None = None
 
-    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
-        """See `model.engines.interface.Engine.run`; where passes are asked for, torch computes everything."""
-        if passes:
-            return self._sampled(x, passes)
+    def run(self, x: NDArray[np.float32], probe: Probe | None = None) -> Output:
+        """See `model.engines.interface.Engine.run`; with a probe torch computes everything."""
+        if probe is not None:
+            return self._torch_engine().run(x, probe)
         _, height, width = x.shape
         with self._lock:
             result = self._request.infer([padded(x, self._stride)[None]])
@@ -120,20 +121,18 @@ class OpenVinoEngine:
             features: NDArray[np.float32] = result[1]
         return Output(probabilities[:, :, :height, :width], unit_length(features))
 
-    def _sampled(self, x: NDArray[np.float32], passes: int) -> Output:
-        if self._network is None:
-            raise EngineError(NO_DROPOUT)
+    def _torch_engine(self) -> TorchEngine:
+        # A network kept from the start would cost its memory even if no probe is ever run.
         with self._lock:
-            if self._sampler is None:
-                self._sampler = TorchEngine(
-                    self._network, precision="bf16" if self.precision == "bf16" else "fp32"
-                )
-        return self._sampler.run(x, passes)
+            if self._torch is None:
+                network, _ = load_version(self._directory)
+                self._torch = TorchEngine(network, precision="bf16" if self.precision == "bf16" else "fp32")
+            return self._torch
 
 
 def _openvino() -> Any:
-    # Its telemetry takes silence for consent, and reports each conversion to an analytics service from a
-    # forked copy of this process. Where that package cannot be imported OpenVINO does without it.
+    # Its telemetry is opt-out, and reports each conversion to an analytics service from a forked copy of this
+    # process. If that package cannot be imported, OpenVINO works without it.
     sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]
     try:
         import openvino

@@ -1,4 +1,4 @@
-"""The default engine: torch, with everything that makes it fast and changes nothing."""
+"""The default engine: torch, with every optimisation that leaves results unchanged."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
-from model.engines.dropout_passes import mutual_information
 from model.engines.fusion import can_fuse, fuse
 from model.engines.hardware import cpu_computes_bf16, keep_freed_memory
-from model.engines.interface import NO_DROPOUT, EngineError, Output, Precision, padded, unit_length
+from model.engines.interface import EngineError, Output, Precision, Probe, padded, unit_length
 from model.network import DeeplySupervisedUNet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -22,19 +21,19 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class TorchEngine:
     """Runs the rewritten network (see `decoder_rewrite`) channels last, on a processor or with CUDA.
 
-    On a processor the convolutions are fused where torch can (see `fusion`), and the process keeps
-    freed memory (see `model.engines.hardware`). One forward runs at a time: two at once would share the same
-    cores and need twice the memory.
+    On a processor convolutions are fused if torch can (see `fusion`), and the process keeps freed memory (see
+    `model.engines.hardware`). One forward runs at a time: two at once would share the same cores and need
+    twice the memory.
 
     Args:
-        network: the trained network, on the CPU; it is left as it is.
+        network: the trained network, on the CPU; not changed.
         device: "cpu", "cuda", "cuda:1", …
         precision: "fp32", "bf16", or "auto": bf16 where the processor multiplies it natively; with
             CUDA bf16, or fp16 where the device has no bf16.
-        threads: torch's threads on the processor, a setting of the whole process; None leaves it.
+        threads: torch's threads on the processor, for the whole process; None leaves their number unchanged.
 
     Raises:
-        EngineError: if the device is not there.
+        EngineError: if the device is not available.
     """
 
     name = "torch"
@@ -51,7 +50,6 @@ class TorchEngine:
         self.device: str = self._device.type
         self.precision = _precision(self._device, precision)
         self._dtype = DTYPES[self.precision]
-        self._dropout = network.settings.dropout
         rewritten = RewrittenUNet(network)
         self._stride = rewritten.stride
         rewritten.to(self._device, self._dtype)
@@ -64,23 +62,20 @@ class TorchEngine:
                 fuse(self._network)
         self._lock = threading.Lock()
 
-    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
+    def run(self, x: NDArray[np.float32], probe: Probe | None = None) -> Output:
         """See `model.engines.interface.Engine.run`."""
-        if passes and not self._dropout:
-            raise EngineError(NO_DROPOUT)
         _, height, width = x.shape
         image = torch.from_numpy(padded(x, self._stride))[None].to(self._device, self._dtype)
-        network, information = self._network, None
+        network = self._network
         with self._lock, torch.inference_mode():
             skips = network.encode(image)
             probabilities: Tensor = network.classify(network.decode(skips)).cpu()
             features = pooled(skips[-1]).cpu()
-            if passes:
-                information = mutual_information(network, skips, self._dropout, passes).cpu()
+            probed = None if probe is None else probe(network, skips).cpu()
         return Output(
             probabilities.numpy()[:, :, :height, :width],
             unit_length(features.numpy()),
-            None if information is None else information.numpy()[:height, :width],
+            None if probed is None else probed.numpy()[:height, :width],
         )
 
 

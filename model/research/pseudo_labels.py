@@ -1,8 +1,8 @@
-"""Pseudo-labels: masks of the network's own that join a training, as nobody has drawn them yet.
+"""Pseudo-labels: a training on the network's own masks of images that nobody has labelled yet.
 
-The second half of Zhao et al. 2021 (DSAL): where the classifiers agree, the final mask is taken for true.
-What a network believes already teaches it little, and what it believes wrongly it learns for good; therefore
-they count less than labels do, and only where they are asked for.
+The second half of Zhao et al. 2021 (DSAL): where the classifiers agree, the final mask is treated as true. A
+network learns little from its own masks and consolidates its errors; therefore pseudo-labels weigh less than
+labels and are off by default.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from model.consistency import Consistency
 from model.training.dataset import Example
 
-TRUST = 0.3
-"""How much a pseudo-label's pixels count in training against an annotator's."""
+WEIGHT = 0.3
+"""Weight of a pseudo-label's pixels in the loss; an annotator's have 1."""
 
 
 def most_consistent(agreements: Sequence[Consistency], count: int) -> list[int]:
-    """Indices of the `count` images whose masks agree most, best first; never of blank ones."""
+    """Indices of the `count` images with the most consistent masks, best first, without blank masks."""
     drawn = [index for index, agreement in enumerate(agreements) if not agreement.blank]
     return sorted(drawn, key=lambda index: -agreements[index].score)[: max(count, 0)]
 
 
 def pseudo_labelled(example: Example, mask: NDArray[np.uint8]) -> Example:
-    """The example with the network's own final label map (h, w) on its canvas, of little trust."""
-    return replace(example, mask=mask, trust=TRUST)
+    """The example with the network's own final label map (h, w) on its canvas, and `WEIGHT`."""
+    return replace(example, mask=mask, weight=WEIGHT)

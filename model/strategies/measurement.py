@@ -31,8 +31,7 @@ class Measurement:
             the mask has no boundary.
         features: (D,) of unit length, pooled from the network's bottleneck
             (`model.engines.interface.Output`).
-        mutual_information: mutual information between prediction and weights under MC-dropout, mean over the
-            image, in [0, 1]; None if no dropout passes were requested.
+        probed: mean over the image of what the strategy's probe computed (`Strategy.probe`), if it has one.
     """
 
     key: str
@@ -40,7 +39,7 @@ class Measurement:
     entropy: float
     boundary_entropy: float
     features: NDArray[np.float32] = field(repr=False)
-    mutual_information: float | None = None
+    probed: float | None = None
 
     @property
     def confidence(self) -> float:

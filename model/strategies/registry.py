@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from model.strategies.coverage import CoreSet, Random, StratifiedRandom, Suggestive
+from model.strategies.mc_dropout import McDropout
 from model.strategies.strategy import Strategy, StrategyError
-from model.strategies.uncertainty import Aift, BoundaryEntropy, Consistency, Disagreement, Entropy, McDropout
+from model.strategies.uncertainty import Aift, BoundaryEntropy, Consistency, Disagreement, Entropy
 from model.strategies.variation import Variation
 
 _STRATEGIES: dict[str, type[Strategy]] = {

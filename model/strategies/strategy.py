@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.strategies.measurement import Measurement
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.engines.decoder_rewrite import RewrittenUNet
+    from model.network import NetworkSettings
+
+Probe = Callable[["RewrittenUNet", list["Tensor"]], "Tensor"]
+"""As `model.engines.interface.Probe`."""
 
 
 class StrategyError(ValueError):
@@ -24,7 +34,7 @@ class Strategy(ABC):
         highest_first: direction: whether the highest score is labelled first, otherwise the lowest.
         forwards: cost of measuring one image, in forward passes of the network.
         source: the equation, section or paper that the strategy comes from.
-        dropout_passes: number of stochastic passes that a `Measurement` must contain; 0 for most strategies.
+        dropout: dropout of the networks that are trained for it (`model.network.NetworkSettings`).
         batch_aware: whether images are chosen jointly, so that scores alone do not determine the batch.
         reads_mask: whether the strategy depends on the predicted mask; only then are blank masks ranked last.
         reads_labelled: whether the batch depends on the features of the labelled images.
@@ -34,10 +44,18 @@ class Strategy(ABC):
     highest_first: bool = False
     forwards: float = 1.0
     source: str
-    dropout_passes: int = 0
+    dropout: float = 0.0
     batch_aware: bool = False
     reads_mask: bool = True
     reads_labelled: bool = False
+
+    def probe(self) -> Probe | None:
+        """What an engine computes of each image beside a forward, for `Measurement.probed`; mostly None."""
+        return None
+
+    def can_probe(self, network: NetworkSettings) -> bool:  # noqa: ARG002
+        """Whether `probe` works with a network of these settings."""
+        return True
 
     def score(self, m: Measurement, seed: int = 0) -> float:
         """The image's own score in [0, 1]; a blank mask gets the value that is labelled last.

@@ -13,7 +13,7 @@ uncertainty.
 from __future__ import annotations
 
 from model.strategies.measurement import Measurement
-from model.strategies.strategy import Strategy, StrategyError
+from model.strategies.strategy import Strategy
 
 
 class Consistency(Strategy):
@@ -55,27 +55,6 @@ class BoundaryEntropy(Strategy):
 
     def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
         return 1 - m.boundary_entropy
-
-
-class McDropout(Strategy):
-    """Images on which forward passes with dropout disagree most first; score: 1 − mutual information.
-
-    Mutual information excludes the uncertainty that all passes share, such as that of a blurred edge, which
-    more labels would not reduce.
-    """
-
-    name = "mc-dropout"
-    source = "Gal & Ghahramani 2016; mutual information: Houlsby et al. 2011 (BALD), equation 2"
-    forwards = 7.1
-    dropout_passes = 10
-
-    def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
-        if m.mutual_information is None:
-            raise StrategyError(
-                f"mc-dropout needs measurements with {self.dropout_passes} passes of dropout, "
-                f"but {m.key} was measured without; segment it with passes={self.dropout_passes}."
-            )
-        return 1 - m.mutual_information
 
 
 class Aift(Strategy):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.strategies.diversity import clusters, feature_matrix, round_robin
 from model.strategies.measurement import Measurement
-from model.strategies.strategy import Strategy, uniform
+from model.strategies.strategy import Probe, Strategy, uniform
+
+if TYPE_CHECKING:
+    from model.network import NetworkSettings
 
 ROUNDS = 4
 """Labelled batches after which the exponent β of the noise has grown by one."""
@@ -38,13 +42,21 @@ class Variation(Strategy):
         self.reads_labelled = power
         self.name = base.name + "+power" * power + "+clusters" * clustered
         self.highest_first, self.reads_mask = base.highest_first, base.reads_mask
-        self.forwards, self.dropout_passes = base.forwards, base.dropout_passes
+        self.forwards, self.dropout = base.forwards, base.dropout
         sources = [base.source]
         if power:
             sources.append("soft-rank acquisition: Kirsch et al. 2023 (TMLR)")
         if clustered:
             sources.append("best of each k-means cluster of the features")
         self.source = "; ".join(sources)
+
+    def probe(self) -> Probe | None:
+        """That of `base`."""
+        return self.base.probe()
+
+    def can_probe(self, network: NetworkSettings) -> bool:
+        """As `base`."""
+        return self.base.can_probe(network)
 
     def _score(self, m: Measurement, seed: int) -> float:
         return self.base.score(m, seed)

@@ -46,12 +46,12 @@ from scratch, two seeds, test Dice was 0.76 at 0.9, 0.80 at 0.5, 0.85 at 0.25, a
 
 
 class Augmentation:
-    """Varies image and mask together; what is drawn depends on the seed, the step and the slot alone.
+    """Varies image and mask together; random draws depend only on the seed, the step and the slot.
 
-    Pose, size and elastic shape are one resampling: bilinear for the image, nearest for the mask. What comes
-    in from beyond the canvas is black and background, just as the canvas is padded.
+    Pose, size and elastic shape are one resampling: bilinear for the image, nearest for the mask. Pixels from
+    outside the canvas are black and background, as in the canvas's padding.
 
-    Not for several threads at once: MONAI's transforms keep what they drew last.
+    Not thread-safe: MONAI's transforms keep their last random draw.
     """
 
     def __init__(self, seed: int) -> None:
@@ -67,7 +67,7 @@ class Augmentation:
             image: grey canvas.
             mask: label map.
             step: number of the training step.
-            slot: place of the example in the step's batch.
+            slot: position of the example in the step's batch.
         """
         transform = self._for_shape((image.shape[0], image.shape[1]))
         seed = np.random.SeedSequence([self._seed, step, slot]).generate_state(1)[0]
@@ -116,43 +116,43 @@ MULTIPLE = 16
 class Batch(NamedTuple):
     """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored.
 
-    `trust` (N,) float32 says how much each counts; None where all count fully.
+    `weights` (N,) float32 are those of the examples; None if all are 1.
     """
 
     images: Tensor
     targets: Tensor
-    trust: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class ExampleSource(ABC):
-    """Examples without end, for what no list can hold, such as phantoms drawn while they are learned from."""
+    """An endless supply of examples that no list can hold, such as phantoms drawn during the training."""
 
     @property
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """All that decides which examples are drawn, as JSON can hold it: it tells one run from another."""
+        """Everything that decides which examples are drawn, as JSON values; part of a run's fingerprint."""
 
     @abstractmethod
     def draw(self, step: int, slot: int, batch: int) -> Example:
-        """The example in a slot of the `batch` slots of a step (from 0); the same whenever it is asked for.
+        """The example in a slot of the `batch` slots of a step (from 0); always the same one.
 
-        Slots and steps are asked for in their order, by one thread at a time.
+        Slots and steps are requested in order, by one thread at a time.
         """
 
 
 class Batches:
-    """Draws batches without replacement, reshuffled each epoch; step k is the same whenever it is asked for.
+    """Draws batches without replacement, reshuffled each epoch; a step's batch is always the same.
 
     Canvases of unequal size are padded at the right and bottom to the largest of their batch (a multiple of
-    16), with black that the loss ignores. Nothing is kept between steps that decides anything, so a resumed
-    run sees what an unkilled one would have seen.
+    16), with black that the loss ignores. A batch depends on no earlier step, so a resumed run gets the
+    batches that an uninterrupted one would have got.
 
     Args:
-        examples: at least one, or a source of them, which has its own order.
-        size: examples in a batch; a batch may span two epochs, and holds an example twice only if there
-            are fewer than that or an epoch ends within it.
+        examples: at least one, or a source, which has its own order.
+        size: examples in a batch; a batch may span two epochs, and contains an example twice only if there
+            are fewer than `size` or an epoch ends within it.
         seed: of order and augmentation.
-        augment: whether examples are varied by `Augmentation`.
+        augment: whether `Augmentation` varies the examples.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Batches:
         self._augmentation = Augmentation(seed) if augment else None
 
     def examples(self, step: int) -> list[Example]:
-        """What the batch of a step (from 0) holds, before it is varied."""
+        """The examples in the batch of a step (from 0), before augmentation."""
         if isinstance(self._examples, ExampleSource):
             return [self._examples.draw(step, slot, self._size) for slot in range(self._size)]
         count_of = len(self._examples)
@@ -184,12 +184,12 @@ class Batches:
                 image, mask = self._augmentation(image, mask, step=step, slot=slot)
             pairs.append((image, mask))
         batch = collate(pairs)
-        if all(example.trust == 1 for example in examples):
+        if all(example.weight == 1 for example in examples):
             return batch
-        return batch._replace(trust=torch.tensor([example.trust for example in examples]))
+        return batch._replace(weights=torch.tensor([example.weight for example in examples]))
 
     def stream(self, first: int) -> Generator[Batch, None, None]:
-        """Batches of the steps from `first` on, each made by a thread while the one before is in use."""
+        """Batches of the steps from `first` on; a thread prepares each while the one before is in use."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
             pending = thread.submit(self.batch, first)
             for step in count(first + 1):

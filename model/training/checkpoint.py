@@ -81,8 +81,8 @@ def run_fingerprint(
         digest.update(f"\0{example.key}\0{example.image.shape}\0".encode())
         digest.update(example.image.tobytes())
         digest.update(example.mask.tobytes())
-        if example.trust != 1:
-            digest.update(f"\0{example.trust!r}".encode())
+        if example.weight != 1:
+            digest.update(f"\0{example.weight!r}".encode())
     for name, tensor in sorted((start or {}).items()):
         digest.update(f"\0{name}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

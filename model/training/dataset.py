@@ -32,13 +32,13 @@ class Example:
         key: name of the image; training and validation keys must not overlap.
         image: uint8 (h, w) canvas.
         mask: uint8 (h, w) label map on the same canvas; 0 is background, 255 unknown.
-        trust: weight of the example in the training loss, in (0, 1]; below 1 for pseudo-labels.
+        weight: weight of the example in the training loss, in (0, 1].
     """
 
     key: str
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    trust: float = 1.0
+    weight: float = 1.0
 
 
 def make_example(

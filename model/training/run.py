@@ -29,9 +29,9 @@ from model.training.validation import validation_dsc
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
 
 NON_FINITE_STEPS = 5
-"""So many steps in a row without a finite loss end the run."""
+"""Number of steps in a row without a finite loss that end the run."""
 GRADIENT_NORM = 1.0
-"""Longer gradients are shortened to this, so that one odd batch cannot throw a small network off."""
+"""Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 RECENT_STEPS = 10
 
 
@@ -46,27 +46,27 @@ def train(
     checkpoints: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainingResult:
-    """Train on `training`, keep the weights that do best on `validation`.
+    """Train on `training` and keep the weights with the best Dice on `validation`.
 
     Deterministic under `settings.seed` for a budget in steps, in fp32, on one machine's CPU with one number
-    of threads. torch's global generator and number of threads are left alone.
+    of threads. torch's global generator and number of threads are not changed.
 
     Args:
         training: at least one example, or a source that draws them as they are needed.
-        validation: examples under other keys; may be empty, then the last weights are kept.
+        validation: examples with other keys; if empty, the last weights are kept.
         labels: foreground label names; the network has one class more.
         network: shape of fresh weights; `start` must have the same, except for dropout.
         settings: how to train.
-        start: weights to fine-tune; not changed. They take part in the choice of the best as step 0.
-        checkpoints: a directory for this run alone. If it holds a checkpoint of the very same run (labels,
+        start: weights to fine-tune; not changed. They count as step 0 when the best weights are chosen.
+        checkpoints: a directory for this run alone. If it contains a checkpoint of the same run (labels,
             network, settings, data and start weights are compared), the run resumes there; any other
-            checkpoint is ignored and replaced. The last one stays, so a caller who is killed before the
-            result is stored gets it again at once; remove the directory after that.
-        progress: called after each step, in this thread; whatever it raises ends the run.
+            checkpoint is ignored and replaced. The last one is kept, so a caller that is killed before it
+            stores the result gets it again at once; remove the directory after that.
+        progress: called after each step, in this thread; an exception it raises ends the run.
 
     Raises:
-        TrainingError: there is nothing to train on, training and validation share a key, settings and data
-            contradict each other, or the loss was not finite several times in a row.
+        TrainingError: there are no examples, training and validation share a key, settings and data
+            contradict each other, or the loss was not finite `NON_FINITE_STEPS` times in a row.
     """
     check_examples(training, validation, labels)
     check_network(labels, network, start)
@@ -74,7 +74,7 @@ def train(
 
 
 class _Run:
-    """One training, from its start or from its checkpoint to its end."""
+    """One training, from its start or its checkpoint to its end."""
 
     def __init__(
         self,
@@ -135,8 +135,8 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=False)
         with self.device.lots(self.settings.seed, self.step), self.device.autocast():
             heads = self.network(self.device.images(batch.images))
-            trust = None if batch.trust is None else batch.trust.to(self.device.device)
-            loss = self.criterion(heads, batch.targets.to(self.device.device), trust)
+            weights = None if batch.weights is None else batch.weights.to(self.device.device)
+            loss = self.criterion(heads, batch.targets.to(self.device.device), weights)
         value = float(loss.detach())
         if math.isfinite(value):
             loss.backward()
@@ -155,14 +155,14 @@ class _Run:
         return math.nan
 
     def _validate(self) -> float:
-        """Dice of the weights as they are; they are kept if it is the best so far."""
+        """Dice of the current weights, which are kept if it is the best so far."""
         dsc = validation_dsc(self.network, self.validation, self.device)
         if self.best is None or dsc > self.best.dsc:
             self.best = _Best(dsc, self.step, _snapshot(self.network))
         return dsc
 
     def _report(self, loss: float, dsc: float | None, *, finished: bool = False) -> None:
-        """Note the step; the checkpoint comes before the callback, so that a cancelled run can resume."""
+        """Record the step; the checkpoint precedes the callback, so that a cancelled run can resume."""
         done = Progress(self.step, self.settings.steps, self._seconds(), loss, dsc)
         self.history.append(done)
         if self.step and (finished or self.step % self.settings.checkpoint_every == 0):
@@ -204,15 +204,12 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         seconds = self._seconds()
-        examples = () if isinstance(self.training, ExampleSource) else self.training
-        pseudo = sum(example.trust < 1 for example in examples)
         losses = [p.loss for p in self.history if math.isfinite(p.loss)][-RECENT_STEPS:]
         metrics = {
             "steps": float(self.step),
             "seconds": seconds,
             "loss": float(np.mean(losses)) if losses else math.nan,
-            "training_images": float(self._images() - pseudo),
-            "pseudo_labels": float(pseudo),
+            "training_images": float(self._images()),
             "validation_images": float(len(self.validation)),
             "kept_step": float(self.best.step if self.best else self.step),
         }

@@ -1,4 +1,4 @@
-"""What a training is told, what it reports while it runs, and what it returns."""
+"""The settings, progress reports and result of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.network import DeeplySupervisedUNet
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot start or go on; one sentence that says what to do."""
+    """A training that cannot start or continue; the message says in one sentence what to do."""
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,22 @@ class TrainingSettings:
     """How a run trains.
 
     Attributes:
-        steps, seconds: the budget; whichever ends first, at least one is needed. Seconds count everything:
-            batches, steps, validation, checkpoints, and the time before a resumed run was killed.
+        steps, seconds: the budget; whichever ends first; at least one is required. Seconds include batches,
+            steps, validation, checkpoints, and the time before a resumed run was killed.
         batch: examples in a step.
-        learning_rate: full height of the schedule (`model.training.optimisation.rate_factor`).
+        learning_rate: the schedule's maximum (`model.training.optimisation.rate_factor`).
         weight_decay: AdamW's, on convolution weights.
         seed: of fresh weights, order and augmentation.
-        precision: "bf16" computes the network in bfloat16 (weights stay fp32), "fp32" does not, "auto" is
+        precision: "bf16" computes the network in bfloat16 (weights stay fp32), "fp32" in fp32; "auto" is
             bf16 where the processor has it.
-        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA when there.
-        augment: whether examples are varied.
-        validate_every: steps from one validation to the next; the last step is always validated.
-        checkpoint_every: steps from one checkpoint to the next.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available.
+        augment: whether examples are augmented.
+        validate_every: steps between validations; the last step is always validated.
+        checkpoint_every: steps between checkpoints.
         loss: weights of equation (2).
 
     Raises:
-        TrainingError: if a number makes no sense.
+        TrainingError: if there is no budget, or a number is not above zero.
     """
 
     steps: int | None = None
@@ -70,7 +70,7 @@ class Progress:
     Attributes:
         step: steps done, from 1; 0 is the validation of the start weights.
         steps: the budget's, if it has any.
-        seconds: since the start, those before a resume included.
+        seconds: since the start, including those before a resume.
         loss: of this step; NaN if the step was skipped because its loss was not finite, and at step 0.
         validation_dsc: mean Dice of the validation images after this step, if it was validated.
     """
@@ -84,15 +84,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run made.
+    """The result of a run.
 
     Attributes:
         network: the weights with the best validation Dice, or the last ones if nothing was validated; in
             evaluation mode, on the CPU, fp32.
         metrics: for the card: `steps`, `seconds`, `loss` (mean of the last steps), `training_images`,
-            `pseudo_labels` (examples of less than full trust, not counted among those), `validation_images`
-            (0 says that the last weights were kept, unvalidated), `kept_step`, and if validated
-            `validation_dsc` and, of given start weights, `start_validation_dsc`.
+            `validation_images` (0: the last weights were kept, unvalidated), `kept_step`, and if validated
+            `validation_dsc` and, for given start weights, `start_validation_dsc`.
         history: every step.
         steps: done.
         seconds: taken.

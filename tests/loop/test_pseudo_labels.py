@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ml_backend.label_studio.config import default_config, parse
-from ml_backend.learn.pseudo_labels import read_pseudo_labels
 from ml_backend.queue.context import Context, image_reader
+from ml_backend.research.pseudo_labels import read_pseudo_labels
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import labels_seen
 from ml_backend.store.models import Part, Version
@@ -108,7 +108,7 @@ def test_the_network_learns_from_its_own_masks_and_annotators_do_not_see_them(
         assert np.array_equal(one.image, expected.image)
         assert np.array_equal(one.mask, expected.mask)
         assert one.key == other.key
-        assert one.trust == other.trust < 1
+        assert one.weight == other.weight < 1
         assert np.array_equal(one.mask, other.mask)
 
     # The next training learns from them; Label Studio contains only annotations by people.

@@ -99,3 +99,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["batch", "instance", "group"])
+def any_norm(request: pytest.FixtureRequest) -> Path:
+    """A version of two labels for each norm."""
+    names = {"batch": "version_of_two"}
+    found: Path = request.getfixturevalue(names.get(request.param, f"version_of_{request.param}_norm"))
+    return found

@@ -99,7 +99,7 @@ def test_dice_skips_ignored_pixels_and_absent_classes() -> None:
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.5])
-def test_little_trust_makes_a_small_loss_and_full_trust_changes_nothing(dice: float) -> None:
+def test_small_weights_make_a_small_loss_and_weights_of_one_change_nothing(dice: float) -> None:
     criterion = DeepSupervisionLoss(LossWeights(dice=dice))
     plain = criterion(heads(), target()).item()
     assert criterion(heads(), target(), torch.ones(2)).item() == pytest.approx(plain, rel=1e-5)

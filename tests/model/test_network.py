@@ -6,10 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from torch.nn import functional as F
 
-from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings, Norm, norm_layer
+from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings, Norm
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 
@@ -140,33 +139,6 @@ def test_norms_differ_in_nothing_else_that_a_seed_draws() -> None:
         drawn = {name: tensor for name, tensor in other.named_parameters() if tensor.ndim == 4}
         assert all(torch.equal(tensor, first.state_dict()[name]) for name, tensor in drawn.items())
         assert set(dict(other.named_parameters())) == set(dict(first.named_parameters()))
-
-
-@pytest.mark.parametrize("norm", ["instance", "group"])
-def test_other_norms_use_one_image_at_a_time(norm: str) -> None:
-    model = network(norm=norm, width=8).train()
-    images = torch.rand(2, 1, 64, 48)
-    together, alone = model(images), model(images[:1])
-    for several, one in zip(together, alone, strict=True):
-        torch.testing.assert_close(several[:1], one, atol=1e-4, rtol=1e-4)
-    taught = torch.cat(model.eval()(images[:1]))
-    torch.testing.assert_close(taught, torch.cat(alone), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("norm", ["instance", "group"])
-def test_other_norms_learn_from_an_image_whose_bottleneck_is_one_pixel(norm: str) -> None:
-    model = network(norm=norm, width=17).train()
-    torch.cat(model(torch.rand(1, 1, 16, 16))).square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_group_norm_uses_groups_of_eight_channels_or_slightly_more_that_divide_them() -> None:
-    sizes = {}
-    for channels in (1, 4, 8, 16, 17, 20, 24, 25, 256):
-        layer = norm_layer("group", channels)
-        assert isinstance(layer, nn.GroupNorm)
-        sizes[channels] = channels // layer.num_groups
-    assert sizes == {1: 1, 4: 4, 8: 8, 16: 8, 17: 17, 20: 10, 24: 8, 25: 25, 256: 8}
 
 
 def test_settings_survive_json() -> None:

@@ -137,7 +137,7 @@ def test_a_measurement_contains_what_strategies_need(draw: Drawing, segmenter_of
         assert found.key == f"image {number}"
         assert found.consistency == result.consistency
         assert np.linalg.norm(found.features) == pytest.approx(1, abs=1e-6)
-        assert found.mutual_information is None
+        assert found.probed is None
         # Nothing was cropped here, so canvas and image differ by a resize only.
         logs = np.log(np.maximum(result.probabilities, 1e-12))
         expected = -(result.probabilities * logs).sum(axis=0).mean() / np.log(3)

@@ -11,6 +11,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
+from model.engines import Probe
 from model.engines.torch_engine import TorchEngine
 from model.imaging.preprocessing import to_network
 from model.metrics import mean_dice
@@ -53,18 +54,17 @@ class ImageEvaluator:
         self._engine = TorchEngine(network, device=device, precision="fp32")
         self._labels = labels
 
-    def evaluate(self, image: LabelledImage, *, passes: int = 0, distance: bool = False) -> ImageEvaluation:
+    def evaluate(
+        self, image: LabelledImage, *, probe: Probe | None = None, distance: bool = False
+    ) -> ImageEvaluation:
         """Evaluate an image in one forward pass.
 
         Args:
             image: the image with its ground truth.
-            passes: number of additional MC-dropout passes.
+            probe: what the strategy computes beside the forward pass (`Strategy.probe`).
             distance: whether to compute the Hausdorff distance, which takes longer than the forward pass.
-
-        Raises:
-            EngineError: passes were requested for a network without dropout.
         """
-        output = self._engine.run(to_network(image.example.image), passes)
+        output = self._engine.run(to_network(image.example.image), probe)
         found = Segmentation.of(output, image.frame, self._labels)
         return ImageEvaluation(
             found.measurement(image.stem),

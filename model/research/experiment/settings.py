@@ -145,7 +145,7 @@ class ExperimentSettings:
                 f"Choosing the first labels by {self.start_by} needs trained weights; give --from, or use "
                 f"{REFERENCE}."
             )
-        if strategy.dropout_passes:
+        if strategy.dropout:
             raise ExperimentError(
                 f"The first labels cannot be chosen by {self.start_by}; use another strategy."
             )
@@ -187,6 +187,6 @@ def check_arm(arm: str, dropout: float) -> str | None:
         strategy = strategy_of(arm)
     except StrategyError as error:
         return f"{str(error).rstrip('.')}, with {PSEUDO} for pseudo-labels, or {FULL} for all labels."
-    if strategy.dropout_passes and not dropout:
+    if strategy.dropout and not dropout:
         return f"{arm} needs a network with dropout; give --dropout 0.2, which applies to all arms."
     return None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.classes import Classes
+from model.engines import Probe
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.pretrained import pretrained_start
 from model.research.experiment.collection import Collection, Split, split_collection, start_set
@@ -181,18 +182,17 @@ class RoundRunner:
     ) -> RoundRecord:
         strategy = self._strategies.get(current.arm)
         evaluator = self._evaluator(network)
-        passes = strategy.dropout_passes if strategy is not None else 0
+        probe = strategy.probe() if strategy is not None else None
         evaluations = {
-            index: self._evaluate(evaluator, index, passes=passes, distance=True)
-            for index in self._split.test
+            index: self._evaluate(evaluator, index, probe=probe, distance=True) for index in self._split.test
         }
         evaluations |= {
-            index: self._evaluate(evaluator, index, passes=passes) for index in self._split.validation
+            index: self._evaluate(evaluator, index, probe=probe) for index in self._split.validation
         }
         chosen: list[int] = []
         if strategy is not None:
             pool = sorted(set(self._split.training) - set(labelled))
-            evaluations |= {index: self._evaluate(evaluator, index, passes=passes) for index in pool}
+            evaluations |= {index: self._evaluate(evaluator, index, probe=probe) for index in pool}
             chosen = self._chosen(strategy, current.seed, evaluator, evaluations, pool, labelled)
         own = [
             strategy.score(found.measurement, current.seed) if strategy else np.nan
@@ -204,9 +204,9 @@ class RoundRunner:
         return ImageEvaluator(network, self._settings.device, len(self._collection.labels))
 
     def _evaluate(
-        self, evaluator: ImageEvaluator, index: int, *, passes: int = 0, distance: bool = False
+        self, evaluator: ImageEvaluator, index: int, *, probe: Probe | None = None, distance: bool = False
     ) -> ImageEvaluation:
-        return evaluator.evaluate(self._collection.images[index], passes=passes, distance=distance)
+        return evaluator.evaluate(self._collection.images[index], probe=probe, distance=distance)
 
     def _chosen(
         self,

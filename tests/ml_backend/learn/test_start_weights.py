@@ -20,8 +20,9 @@ from ml_backend.store.models import Project, Version, VersionState
 from ml_backend.store.weights import WeightStore, WeightStoreError
 from ml_backend.web.app import Services
 from model.imaging.preprocessing import PreprocessingSettings
-from model.network import DROPOUT, DeeplySupervisedUNet, Heads, NetworkSettings, Norm
+from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm
 from model.pretrained import pretrained_version
+from model.strategies.mc_dropout import DROPOUT
 from model.training.dataset import make_example
 from model.training.run import TrainingSettings, train
 from model.weights import Card, WeightsError, load_version, save_version

@@ -37,7 +37,7 @@ def test_packed_data_is_unpacked_unchanged(
         unpacked.consistency,
         unpacked.entropy,
         unpacked.boundary_entropy,
-        unpacked.mutual_information,
+        unpacked.probed,
     ) == (
         "7",
         agreement,

@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.engines import Engine, EngineError, EngineName, Output, Precision, create_engine
-from model.engines.decoder_rewrite import RewrittenUNet
+from model.engines import Engine, EngineError, EngineName, Output, Precision, Probe, create_engine
 from model.engines.hardware import cpu_computes_bf16
 from model.engines.openvino_engine import GRAPH_FILE, has_graph, save_graph
 from model.segmenter import Segmentation, Segmenter
-from model.weights import load_version, save_version
+from model.weights import load_version
 
 Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
@@ -52,21 +50,13 @@ class PlainTorch:
     def __init__(self, directory: Path) -> None:
         self._network, _ = load_version(directory)
 
-    def run(self, x: NDArray[np.float32], passes: int = 0) -> Output:
+    def run(self, x: NDArray[np.float32], probe: Probe | None = None) -> Output:
         bottleneck: list[torch.Tensor] = []
         hook = self._network.encoder[-1].register_forward_hook(lambda *seen: bottleneck.append(seen[2][0]))
         with torch.inference_mode(), hook:
             heads = torch.softmax(torch.cat(self._network(torch.from_numpy(x)[None])), dim=1).numpy()
         features = bottleneck[0].amax((1, 2))
         return Output(heads, (features / features.norm()).numpy())
-
-
-@pytest.fixture(params=["batch", "instance", "group"])
-def any_norm(request: pytest.FixtureRequest) -> Path:
-    """A version with two labels for each norm."""
-    names = {"batch": "version_of_two"}
-    found: Path = request.getfixturevalue(names.get(request.param, f"version_of_{request.param}_norm"))
-    return found
 
 
 @pytest.fixture
@@ -194,59 +184,6 @@ def test_an_old_graph_without_features_is_converted_again(version: Path, tmp_pat
     features = create_engine(network, directory, engine="openvino", precision="fp32").run(x).features
     assert np.abs(features - PlainTorch(version).run(x).features).max() <= 1e-4
     assert has_graph(directory)
-
-
-def with_dropout(version: Path, directory: Path, dropout: float = 0.5) -> Path:
-    """Save the same weights with dropout as another version."""
-    network, card = load_version(version)
-    network.settings = replace(network.settings, dropout=dropout)
-    save_version(directory, network, replace(card, network=network.settings))
-    return directory
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_dropout_passes_measure_where_the_weights_disagree(
-    any_norm: Path, draw: Drawing, tmp_path: Path, engine: EngineName
-) -> None:
-    directory = with_dropout(any_norm, tmp_path / "v")
-    runner = create_engine(load_version(directory)[0], directory, engine=engine, precision="fp32")
-    x = scaled(draw(7, 161, 101)[0])
-    plain, sampled, again = runner.run(x), runner.run(x, passes=4), runner.run(x, passes=4)
-    assert plain.mutual_information is None
-    assert sampled.mutual_information is not None
-    assert again.mutual_information is not None
-    assert sampled.mutual_information.shape == (161, 101)
-    assert 0 <= sampled.mutual_information.min() < sampled.mutual_information.max() <= 1
-    assert np.array_equal(sampled.mutual_information, again.mutual_information), (
-        "the dropped maps are always the same"
-    )
-    assert np.abs(sampled.probabilities - plain.probabilities).max() <= 1e-4, (
-        "masks are computed without dropout"
-    )
-    one = runner.run(x, passes=1).mutual_information
-    assert one is not None
-    assert one.max() <= 1e-5, "a single pass agrees with itself"
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_passes_without_dropout_are_refused_in_one_sentence(version: Path, engine: EngineName) -> None:
-    runner = create_engine(load_version(version)[0], version, engine=engine)
-    with pytest.raises(EngineError, match="without dropout"):
-        runner.run(np.zeros((1, 16, 16), np.float32), passes=2)
-
-
-def test_passes_equal_the_trained_network_with_dropped_maps(any_norm: Path, tmp_path: Path) -> None:
-    network, _ = load_version(with_dropout(any_norm, tmp_path / "v", dropout=0.3))
-    rewritten = RewrittenUNet(network)
-    x = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(0))
-    kept = [torch.ones(1, network.settings.widths[level], 1, 1) for level in (-1, -2)]
-    kept[0][:, ::3], kept[1][:, 1::2] = 0, 0
-    network.encoder[-1].register_forward_hook(lambda *seen: seen[2] * kept[0])
-    network.decoder[0].register_forward_hook(lambda *seen: seen[2] * kept[1])
-    with torch.inference_mode():
-        expected = torch.softmax(torch.cat(network(x)), dim=1)
-        result = rewritten.classify(rewritten.decode(rewritten.encode(x), (kept[0], kept[1])))
-    assert (result - expected).abs().max() <= 1e-4
 
 
 def test_missing_openvino_is_reported_in_one_sentence(

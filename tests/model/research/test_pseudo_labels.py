@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.consistency import Consistency
-from model.research.pseudo_labels import TRUST, most_consistent, pseudo_labelled
+from model.research.pseudo_labels import WEIGHT, most_consistent, pseudo_labelled
 from model.training.batches import Batches
 from model.training.dataset import Example
 
@@ -31,7 +31,7 @@ def test_a_batch_marks_the_masks_that_count_less() -> None:
     believed = pseudo_labelled(Example("believed", image, image), image + 1)
     assert believed.mask.all()
     batch = Batches([drawn, believed], 2, seed=0, augment=False).batch(0)
-    assert batch.trust is not None
-    assert sorted(batch.trust.tolist()) == [np.float32(TRUST), 1.0]
-    assert batch.targets[batch.trust < 1].all()
-    assert Batches([drawn], 2, seed=0, augment=False).batch(0).trust is None
+    assert batch.weights is not None
+    assert sorted(batch.weights.tolist()) == [np.float32(WEIGHT), 1.0]
+    assert batch.targets[batch.weights < 1].all()
+    assert Batches([drawn], 2, seed=0, augment=False).batch(0).weights is None

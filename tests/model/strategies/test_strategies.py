@@ -119,7 +119,6 @@ def test_each_strategy_states_its_cost_and_source(name: str) -> None:
     assert strategy.source
     assert strategy.forwards >= 0
     assert strategy.highest_first == name.startswith("consistency")
-    assert bool(strategy.dropout_passes) == (name == "mc-dropout")
 
 
 @pytest.mark.parametrize(
@@ -188,12 +187,6 @@ def test_the_error_for_an_unknown_name_lists_the_known_ones(name: str) -> None:
 
 def test_suffixes_in_any_order_have_one_name() -> None:
     assert parse("consistency+clusters+power").name == parse("consistency+power+clusters").name
-    assert parse("mc-dropout+clusters").dropout_passes == parse("mc-dropout").dropout_passes
-
-
-def test_mc_dropout_without_passes_says_how_to_get_them(measure: Measured) -> None:
-    with pytest.raises(StrategyError, match="passes=10"):
-        parse("mc-dropout").batch([measure("a", information=None)], [], 1, 0)
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if not parse(name).reads_labelled])

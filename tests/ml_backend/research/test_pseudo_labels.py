@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.learn.pseudo_labels import pick
+from ml_backend.research.pseudo_labels import pick
 from ml_backend.store.models import Score
 
 DSC = st.none() | st.floats(0, 1)

@@ -1,7 +1,7 @@
-"""Pseudo-labels in a training: unlabelled images that join it with the champion's own masks.
+"""Pseudo-labels: unlabelled images that join a training with the champion's own masks.
 
-They teach and do nothing else: they are no labels, they validate nothing, and Label Studio never hears of
-them. See `model.research.pseudo_labels`.
+They are used for training only: they do not count as labels, they validate nothing, and they are never sent
+to Label Studio. PSEUDO_LABELS sets their number; see `model.research.pseudo_labels`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.learn.labels import probably_validates
+from ml_backend.learn.sources import source
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import labels_seen, projects, scores
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@source("pseudo_labels")
+def pseudo_labels(
+    context: Context,
+    champion: Version | None,
+    config: LabelConfig,
+    preprocessing: PreprocessingSettings,
+    labelled: int,
+) -> list[Example]:
+    """PSEUDO_LABELS pseudo-labels for each of the `labelled` tasks; see `read_pseudo_labels`."""
+    count = round(context.settings.pseudo_labels * labelled)
+    return read_pseudo_labels(context, champion, config, preprocessing, count)
+
+
 def read_pseudo_labels(
     context: Context,
     champion: Version | None,
@@ -39,14 +53,13 @@ def read_pseudo_labels(
 ) -> list[Example]:
     """At most `count` unlabelled images with the champion's masks, the most consistent first.
 
-    The same champion, scores and tasks give the same examples. An image that cannot be had is left out and
-    not replaced, so no more than `count` are ever fetched. Empty where nobody's labels stand behind the
-    champion's masks, or where it does not know all labels: what it cannot draw would be learned as
-    background.
+    The same champion, scores and tasks give the same examples. An image that cannot be read is left out and
+    not replaced, so no more than `count` are ever fetched. Empty if the champion was not trained on labels,
+    or does not know all labels: what it cannot draw would be learned as background.
 
     Raises:
         LabelStudioError: the tasks cannot be listed, or there is no token to fetch images with.
-        WeightStoreError: the champion's weights cannot be had.
+        WeightStoreError: the champion's weights cannot be read.
     """
     if champion is None or champion.weights_hash is None or not champion.labels_used or count < 1:
         return []
@@ -66,9 +79,9 @@ def read_pseudo_labels(
 
 
 def pick(rows: Iterable[Score], free: Collection[int], count: int) -> list[int]:
-    """The `count` tasks of `free` whose masks agree most, best first, equal ones by id.
+    """The `count` tasks of `free` with the most consistent masks, best first, ties by id.
 
-    Never one whose mask is blank, whose image failed, or that was not measured.
+    Tasks whose mask is blank, whose image failed, or that were not measured are never picked.
     """
     drawn = {
         row.task_id: Consistency(row.l_dsc, row.m_dsc, (row.l_dsc + row.m_dsc) / 2, row.blank)
@@ -80,7 +93,7 @@ def pick(rows: Iterable[Score], free: Collection[int], count: int) -> list[int]:
 
 
 def _unlabelled(context: Context, project_id: int) -> dict[int, dict[str, Any]]:
-    """Data of the tasks that nobody has annotated or skipped and that do not validate, nor probably will."""
+    """Data of the tasks that are neither annotated nor skipped, nor (probably) on the validation side."""
     waiting = {
         task.id: task.data
         for task in context.label_studio.tasks(project_id, unlabelled=True)
@@ -102,7 +115,7 @@ def _unlabelled(context: Context, project_id: int) -> dict[int, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Teacher:
-    """The champion, which draws what others are to learn from."""
+    """The champion, which draws the masks."""
 
     context: Context
     champion: Version
@@ -111,14 +124,14 @@ class _Teacher:
     preprocessing: PreprocessingSettings
 
     def example(self, task_id: int, data: Mapping[str, Any]) -> Example | None:
-        """A task with its mask; None if its image cannot be had or nothing is found in it."""
+        """A task with its mask; None if its image cannot be read or its mask is blank."""
         try:
             image = self.context.images.read(self.champion.project_id, task_id, data, self.config)
         except IMAGE_FAULTS as error:
             logger.warning("No pseudo-label: %s", error)
             return None
-        # Without the labeling config's threshold: that is for what people are shown, and learned from it
-        # would move the masks a little further with each training.
+        # Without the labeling config's threshold, which is for what people see: a network trained on
+        # thresholded masks would move them a little further with each training.
         (found,) = self.segmenter.segment([image])
         classes = Classes(self.config.labels, self.config.indices)
         mask = classes.translate(found.final, self.champion.labels)

@@ -1,0 +1,50 @@
+"""Sources of further examples, which join a training beside the labelled images; none by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.queue.context import Context
+from ml_backend.store.models import Version
+from model.imaging.preprocessing import PreprocessingSettings
+from model.training.dataset import Example
+
+
+class Source(Protocol):
+    """Gives further examples to a training."""
+
+    def __call__(
+        self,
+        context: Context,
+        champion: Version | None,
+        config: LabelConfig,
+        preprocessing: PreprocessingSettings,
+        labelled: int,
+    ) -> list[Example]:
+        """Examples for a training.
+
+        Must return the same examples when a training resumes after a kill; otherwise the training restarts.
+
+        Args:
+            context: of the training's job.
+            champion: the published version, if its weights are available.
+            config: the project's labeling config.
+            preprocessing: how the network's images are prepared.
+            labelled: number of labelled tasks on the training side.
+        """
+
+
+SOURCES: dict[str, Source] = {}
+"""Sources by name; a version's metrics give the number of examples from each under that name."""
+
+
+def source(name: str) -> Callable[[Source], Source]:
+    """Register a function as a source; importing its module is enough to use it."""
+
+    def register(function: Source) -> Source:
+        SOURCES[name] = function
+        return function
+
+    return register
