@@ -65,7 +65,7 @@ class HttpClient(httpx.Client):
         if response.status_code >= 400:
             detail = _detail(response)
             raise refusal(response.status_code, request.method, self._path(request), self.url, detail)
-        if "json" not in response.headers.get("Content-Type", "") and not _is_empty(response):
+        if not _is_json_or_empty(response):
             response.close()
             raise LabelStudioError(
                 f"{self.url} answers {request.method} {self._path(request)} with something other than JSON: "
@@ -180,8 +180,16 @@ def _is_about_certificates(error: BaseException | None) -> bool:
     return False
 
 
-def _is_empty(response: httpx.Response) -> bool:
-    return response.status_code == 204 or (response.is_stream_consumed and not response.content)
+def _is_json_or_empty(response: httpx.Response) -> bool:
+    """Whether an answer says that it is JSON, or is, as far as it has been read."""
+    if "json" in response.headers.get("Content-Type", ""):
+        return True
+    if not response.is_stream_consumed:
+        return False
+    try:
+        return not response.content or response.json() is not None
+    except ValueError:
+        return False
 
 
 def _detail(response: httpx.Response) -> str:

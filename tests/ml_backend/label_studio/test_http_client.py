@@ -223,12 +223,17 @@ def test_https_to_a_plain_server_is_reported(studio: ApiServer) -> None:
     assert f"The certificate of {url} is not trusted" in said(lambda: LabelStudio(url, "secret").project(7))
 
 
-@pytest.mark.parametrize("reply", [Reply(body=b"<html>", kind="text/html")])
-def test_a_response_other_than_json_is_reported(studio: ApiServer, reply: Reply) -> None:
-    studio.replies |= {path: [reply] for path in (PROJECT, REFRESH, "/api/version")}
+def test_a_response_other_than_json_is_reported(studio: ApiServer) -> None:
+    page = Reply(body=b"<html>", kind="text/html")
+    studio.replies |= {path: [page] for path in (PROJECT, REFRESH, "/api/version")}
     assert "something other than JSON" in said(lambda: legacy(studio).project(7))
     assert "something other than JSON" in said(lambda: LabelStudio(studio.url, PAT).project(7))
     assert "is not Label Studio" in said(lambda: release(studio.url))
+
+
+def test_json_with_another_content_type_is_accepted(studio: ApiServer) -> None:
+    studio.replies[PROJECT] = [Reply(body={"id": 7}, kind="text/plain")]
+    assert legacy(studio).project(7)["id"] == 7
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
