@@ -3,8 +3,8 @@
 Usage: python benchmarks/training_step.py [--rounds N] [--channels C]
 
 Ours is `model.training.run.train` itself, whose progress callback waits between steps while the other loop
-runs. The plain loop has the same network, loss and optimiser without any tuning. Each runs in its own process;
-the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, and at most 2.5 GB.
+runs. The plain loop has the same network, loss and optimiser without any tuning. Each runs in its own
+process; the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, under 2.5 GB.
 """
 
 from __future__ import annotations
