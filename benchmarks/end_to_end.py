@@ -1,11 +1,11 @@
-"""One 2000×1500 radiograph from PNG bytes to the JSON that Label Studio is sent, against its forward alone.
+"""One 2000×1500 radiograph from PNG bytes to the JSON for Label Studio, compared with the forward pass alone.
 
 Usage: python benchmarks/end_to_end.py [--rounds N] [--channels C]
 
-Each engine lives in a fresh process. A round decodes, preprocesses, runs the network, makes the three masks
-and the score, codes the mask and writes JSON, with each stage timed; then it runs the forward alone on the
-same canvas, and in another process plain eager torch. Ratios are medians over rounds. Targets: end to end
-within 1.15 × its own forward, and the process within 900 MB.
+Each engine runs in its own process. A round decodes, preprocesses, runs the network, computes the three masks
+and the score, encodes the mask and writes JSON, and times each stage. Then it runs the forward pass alone on
+the same canvas, and plain eager torch in another process. Ratios are medians over rounds. Targets: end to end
+at most 1.15 × its own forward pass, and at most 900 MB per process.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from model.imaging.preprocessing import preprocess, to_network
 from model.segmenter import Segmenter
 from model.weights import load_version
 
-PLAIN = "plain eager forward"
+PLAIN = "plain eager forward pass"
 STAGES = ("decode", "preprocess", "forward", "masks and score", "RLE", "JSON")
 
 
 def main() -> None:
-    """Print the table of engines, then the stages of each."""
+    """Print the table of engines, then the times of their stages."""
     arguments = parse()
     data = radiograph()
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def ours(directory: Path, data: bytes, engine: EngineName) -> Work:
-    """The whole way, timed stage by stage, and the forward alone."""
+    """All stages, each timed, and the forward pass alone."""
     segmenter = Segmenter(directory, engine=engine, device="cpu")
     config = parse_config(default_config(LABELS))
     canvas = to_network(preprocess(decode_image(data), segmenter.card.preprocessing)[0])
@@ -95,7 +95,7 @@ def ours(directory: Path, data: bytes, engine: EngineName) -> Work:
 
 
 def plain(directory: Path, data: bytes) -> Work:
-    """The forward alone, as anyone would first write it."""
+    """The forward pass alone, with plain torch."""
     network, card = load_version(directory)
     as_first_written(network)
     image = torch.from_numpy(to_network(preprocess(decode_image(data), card.preprocessing)[0]))[None]

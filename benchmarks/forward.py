@@ -1,9 +1,9 @@
-"""One forward pass: our engines against plain eager torch (fp32, NCHW, nothing tuned).
+"""One forward pass: our engines compared with plain eager torch (fp32, NCHW, not tuned).
 
 Usage: python benchmarks/forward.py [--rounds N] [--height H] [--width W] [--channels C]
 
-Every engine lives in a fresh process and runs once a round; the ratio is the median over rounds. Targets on
-a processor that computes bf16: torch 3.0×, OpenVINO 3.3×.
+Each engine runs in its own process, once a round; the ratio is the median over rounds. Targets on a
+processor that computes bf16: torch 3.0×, OpenVINO 3.3×.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLAIN = "plain eager fp32 NCHW"
 
 
 def main() -> None:
-    """Print one table of engines."""
+    """Print the table of engines."""
     arguments = parse()
     settings = NetworkSettings(classes=2, width=arguments.channels)
     size = (arguments.height, arguments.width)
@@ -46,14 +46,14 @@ def main() -> None:
                 contestants[f"{engine} {precision}"] = (tuned, (directory, size, engine, precision))
         results = compare(contestants, rounds=arguments.rounds)
     print(f"{size[0]}×{size[1]}, width {settings.width}, {torch.get_num_threads()} threads")
-    print(f"{'engine':<24}{'ms':>8}{'against plain':>15}{'peak MB':>9}")
+    print(f"{'engine':<24}{'ms':>8}{'plain / engine':>15}{'peak MB':>9}")
     for name, result in results.items():
         against = ratio(results[PLAIN].seconds, result.seconds)
         print(f"{name:<24}{result.milliseconds:>8.0f}{against:>14.2f}×{result.peak_mb:>9.0f}")
 
 
 def plain(directory: Path, size: tuple[int, int]) -> Work:
-    """Torch as anyone would call it first."""
+    """Plain eager torch."""
     network = as_first_written(load_version(directory)[0])
     image = torch.from_numpy(picture(size))[None]
 
@@ -79,7 +79,7 @@ def tuned(directory: Path, size: tuple[int, int], name: EngineName, precision: P
 
 
 def picture(size: tuple[int, int]) -> np.ndarray:
-    """Noise: the time does not depend on what is seen."""
+    """Noise of shape (1, H, W), float32: the time does not depend on the content."""
     return np.random.default_rng(0).random((1, *size), dtype=np.float32)
 
 

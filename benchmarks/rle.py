@@ -1,10 +1,9 @@
-"""Masks at 2000×1500: our brush codec against the SDK's, and a label map to regions of each form and back.
+"""Masks of 2000×1500: our brush codec compared with the SDK's, and each form of regions written and read.
 
 Usage: python benchmarks/rle.py [--pairs N]
 
-Each pair times the SDK and then us on the same mask; the ratio is the median over pairs, so that what else
-the machine does weighs on both alike. The SDK stands for every client of Label Studio: both write the same
-bytes, which is asserted.
+Each pair times the SDK's codec and then ours on the same mask; the ratio is the median over pairs, so that
+other load on the machine affects both alike. The script asserts that both write the same bytes.
 """
 
 import argparse
@@ -29,24 +28,24 @@ FORMS = ("BrushLabels", "BitmaskLabels", "PolygonLabels", "VectorLabels", "Ellip
 
 
 def main() -> None:
-    """Print one table of codecs and one of forms."""
+    """Print a table of codecs and one of forms."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=9, help="timings of each kind; the median is shown")
+    parser.add_argument("--pairs", type=int, default=9, help="timings of each operation; the median is shown")
     pairs = parser.parse_args().pairs
     bones = draw_bones()
     print(f"{'mask':<12}{'runs':>8}{'bytes':>9}  {'':<8}{'SDK ms':>9}{'ours ms':>9}{'ratio':>8}")
     for name, mask in (("bones", np.where(bones, 255, 0).astype(np.uint8)), ("rough edges", draw_noise())):
         compare(name, mask, pairs)
-    heads = f"{'regions':>7}{'kB JSON':>9}{'write ms':>10}{'read ms':>9}{'least DSC':>11}"
+    heads = f"{'regions':>7}{'kB JSON':>9}{'write ms':>10}{'read ms':>9}{'lowest DSC':>11}"
     print(f"\n{BONES} labels as      {heads}")
     for form in FORMS:
         measure(form, bones, pairs)
 
 
 def measure(form: str, bones: NDArray[np.uint8], pairs: int) -> None:
-    """Print the row of one form: every bone is a label."""
+    """Print the row of one form; every bone is a label."""
     labels = "".join(f'<Label value="Bone {index}"/>' for index in range(1, BONES + 1))
     control = f'<{form} name="mask" toName="image" closable="true">{labels}</{form}>'
     config = parse(f'<View><Image name="image" value="$image"/>{control}</View>')
@@ -61,7 +60,7 @@ def measure(form: str, bones: NDArray[np.uint8], pairs: int) -> None:
 
 
 def compare(name: str, mask: NDArray[np.uint8], pairs: int) -> None:
-    """Print the rows of one mask."""
+    """Print the rows of one mask, after checking that both codecs agree."""
     stream = rle.encode(mask)
     assert stream == mask2rle(mask), "the encoders disagree"
     alphas = decode_rle(stream).reshape(HEIGHT, WIDTH, 4)[..., 3]
@@ -79,14 +78,14 @@ def compare(name: str, mask: NDArray[np.uint8], pairs: int) -> None:
 
 
 def seconds(work: Callable[..., Any], *arguments: Any) -> float:
-    """Time one call."""
+    """Seconds that one call takes."""
     start = time.perf_counter()
     work(*arguments)
     return time.perf_counter() - start
 
 
 def draw_bones() -> NDArray[np.uint8]:
-    """A label map of long ellipses, about 6 000 runs."""
+    """A label map (H, W) of long ellipses, about 6 000 runs."""
     labels = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     for index in range(BONES):
         centre = (150 + index % 5 * 300, 250 + index // 5 * 500)
@@ -95,7 +94,7 @@ def draw_bones() -> NDArray[np.uint8]:
 
 
 def draw_noise() -> NDArray[np.uint8]:
-    """A mask of 0 and 255 whose every edge is rough, about 65 000 runs."""
+    """A mask (H, W) of 0 and 255 with rough edges, about 65 000 runs."""
     noise = cv2.GaussianBlur(np.random.default_rng(0).random((HEIGHT, WIDTH)).astype(np.float32), (0, 0), 10)
     return np.where(noise > noise.mean(), 255, 0).astype(np.uint8)
 

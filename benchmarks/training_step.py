@@ -1,10 +1,10 @@
-"""One training step, batch 2 of 600×600: ours against plain fp32 NCHW.
+"""One training step on a batch of 2 images of 600×600: ours compared with plain fp32 NCHW.
 
 Usage: python benchmarks/training_step.py [--rounds N] [--channels C]
 
-Ours is `model.training.run.train` itself: its progress callback waits for the other side between steps. The
-plain side is the same network, loss and optimiser as anyone would first write them. Each lives in a fresh
-process; the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, and 2.5 GB.
+Ours is `model.training.run.train` itself, whose progress callback waits between steps while the other loop
+runs. The plain loop has the same network, loss and optimiser without any tuning. Each runs in its own
+process; the ratio is the median over rounds. Targets on a processor that computes bf16: 2.5×, under 2.5 GB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIDE = 600
 
 
 def main() -> None:
-    """Print one table."""
+    """Print the table of both loops."""
     arguments = parse()
     contestants: dict[str, Contestant] = {
         PLAIN: (plain, (arguments.channels,)),
@@ -40,14 +40,14 @@ def main() -> None:
     }
     results = compare(contestants, rounds=arguments.rounds)
     print(f"batch {BATCH}, {SIDE}×{SIDE}, width {arguments.channels}, {torch.get_num_threads()} threads")
-    print(f"{'step':<18}{'ms':>8}{'against plain':>15}{'peak MB':>9}")
+    print(f"{'loop':<18}{'ms':>8}{'plain / loop':>15}{'peak MB':>9}")
     for name, result in results.items():
         against = ratio(results[PLAIN].seconds, result.seconds)
         print(f"{name:<18}{result.milliseconds:>8.0f}{against:>14.2f}×{result.peak_mb:>9.0f}")
 
 
 def examples() -> list[Example]:
-    """As many phantoms as a batch holds, of the full canvas."""
+    """A batch of phantoms that fill the canvas."""
     made = []
     for seed in range(BATCH):
         phantom = draw_phantom(14, seed, size=(SIDE, SIDE))
@@ -58,7 +58,7 @@ def examples() -> list[Example]:
 
 
 def plain(channels: int) -> Work:
-    """A training loop without any tuning."""
+    """A training loop without tuning."""
     torch.manual_seed(0)
     network = DeeplySupervisedUNet(NetworkSettings(classes=2, width=channels))
     as_first_written(network).train()
@@ -76,15 +76,15 @@ def plain(channels: int) -> Work:
 
 
 def ours(channels: int) -> Work:
-    """`train`, held up after every step until the next is asked for."""
-    asked, done = threading.Semaphore(0), threading.Semaphore(0)
+    """`train`, paused after every step until the next is requested."""
+    requested, done = threading.Semaphore(0), threading.Semaphore(0)
 
     def progress(_: Progress) -> None:
         done.release()
-        asked.acquire()
+        requested.acquire()
 
     def run() -> None:
-        asked.acquire()
+        requested.acquire()
         train(
             examples(),
             [],
@@ -99,7 +99,7 @@ def ours(channels: int) -> Work:
     threading.Thread(target=run, daemon=True).start()
 
     def work() -> None:
-        asked.release()
+        requested.release()
         done.acquire()
 
     return work
@@ -110,7 +110,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7, help="steps of each side; the median is shown")
+    parser.add_argument("--rounds", type=int, default=7, help="steps of each loop; the median is shown")
     parser.add_argument("--channels", type=int, default=32, help="of the network's first level")
     return parser.parse_args()
 

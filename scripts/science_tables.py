@@ -11,11 +11,11 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "science.md"
 SUMMARIES = PAGE.with_suffix("")
 MARK = re.compile(r"(<!-- (table|ablation) ([\w, -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMPARED_AT = 0.3
-"""Share of the pool at which the curves are compared besides their areas."""
+"""Largest share of the pool that is labelled in the first DSC column."""
 
 
 def filled(page: str) -> str:
-    """The page's text with each marked table replaced by that of its summary or summaries."""
+    """The text of the page with each marked table rebuilt from its summaries."""
     return MARK.sub(lambda found: f"{found[1]}{_written(found[2], found[3].split(', '))}\n{found[4]}", page)
 
 
@@ -29,20 +29,21 @@ def _written(kind: str, names: list[str]) -> str:
 
 
 def arms_table(summary: dict[str, Any]) -> str:
-    """A row for each arm of one experiment."""
+    """A table with a row for each arm of one experiment."""
     number = _round_at(summary)
     labels = _first(summary)["rounds"][number]["labels"]
     last = _first(summary)["rounds"][-1]["labels"]
     rows = [
-        f"| arm | AUBC | less `random`, 95 % | p | p, Holm | by effort | DSC, {labels} labels | "
+        f"| arm | AUBC | minus `random`, 95 % | p | p, Holm | by effort | DSC, {labels} labels | "
         f"DSC, {last} labels | 5th percentile | HD95 | labels to full − 0.01 |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, found in summary["arms"].items():
-        less, effort = found.get("aubc_less_random"), found.get("effort_aubc_less_random")
+        difference, effort = found.get("aubc_less_random"), found.get("effort_aubc_less_random")
         rows.append(
-            f"| `{arm}` | {found['aubc']['mean']:.4f} | {_difference(less)} | "
-            f"{'' if less is None else _p(less['p'])} | {'' if less is None else _p(less['p_holm'])} | "
+            f"| `{arm}` | {found['aubc']['mean']:.4f} | {_difference(difference)} | "
+            f"{'' if difference is None else _p(difference['p'])} | "
+            f"{'' if difference is None else _p(difference['p_holm'])} | "
             f"{'' if effort is None else format(effort['mean'], '+.4f')} | "
             f"{found['rounds'][number]['dsc']['mean']:.4f} | {found['rounds'][-1]['dsc']['mean']:.4f} | "
             f"{found['dsc_5th_percentile']:.3f} | {found['hd95']:.1f} | {_reached(found.get('to_full'))} |"
@@ -57,19 +58,22 @@ def arms_table(summary: dict[str, Any]) -> str:
 
 
 def ablation_table(summaries: dict[str, dict[str, Any]]) -> str:
-    """A row for each setting: the arm `random` on the seeds that all have, less the first one's."""
-    rows = ["| setting | seeds | AUBC of `random` | less the first | last DSC |", "|---|---|---|---|---|"]
+    """A table with a row for each setting: the arm `random` on the seeds that all settings share.
+
+    The difference from the first setting is given as the mean and by seed.
+    """
+    rows = ["| setting | seeds | AUBC of `random` | minus the first | last DSC |", "|---|---|---|---|---|"]
     shared = min(len(_areas(summary)) for summary in summaries.values())
     first = _areas(next(iter(summaries.values())))[:shared]
     for name, summary in summaries.items():
         found = summary["arms"]["random"]
         areas = _areas(summary)
-        less = [areas[seed] - first[seed] for seed in range(shared)]
-        spread = f" ({', '.join(f'{value:+.4f}' for value in less)})"
-        said = "" if areas[:shared] == first else f"{sum(less) / shared:+.4f}{spread}"
+        differences = [areas[seed] - first[seed] for seed in range(shared)]
+        spread = f" ({', '.join(f'{value:+.4f}' for value in differences)})"
+        shown = "" if areas[:shared] == first else f"{sum(differences) / shared:+.4f}{spread}"
         last = found["rounds"][-1]["dsc"]["by_seed"][:shared]
         rows.append(
-            f"| {name} | {shared} | {sum(areas[:shared]) / shared:.4f} | {said} | {sum(last) / shared:.4f} |"
+            f"| {name} | {shared} | {sum(areas[:shared]) / shared:.4f} | {shown} | {sum(last) / shared:.4f} |"
         )
     return _signed("\n".join(rows))
 
@@ -80,7 +84,7 @@ def _areas(summary: dict[str, Any]) -> list[float]:
 
 
 def _signed(table: str) -> str:
-    """With minus signs for hyphens before numbers."""
+    """The table with minus signs instead of hyphens before numbers."""
     return re.sub(r"(?<=[ (\[])-(?=\d)", "−", table)
 
 
@@ -90,17 +94,17 @@ def _first(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _round_at(summary: dict[str, Any]) -> int:
-    """The last round with at most about `COMPARED_AT` of the pool labelled."""
+    """The last round whose labels are at most `COMPARED_AT` of the pool, rounded; else the first round."""
     most = round(COMPARED_AT * summary["images"]["training"])
     labels = [entry["labels"] for entry in _first(summary)["rounds"]]
     return max(number for number, count in enumerate(labels) if count <= most or number == 0)
 
 
-def _difference(less: dict[str, Any] | None) -> str:
-    if less is None:
+def _difference(difference: dict[str, Any] | None) -> str:
+    if difference is None:
         return ""
-    low, high = less["interval"]
-    return f"{less['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    low, high = difference["interval"]
+    return f"{difference['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def _p(value: float) -> str:

@@ -94,7 +94,7 @@ def _ask(connection: Connection, name: str) -> tuple[float, dict[str, float] | N
         connection.send(None)
         answer: tuple[float, dict[str, float] | None, float] = connection.recv()
     except (EOFError, BrokenPipeError) as error:
-        raise SystemExit(f"The process of {name!r} has ended; its message stands above.") from error
+        raise SystemExit(f"The process of {name!r} has ended; see its error above.") from error
     return answer
 
 
