@@ -29,6 +29,9 @@ settings = Settings(model_dir=sys.argv[1], redis_url=sys.argv[2])
 run_worker(settings, preload=(), burst=sys.argv[3] == "burst")
 """
 
+NICEST = 19
+"""Linux knows no nicer process, however nice the tests were when they started it."""
+
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
@@ -80,7 +83,7 @@ def test_a_job_runs_in_a_nicer_child(bench: Bench) -> None:
     worker = bench.start("burst")
     assert worker.wait() == 0
     begin, end = bench.lines()
-    assert begin.split()[2] == str(os.nice(0) + 10)
+    assert int(begin.split()[2]) == min(os.nice(0) + 10, NICEST)
     assert end == "end"
 
 
@@ -90,7 +93,8 @@ def test_after_a_kill_no_orphan_works_on_and_a_new_worker_finishes_the_job(bench
     until(bench.begun)
     worker.kill()
     worker.wait()
-    until(lambda: start_ticks(bench.begun()[0]) is None, seconds=5)
+    until(lambda: start_ticks(bench.begun()[0]) is None)
+    assert "end" not in bench.lines()
     bench.start()
     until(lambda: "end" in bench.lines())
     assert len(bench.begun()) == 2
@@ -117,7 +121,7 @@ def test_a_stopped_worker_gives_its_job_back_at_once_and_at_no_cost(bench: Bench
     worker = bench.start()
     until(bench.begun)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=30) == 0, "the job would sleep for twice as long"
     assert bench.queues.depths()[TRAIN] == 1
     job = Job.fetch(job_id, connection=bench.queues.redis, serializer=JSONSerializer)
     assert job.retries_left == 2
@@ -225,7 +229,7 @@ def test_a_worker_outlives_its_redis(tmp_path: Path) -> None:
         bench.enqueue("sleep", 0)
         until(lambda: bench.lines()[-1] == "end" and len(bench.begun()) >= 2)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=20) == 0
+        assert worker.wait(timeout=60) == 0
         again.leave()
     finally:
         worker.kill()
