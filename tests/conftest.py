@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before torch is imported: two processes, each with a thread a core, would wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before torch is imported: threads of a network wait for each other, spinning, at every layer. On two busy
+# cores one of the trainings that the tests of `model` share took 13 s in one thread and 72 s in two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from gcp_storage_emulator.server import create_server
