@@ -1,6 +1,8 @@
 """What several folders of tests need: the command, one Label Studio and one service a process of pytest.
 
-`make test` runs two such processes side by side; groups.py says which tests stay in one.
+`make test` runs two such processes side by side; groups.py says which tests stay in one. pytest loads this file
+for every test, so it imports nothing that one folder of tests alone needs: each fixture imports its own, and
+`tests/model` runs without Flask, Redis, the database and Label Studio's SDK.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from gcp_storage_emulator.server import create_server
-from xdist.remote import Producer
 
-from ml_backend.demo.processes import free_port
-from ml_backend.label_studio.server import LabelStudioServer
 from tests import keeper
-from tests.groups import GroupScheduling, rank
+from tests.groups import rank
 from tests.measured import told
-from tests.object_store import ObjectStore
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from ml_backend.label_studio.server import LabelStudioServer
     from tests.loop.board import Board
     from tests.loop.service import Service
+    from tests.object_store import ObjectStore
+    from tests.scheduling import GroupScheduling
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +41,10 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    from tests.scheduling import GroupScheduling
+
     return GroupScheduling(config, log)
 
 
@@ -84,6 +89,10 @@ def templates() -> Path:
 @pytest.fixture(scope="session")
 def google_storage() -> Iterator[str]:
     """Where Label Studio looks for Google Cloud Storage: an emulator in this process."""
+    from gcp_storage_emulator.server import create_server
+
+    from ml_backend.demo.processes import free_port
+
     port = free_port()
     with create_server("localhost", port, in_memory=True):
         yield f"http://localhost:{port}"
@@ -94,6 +103,8 @@ def server(
     label_studio: Path, templates: Path, google_storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LabelStudioServer]:
     """The running Label Studio with a user and a token; it serves local files from below "documents"."""
+    from ml_backend.label_studio.server import LabelStudioServer
+
     download = "/download/storage/v1/b/{bucket_name}/o/{blob_name}?alt=media"
     folder = tmp_path_factory.mktemp("label-studio")
     (folder / "documents").mkdir()
@@ -139,5 +150,7 @@ def boards(service: Service) -> Iterator[list[Board]]:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A running S3 server."""
+    from tests.object_store import ObjectStore
+
     with ObjectStore(tmp_path_factory.mktemp("s3")) as store:
         yield store
