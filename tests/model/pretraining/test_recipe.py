@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.pretraining import PretrainingSettings, pretrain
+from model.pretraining import PretrainingSettings, pretrain, recipe
 from model.pretraining.recipe import settle_statistics
 from model.training import Progress, TrainingError
 from model.weights import WEIGHTS_FILE, load_version
@@ -19,10 +20,17 @@ SETTINGS = PretrainingSettings(
 )
 
 
+@pytest.fixture
+def unseen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The phantoms by which every run is measured are the same ones, so they are drawn once."""
+    monkeypatch.setattr(recipe, "unseen_phantoms", cache(recipe.unseen_phantoms))
+
+
 class Killed(BaseException):
     """Ends a run from within, as a signal would."""
 
 
+@pytest.mark.usefixtures("unseen_once", "one_thread")
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     def kill(now: Progress) -> None:
         if now.step == 4:
