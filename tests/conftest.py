@@ -1,8 +1,8 @@
 """What several folders of tests need: the command, one Label Studio and one service a process of pytest.
 
-`make test` runs two such processes side by side; groups.py says which tests stay in one. pytest loads this file
-for every test, so it imports nothing that one folder of tests alone needs: each fixture imports its own, and
-`tests/model` runs without Flask, Redis, the database and Label Studio's SDK.
+`make test` runs two such processes side by side; groups.py says which tests stay in one, marks.py what a test
+needs. pytest loads this file for every test, so it imports nothing that one folder of tests alone needs: each
+fixture imports its own, and `tests/model` runs without Flask, Redis, the database and Label Studio's SDK.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 
 from tests import keeper
 from tests.groups import rank
+from tests.marks import marks_of
 from tests.measured import told
 
 if TYPE_CHECKING:
@@ -48,7 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     return GroupScheduling(config, log)
 
 
+# Before -m looks for marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in marks_of(item.nodeid, getattr(item, "fixturenames", ())):
+            item.add_marker(mark)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: rank(item.nodeid))
 

@@ -87,6 +87,7 @@ def test_a_job_runs_in_a_nicer_child(bench: Bench) -> None:
     assert end == "end"
 
 
+@pytest.mark.slow
 def test_after_a_kill_no_orphan_works_on_and_a_new_worker_finishes_the_job(bench: Bench) -> None:
     bench.enqueue("sleep", 4)
     worker = bench.start()
@@ -100,6 +101,7 @@ def test_after_a_kill_no_orphan_works_on_and_a_new_worker_finishes_the_job(bench
     assert len(bench.begun()) == 2
 
 
+@pytest.mark.slow
 def test_a_new_worker_plans_for_the_dead_one_at_once(bench: Bench) -> None:
     worker = bench.start()
     until(lambda: bench.queues.redis.exists(f"rq:scheduler-lock:{TRAIN}"))
@@ -128,6 +130,7 @@ def test_a_stopped_worker_gives_its_job_back_at_once_and_at_no_cost(bench: Bench
     assert Worker.all(connection=bench.queues.redis) == []
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_tried_again(bench: Bench) -> None:
     bench.enqueue("sleep", 3, retry=Retry(max=2))
     bench.start()
@@ -143,6 +146,7 @@ def test_a_failed_job_is_tried_again(bench: Bench) -> None:
     assert bench.lines() == ["failed", "end"]
 
 
+@pytest.mark.slow
 def test_a_living_worker_keeps_its_job(bench: Bench) -> None:
     bench.enqueue("sleep", 4)
     bench.start()
@@ -214,6 +218,7 @@ def test_what_the_database_calls_unfinished_is_asked_for_when_redis_was_lost(ser
     }
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_its_redis(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path / "redis")
     settings = Settings(model_dir=tmp_path, redis_url=f"unix://{server.socket}")

@@ -82,6 +82,7 @@ train(TRAINING, VALIDATION, labels=LABELS, network=NETWORK, settings=settings,
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     victim = subprocess.Popen(

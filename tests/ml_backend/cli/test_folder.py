@@ -141,6 +141,7 @@ def test_a_version_that_is_none_is_named(run: Run, hands: Path, tmp_path: Path) 
     assert said.startswith("dsal: ")
 
 
+@pytest.mark.slow
 def test_pretraining_makes_a_version_that_training_starts_from(run: Run, hands: Path, tmp_path: Path) -> None:
     pretrained, trained = tmp_path / "pretrained", tmp_path / "trained"
     options = ("--steps", 2, "--size", 128, "--width", 2)

@@ -135,6 +135,7 @@ def test_every_figure_is_a_picture_of_its_own(done: Done) -> None:
         assert picture.std() > 5
 
 
+@pytest.mark.slow
 def test_seeds_arms_and_rounds_can_be_added_and_what_is_there_stays(done: Done, tmp_path: Path) -> None:
     little = replace(done.settings, arms=ARMS[:2], seeds=1, rounds=1)
     out = tmp_path / "out"
@@ -207,6 +208,7 @@ def test_another_norm_is_another_experiment(done: Done, tmp_path: Path) -> None:
         run_rounds(replace(settings, norm="batch"), done.source, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_every_strategy_can_be_an_arm(done: Done, tmp_path: Path) -> None:
     arms = (*NAMES, *(f"disagreement+{suffix}" for suffix in ("power", "clusters")))
     settings = replace(done.settings, arms=arms, seeds=1, rounds=1, steps=1, dropout=0.2)
@@ -246,6 +248,7 @@ def test_the_summary_tells_how_often_the_quality_estimate_holds(done: Done) -> N
     assert entry["estimate_coverage"] is None, "four validation images are too few"
 
 
+@pytest.mark.slow
 def test_pseudo_labels_join_the_training_and_are_no_labels(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random", "random+pseudo"), seeds=1, rounds=1, initial=pretrained_version()
@@ -260,6 +263,7 @@ def test_pseudo_labels_join_the_training_and_are_no_labels(done: Done, tmp_path:
     assert any(not torch.equal(first[name], second[name]) for name in first), "they were learned from"
 
 
+@pytest.mark.slow
 def test_the_first_labels_can_be_chosen_by_weights_that_know_none_of_them(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random",), seeds=1, rounds=1, initial=pretrained_version(), start_by="core-set"

@@ -30,6 +30,7 @@ class Killed(BaseException):
     """Ends a run from within, as a signal would."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unseen_once", "one_thread")
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     def kill(now: Progress) -> None:
