@@ -1,12 +1,12 @@
 # Each target first installs what it needs, if it is missing. ARGS="…" is passed on to the command.
 # PYTHON=… sets another interpreter (3.11 or newer); TORCH_INDEX_URL=… another package index for PyTorch.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench serve
+.PHONY: help demo test test-fast lint bench serve
 ARGS ?=
 export PYTHON TORCH_INDEX_URL
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## run the loop in a real Label Studio (ARGS="--rounds 2 --exit --report r.json")
 	@scripts/setup.sh run label-studio
@@ -15,6 +15,10 @@ demo: ## run the loop in a real Label Studio (ARGS="--rounds 2 --exit --report r
 test: ## run all tests, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" for one at a time)
 	@scripts/setup.sh test label-studio chromium
 	@.venv/bin/pytest --numprocesses 2 $(ARGS)
+
+test-fast: ## run the tests that need no Label Studio, no Chromium and no long training
+	@scripts/setup.sh test
+	@.venv/bin/pytest --numprocesses 2 -m "not label_studio and not browser and not slow" $(ARGS)
 
 lint: ## run all linters and the type checker
 	@scripts/setup.sh test

@@ -1,6 +1,8 @@
 """What several folders of tests need: the command, one Label Studio and one service a process of pytest.
 
-`make test` runs two such processes side by side; groups.py says which tests stay in one.
+`make test` runs two such processes side by side; groups.py says which tests stay in one, marks.py what a test
+needs. pytest loads this file for every test, so it imports nothing that one folder of tests alone needs: each
+fixture imports its own, and `tests/model` runs without Flask, Redis, the database and Label Studio's SDK.
 """
 
 from __future__ import annotations
@@ -11,25 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Before torch is imported: threads of a network wait for each other, spinning, at every layer. On two busy
+# cores one of the trainings that the tests of `model` share took 13 s in one thread and 72 s in two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-from gcp_storage_emulator.server import create_server
-from xdist.remote import Producer
 
-from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.demo.processes import free_port
 from tests import keeper
-from tests.groups import GroupScheduling, rank
+from tests.groups import rank
+from tests.marks import marks_of
 from tests.measured import told
-from tests.object_store import ObjectStore
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before torch is imported: two processes, each with a thread a core, would wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from ml_backend.demo.label_studio import LabelStudioServer
     from tests.loop.board import Board
     from tests.loop.service import Service
+    from tests.object_store import ObjectStore
+    from tests.scheduling import GroupScheduling
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,11 +42,19 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    from tests.scheduling import GroupScheduling
+
     return GroupScheduling(config, log)
 
 
+# Before -m looks for marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in marks_of(item.nodeid, getattr(item, "fixturenames", ())):
+            item.add_marker(mark)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: rank(item.nodeid))
 
@@ -85,6 +95,10 @@ def templates() -> Path:
 @pytest.fixture(scope="session")
 def google_storage() -> Iterator[str]:
     """Where Label Studio looks for Google Cloud Storage: an emulator in this process."""
+    from gcp_storage_emulator.server import create_server
+
+    from ml_backend.demo.processes import free_port
+
     port = free_port()
     with create_server("localhost", port, in_memory=True):
         yield f"http://localhost:{port}"
@@ -95,6 +109,8 @@ def server(
     label_studio: Path, templates: Path, google_storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LabelStudioServer]:
     """The running Label Studio with a user and a token; it serves local files from below "documents"."""
+    from ml_backend.demo.label_studio import LabelStudioServer
+
     download = "/download/storage/v1/b/{bucket_name}/o/{blob_name}?alt=media"
     folder = tmp_path_factory.mktemp("label-studio")
     (folder / "documents").mkdir()
@@ -140,5 +156,7 @@ def boards(service: Service) -> Iterator[list[Board]]:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A running S3 server."""
+    from tests.object_store import ObjectStore
+
     with ObjectStore(tmp_path_factory.mktemp("s3")) as store:
         yield store

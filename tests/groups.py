@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
-
 TOGETHER = {
     "tests/browser": "demos",
     "tests/ml_backend/demo": "demos",
@@ -31,18 +27,3 @@ def rank(test: str) -> int:
     name = group(test)
     known = (place for place, first in enumerate(LONGEST_FIRST) if name.startswith(first))
     return next(known, len(LONGEST_FIRST))
-
-
-class GroupScheduling(LoadScopeScheduling):
-    """Gives whole groups to processes, in the order of the collected tests.
-
-    (`--dist loadgroup` writes a group behind a test's name, where pytest 9 no longer looks.)
-    """
-
-    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
-        super().__init__(config, log)
-        # Otherwise the group of most tests comes first, which is rarely the longest.
-        config.option.loadscopereorder = False
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.imaging.preprocessing import PreprocessingSettings, preprocess, to_network
+from model.imaging.preprocessing import PreprocessingSettings, to_network
 from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings, Norm
 from model.weights import Card, save_version
@@ -20,6 +20,7 @@ Drawing = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 SETTINGS = PreprocessingSettings(size=160, crop=False)
 LABELS = ("dark disc", "bright disc")
+STEPS = 25
 
 
 def drawn(seed: int, height: int = 160, width: int = 128) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -37,21 +38,37 @@ def drawn(seed: int, height: int = 160, width: int = 128) -> tuple[NDArray[np.ui
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
+def _pairs(seed: int, height: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of two images with their label maps; a disc beyond the classes is background."""
+    drawings = [drawn(seed + place, height, width) for place in range(2)]
+    labels = np.stack([np.where(labels < classes, labels, 0) for _, labels in drawings])
+    return torch.from_numpy(np.stack([to_network(image) for image, _ in drawings])), torch.from_numpy(labels)
+
+
 def _train(network: DeeplySupervisedUNet, classes: int) -> None:
-    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    """A few large steps on images half as large as those of the tests, with discs half as large."""
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     loss = DeepSupervisionLoss()
     network.train()
-    for step in range(60):
-        images, targets = [], []
-        for image, labels in (drawn(2 * step), drawn(2 * step + 1)):
-            canvas, frame = preprocess(image, SETTINGS)
-            images.append(to_network(canvas))
-            targets.append(frame.forward_mask(np.minimum(labels, classes - 1)))
+    for step in range(STEPS):
+        optimiser.param_groups[0]["lr"] = 1e-2 * (1 - step / STEPS)
+        images, labels = _pairs(2 * step, 80, 64, classes)
         optimiser.zero_grad()
-        heads = network(torch.from_numpy(np.stack(images)))
-        loss(heads, torch.from_numpy(np.stack(targets)).long()).backward()
+        loss(network(images), labels.long()).backward()
         optimiser.step()
+    _settle(network, classes)
     network.eval()
+
+
+def _settle(network: DeeplySupervisedUNet, classes: int) -> None:
+    """Recompute batch norm statistics over whole images; after few steps they are those of the first ones."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    with torch.no_grad():
+        for step in range(6):
+            network(_pairs(2000 + 2 * step, 160, 128, classes)[0])
 
 
 def _trained_version(directory: Path, labels: tuple[str, ...], norm: Norm = "batch") -> Path:
@@ -71,7 +88,7 @@ def draw() -> Drawing:
 @pytest.fixture(scope="session")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version with one label, trained for a few seconds."""
-    return _trained_version(tmp_path_factory.mktemp("versions") / "one", ("disc",))
+    return _trained_version(tmp_path_factory.mktemp("versions") / "one", LABELS[:1])
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -72,7 +73,22 @@ def test_help_lists_every_target() -> None:
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
     assert targets
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.findall(r"^make (\w+) +\w", shown, re.M) == targets[1].split()
+    assert re.findall(r"^make ([\w-]+) +\w", shown, re.M) == targets[1].split()
+
+
+def test_the_fast_tests_need_python_packages_alone() -> None:
+    planned = subprocess.run(
+        ["make", "-n", "test-fast", "ARGS=tests/model -k dice"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    set_up, run = planned.stdout.splitlines()
+    assert set_up.split() == ["scripts/setup.sh", "test"]
+    words = shlex.split(run)
+    assert words[words.index("-m") + 1] == "not label_studio and not browser and not slow"
+    assert words[-3:] == ["tests/model", "-k", "dice"]
 
 
 def test_a_missing_python_is_reported(checkout: Path, tools: Path) -> None:
@@ -114,6 +130,7 @@ def test_chromium_is_installed_where_that_is_allowed(checkout: Path, tools: Path
     assert (tools / "asked").read_text().splitlines()[-1].split()[-1] == "chromium"
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_is_quick(checkout: Path) -> None:
     first = set_up(checkout, "label-studio", environment())
     assert first.returncode == 0, first.stderr
@@ -129,6 +146,7 @@ def test_a_second_run_does_nothing_and_is_quick(checkout: Path) -> None:
     assert "making an environment" not in third.stdout
 
 
+@pytest.mark.slow
 def test_a_moved_checkout_is_set_up_again(checkout: Path) -> None:
     """Programs of an environment contain its path; a copied one would run the Python at the old path."""
     folder = checkout / ".venv-label-studio"
@@ -143,6 +161,7 @@ def test_a_moved_checkout_is_set_up_again(checkout: Path) -> None:
     assert not (folder / "bin" / "old").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_up_is_completed(checkout: Path) -> None:
     folder = checkout / ".venv-label-studio"
     interrupted = subprocess.Popen(
@@ -166,6 +185,7 @@ def test_an_interrupted_set_up_is_completed(checkout: Path) -> None:
     assert subprocess.run([folder / "bin" / "python", "-m", "pip", "--version"], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_failed_step_is_reported_and_not_treated_as_done(checkout: Path) -> None:
     (checkout / "requirements-label-studio.txt").write_text("./not-there.whl\n")
     failed = set_up(checkout, "label-studio", environment())

@@ -87,6 +87,7 @@ def kill_after(words: list[str], out: Path, rounds: int) -> list[psutil.Process]
     return children
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
     run: Run, small_set: Path, tmp_path: Path
 ) -> None:

@@ -49,11 +49,11 @@ def test_phantom_writes_images_with_their_masks(run: Run, tmp_path: Path) -> Non
 
 
 def test_train_then_score_a_folder(run: Run, hands: Path, tmp_path: Path) -> None:
-    options = ("--steps", 60, "--width", 4, "--size", 96)
+    options = ("--steps", 30, "--width", 4, "--size", 64)
     folders = ("--images", hands / "images", "--masks", hands / "masks")
     status, said, _ = run("train", *folders, "--out", tmp_path / "first", *options)
     assert status == 0
-    assert "60 steps, validation DSC 0." in said
+    assert "30 steps, validation DSC 0." in said
 
     scores = tmp_path / "scores.csv"
     status, said, _ = run(
@@ -141,6 +141,7 @@ def test_a_folder_that_is_not_a_version_is_reported(run: Run, hands: Path, tmp_p
     assert said.startswith("dsal: ")
 
 
+@pytest.mark.slow
 def test_pretraining_makes_a_version_that_training_starts_from(run: Run, hands: Path, tmp_path: Path) -> None:
     pretrained, trained = tmp_path / "pretrained", tmp_path / "trained"
     options = ("--steps", 2, "--size", 128, "--width", 2)

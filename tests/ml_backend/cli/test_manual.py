@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from tests.ml_backend.cli.conftest import Run
 
 COMMANDS = (
     "serve",
@@ -28,41 +31,65 @@ COMMANDS = (
 )
 
 
-def dsal(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+Told = tuple[int, str, str]
+"""Exit status, standard output and standard error."""
+Dsal = Callable[..., Told]
+TERMINAL = {"COLUMNS": "100"}
+
+
+def process(*arguments: str, **environment: str) -> Told:
     """Run `dsal` in a new process, on a terminal of 100 columns."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "ml_backend", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "COLUMNS": "100", **environment},
+        env={**os.environ, **TERMINAL, **environment},
         check=False,
     )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def dsal(run: Run, monkeypatch: pytest.MonkeyPatch) -> Dsal:
+    """The same in this process, which has the imports already."""
+
+    def dsal(*arguments: str, **environment: str) -> Told:
+        for name, value in (TERMINAL | environment).items():
+            monkeypatch.setenv(name, value)
+        return run(*arguments)
+
+    return dsal
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["train"], {}), (["serve"], {"PORT": "abc"})])
+def test_a_process_of_its_own_says_the_same(
+    dsal: Dsal, arguments: list[str], environment: dict[str, str]
+) -> None:
+    assert process(*arguments, **environment) == dsal(*arguments, **environment)
 
 
 def test_the_manual_lists_every_command_with_what_it_does() -> None:
-    manual = dsal("--help")
-    assert manual.returncode == 0
+    status, manual, _ = process("--help")
+    assert status == 0
     for command in COMMANDS:
-        assert any(
-            line.split()[1:2] == [command] and len(line.split()) > 5 for line in manual.stdout.splitlines()
-        )
+        assert any(line.split()[1:2] == [command] and len(line.split()) > 5 for line in manual.splitlines())
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
-    done = dsal("--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"dsal {version('dsal')}\n", "")
-    assert re.fullmatch(r"dsal \d+\.\d+\.\d+\n", done.stdout)
+    status, printed, said = process("--version")
+    assert (status, printed, said) == (0, f"dsal {version('dsal')}\n", "")
+    assert re.fullmatch(r"dsal \d+\.\d+\.\d+\n", printed)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example_and_fits_100_columns(command: str) -> None:
-    manual = dsal(command, "--help")
-    assert manual.returncode == 0
-    assert "Example" in manual.stdout
-    assert f"dsal {command}" in manual.stdout.split("Example")[1]
-    assert "**" not in manual.stdout
-    assert "`" not in manual.stdout
-    assert max(map(len, manual.stdout.splitlines())) <= 100
+def test_every_command_has_an_example_and_fits_100_columns(dsal: Dsal, command: str) -> None:
+    status, manual, _ = dsal(command, "--help")
+    assert status == 0
+    assert "Example" in manual
+    assert f"dsal {command}" in manual.split("Example")[1]
+    assert "**" not in manual
+    assert "`" not in manual
+    assert max(map(len, manual.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
@@ -82,13 +109,13 @@ def test_every_command_has_an_example_and_fits_100_columns(command: str) -> None
         (["doctor", "--backend", "backend:9090"], "--backend"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_status_2(arguments: list[str], named: str) -> None:
-    done = dsal(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("dsal: ")
-    assert done.stderr.count("\n") == 1
-    assert named in done.stderr
+def test_wrong_use_is_one_sentence_and_status_2(dsal: Dsal, arguments: list[str], named: str) -> None:
+    status, printed, said = dsal(*arguments)
+    assert status == 2
+    assert printed == ""
+    assert said.startswith("dsal: ")
+    assert said.count("\n") == 1
+    assert named in said
 
 
 @pytest.mark.parametrize(
@@ -101,18 +128,18 @@ def test_wrong_use_is_one_sentence_and_status_2(arguments: list[str], named: str
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "status"])
-def test_a_wrong_setting_is_named(command: str, settings: dict[str, str], sentence: str) -> None:
-    done = dsal(command, **settings)
-    assert done.returncode == 2
-    assert done.stderr == f"dsal: {sentence}\n"
+def test_a_wrong_setting_is_named(dsal: Dsal, command: str, settings: dict[str, str], sentence: str) -> None:
+    status, _, said = dsal(command, **settings)
+    assert status == 2
+    assert said == f"dsal: {sentence}\n"
 
 
-def test_servers_that_do_not_answer_are_named(tmp_path: Path) -> None:
-    done = dsal("status", MODEL_DIR=str(tmp_path), REDIS_URL="redis://127.0.0.1:1")
-    assert done.returncode == 1
-    assert "REDIS_URL" in done.stderr
-    assert "Traceback" not in done.stderr
-    done = dsal("status", MODEL_DIR=str(tmp_path), DATABASE_URL="postgresql://127.0.0.1:1/dsal")
-    assert done.returncode == 1
-    assert "DATABASE_URL" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_servers_that_do_not_answer_are_named(dsal: Dsal, tmp_path: Path) -> None:
+    status, _, said = dsal("status", MODEL_DIR=str(tmp_path), REDIS_URL="redis://127.0.0.1:1")
+    assert status == 1
+    assert "REDIS_URL" in said
+    assert "Traceback" not in said
+    status, _, said = dsal("status", MODEL_DIR=str(tmp_path), DATABASE_URL="postgresql://127.0.0.1:1/dsal")
+    assert status == 1
+    assert "DATABASE_URL" in said
+    assert "Traceback" not in said

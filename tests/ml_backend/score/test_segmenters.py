@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,8 +60,12 @@ class Loader:
 
 
 @pytest.fixture
-def loader(tmp_path: Path) -> Loader:
-    return Loader(tmp_path / "version")
+def loader(tmp_path: Path) -> Iterator[Loader]:
+    """A loader; it collects garbage at each load, which is quick without all that was there before."""
+    gc.collect()
+    gc.freeze()
+    yield Loader(tmp_path / "version")
+    gc.unfreeze()
 
 
 def deadline() -> float:

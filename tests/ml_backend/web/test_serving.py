@@ -142,6 +142,7 @@ async def burst(port: int, bodies: list[bytes]) -> tuple[list[float], list[float
     return list(times[: len(events)]), list(times[len(events) :])
 
 
+@pytest.mark.slow
 def test_two_hundred_events_in_a_second_during_a_training(services: Services) -> None:
     bodies = [annotation(number) for number in range(200)]
     with serving(services.settings) as port:
@@ -164,6 +165,7 @@ def test_two_hundred_events_in_a_second_during_a_training(services: Services) ->
     assert services.queues.depths()[TRAIN] == 1
 
 
+@pytest.mark.slow
 def test_setup_answers_in_time_while_the_cores_are_saturated(services: Services) -> None:
     body = json.dumps({"project": "3.1", "schema": PROJECT["label_config"]}).encode()
     with serving(services.settings) as port, saturated_cores():

@@ -29,6 +29,10 @@ run_worker(settings, packages=(), burst=sys.argv[3] == "burst")
 """
 
 
+MAX_NICENESS = 19
+"""Linux has no higher niceness, whatever the niceness of the tests."""
+
+
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -79,22 +83,25 @@ def test_a_job_runs_in_a_child_of_lower_priority(workers: Workers) -> None:
     worker = workers.start("burst")
     assert worker.wait() == 0
     begin, end = workers.lines()
-    assert begin.split()[2] == str(os.nice(0) + 10)
+    assert int(begin.split()[2]) == min(os.nice(0) + 10, MAX_NICENESS)
     assert end == "end"
 
 
+@pytest.mark.slow
 def test_after_a_kill_no_orphan_continues_and_a_new_worker_finishes_the_job(workers: Workers) -> None:
     workers.enqueue("sleep", 4)
     worker = workers.start()
     until(workers.begun)
     worker.kill()
     worker.wait()
-    until(lambda: start_ticks(workers.begun()[0]) is None, seconds=5)
+    until(lambda: start_ticks(workers.begun()[0]) is None)
+    assert "end" not in workers.lines()
     workers.start()
     until(lambda: "end" in workers.lines())
     assert len(workers.begun()) == 2
 
 
+@pytest.mark.slow
 def test_a_new_worker_takes_over_the_schedule_of_a_dead_one(workers: Workers) -> None:
     worker = workers.start()
     until(lambda: workers.queues.redis.exists(f"rq:scheduler-lock:{TRAIN}"))
@@ -116,13 +123,14 @@ def test_a_stopped_worker_requeues_its_job_without_using_up_a_retry(workers: Wor
     worker = workers.start()
     until(workers.begun)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=30) == 0, "the job would sleep for twice as long"
     assert workers.queues.depths()[TRAIN] == 1
     job = Job.fetch(job_id, connection=workers.queues.redis, serializer=JSONSerializer)
     assert job.retries_left == 2
     assert Worker.all(connection=workers.queues.redis) == []
 
 
+@pytest.mark.slow
 def test_the_job_of_a_killed_child_is_retried(workers: Workers) -> None:
     workers.enqueue("sleep", 3, retry=Retry(max=2))
     workers.start()
@@ -132,12 +140,14 @@ def test_the_job_of_a_killed_child_is_retried(workers: Workers) -> None:
     assert len(workers.begun()) == 2
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_retried(workers: Workers) -> None:
     workers.enqueue("fail_once", retry=Retry(max=2))
     workers.start("burst").wait()
     assert workers.lines() == ["failed", "end"]
 
 
+@pytest.mark.slow
 def test_a_live_worker_keeps_its_job(workers: Workers) -> None:
     workers.enqueue("sleep", 4)
     workers.start()
@@ -174,6 +184,7 @@ def test_a_job_that_a_live_worker_has_taken_is_not_lost(workers: Workers) -> Non
     assert queue.get_job_ids() == [job_id]
 
 
+@pytest.mark.slow
 def test_jobs_of_remote_workers_without_heartbeats_are_requeued(workers: Workers) -> None:
     workers.enqueue("sleep", 4)
     workers.start()
@@ -189,6 +200,7 @@ def test_jobs_of_remote_workers_without_heartbeats_are_requeued(workers: Workers
     assert recovery.requeue_abandoned(workers.queues, "another#0") == 1
 
 
+@pytest.mark.slow
 def test_a_worker_survives_a_killed_redis(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path / "redis")
     settings = Settings(model_dir=tmp_path, redis_url=f"unix://{server.socket}")
@@ -204,7 +216,7 @@ def test_a_worker_survives_a_killed_redis(tmp_path: Path) -> None:
         workers.enqueue("sleep", 0)
         until(lambda: workers.lines()[-1] == "end" and len(workers.begun()) >= 2)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=20) == 0
+        assert worker.wait(timeout=60) == 0
         again.leave()
     finally:
         worker.kill()

@@ -234,6 +234,7 @@ save_graph(load_version(directory)[0], directory)
 """
 
 
+@pytest.mark.slow
 def test_a_conversion_sends_no_telemetry(version: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     copy, home = tmp_path / "version", tmp_path / "home"

@@ -31,9 +31,9 @@ def centre(bones: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
     return np.array([columns.mean(), rows.mean()])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(age=st.integers(0, 18), seed=st.integers(0, 2**32 - 1))
-def test_every_phantom_is_a_whole_hand_with_exact_masks(age: int, seed: int) -> None:
+def test_every_phantom_is_a_whole_hand_in_its_order_with_exact_masks(age: int, seed: int) -> None:
     phantom = draw_phantom(age, seed, size=SIZE)
     assert phantom.image.shape == phantom.mask.shape == phantom.bones.shape == (375, 300)
     assert phantom.image.dtype == phantom.mask.dtype == phantom.bones.dtype == np.uint8
@@ -41,12 +41,11 @@ def test_every_phantom_is_a_whole_hand_with_exact_masks(age: int, seed: int) -> 
     assert np.array_equal(phantom.mask, np.where(phantom.bones > 0, 255, 0))
     assert not phantom.mask[[0, -1]].any(), "a labelled bone is cut by the image's edge"
     assert not phantom.mask[:, [0, -1]].any()
+    assert_fingers_keep_their_order(phantom.bones)
 
 
-@settings(max_examples=15, deadline=None)
-@given(age=st.integers(0, 18), seed=st.integers(0, 2**32 - 1))
-def test_bones_of_a_finger_follow_one_another_and_fingers_keep_their_order(age: int, seed: int) -> None:
-    bones = draw_phantom(age, seed, size=SIZE).bones
+def assert_fingers_keep_their_order(bones: NDArray[np.uint8]) -> None:
+    """The bones of a finger follow one another, and so do the fingers."""
     for ray in RAYS:
         steps = np.diff([centre(bones, number) for number in ray], axis=0)
         turns = np.sum(steps[1:] * steps[:-1], axis=1)
@@ -79,13 +78,13 @@ def test_sizes_are_those_of_the_real_ones() -> None:
 
 
 def test_hands_of_all_exposures_occur_from_nearly_black_to_bright() -> None:
-    pictures = [draw_phantom(seed % 19, seed, size=(200, 250)).image for seed in range(50)]
+    pictures = [draw_phantom(seed % 19, seed, size=(128, 160)).image for seed in range(30)]
     backgrounds = [float(np.percentile(picture, 25)) for picture in pictures]
     whites = [float(np.percentile(picture, 97)) for picture in pictures]
     assert min(whites) < 60, "no under-exposed phantom"
     assert max(whites) > 200
     assert max(backgrounds) > 45, "no bright film"
-    assert sum(background < 20 for background in backgrounds) > 25
+    assert sum(background < 20 for background in backgrounds) > 15
 
 
 def islands(age: int, number: int) -> int:

@@ -82,6 +82,7 @@ train(TRAINING, VALIDATION, labels=LABELS, network=NETWORK, settings=settings,
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     victim = subprocess.Popen(

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_it_learns_bones_from_a_few_phantoms_and_continues_learning() -> None:
-    preprocessing = PreprocessingSettings(size=128)
+    preprocessing = PreprocessingSettings(size=96)
     examples = []
     for index in range(16):
-        phantom = draw_phantom(4 + index % 12, 50 + index, size=(240, 300))
+        phantom = draw_phantom(4 + index % 12, 50 + index, size=(128, 160))
         mask = (phantom.mask > 0).astype(np.uint8)
         examples.append(make_example(str(index), phantom.image, mask, preprocessing))
-    settings = TrainingSettings(steps=50, validate_every=25, device="cpu")
+    settings = TrainingSettings(steps=30, validate_every=15, learning_rate=5e-3, device="cpu")
     network = NetworkSettings(classes=2, width=8)
     first = train(examples[:6], examples[12:], labels=LABELS, network=network, settings=settings)
     assert first.metrics["validation_dsc"] > 0.7
@@ -102,7 +102,7 @@ def test_progress_is_reported_every_step_and_validation_when_due() -> None:
 
 
 def test_the_best_weights_are_kept_and_the_start_is_a_candidate() -> None:
-    good = run(replace(SETTINGS, steps=80, validate_every=20, learning_rate=1e-2)).network
+    good = run(replace(SETTINGS, steps=30, validate_every=10, learning_rate=1e-2)).network
     untouched = {name: tensor.clone() for name, tensor in good.state_dict().items()}
     ruined = run(replace(SETTINGS, learning_rate=3.0), start=good)
     assert ruined.metrics["kept_step"] == 0
@@ -129,7 +129,7 @@ def test_a_budget_in_seconds_ends_the_run() -> None:
 
 
 def test_mixed_precision_learns_too() -> None:
-    result = run(replace(SETTINGS, steps=40, precision="bf16", learning_rate=1e-2))
+    result = run(replace(SETTINGS, steps=30, precision="bf16", learning_rate=1e-2))
     assert result.metrics["validation_dsc"] > 0.5
     assert all(tensor.dtype != torch.bfloat16 for tensor in result.network.state_dict().values())
 

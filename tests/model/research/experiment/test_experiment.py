@@ -135,6 +135,7 @@ def test_every_figure_is_written(done: Done) -> None:
         assert picture.std() > 5
 
 
+@pytest.mark.slow
 def test_seeds_arms_and_rounds_can_be_added_and_existing_ones_are_kept(done: Done, tmp_path: Path) -> None:
     little = replace(done.settings, arms=ARMS[:2], seeds=1, rounds=1)
     out = tmp_path / "out"
@@ -209,6 +210,7 @@ def test_another_norm_is_another_experiment(done: Done, tmp_path: Path) -> None:
         run_rounds(replace(settings, norm="batch"), done.source, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_every_strategy_can_be_an_arm(done: Done, tmp_path: Path) -> None:
     arms = (*NAMES, *(f"disagreement+{suffix}" for suffix in ("power", "clusters")))
     settings = replace(done.settings, arms=arms, seeds=1, rounds=1, steps=1, dropout=0.2)
@@ -250,6 +252,7 @@ def test_the_summary_contains_the_coverage_of_the_quality_estimate(done: Done) -
     assert entry["estimate_coverage"] is None, "four validation images are too few"
 
 
+@pytest.mark.slow
 def test_pseudo_labels_join_the_training_but_do_not_count_as_labels(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random", "random+pseudo"), seeds=1, rounds=1, initial=pretrained_version()
@@ -264,6 +267,7 @@ def test_pseudo_labels_join_the_training_but_do_not_count_as_labels(done: Done, 
     assert any(not torch.equal(first[name], second[name]) for name in first), "they were used for training"
 
 
+@pytest.mark.slow
 def test_a_strategy_can_choose_the_first_labels_with_initial_weights(done: Done, tmp_path: Path) -> None:
     settings = replace(
         done.settings, arms=("random",), seeds=1, rounds=1, initial=pretrained_version(), start_by="core-set"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,20 @@ SETTINGS = PretrainingSettings(
 )
 
 
+@pytest.fixture
+def unseen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run is evaluated on the same phantoms, so they are drawn once."""
+    # The package exports a function of the module's name.
+    module = import_module("model.research.pretraining.pretrain")
+    monkeypatch.setattr(module, "unseen_phantoms", cache(module.unseen_phantoms))
+
+
 class Killed(BaseException):
     """Raised within a run to end it, as a signal would."""
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("unseen_once", "one_thread")
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     def kill(now: Progress) -> None:
         if now.step == 4:
