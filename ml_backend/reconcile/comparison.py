@@ -16,7 +16,7 @@ from ml_backend.queue import kinds, recovery
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
-from ml_backend.reconcile import order, predictions, resume, trainings
+from ml_backend.reconcile import failed_trainings, lost_weights, missed_labels, order, predictions, resume
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import liveness, projects, versions
 from ml_backend.store.liveness import ProcessId
@@ -116,10 +116,10 @@ def _repair_project(context: Context, project: Project, thorough: bool) -> Itera
         yield from order.repair_display(context, current, version, fields, stored)
         if not changed:
             yield from order.repair_outdated(context, current, version)
-        yield from trainings.repair_lost_weights(context, version)
+        yield from lost_weights.repair(context, version)
         yield from predictions.repair(context, version, stored, thorough=thorough)
-    yield from trainings.repair_missed_labels(context, current)
-    yield from trainings.repair_failed(context, current)
+    yield from missed_labels.repair(context, current)
+    yield from failed_trainings.repair(context, current)
 
 
 def _config_has_changed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:

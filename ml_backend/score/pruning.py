@@ -8,13 +8,14 @@ kept for at least a day under another version name (`ml_backend.store.version_na
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by
 from ml_backend.store import scores, versions
 from ml_backend.store.models import Version, VersionState, now
-from ml_backend.store.version_names import is_open_name, no_longer_open, open_name
+from ml_backend.store.version_names import is_open_name, open_name
 
 FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
 """States of versions whose predictions are obsolete."""
@@ -25,6 +26,9 @@ serves, but does not report a task that was opened by a click in the list."""
 
 LAST_LABELLED = 50
 """Tasks labelled last whose pages may still be open, to update the submitted annotation."""
+
+KEPT_DAYS = 1
+"""Whole days for which predictions are kept for open pages, besides the day on which they were renamed."""
 
 KEPT_PER_TASK = 2
 """Former predictions kept of a task that is not known to be open: the editor shows a tab for each."""
@@ -58,6 +62,12 @@ def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Ve
         *(name for name in stored_names if name in finished),
         *no_longer_open(stored_names, project_id, now().date()),
     ]
+
+
+def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
+    """Those of `names` that were kept for open pages more than `KEPT_DAYS` before `day`."""
+    recent = {open_name(project_id, day - timedelta(days=days)) for days in range(KEPT_DAYS + 1)}
+    return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
 
 
 def keep_for_open_pages(context: Context, project_id: int, prediction_id: int) -> None:

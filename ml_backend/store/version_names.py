@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 
 _ADJECTIVES = """
     able agile amber ample apt bold brave bright brisk calm candid clear clever cosy crisp daring
@@ -44,12 +43,6 @@ def open_name(project_id: int, day: date) -> str:
     They do not affect the order. The day in the name tells when they may be deleted, so it needs no record.
     """
     return f"{_open_prefix(project_id)}{day.isoformat()}"
-
-
-def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
-    """Those of `names` dated before the day that precedes `day`; their predictions can be deleted."""
-    recent = {open_name(project_id, day), open_name(project_id, day - timedelta(days=1))}
-    return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
 
 
 def is_open_name(name: str | None, project_id: int) -> bool:

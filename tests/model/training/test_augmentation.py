@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.training.batches import Augmentation
+from model.training.augmentation import Augmentation
 
 
 def _bar(height: int = 96, width: int = 64) -> tuple[np.ndarray, np.ndarray]:

@@ -1,41 +1,23 @@
-"""Trainings that are due although no webhook triggers them: missed labels, lost weights, failed trainings.
-
-Missed labels and lost weights are noted as events, and the usual rules decide when a training starts. A
-training that failed for a temporary reason is requested again, after increasing delays.
-"""
+"""Labels that no webhook reported: noted as events, so that the usual rules decide about a training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import timedelta
-from itertools import takewhile
 
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.survey import Extent
 from ml_backend.learn.labels import choose, label_digests
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
-from ml_backend.queue.queues import RETRY_SECONDS
 from ml_backend.reconcile.finding import Finding
 from ml_backend.settings import Rule
 from ml_backend.store import events, labels_seen, runs
 from ml_backend.store.labels_seen import LabelDigest
-from ml_backend.store.models import Project, RunState, TrainingRun, Version, now
-
-FIRST_WAIT = timedelta(minutes=5)
-"""Delay before a failed training is requested again; it doubles with each further request that fails."""
-
-LONGEST_WAIT = timedelta(days=1)
-
-RUNS_PER_REQUEST = len(RETRY_SECONDS) + 1
-"""Runs that one failing request makes, because the queue retries the job."""
-
-LOST = "The weights of this version are gone: its order stays, and a training from scratch was asked for."
-"""Message of a published version whose weights are lost. Do not change it: stored messages are compared."""
+from ml_backend.store.models import Project, RunState, TrainingRun
 
 
-def repair_missed_labels(context: Context, project: Project) -> Iterator[Finding]:
+def repair(context: Context, project: Project) -> Iterator[Finding]:
     """Note an event for each label change since the last training that no webhook has reported.
 
     Covers missed webhooks, imports and deletions. One request tells whether any label has changed since the
@@ -65,51 +47,6 @@ def repair_missed_labels(context: Context, project: Project) -> Iterator[Finding
         yield Finding(
             project.id, f"{len(names)} label changes had not been reported: noted for the next training."
         )
-
-
-def repair_lost_weights(context: Context, version: Version) -> Iterator[Finding]:
-    """Restore lost weights from the local cache, or request a training that replaces them, once."""
-    key = version.weights_hash
-    if key is None:
-        return
-    if context.weights.contains(key):
-        if version.message == LOST:
-            _set_message(context, version, "")
-        return
-    if context.weights.restore(key):
-        yield Finding(
-            version.project_id,
-            f"The weights of {version.name} were missing from the store: restored from this machine's cache.",
-        )
-        return
-    change = f"weights:{version.id}"
-    with context.database.write() as session:
-        known = events.has_happened(session, version.project_id, events.WEIGHTS_LOST, change)
-        if not known:
-            events.add(session, version.project_id, events.WEIGHTS_LOST, changes=[change])
-    if not known:
-        _set_message(context, version, LOST)
-        consider(context.database, context.queues, context.settings, version.project_id)
-    yield Finding(
-        version.project_id,
-        f"The weights of {version.name} are missing from the store: new images get no score until a training "
-        "from scratch has replaced them.",
-        repaired=not known,
-    )
-
-
-def repair_failed(context: Context, project: Project) -> Iterator[Finding]:
-    """Request a training again if the last one failed for a temporary reason and changes are pending."""
-    with context.database.read() as session:
-        failed = list(
-            takewhile(lambda run: run.state is RunState.FAILED, runs.of_project(session, project.id))
-        )
-        pending = bool(events.pending(session, project.id))
-    if not failed or not failed[0].passing or failed[0].finished_at is None or not pending:
-        return
-    wait = min(FIRST_WAIT * 2 ** min((len(failed) - 1) // RUNS_PER_REQUEST, 16), LONGEST_WAIT)
-    if now() - failed[0].finished_at >= wait and context.queues.request_training(project.id):
-        yield Finding(project.id, f"A training failed: requested again. {failed[0].message}")
 
 
 def _last_run(context: Context, project_id: int) -> TrainingRun | None:
@@ -156,8 +93,3 @@ def _changed(
     with context.database.read() as session:
         difference = labels_seen.difference(session, project_id, found, touched)
     return difference.new | difference.changed | difference.deleted
-
-
-def _set_message(context: Context, version: Version, message: str) -> None:
-    with context.database.write() as session:
-        session.get_one(Version, version.id).message = message

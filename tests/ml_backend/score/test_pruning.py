@@ -1,4 +1,4 @@
-"""Names of versions, and of predictions that are kept for open pages."""
+"""Which predictions are kept for open pages, and for how long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.store.version_names import no_longer_open, open_name, version_name
+from ml_backend.score.pruning import no_longer_open
+from ml_backend.store.version_names import open_name, version_name
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 

@@ -1,0 +1,35 @@
+"""Trainings that failed for a temporary reason: requested again, after increasing delays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import takewhile
+
+from ml_backend.queue.context import Context
+from ml_backend.queue.queues import RETRY_SECONDS
+from ml_backend.reconcile.finding import Finding
+from ml_backend.store import events, runs
+from ml_backend.store.models import Project, RunState, now
+
+FIRST_WAIT = timedelta(minutes=5)
+"""Delay before a failed training is requested again; it doubles with each further request that fails."""
+
+LONGEST_WAIT = timedelta(days=1)
+
+RUNS_PER_REQUEST = len(RETRY_SECONDS) + 1
+"""Runs that one failing request makes, because the queue retries the job."""
+
+
+def repair(context: Context, project: Project) -> Iterator[Finding]:
+    """Request a training again if the last one failed for a temporary reason and changes are pending."""
+    with context.database.read() as session:
+        failed = list(
+            takewhile(lambda run: run.state is RunState.FAILED, runs.of_project(session, project.id))
+        )
+        pending = bool(events.pending(session, project.id))
+    if not failed or not failed[0].passing or failed[0].finished_at is None or not pending:
+        return
+    wait = min(FIRST_WAIT * 2 ** min((len(failed) - 1) // RUNS_PER_REQUEST, 16), LONGEST_WAIT)
+    if now() - failed[0].finished_at >= wait and context.queues.request_training(project.id):
+        yield Finding(project.id, f"A training failed: requested again. {failed[0].message}")
