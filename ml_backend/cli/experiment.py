@@ -17,7 +17,7 @@ from ml_backend.cli.folder import Images, Masks
 if TYPE_CHECKING:
     from model.loss import LossWeights
     from model.research.experiment.report import Report
-    from model.research.experiment.rounds import Progress
+    from model.research.experiment.rounds import RoundProgress
     from model.research.experiment.settings import ExperimentSettings
 
 Number = TypeVar("Number", int, float)
@@ -268,7 +268,7 @@ def _run(
         working = bar.add_task("Rounds", total=None, note="", start=False)
         last = None
 
-        def show(now: Progress) -> None:
+        def show(now: RoundProgress) -> None:
             nonlocal last
             if last is None:
                 bar.start_task(working)

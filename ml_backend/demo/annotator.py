@@ -13,7 +13,7 @@ from model.training.dataset import FolderSample, read_mask
 
 
 @dataclass(frozen=True)
-class Annotator:
+class SimulatedAnnotator:
     """Works through one view of a project with the API calls that the browser makes.
 
     Attributes:

@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ml_backend.demo.annotator import Annotator
+from ml_backend.demo.annotator import SimulatedAnnotator
 from ml_backend.demo.display import Display
 from ml_backend.demo.folder import locked_folder
-from ml_backend.demo.images import Collection, Drawing, own_images, upload_names
+from ml_backend.demo.images import DemoImages, Drawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
 from ml_backend.demo.processes import (
@@ -26,7 +26,7 @@ from ml_backend.demo.processes import (
     end_descendants,
     free_port,
 )
-from ml_backend.demo.results import Round, check_report, round_table, summary_table, write_report
+from ml_backend.demo.results import RoundResults, check_report, round_table, summary_table, write_report
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.connection import Connection, connect
@@ -128,7 +128,7 @@ def _server(options: DemoOptions, folder: Path) -> LabelStudioServer:
 
 def _prepare(
     options: DemoOptions, folder: Path, server: LabelStudioServer, display: Display, stack: ExitStack
-) -> Collection:
+) -> DemoImages:
     """Start Label Studio, and read the user's images before that or draw phantoms meanwhile."""
     stack.callback(server.stop)
     if options.images is not None and options.masks is not None:
@@ -153,7 +153,7 @@ def _prepare(
 def _start_service(
     options: DemoOptions,
     folder: Path,
-    collection: Collection,
+    collection: DemoImages,
     server: LabelStudioServer,
     display: Display,
     stack: ExitStack,
@@ -184,7 +184,7 @@ def _start_service(
     )
     config = parse(client.project(project)["label_config"])
     truth = {uploaded[name]: sample for name, sample in names.items()}
-    annotator = Annotator(client, project, connection.view, config, truth)
+    annotator = SimulatedAnnotator(client, project, connection.view, config, truth)
     database = Database(settings.effective_database_url)
     stack.callback(database.close)
     weights = WeightStore(settings.effective_store_url, settings.weights_cache_dir)
@@ -217,7 +217,7 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
     }
 
 
-def _run_rounds(options: DemoOptions, loop: Loop) -> list[Round]:
+def _run_rounds(options: DemoOptions, loop: Loop) -> list[RoundResults]:
     display = loop.display
     display.expect(options.rounds * (options.seconds + ROUND_SECONDS))
     rounds = [loop.first_order()]
@@ -233,7 +233,7 @@ def _run_rounds(options: DemoOptions, loop: Loop) -> list[Round]:
     return rounds
 
 
-def _show(options: DemoOptions, display: Display, rounds: list[Round]) -> None:
+def _show(options: DemoOptions, display: Display, rounds: list[RoundResults]) -> None:
     display.print(round_table(rounds[-1], options.rounds))
     if options.report is not None:
         write_report(options.report, _report_settings(options), rounds)

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Collection:
+class DemoImages:
     """Images that are uploaded to Label Studio, and test images that are not.
 
     Attributes:
@@ -40,7 +40,7 @@ class Collection:
     left_out: tuple[str, ...] = ()
 
 
-def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
+def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: Progress) -> DemoImages:
     """Draw `tasks` + `test` synthetic radiographs, spread evenly over the age groups.
 
     `progress` is called with (done, total) after each; an exception that it raises ends the drawing.
@@ -51,7 +51,7 @@ def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: P
     return _divide(samples, tasks, test, seed, ("bone",))
 
 
-def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, progress: Progress) -> Collection:
+def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, progress: Progress) -> DemoImages:
     """Read a folder of images and one of masks with the same stems; for masks see `read_mask`.
 
     Every file is checked now, so that an unusable one is reported before anything is started.
@@ -113,14 +113,14 @@ def _divide(
     seed: int,
     labels: tuple[str, ...],
     left_out: tuple[str, ...] = (),
-) -> Collection:
+) -> DemoImages:
     if test < 1 or tasks < 2 or len(samples) < test + 2:
         raise DatasetError(
             f"{len(samples)} images whose mask is not empty are too few for {test} test images and 2 tasks; "
             "give more images or a smaller --test."
         )
     shuffled = sorted(samples, key=lambda sample: placement(sample.stem, seed))
-    return Collection(tuple(shuffled[test : test + tasks]), tuple(shuffled[:test]), labels, left_out)
+    return DemoImages(tuple(shuffled[test : test + tasks]), tuple(shuffled[:test]), labels, left_out)
 
 
 POLL_SECONDS = 0.2
@@ -138,7 +138,7 @@ class Drawing:
         self._thread = threading.Thread(target=self._draw, name="drawing")
         self._stop = threading.Event()
         self._done = (0, tasks + test)
-        self._collection: Collection | None = None
+        self._collection: DemoImages | None = None
         self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
@@ -151,7 +151,7 @@ class Drawing:
         self._stop.set()
         self._thread.join()
 
-    def wait(self, progress: Callable[[int, int], None]) -> Collection:
+    def wait(self, progress: Callable[[int, int], None]) -> DemoImages:
         """Wait for the collection; `progress` is called with (done, total) meanwhile.
 
         Raises any exception of the drawing.

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ml_backend.demo.annotator import Annotator
+from ml_backend.demo.annotator import SimulatedAnnotator
 from ml_backend.demo.display import Display
-from ml_backend.demo.images import Collection
+from ml_backend.demo.images import DemoImages
 from ml_backend.demo.processes import Processes
-from ml_backend.demo.results import Round, TopTask
+from ml_backend.demo.results import RoundResults, TopTask
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.score.strategy import made_by
@@ -49,18 +49,18 @@ class Loop:
     settings: Settings
     database: Database
     weights: WeightStore
-    annotator: Annotator
-    collection: Collection
+    annotator: SimulatedAnnotator
+    collection: DemoImages
     processes: Processes
     display: Display
     patience: float
 
-    def first_order(self) -> Round:
+    def first_order(self) -> RoundResults:
         """Wait for the seeded random order, and return it as round 0."""
         self._wait(self._published, "the first, random order")
         return self._describe(0, 0, None, ())
 
-    def run(self, before: Round, count: int, rounds: int) -> Round | None:
+    def run(self, before: RoundResults, count: int, rounds: int) -> RoundResults | None:
         """Run the round after `before`: `count` annotations, then a new version; None if all are labelled."""
         number = before.round + 1
         name = f"round {number} of {rounds}"
@@ -122,7 +122,9 @@ class Loop:
             return "scoring", f"{counts[ScoreState.WRITTEN]} of {total} tasks" if total else ""
         return "waiting for the service", ""
 
-    def _describe(self, number: int, labelled: int, made: Version | None, before: Sequence[int]) -> Round:
+    def _describe(
+        self, number: int, labelled: int, made: Version | None, before: Sequence[int]
+    ) -> RoundResults:
         serving = self._published()
         assert serving is not None
         client, project = self.annotator.label_studio, self.annotator.project
@@ -134,7 +136,7 @@ class Loop:
             "score": stages.seconds_scoring,
             "publish": stages.seconds_publishing,
         }
-        return Round(
+        return RoundResults(
             round=number,
             labels=labelled,
             version=serving.name,

@@ -41,7 +41,7 @@ class TopTask:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundResults:
     """The state after one round; round 0 is the seeded random order before any label.
 
     Attributes:
@@ -73,13 +73,13 @@ class Round:
     steps: int
 
 
-def round_table(result: Round, rounds: int) -> RenderableType:
+def round_table(result: RoundResults, rounds: int) -> RenderableType:
     """The round's figures, and the first tasks in the order in which Label Studio serves them."""
     if result.round == 0:
         title = "Before the first label: a seeded random order, no masks"
         figures: RenderableType = Text(f"version  {result.version}")
     else:
-        title = f"Round {result.round} of {rounds}: {result.labels} labels"
+        title = f"RoundResults {result.round} of {rounds}: {result.labels} labels"
         figures = _figures(result)
     if not result.top:
         return Group("", Text(title, style="bold"), figures, "", "Every task is labelled.")
@@ -96,7 +96,7 @@ def round_table(result: Round, rounds: int) -> RenderableType:
     return Group("", Text(title, style="bold"), figures, "", table)
 
 
-def _figures(result: Round) -> RenderableType:
+def _figures(result: RoundResults) -> RenderableType:
     stages = [f"{name} {value:.1f}" for name, value in result.seconds.items()]
     if result.steps:
         stages[0] += f" ({result.steps} steps)"
@@ -108,7 +108,7 @@ def _figures(result: Round) -> RenderableType:
     return grid
 
 
-def summary_table(results: Sequence[Round]) -> RenderableType:
+def summary_table(results: Sequence[RoundResults]) -> RenderableType:
     """One line for each round that trained."""
     # Narrow padding, to fit into 80 columns with the longest version names.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
@@ -141,7 +141,7 @@ def check_report(path: Path) -> None:
         raise ReportError(f"No report can be written to {path}: {error.strerror}.") from error
 
 
-def write_report(path: Path, settings: Mapping[str, Any], rounds: Sequence[Round]) -> None:
+def write_report(path: Path, settings: Mapping[str, Any], rounds: Sequence[RoundResults]) -> None:
     """Write the figures of all rounds so far as JSON; the file is replaced atomically."""
     draft = _draft(path)
     draft.write_text(

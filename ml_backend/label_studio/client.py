@@ -9,11 +9,11 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.http_client import HttpClient
 from ml_backend.label_studio.projects import Projects
 from ml_backend.label_studio.survey import Survey
-from ml_backend.label_studio.tasks import Annotation, LabelledTask, Task, Tasks
+from ml_backend.label_studio.tasks import AnnotatedTask, Annotation, Task, Tasks
 from ml_backend.label_studio.tokens import Credentials
 from ml_backend.label_studio.transport import Transport, plain
 
-__all__ = ["TESTED", "Annotation", "LabelStudio", "LabelledTask", "Task", "release"]
+__all__ = ["TESTED", "AnnotatedTask", "Annotation", "LabelStudio", "Task", "release"]
 
 TESTED = "1.23.2"
 """The Label Studio release that this service is developed and tested with."""

@@ -17,7 +17,7 @@ from ml_backend.label_studio.data_manager import (
     number_filter,
     version_names,
 )
-from ml_backend.label_studio.tasks import LabelledTask, labelled_task
+from ml_backend.label_studio.tasks import AnnotatedTask, annotated_task
 
 ANNOTATED_PAGE = 50
 """Tasks in one page of a listing that includes masks."""
@@ -105,7 +105,7 @@ class Survey(DataManager):
         answer = self._page(project, "id", size=limit, filters=filters, ordering=ordering)
         return {row["id"] for row in answer["tasks"]}
 
-    def changed_since(self, project: int, changed_at: str) -> Iterator[LabelledTask]:
+    def changed_since(self, project: int, changed_at: str) -> Iterator[AnnotatedTask]:
         """Yield the tasks changed since an extent's latest change, or all for "", with their annotations.
 
         This includes tasks without annotations, because theirs may have been deleted, and tasks changed up to
@@ -127,7 +127,7 @@ class Survey(DataManager):
             )
             for row in answer["tasks"]:
                 last = row["id"]
-                yield labelled_task(row)
+                yield annotated_task(row)
             more = answer["total"] > len(answer["tasks"]) > 0
 
     def labelled_now(self, project: int, tasks: Sequence[int]) -> set[int]:

@@ -51,7 +51,7 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class LabelledTask:
+class AnnotatedTask:
     """A task with all its submitted annotations, skips included, drafts excluded."""
 
     id: int
@@ -87,7 +87,7 @@ class Tasks(DataManager):
                 yield _task(row)
             more = answer["total"] > len(answer["tasks"]) > 0
 
-    def labelled_tasks(self, project: int) -> Iterator[LabelledTask]:
+    def labelled_tasks(self, project: int) -> Iterator[AnnotatedTask]:
         """Yield the tasks that have annotations, with their results, while the export arrives.
 
         Only one task is in memory at a time: ten thousand masks as JSON are gigabytes.
@@ -97,7 +97,7 @@ class Tasks(DataManager):
         ) as answer:
             try:
                 for item in ijson.items(ijson.from_iter(answer.data), "item", use_float=True):
-                    yield labelled_task(item)
+                    yield annotated_task(item)
             except (ijson.JSONError, httpx.RequestError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} was interrupted: try again ({error})."
@@ -182,7 +182,7 @@ def _task(row: Mapping[str, Any]) -> Task:
     )
 
 
-def labelled_task(item: Mapping[str, Any]) -> LabelledTask:
+def annotated_task(item: Mapping[str, Any]) -> AnnotatedTask:
     """Return a task with its annotations, from Label Studio's JSON."""
     annotations = tuple(
         Annotation(
@@ -195,7 +195,7 @@ def labelled_task(item: Mapping[str, Any]) -> LabelledTask:
         )
         for each in item["annotations"]
     )
-    return LabelledTask(id=item["id"], data=item["data"], annotations=annotations)
+    return AnnotatedTask(id=item["id"], data=item["data"], annotations=annotations)
 
 
 def _uploaded_name(data: Mapping[str, Any]) -> str:

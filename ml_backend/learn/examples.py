@@ -23,7 +23,7 @@ from ml_backend.label_studio.regions.masks import Reading, label_map
 from ml_backend.learn.labels import LabelledTask, new_sides
 from ml_backend.queue.context import Context
 from ml_backend.store import labels_seen, projects
-from ml_backend.store.agreements import Agreement
+from ml_backend.store.agreements import TaskAgreement
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
 from model.consensus import agreement, majority
@@ -85,7 +85,7 @@ class Data:
     validated: list[LabelledTask] = field(default_factory=list)
     used: int = 0
     seen: dict[int, LabelDigest] = field(default_factory=dict)
-    agreements: dict[int, Agreement] = field(default_factory=dict)
+    agreements: dict[int, TaskAgreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -208,7 +208,7 @@ class _Reader:
         if truth.problem:
             self._report(truth.problem)
         if truth.agreement is not None:
-            self.data.agreements[task.task_id] = Agreement(truth.annotators, truth.agreement)
+            self.data.agreements[task.task_id] = TaskAgreement(truth.annotators, truth.agreement)
         if truth.masks:
             self._add_examples(task, image, truth)
         else:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ml_backend.label_studio.client import Annotation
-from ml_backend.label_studio.client import LabelledTask as Exported
+from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.regions.masks import KINDS
 from ml_backend.settings import Rule
 from ml_backend.store.labels_seen import LabelDigest
@@ -94,7 +93,7 @@ def digest(result: Sequence[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def choose(tasks: Iterable[Exported], rule: Rule) -> list[LabelledTask]:
+def choose(tasks: Iterable[AnnotatedTask], rule: Rule) -> list[LabelledTask]:
     """The exported tasks that have an annotation that counts, sorted by id."""
     chosen = [
         LabelledTask(task.id, task.data, _counting(task.accepted, rule), _opinions(task.accepted), rule)

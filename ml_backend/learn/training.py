@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
+from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.judgement import judge
 from ml_backend.learn.labels import LabelledTask, choose, label_digests
 from ml_backend.learn.lease import Lease, hold
 from ml_backend.learn.problems import summed_up
-from ml_backend.learn.sources import SOURCES
 from ml_backend.learn.start_weights import starting_point
 from ml_backend.learn.trigger import after_training
 from ml_backend.queue import kinds
@@ -113,7 +113,7 @@ class Training:
             return None
         further = {
             name: read(context, champion, config, begun.preprocessing, data.teaching)
-            for name, read in SOURCES.items()
+            for name, read in EXTRA_EXAMPLES.items()
         }
         counts = {name: len(examples) for name, examples in further.items()}
         result = train(

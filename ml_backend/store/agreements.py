@@ -12,7 +12,7 @@ from ml_backend.store import models
 
 
 @dataclass(frozen=True)
-class Agreement:
+class TaskAgreement:
     """Agreement on one task: the number of its annotators, and their mean Dice in [0, 1]."""
 
     annotators: int
@@ -27,7 +27,7 @@ class Summary:
     tasks: int
 
 
-def replace(session: Session, project_id: int, found: Mapping[int, Agreement]) -> None:
+def replace(session: Session, project_id: int, found: Mapping[int, TaskAgreement]) -> None:
     """Replace the agreements stored for a project; `found` is by task."""
     session.execute(delete(models.Agreement).where(models.Agreement.project_id == project_id))
     session.add_all(
@@ -45,7 +45,7 @@ def summaries(session: Session) -> dict[int, Summary]:
     return {project_id: Summary(float(mean), tasks) for project_id, mean, tasks in session.execute(query)}
 
 
-def lowest(session: Session, project_id: int, count: int) -> dict[int, Agreement]:
+def lowest(session: Session, project_id: int, count: int) -> dict[int, TaskAgreement]:
     """The `count` tasks with the lowest agreement, by task, the lowest first."""
     query = (
         select(models.Agreement)
@@ -53,4 +53,4 @@ def lowest(session: Session, project_id: int, count: int) -> dict[int, Agreement
         .order_by(models.Agreement.dsc, models.Agreement.task_id)
         .limit(count)
     )
-    return {row.task_id: Agreement(row.annotators, row.dsc) for row in session.scalars(query)}
+    return {row.task_id: TaskAgreement(row.annotators, row.dsc) for row in session.scalars(query)}

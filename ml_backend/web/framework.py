@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 from ml_backend.settings import Settings
 from ml_backend.web.app import Services
 from ml_backend.web.inbox import Inbox
-from ml_backend.web.payloads import Event, ProjectId, explain
+from ml_backend.web.payloads import EventCall, ProjectId, explain
 from ml_backend.web.predict import Answering, Answers
 from ml_backend.web.setup import CallLog, serving_version
 from ml_backend.web.webhook import KNOWN_ACTIONS, arrival_of
@@ -104,7 +104,7 @@ class Door:
         if action not in KNOWN_ACTIONS:
             return False
         try:
-            event = Event.model_validate({**data, "action": action})
+            event = EventCall.model_validate({**data, "action": action})
         except ValidationError as error:
             logger.warning("An event %s was not understood: %s", action, explain(error))
             return False

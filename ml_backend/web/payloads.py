@@ -54,7 +54,7 @@ class PredictCall(BaseModel):
     project: ProjectId | None = None
 
 
-class Event(BaseModel):
+class EventCall(BaseModel):
     """Body of /webhook for a known action."""
 
     action: str

@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest
 from ml_backend.queue import kinds
 from ml_backend.store.events import START_TRAINING
 from ml_backend.web.inbox import Arrival, Inbox
-from ml_backend.web.payloads import Envelope, Event, explain, read
+from ml_backend.web.payloads import Envelope, EventCall, explain, read
 from ml_backend.web.prometheus import Metrics
 
 ANNOTATION_ACTIONS = {
@@ -43,10 +43,10 @@ def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
     return routes
 
 
-def _read() -> Event | None:
+def _read() -> EventCall | None:
     """The event; None for an action that is ignored, whatever else its body contains."""
     try:
-        event = Event.model_validate_json(request.get_data(cache=True))
+        event = EventCall.model_validate_json(request.get_data(cache=True))
     except ValidationError as error:
         if read(Envelope).action in KNOWN_ACTIONS:
             raise BadRequest(explain(error)) from error
@@ -54,7 +54,7 @@ def _read() -> Event | None:
     return event if event.action in KNOWN_ACTIONS else None
 
 
-def arrival_of(event: Event) -> Arrival:
+def arrival_of(event: EventCall) -> Arrival:
     """The event as the inbox stores it, with the jobs that it may need."""
     return Arrival(
         project_id=event.project.id,
@@ -67,7 +67,7 @@ def arrival_of(event: Event) -> Arrival:
     )
 
 
-def _changed_annotations(event: Event) -> tuple[str, ...]:
+def _changed_annotations(event: EventCall) -> tuple[str, ...]:
     """Names of the annotations created, changed or deleted; a new skip does not count, as it is no label."""
     if event.action not in ANNOTATION_ACTIONS:
         return ()

@@ -9,13 +9,13 @@ from typing import Any
 from playwright.sync_api import Page
 from rich.console import Console
 
-from ml_backend.demo.results import Round, TopTask, round_table, summary_table
+from ml_backend.demo.results import RoundResults, TopTask, round_table, summary_table
 from tests.demos import Demo
 
 
-def as_round(reported: dict[str, Any]) -> Round:
+def as_round(reported: dict[str, Any]) -> RoundResults:
     scores = {int(task): score for task, score in reported["scores"].items()}
-    return Round(**{**reported, "scores": scores, "top": [TopTask(**top) for top in reported["top"]]})
+    return RoundResults(**{**reported, "scores": scores, "top": [TopTask(**top) for top in reported["top"]]})
 
 
 def test_every_round_is_served_by_descending_score(demo: Demo) -> None:

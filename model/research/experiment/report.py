@@ -14,7 +14,7 @@ import numpy as np
 from model.research.experiment.collection import Source
 from model.research.experiment.figures import draw_figures
 from model.research.experiment.records import RoundRecord, write_atomically
-from model.research.experiment.rounds import Progress, Results, run_rounds
+from model.research.experiment.rounds import Results, RoundProgress, run_rounds
 from model.research.experiment.settings import ExperimentSettings
 from model.research.experiment.summary import write_summary
 
@@ -62,7 +62,7 @@ def run_experiment(
     folder: Path,
     *,
     processes: int = 1,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[RoundProgress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Run an experiment and write results.csv, summary.json and figures/ to its folder.

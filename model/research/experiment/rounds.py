@@ -15,8 +15,8 @@ from model.research.experiment.trial import Round, RoundRunner
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Progress of an experiment.
+class RoundProgress:
+    """RoundProgress of an experiment.
 
     Attributes:
         done: number of rounds that are done.
@@ -59,7 +59,7 @@ def run_rounds(
     folder: Path,
     *,
     processes: int = 1,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[RoundProgress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Results:
     """Run the rounds of an experiment that are not done yet; a call that was killed can be repeated.
@@ -102,7 +102,7 @@ def run_rounds(
 class _ProgressCounter:
     """Counts the rounds that are done and reports their number at the start and after each round."""
 
-    def __init__(self, rounds: int, remaining: int, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, rounds: int, remaining: int, progress: Callable[[RoundProgress], None] | None) -> None:
         self._rounds, self._done, self._progress = rounds, rounds - remaining, progress
         self._report("")
 
@@ -112,7 +112,7 @@ class _ProgressCounter:
 
     def _report(self, note: str) -> None:
         if self._progress is not None:
-            self._progress(Progress(self._done, self._rounds, note))
+            self._progress(RoundProgress(self._done, self._rounds, note))
 
 
 def chains(settings: ExperimentSettings, split: Split) -> list[list[Round]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.client import Annotation, LabelledTask
+from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.learn.examples import MaskError, Truth, read_truth
@@ -42,7 +42,7 @@ def read(rule: Rule, *several: list[dict[str, Any]]) -> Truth:
         Annotation(number, result, f"2026-11-22T10:00:{number:02}Z", False, False, number)
         for number, result in enumerate(several, start=1)
     )
-    (task,) = choose([LabelledTask(5, {}, annotations)], rule)
+    (task,) = choose([AnnotatedTask(5, {}, annotations)], rule)
     return read_truth(task, CONFIG, SIZE)
 
 

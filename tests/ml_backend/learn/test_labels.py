@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.label_studio.client import Annotation
-from ml_backend.label_studio.client import LabelledTask as Exported
+from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.learn.labels import LabelledTask, choose, digest, label_digests, new_sides
@@ -36,7 +35,7 @@ def annotation(
 
 
 def counting(rule: Rule, *annotations: Annotation) -> list[int]:
-    return [one.id for task in choose([Exported(5, {}, annotations)], rule) for one in task.counting]
+    return [one.id for task in choose([AnnotatedTask(5, {}, annotations)], rule) for one in task.counting]
 
 
 def labelled(number: int, *annotations: Annotation, rule: Rule = "latest") -> LabelledTask:
@@ -58,7 +57,7 @@ def test_each_annotator_has_one_vote_and_it_is_the_latest() -> None:
     )
     assert counting("majority", *several) == [2, 3]
     assert counting("all", *several) == [1, 2, 3]
-    (task,) = choose([Exported(5, {}, several)], "latest")
+    (task,) = choose([AnnotatedTask(5, {}, several)], "latest")
     assert [one.id for one in task.opinions] == [2, 3], "opinions do not depend on the rule"
 
 
@@ -80,19 +79,22 @@ def test_ground_truth_takes_precedence() -> None:
     assert counting("latest", *several) == [3]
     assert counting("majority", *several) == [1, 3]
     assert counting("all", *several) == [1, 3]
-    (task,) = choose([Exported(5, {}, several)], "all")
+    (task,) = choose([AnnotatedTask(5, {}, several)], "all")
     assert [one.id for one in task.opinions] == [1, 2, 3]
 
 
 def test_a_skip_is_not_a_label_and_an_empty_annotation_is() -> None:
     skip = annotation(1, skip=True)
     empty = annotation(2, "09:00:00Z", result=[])
-    chosen = choose([Exported(9, {}, (skip,)), Exported(4, {}, (skip, empty)), Exported(3, {}, ())], "latest")
+    chosen = choose(
+        [AnnotatedTask(9, {}, (skip,)), AnnotatedTask(4, {}, (skip, empty)), AnnotatedTask(3, {}, ())],
+        "latest",
+    )
     assert [(one.task_id, [each.id for each in one.counting]) for one in chosen] == [(4, [2])]
 
 
 def test_tasks_have_a_fixed_order_so_that_a_training_can_be_continued() -> None:
-    tasks = [Exported(number, {}, (annotation(1), annotation(2, by=2))) for number in (8, 3, 5)]
+    tasks = [AnnotatedTask(number, {}, (annotation(1), annotation(2, by=2))) for number in (8, 3, 5)]
     for rule in ("latest", "majority", "all"):
         assert choose(tasks, rule) == choose(reversed(tasks), rule)
 

@@ -12,7 +12,7 @@ from model.imaging.preprocessing import PreprocessingSettings
 from model.training.dataset import Example
 
 
-class Source(Protocol):
+class ExtraExamples(Protocol):
     """Gives further examples to a training."""
 
     def __call__(
@@ -36,15 +36,15 @@ class Source(Protocol):
         """
 
 
-SOURCES: dict[str, Source] = {}
+EXTRA_EXAMPLES: dict[str, ExtraExamples] = {}
 """Sources by name; a version's metrics give the number of examples from each under that name."""
 
 
-def source(name: str) -> Callable[[Source], Source]:
+def extra_examples(name: str) -> Callable[[ExtraExamples], ExtraExamples]:
     """Register a function as a source; importing its module is enough to use it."""
 
-    def register(function: Source) -> Source:
-        SOURCES[name] = function
+    def register(function: ExtraExamples) -> ExtraExamples:
+        EXTRA_EXAMPLES[name] = function
         return function
 
     return register
