@@ -112,7 +112,7 @@ class Door:
         return True
 
     def close(self) -> None:
-        """Wait until the jobs of all events so far were asked for, and close the database."""
+        """Wait until the jobs of all events so far were requested, and close the database."""
         if self._opened is not None:
             self._opened.inbox.settle()
             self._opened.services.database.close()

@@ -63,7 +63,7 @@ class TrainingDevice:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     @contextmanager
-    def lots(self, seed: int, step: int) -> Iterator[None]:
+    def random_state(self, seed: int, step: int) -> Iterator[None]:
         """The context for dropout: random draws depend only on seed and step, so that a run can be resumed.
 
         The state of torch's generators is restored at the end.

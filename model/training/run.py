@@ -133,7 +133,7 @@ class _Run:
         statistics = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimiser.zero_grad(set_to_none=False)
-        with self.device.lots(self.settings.seed, self.step), self.device.autocast():
+        with self.device.random_state(self.settings.seed, self.step), self.device.autocast():
             heads = self.network(self.device.images(batch.images))
             weights = None if batch.weights is None else batch.weights.to(self.device.device)
             loss = self.criterion(heads, batch.targets.to(self.device.device), weights)
