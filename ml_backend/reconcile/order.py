@@ -16,7 +16,7 @@ from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.views import restore_annotator_views
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.finding import Finding
-from ml_backend.score.orders import IN_PROGRESS, is_outdated
+from ml_backend.score.first_order import IN_PROGRESS, is_outdated
 from ml_backend.score.strategy import made_by, wanted
 from ml_backend.store import versions
 from ml_backend.store.models import Project, Version, VersionState

@@ -21,6 +21,7 @@ from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.queue.context import image_reader
+from ml_backend.score.first_order import random_score
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
@@ -32,7 +33,6 @@ from ml_backend.store.weights import WeightStore
 from model.classes import Classes
 from model.consistency import Consistency, consistency
 from model.strategies import Measurement, Strategy, outside_batch
-from model.training.splitting import placement
 
 if TYPE_CHECKING:
     from model.segmenter import Segmentation, Segmenter
@@ -88,8 +88,7 @@ def scorer(
 
 
 def _at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
-    """A task's score before there are any weights: random, seeded per task."""
-    return Scored(task_id, placement(f"task {task_id}", seed))
+    return Scored(task_id, random_score(task_id, seed))
 
 
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:

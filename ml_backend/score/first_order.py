@@ -19,11 +19,17 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, ProjectState, Version, VersionState
+from model.training.splitting import placement
 
 logger = logging.getLogger(__name__)
 
 IN_PROGRESS = (VersionState.TRAINING, VersionState.SCORING)
 """States of versions that may still be published."""
+
+
+def random_score(task_id: int, seed: int) -> float:
+    """A task's score in [0, 1) before there are any weights: random, seeded per task."""
+    return placement(f"task {task_id}", seed)
 
 
 @job(kinds.ORDER)
