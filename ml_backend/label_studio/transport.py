@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_sdk.base_client import LabelStudioBase
 
-from ml_backend.label_studio.http_client import HttpClient
+from ml_backend.label_studio.http_client import HttpClient, trusted_certificates
 from ml_backend.label_studio.tokens import Credentials, Tokens
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Resource:
 
 
 def preload() -> None:
-    """Import what the SDK imports with the first call of each kind (0.3 s), for forks to have it."""
+    """Load what a process's first client and calls load (0.5 s), for forks to have it."""
+    trusted_certificates()
     for group in _CALLED:
         import_module(f"label_studio_sdk.{group}.client")
 

@@ -266,3 +266,8 @@ def test_a_proxy_of_another_kind_is_refused_in_a_sentence(
     monkeypatch.setenv("HTTP_PROXY", proxy)
     sentence = said(lambda: LabelStudio("http://studio.example", "secret"))
     assert f"The proxy {proxy} (HTTP_PROXY) cannot be used" in sentence
+
+
+def test_certificates_that_cannot_be_read_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    assert "/nowhere.pem, named by" in said(lambda: LabelStudio("https://studio.example", "secret"))
