@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,14 +34,15 @@ class HttpClient(httpx.Client):
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         """Take the address (a subpath is fine) and the seconds a response may take.
 
-        Raises LabelStudioError for an invalid address or an unusable proxy in the environment.
+        Raises LabelStudioError for an invalid address, or an unusable proxy or certificate file in the
+        environment.
         """
         check_address(url)
         self.url = url.rstrip("/")
         self.credentials: Credentials | None = None
         self._proxy = _environment_proxy(url)
         try:
-            transport = httpx.HTTPTransport(verify=_trusted_certificates(), proxy=self._proxy)
+            transport = httpx.HTTPTransport(verify=trusted_certificates(), proxy=self._proxy)
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             raise LabelStudioError(f"{self._proxy_name()} cannot be used: {error}") from error
         super().__init__(
@@ -155,13 +157,24 @@ def _environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _trusted_certificates() -> ssl.SSLContext | bool:
-    """Return the trusted certificates: those of requests' variables, else True for httpx's defaults."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if not bundle:
-        return True
-    folder = os.path.isdir(bundle)  # noqa: PTH112
-    return ssl.create_default_context(cafile=None if folder else bundle, capath=bundle if folder else None)
+def trusted_certificates() -> ssl.SSLContext:
+    """Return the trusted certificates: those of requests' variables, else httpx's defaults."""
+    return _certificates(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None)
+
+
+@cache
+def _certificates(bundle: str | None) -> ssl.SSLContext:
+    # Read once per process, since it takes 150 ms and each job creates a client.
+    if bundle is None:
+        return httpx.create_ssl_context()
+    try:
+        if os.path.isdir(bundle):  # noqa: PTH112
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise LabelStudioError(
+            f"{bundle}, set as REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, contains no certificates: {error}."
+        ) from error
 
 
 def _is_same_host(one: httpx.URL, other: httpx.URL) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_sdk.base_client import LabelStudioBase
 
-from ml_backend.label_studio.http_client import HttpClient
+from ml_backend.label_studio.http_client import HttpClient, trusted_certificates
 from ml_backend.label_studio.tokens import Credentials, Tokens
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Resource:
 
 
 def preload() -> None:
-    """Import the modules that the SDK imports lazily on first calls (0.3 s), before worker processes fork."""
+    """Load what the first client and first calls of a process load (0.5 s), before worker processes fork."""
+    trusted_certificates()
     for group in _CALLED:
         import_module(f"label_studio_sdk.{group}.client")
 

@@ -264,3 +264,8 @@ def test_an_unsupported_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, proxy:
     monkeypatch.setenv("HTTP_PROXY", proxy)
     sentence = said(lambda: LabelStudio("http://studio.example", "secret"))
     assert f"The proxy {proxy} (HTTP_PROXY) cannot be used" in sentence
+
+
+def test_certificates_that_cannot_be_read_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    assert "/nowhere.pem, named by" in said(lambda: LabelStudio("https://studio.example", "secret"))
