@@ -9,6 +9,7 @@ from typing import Any
 from ml_backend.label_studio.blueprint import annotator_of, assignment_version
 from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, view_filter
 from ml_backend.label_studio.predictions import Predictions
+from ml_backend.label_studio.transport import plain_list
 
 PAGE = 100
 
@@ -38,7 +39,7 @@ class Assignments(Predictions):
 
     def emails(self) -> list[str]:
         """Return the e-mail addresses of all users."""
-        return [str(user["email"]) for user in self._list("GET", "/api/users/")]
+        return [str(user["email"]) for user in plain_list(self._sdk.users.with_raw_response.list())]
 
     def assigned(self, project: int, email: str) -> AssignedTasks:
         """Return the tasks assigned to one annotator."""
@@ -73,4 +74,4 @@ class Assignments(Predictions):
         """Delete a task's assignment, if it has one."""
         for prediction in self.predictions(task):
             if prediction["model_version"] == assignment_version(email):
-                self._http.call("DELETE", f"/api/predictions/{prediction['id']}/")
+                self.delete_prediction(prediction["id"])

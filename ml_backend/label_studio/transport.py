@@ -79,10 +79,6 @@ class Resource:
         answer: dict[str, Any] = self._http.call(method, path, **options)
         return answer
 
-    def _list(self, method: str, path: str, **options: Any) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = self._http.call(method, path, **options)
-        return answer
-
 
 def preload() -> None:
     """Load what the first client and first calls of a process load (0.5 s), before worker processes fork."""

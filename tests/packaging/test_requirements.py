@@ -105,7 +105,7 @@ def test_what_is_installed_together_agrees() -> None:
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}
 
 
-@pytest.mark.parametrize("file", direct())
+@pytest.mark.parametrize("file", sorted(direct()))
 def test_every_direct_dependency_is_pinned_within_its_range(file: str) -> None:
     pinned = pins(file)
     for requirement in direct()[file]:
