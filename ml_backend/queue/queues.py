@@ -16,7 +16,7 @@ from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry, Worker, get_current_job
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
-from rq.registry import ScheduledJobRegistry
+from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
@@ -150,6 +150,16 @@ class JobQueues:
     def training_waits(self, project_id: int) -> bool:
         """Whether a training of the project is queued, that is, waits only for a worker."""
         return self._status(f"train-{project_id}") is JobStatus.QUEUED
+
+    def executing(self, kind: JobKind) -> set[int]:
+        """The ids of the projects for which a worker executes a job of this kind.
+
+        Such a job may not have recorded anything in the database yet.
+        """
+        registry = StartedJobRegistry(queue=self._queues[kind.queue])
+        job_ids = registry.get_job_ids(cleanup=False)
+        jobs = Job.fetch_many(job_ids, connection=self.redis, serializer=JSONSerializer)
+        return {job.kwargs["project_id"] for job in jobs if job is not None and job.func_name == kind.name}
 
     def request_reconcile(self, *, delay: float | None = None) -> bool:
         """Request a comparison with Label Studio, at once or `delay` seconds from now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.learn.trigger import consider
+from ml_backend.queue.kinds import ORDER, TRAINING
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, projects, scores, versions
@@ -12,10 +13,14 @@ from ml_backend.store.models import Project, ProjectState, ScoreState, VersionSt
 
 
 def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
-    """Request trainings for pending events and abandoned runs; returns the number of new jobs."""
+    """Request trainings for pending events and abandoned runs; returns the number of new jobs.
+
+    A training that is being executed considers the events that remain at its end.
+    """
     with database.read() as session:
-        active = [project.id for project in projects.active(session)]
-    return sum(consider(database, queues, settings, project_id) for project_id in active)
+        active = {project.id for project in projects.active(session)}
+    idle = sorted(active - queues.executing(TRAINING))
+    return sum(consider(database, queues, settings, project_id) for project_id in idle)
 
 
 def resume_orders(database: Database, queues: JobQueues) -> int:
@@ -27,8 +32,10 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
             for version in versions.in_state(session, VersionState.SCORING)
             if version.project_id in active
         }
-    requested = 0
+    requested, ordering = 0, queues.executing(ORDER)
     for project in active.values():
+        if project.id in ordering:
+            continue
         if project.state is ProjectState.NEW and _can_be_ordered(project):
             requested += queues.request_order(project.id)
     for version_id, (counted, chunks) in scoring.items():

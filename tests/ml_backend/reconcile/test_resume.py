@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+
 from ml_backend.label_studio.config import default_config
+from ml_backend.queue import recovery
 from ml_backend.reconcile import resume
 from ml_backend.store import events, projects, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
@@ -54,3 +58,31 @@ def test_a_project_without_a_usable_labeling_config_gets_no_order_until_it_chang
     with database.write() as session:
         assert projects.note(session, 1, default_config(["Bone"]), seed=0)
     assert resume.resume_orders(database, queues) == 1
+
+
+def test_a_job_that_has_begun_and_recorded_nothing_yet_is_not_missing(services: Services) -> None:
+    database, queues = services.database, services.queues
+    with database.write() as session:
+        projects.ensure(session, 1, seed=0)
+        projects.ensure(session, 2, seed=0).state = ProjectState.READY
+        events.add(session, 2, "ANNOTATION_CREATED", changes=[f"annotation:{n}" for n in range(10)])
+    assert queues.request_order(1)
+    assert queues.request_training(2)
+    taken = list(queues.all())
+    worker = Worker(taken, f"{ProcessId.current()}#0", connection=queues.redis, serializer=JSONSerializer)
+    for _ in range(2):
+        found = Queue.dequeue_any(taken, None, connection=queues.redis, serializer=JSONSerializer)
+        assert found is not None
+        job, _queue = found
+        worker.prepare_execution(job)
+        job.prepare_for_execution(worker.name, pipeline=queues.redis)
+
+    assert resume.resume_orders(database, queues) == 0
+    assert resume.resume_trainings(services.settings, database, queues) == 0
+    assert sum(queues.depths().values()) == 0
+
+    # The worker died: its jobs are put back, and no others are added.
+    assert recovery.requeue_abandoned(queues, f"{ProcessId.current()}#1") == 2
+    assert resume.resume_orders(database, queues) == 0
+    assert resume.resume_trainings(services.settings, database, queues) == 0
+    assert sum(queues.depths().values()) == 2
