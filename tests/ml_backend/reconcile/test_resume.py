@@ -75,7 +75,9 @@ def test_a_job_that_has_begun_and_recorded_nothing_yet_is_not_missing(services: 
         assert found is not None
         job, _queue = found
         worker.prepare_execution(job)
-        job.prepare_for_execution(worker.name, pipeline=queues.redis)
+        with queues.redis.pipeline() as pipeline:
+            job.prepare_for_execution(worker.name, pipeline=pipeline)
+            pipeline.execute()
 
     assert resume.resume_orders(database, queues) == 0
     assert resume.resume_trainings(services.settings, database, queues) == 0
