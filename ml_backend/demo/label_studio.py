@@ -27,6 +27,8 @@ import requests
 from ml_backend.demo.account import Account, AccountError
 
 STOP_SECONDS = 10.0
+MIGRATION_SECONDS = 900.0
+"""Limit for the first migration of a database: half a minute of one core, and much more on a busy machine."""
 _DATABASE = "label_studio.sqlite3"
 
 Progress = Callable[[str], None]
@@ -95,8 +97,8 @@ class LabelStudioServer:
     def start(self, progress: Progress | None = None, timeout: float = 180.0) -> None:
         """Start, and return once a user and a token exist; `progress` is called with each step's name.
 
-        Raises LabelStudioServerError if that does not succeed within `timeout` seconds; Label Studio is then
-        stopped.
+        Raises LabelStudioServerError if that does not succeed within `timeout` seconds, the first migration
+        of a database not counted; Label Studio is then stopped.
         """
         report = progress or (lambda _: None)
         if not self.executable.exists():
@@ -106,14 +108,14 @@ class LabelStudioServer:
         if self.port and _taken(self.host, self.port):
             # Label Studio would silently use the next port.
             raise LabelStudioServerError(f"Port {self.port} is taken: choose another for Label Studio.")
-        deadline = time.monotonic() + timeout
         self.data_dir.mkdir(parents=True, exist_ok=True)
         (self.data_dir / "home").mkdir(exist_ok=True)
         login = self._login()
         self.port = self.port or _free_port(self.host)
         self.url = f"http://{_reachable(self.host)}:{self.port}"
         try:
-            self._prepare_database(report, deadline)
+            self._prepare_database(report, time.monotonic() + MIGRATION_SECONDS)
+            deadline = time.monotonic() + timeout
             report("starting Label Studio")
             self._launch(login)
             self._wait(deadline)
@@ -181,6 +183,11 @@ class LabelStudioServer:
                         check=True,
                         timeout=max(1.0, deadline - time.monotonic()),
                     )
+                except subprocess.TimeoutExpired as error:
+                    raise LabelStudioServerError(
+                        "Label Studio did not finish creating its database in time: "
+                        "start again when the machine is less busy."
+                    ) from error
                 except (subprocess.SubprocessError, OSError) as error:
                     raise LabelStudioServerError(
                         f"Label Studio could not create its database: {_last_line(self.log)}"
