@@ -268,4 +268,4 @@ def test_an_unsupported_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, proxy:
 
 def test_certificates_that_cannot_be_read_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
-    assert "/nowhere.pem, named by" in said(lambda: LabelStudio("https://studio.example", "secret"))
+    assert "/nowhere.pem, set as" in said(lambda: LabelStudio("https://studio.example", "secret"))
