@@ -34,6 +34,7 @@ def test_they_are_small_and_described(segmenter: Segmenter) -> None:
     assert segmenter.card.stored == "float16"
 
 
+@pytest.mark.slow
 def test_they_segment_unseen_phantoms(segmenter: Segmenter) -> None:
     found = []
     for age in (2, 6, 10, 14, 18):

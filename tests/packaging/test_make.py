@@ -78,7 +78,7 @@ def test_help_lists_every_target() -> None:
 
 def test_the_fast_tests_need_python_packages_alone() -> None:
     planned = subprocess.run(
-        ["make", "-n", "test-fast", "ARGS=tests/model -k dice"],
+        ["make", "--no-print-directory", "-n", "test-fast", "ARGS=tests/model -k dice"],
         cwd=ROOT,
         capture_output=True,
         text=True,

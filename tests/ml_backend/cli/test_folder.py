@@ -48,6 +48,7 @@ def test_phantom_writes_images_with_their_masks(run: Run, tmp_path: Path) -> Non
     assert len(rows) == 2
 
 
+@pytest.mark.slow
 def test_train_then_score_a_folder(run: Run, hands: Path, tmp_path: Path) -> None:
     options = ("--steps", 30, "--width", 4, "--size", 64)
     folders = ("--images", hands / "images", "--masks", hands / "masks")

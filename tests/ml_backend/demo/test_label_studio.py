@@ -34,6 +34,7 @@ def test_a_migration_that_takes_too_long_says_so(tmp_path: Path, monkeypatch: py
         slow_server(tmp_path, 30).start()
 
 
+@pytest.mark.slow
 def test_a_migration_does_not_use_up_the_time_for_the_start(tmp_path: Path) -> None:
     # The migration alone takes longer than the start may.
     with pytest.raises(LabelStudioServerError, match="ended while starting: started"):

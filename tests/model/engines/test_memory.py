@@ -29,6 +29,7 @@ def test_it_can_be_called_again() -> None:
     assert keep_freed_memory() == keep_freed_memory()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_large_freed_blocks_are_reused_without_page_faults() -> None:
     def faults(mode: str) -> int:

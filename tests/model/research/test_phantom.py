@@ -62,6 +62,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_hand() -> N
     assert first.image.tobytes() != other.image.tobytes()
 
 
+@pytest.mark.slow
 def test_bone_is_brighter_than_the_flesh_beside_it_in_any_exposure() -> None:
     for seed in range(12):
         phantom = draw_phantom(seed + 3, seed, size=(500, 625))
@@ -77,6 +78,7 @@ def test_sizes_are_those_of_the_real_ones() -> None:
     assert phantom.image.shape[::-1] == natural_size(3, 1)
 
 
+@pytest.mark.slow
 def test_hands_of_all_exposures_occur_from_nearly_black_to_bright() -> None:
     pictures = [draw_phantom(seed % 19, seed, size=(128, 160)).image for seed in range(30)]
     backgrounds = [float(np.percentile(picture, 25)) for picture in pictures]
@@ -96,6 +98,7 @@ def islands(age: int, number: int) -> int:
     return int(np.median(counts))
 
 
+@pytest.mark.slow
 def test_heads_of_metacarpals_ossify_as_islands_and_are_one_with_the_shaft_later() -> None:
     assert islands(0, 3) == 1
     assert islands(3, 3) == 2
@@ -128,6 +131,7 @@ def test_impossible_phantoms_are_refused_with_a_sentence(draw: Callable[[], Phan
         draw()
 
 
+@pytest.mark.slow
 def test_a_written_data_set_resembles_the_papers(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     paths = write_phantoms(

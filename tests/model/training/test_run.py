@@ -101,6 +101,7 @@ def test_progress_is_reported_every_step_and_validation_when_due() -> None:
     assert not result.network.training
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_kept_and_the_start_is_a_candidate() -> None:
     good = run(replace(SETTINGS, steps=30, validate_every=10, learning_rate=1e-2)).network
     untouched = {name: tensor.clone() for name, tensor in good.state_dict().items()}
@@ -128,6 +129,7 @@ def test_a_budget_in_seconds_ends_the_run() -> None:
     assert run(replace(SETTINGS, steps=2, seconds=1000.0)).steps == 2
 
 
+@pytest.mark.slow
 def test_mixed_precision_learns_too() -> None:
     result = run(replace(SETTINGS, steps=30, precision="bf16", learning_rate=1e-2))
     assert result.metrics["validation_dsc"] > 0.5

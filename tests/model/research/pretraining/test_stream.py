@@ -18,6 +18,7 @@ def scene() -> Scene:
     return draw_scene(9, 4, SCENE, MARGIN)
 
 
+@pytest.mark.slow
 def test_a_step_and_a_slot_give_the_same_example_whatever_was_drawn_before() -> None:
     source = PhantomSource(3, sizes=(128, 160), window=4, uses=3)
     in_turn = [source.draw(step, slot, 2) for step in range(5) for slot in range(2)]
@@ -28,6 +29,7 @@ def test_a_step_and_a_slot_give_the_same_example_whatever_was_drawn_before() -> 
     assert other.image.shape != again.image.shape or not np.array_equal(other.image, again.image)
 
 
+@pytest.mark.slow
 def test_no_two_examples_of_a_run_are_alike_and_sizes_vary_from_step_to_step() -> None:
     batches = Batches(PhantomSource(1, sizes=(128, 256), window=3, uses=3), 2, seed=0, augment=False)
     drawn = [example for step in range(6) for example in batches.examples(step)]
