@@ -166,6 +166,7 @@ def test_a_training_goes_on_from_its_checkpoint(settings: Settings) -> None:
     assert [one.loss for one in told] == pytest.approx(fact["losses_when_resumed"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_every_queued_job_still_runs(settings: Settings) -> None:
     assert set(EXPECTED["jobs"].values()) == set(FORMER_NAMES)
     assert set(FORMER_NAMES.values()) == set(KINDS)

@@ -33,6 +33,7 @@ def centre(bones: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
 
 @settings(max_examples=20, deadline=None)
 @given(age=st.integers(0, 18), seed=st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_every_phantom_is_a_whole_hand_in_its_order_with_exact_masks(age: int, seed: int) -> None:
     phantom = draw_phantom(age, seed, size=SIZE)
     assert phantom.image.shape == phantom.mask.shape == phantom.bones.shape == (375, 300)

@@ -22,6 +22,7 @@ from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION,
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_it_learns_bones_from_a_few_phantoms_and_continues_learning() -> None:
     preprocessing = PreprocessingSettings(size=96)
     examples = []
