@@ -226,7 +226,7 @@ def _read_json(directory: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise WeightsError(f"{directory.name} is no version: it has no {CARD_FILE}.") from error
+        raise WeightsError(f"{directory.name} is not a version: it has no {CARD_FILE}.") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise WeightsError(f"The card of {directory.name} cannot be read ({error}).") from error
     return data

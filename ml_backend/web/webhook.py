@@ -68,7 +68,7 @@ def arrival_of(event: EventCall) -> Arrival:
 
 
 def _changed_annotations(event: EventCall) -> tuple[str, ...]:
-    """Names of the annotations created, changed or deleted; a new skip does not count, as it is no label."""
+    """Names of the annotations created, changed or deleted, without new skips, which are not labels."""
     if event.action not in ANNOTATION_ACTIONS:
         return ()
     created = event.action in {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED"}

@@ -51,9 +51,9 @@ def create_engine(
         EngineError: if the engine or the device is not available.
     """
     if engine not in ("auto", "torch", "openvino"):
-        raise EngineError(f"{engine!r} is no engine; use auto, torch or openvino.")
+        raise EngineError(f'"{engine}" is not an engine; use "auto", "torch" or "openvino".')
     if precision not in ("auto", "fp32", "bf16"):
-        raise EngineError(f"{precision!r} is no precision; use auto, fp32 or bf16.")
+        raise EngineError(f'"{precision}" is not a precision; use "auto", "fp32" or "bf16".')
     if device == "auto":
         device = "cuda" if engine != "openvino" and torch.cuda.is_available() else "cpu"
     if engine == "openvino" and device != "cpu":

@@ -1,4 +1,4 @@
-"""Processors: native number formats, and keeping freed memory in the process."""
+"""Devices by name, their native number formats, and keeping freed memory in the process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import sys
 
 import torch
+
+from model.engines.interface import EngineError
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
@@ -42,3 +44,25 @@ def cpu_computes_bf16() -> bool:
     """
     capabilities = torch.cpu.get_capabilities()
     return torch.backends.mkldnn.is_available() and any(capabilities.get(name) for name in CAPABILITIES)
+
+
+def find_device(name: str) -> torch.device:
+    """Find a device by name.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available, else the CPU.
+
+    Raises:
+        EngineError: the name is not a supported device, or the device is not available.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f'"{name}" is not a device; use "auto", "cpu" or "cuda".') from error
+    if device.type not in ("cpu", "cuda"):
+        raise EngineError(f'The device "{name}" is not supported; use "auto", "cpu" or "cuda".')
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f'The device "{name}" is not available; use "cpu", or install torch for CUDA.')
+    return device

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.fusion import can_fuse, fuse
-from model.engines.hardware import cpu_computes_bf16, keep_freed_memory
-from model.engines.interface import EngineError, Output, Precision, Probe, padded, unit_length
+from model.engines.hardware import cpu_computes_bf16, find_device, keep_freed_memory
+from model.engines.interface import Output, Precision, Probe, padded, unit_length
 from model.network import DeeplySupervisedUNet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -27,7 +27,7 @@ class TorchEngine:
 
     Args:
         network: the trained network, on the CPU; not changed.
-        device: "cpu", "cuda", "cuda:1", …
+        device: "cpu", "cuda", "cuda:1", …, or "auto".
         precision: "fp32", "bf16", or "auto": bf16 where the processor multiplies it natively; with
             CUDA bf16, or fp16 where the device has no bf16.
         threads: torch's threads on the processor, for the whole process; None leaves their number unchanged.
@@ -46,7 +46,7 @@ class TorchEngine:
         precision: Precision = "auto",
         threads: int | None = None,
     ) -> None:
-        self._device = _device(device)
+        self._device = find_device(device)
         self.device: str = self._device.type
         self.precision = _precision(self._device, precision)
         self._dtype = DTYPES[self.precision]
@@ -77,18 +77,6 @@ class TorchEngine:
             unit_length(features.numpy()),
             None if probed is None else probed.numpy()[:height, :width],
         )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise EngineError(f"{name!r} is no device; use auto, cpu or cuda.") from error
-    if device.type not in ("cpu", "cuda"):
-        raise EngineError(f"The device {name!r} is not supported; use auto, cpu or cuda.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EngineError(f"The device {name!r} is not there; use cpu, or install torch for CUDA.")
-    return device
 
 
 def _precision(device: torch.device, wanted: Precision) -> str:

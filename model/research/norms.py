@@ -33,7 +33,7 @@ class InstanceNorm(GroupNorm):
 
 
 def group_norm(channels: int) -> GroupNorm:
-    """Group norm with groups of `GROUP` channels, or larger ones if `channels` is no multiple of it."""
+    """Group norm with groups of `GROUP` channels, or larger ones if `channels` is not a multiple of it."""
     most = max(1, channels // GROUP)
     return GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels)
 

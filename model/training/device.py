@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.engines import Precision
-from model.engines.hardware import cpu_computes_bf16, keep_freed_memory
+from model.engines import EngineError, Precision
+from model.engines.hardware import cpu_computes_bf16, find_device, keep_freed_memory
 from model.training.settings import TrainingError
 
 
@@ -41,16 +41,10 @@ class TrainingDevice:
         Raises:
             TrainingError: the name is not a supported device, or the device is not available.
         """
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            device = torch.device(name)
-        except RuntimeError as error:
-            raise TrainingError(f'"{name}" is not a device; use "auto", "cpu" or "cuda".') from error
-        if device.type not in ("cpu", "cuda"):
-            raise TrainingError(f'Training on "{name}" is not supported; use "auto", "cpu" or "cuda".')
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise TrainingError(f'The device "{name}" is not available; use "auto" or "cpu".')
+            device = find_device(name)
+        except EngineError as error:
+            raise TrainingError(str(error)) from error
         if device.type == "cpu":
             keep_freed_memory()
         if precision != "auto":

@@ -18,6 +18,9 @@ from tests.people import PASSWORD, sign_up
 
 STREAMING, CLICKING = "stream@example.com", "click@example.com"
 MOST = 30
+# After this many labels the annotators pause until another version is displayed: on a fast machine
+# they would otherwise label every task before the first training ends.
+PAUSE_EVERY = 8
 
 
 @pytest.fixture
@@ -73,6 +76,8 @@ def test_no_annotator_waits_and_nothing_is_refused(
             with page.expect_response(lambda one: "/annotations" in one.url and one.request.method == "POST"):
                 submit.click()
             page.wait_for_timeout(500)
+        if len(served) % PAUSE_EVERY == 0:
+            service.wait(lambda: board.shown_version() not in orders, "another version")
         orders.add(board.shown_version())
 
     assert not refused

@@ -97,9 +97,10 @@ def test_the_logs_contain_every_call_and_no_secret(
     board = make_board(phantoms[:3])
     board.annotate(1)
     service.wait(lambda: board.changes() == 1, "the event")
+    service.wait(board.published, "the first order")
     assert "POST /setup 200 in" in service.log("serve")
     assert "INFO    ml_backend.web.app" in service.log("serve")
-    assert "Job order" in service.log("worker")
+    assert "publish(version_id=" in service.log("worker")
     for name in ("serve", "worker"):
         log = service.log(name)
         assert service.environment["LABEL_STUDIO_API_KEY"] not in log

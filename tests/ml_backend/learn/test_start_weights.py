@@ -228,5 +228,5 @@ def test_shipped_weights_are_for_bones_and_others_for_all(context: Context, tmp_
 def test_a_folder_without_a_version_is_told(context: Context, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     asking = having(context, initial_weights=str(tmp_path / "empty"))
-    with pytest.raises(WeightsError, match="empty is no version"):
+    with pytest.raises(WeightsError, match="empty is not a version"):
         initial_weights(asking, project(context), BONE)
