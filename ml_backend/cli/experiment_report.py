@@ -31,7 +31,7 @@ def _table(summary: dict[str, Any]) -> Table:
 
     # Never truncate the names, however narrow the terminal.
     table = Table(
-        Column("arm", no_wrap=True), "AUBC", "less random", "p (Holm)", "to full − 0.01", "last DSC"
+        Column("arm", no_wrap=True), "AUBC", "minus random", "p (Holm)", "to full − 0.01", "last DSC"
     )
     for arm, found in summary["arms"].items():
         difference = found.get("aubc_less_random")

@@ -18,9 +18,9 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
+from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import judge
 from ml_backend.learn.labels import LabelledTask, choose, label_digests
-from ml_backend.learn.lease import Lease, hold
 from ml_backend.learn.problems import summed_up
 from ml_backend.learn.start_weights import starting_point
 from ml_backend.learn.trigger import after_training
