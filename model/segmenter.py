@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from model.consistency import Consistency, consistency
 from model.engines import EngineName, Output, Precision, Probe, create_engine
 from model.imaging.preprocessing import Frame, preprocess, to_network
-from model.strategies.measurement import Measurement, boundary_band, entropy_map
+from model.strategies.measurement import Measurement
+from model.strategies.uncertainty import boundary_band, entropy_map
 from model.weights import Card, load_version
 
 CUDA_WORKERS = 4

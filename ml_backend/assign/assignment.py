@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from ml_backend.assign.snapshot import COOLDOWN, Snapshot, outdated, plan, surplus_of
+from ml_backend.assign.distribution import COOLDOWN, Snapshot, outdated, plan, surplus_of
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job

@@ -9,7 +9,7 @@ from typing import Any
 from ml_backend.label_studio.blueprint import annotator_of, assignment_version
 from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, view_filter
 from ml_backend.label_studio.predictions import Predictions
-from ml_backend.label_studio.transport import plain_list
+from ml_backend.label_studio.sdk import plain_list
 
 PAGE = 100
 

@@ -8,10 +8,10 @@ from ml_backend.label_studio.assignments import Assignments
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.http_client import HttpClient
 from ml_backend.label_studio.projects import Projects
+from ml_backend.label_studio.sdk import Transport, plain
 from ml_backend.label_studio.survey import Survey
 from ml_backend.label_studio.tasks import AnnotatedTask, Annotation, Task, Tasks
 from ml_backend.label_studio.tokens import Credentials
-from ml_backend.label_studio.transport import Transport, plain
 
 __all__ = ["TESTED", "AnnotatedTask", "Annotation", "LabelStudio", "Task", "release"]
 

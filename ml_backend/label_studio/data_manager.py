@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError, refusal
-from ml_backend.label_studio.transport import Resource, plain, plain_list
+from ml_backend.label_studio.sdk import Resource, plain, plain_list
 
 SCORE = "tasks:predictions_score"
 

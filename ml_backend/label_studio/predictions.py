@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_backend.label_studio.data_manager import DataManager
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
-from ml_backend.label_studio.transport import plain_list
+from ml_backend.label_studio.sdk import plain_list
 
 BODY_BYTES = 64 * 1024 * 1024
 """Maximum size of a request body; only a body with a single prediction may exceed it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.transport import Resource, plain, plain_list, within
+from ml_backend.label_studio.sdk import Resource, plain, plain_list, within
 
 CONNECTING = within(60.0)
 """Time-out for calls that Label Studio answers only after calling the backend's /health and /setup."""

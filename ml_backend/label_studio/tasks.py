@@ -13,7 +13,7 @@ import ijson  # type: ignore[import-untyped]
 
 from ml_backend.label_studio.data_manager import LONG_SECONDS, PAGE, UNLABELLED, DataManager, number_filter
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.transport import plain, within
+from ml_backend.label_studio.sdk import plain, within
 
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
 UPLOAD_FILES = 50

@@ -21,7 +21,7 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from ml_backend.label_studio.transport import preload
+from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import recovery
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK

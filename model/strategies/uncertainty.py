@@ -1,4 +1,4 @@
-"""Strategies that score each image on its own, from the network's output for it.
+"""Strategies that score each image on its own, and the uncertainty of its class probabilities.
 
 - `Consistency`, the strategy of Zhao et al. (2020), and `Disagreement` read the same score from opposite
   ends.
@@ -12,8 +12,19 @@ uncertainty.
 
 from __future__ import annotations
 
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from model.strategies.measurement import Measurement
 from model.strategies.strategy import Strategy
+
+BAND = 0.01
+"""Half the width of the band around a boundary, as a share of the image's longer side: 6 pixels of 600."""
+MIN_PROBABILITY = 1e-12
+"""Smaller probabilities are raised to this: they add nothing to an entropy, but 0 has no logarithm."""
 
 
 class Consistency(Strategy):
@@ -74,3 +85,31 @@ class Aift(Strategy):
 
     def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
         return 1 - (m.boundary_entropy + 1 - m.consistency.score) / 2
+
+
+def entropy_map(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalised entropy of the class probabilities of each pixel.
+
+    Args:
+        probabilities: (C, h, w), summing to 1 over C.
+
+    Returns:
+        −Σ p log p / log C in [0, 1], (h, w): 0 if one class is certain, 1 if all are equally probable.
+    """
+    total = np.zeros(probabilities.shape[1:], np.float32)
+    for channel in probabilities:
+        plane = np.maximum(channel, np.float32(MIN_PROBABILITY))
+        total -= plane * cv2.log(plane)
+    total /= math.log(len(probabilities))
+    return np.clip(total, 0, 1, out=total)
+
+
+def boundary_band(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The pixels (h, w) near a boundary between labels of a label map (h, w).
+
+    Near means that a pixel of another label is at most `BAND` of the longer side, and at least one pixel,
+    away in each direction.
+    """
+    side = 2 * max(1, round(BAND * max(labels.shape))) + 1
+    kernel = np.ones((side, side), np.uint8)
+    return np.asarray(cv2.dilate(labels, kernel) != cv2.erode(labels, kernel))

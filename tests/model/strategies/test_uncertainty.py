@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.strategies.measurement import boundary_band, entropy_map
+from model.strategies.uncertainty import boundary_band, entropy_map
 
 
 @given(classes=st.integers(2, 7), seed=st.integers(0, 100), sharpness=st.floats(0.02, 20))

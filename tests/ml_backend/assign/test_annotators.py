@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ml_backend.assign.snapshot import COOLDOWN, IDLE, LOCKED, Snapshot, outdated, plan, surplus_of
+from ml_backend.assign.distribution import COOLDOWN, IDLE, LOCKED, Snapshot, outdated, plan, surplus_of
 from ml_backend.store.models import Annotator, Assignment
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
