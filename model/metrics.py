@@ -1,4 +1,4 @@
-"""Dice of masks against the ground truth (R-DSC), and the comparison of two versions by it."""
+"""Masks against the ground truth (Dice, R-DSC) and against what was shown (added path length)."""
 
 from __future__ import annotations
 
@@ -84,6 +84,48 @@ def dice_per_label(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labe
         if predicted.any() or true.any():
             result[index] = dice(predicted, true)
     return result
+
+
+def added_path_length(shown: NDArray[np.uint8], submitted: NDArray[np.uint8], classes: int) -> int:
+    """Added path length (APL): pixels of the submitted outlines that had to be drawn, as they were not shown.
+
+    For each label, the number of pixels on the boundary of its submitted mask that are not on the boundary of
+    its shown mask, without tolerance; summed over the labels. A mask drawn from scratch costs its whole
+    boundary, a mask that is only deleted nothing.
+
+    Vaassen et al. (2020), "Evaluation of measures for assessing time-saving of automatic organ-at-risk
+    segmentation in radiotherapy", Physics and Imaging in Radiation Oncology 13, 1–6, introduce it and find
+    that it follows the time that a correction takes more closely than Dice or the Hausdorff distance does.
+
+    A pixel is on the boundary if one of its four neighbours in the image has another value. The edge of the
+    image is no boundary, since nobody draws along it.
+
+    Args:
+        shown, submitted: label maps (H, W) of the same size; 0 is background. Values above `classes`, such as
+            255 (unknown), are not measured.
+        classes: number of labels; labels 1…`classes` are measured.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    if shown.shape != submitted.shape:
+        raise ValueError(f"Masks of different sizes cannot be compared: {shown.shape} and {submitted.shape}.")
+    drawn, given = _boundary(submitted), _boundary(shown)
+    return sum(
+        int(np.count_nonzero(drawn & (submitted == index) & ~(given & (shown == index))))
+        for index in range(1, classes + 1)
+    )
+
+
+def _boundary(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) whether one of a pixel's four neighbours has another value."""
+    found = np.zeros(labels.shape, np.bool_)
+    below, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    found[1:] |= below
+    found[:-1] |= below
+    found[:, 1:] |= right
+    found[:, :-1] |= right
+    return found
 
 
 def evaluate(

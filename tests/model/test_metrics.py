@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.loss import LossWeights
-from model.metrics import Evaluation, evaluate, mean_dice
+from model.metrics import Evaluation, added_path_length, evaluate, mean_dice
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.segmenter import Segmenter
 from model.weights import Card, save_version
@@ -92,3 +95,59 @@ def test_an_evaluation_calibrates_dice_against_confidence() -> None:
     assert calibration.images == 5, "a blank mask has no confidence"
     assert calibration.estimate(0.65).dsc == pytest.approx(0.7)
     assert Evaluation(("bone",), images[:4], confidences[:4]).calibration() is None
+
+
+LABEL_MAPS = arrays(np.uint8, (9, 11), elements=st.sampled_from([0, 0, 1, 2, 3, 255]))
+
+
+def _square(top: int, left: int, side: int, label: int = 1) -> np.ndarray:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[top : top + side, left : left + side] = label
+    return labels
+
+
+def test_an_outline_drawn_from_scratch_is_added_whole() -> None:
+    nothing, square = np.zeros((20, 20), np.uint8), _square(5, 5, 6)
+    assert added_path_length(nothing, square, 1) == 4 * 6 - 4
+    assert added_path_length(square, nothing, 1) == 0, "deleting a mask draws nothing"
+    assert added_path_length(square, square, 1) == 0
+
+
+def test_only_the_part_of_the_outline_that_moved_is_added() -> None:
+    shown, submitted = _square(5, 5, 6), _square(5, 5, 6)
+    submitted[5:11, 11] = 1
+    # Its right side is one column further: six new pixels, and no other.
+    assert added_path_length(shown, submitted, 1) == 6
+    assert added_path_length(submitted, shown, 1) == 4, "the corners were on the wider outline already"
+
+
+def test_each_label_is_measured_by_itself() -> None:
+    shown, submitted = _square(5, 5, 6, label=1), _square(5, 5, 6, label=2)
+    assert added_path_length(shown, submitted, 2) == 20, "the same outline under another label is new"
+    assert added_path_length(shown, submitted, 1) == 0, "only label 1 is measured, and it has no outline left"
+    submitted[5:11, 5:8] = 3
+    assert added_path_length(shown, submitted, 3) == 2 * (2 * 6 + 2 * 1), "both sides of a border count"
+
+
+def test_the_edge_of_the_image_is_not_drawn() -> None:
+    assert added_path_length(np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8), 1) == 0
+    assert added_path_length(np.zeros((20, 20), np.uint8), _square(0, 0, 6), 1) == 2 * 6 - 1
+
+
+def test_maps_of_different_sizes_have_no_path_length() -> None:
+    with pytest.raises(ValueError, match="different sizes"):
+        added_path_length(np.zeros((8, 8), np.uint8), np.zeros((8, 9), np.uint8), 1)
+
+
+@given(shown=LABEL_MAPS, submitted=LABEL_MAPS)
+def test_added_path_length_is_between_nothing_and_the_whole_outline(
+    shown: np.ndarray, submitted: np.ndarray
+) -> None:
+    length = added_path_length(shown, submitted, 3)
+    from_scratch = added_path_length(np.zeros_like(shown), submitted, 3)
+    assert 0 <= length <= from_scratch
+    assert added_path_length(submitted, submitted, 3) == 0
+    assert length == sum(
+        added_path_length((shown == label).astype(np.uint8), (submitted == label).astype(np.uint8), 1)
+        for label in (1, 2, 3)
+    )
