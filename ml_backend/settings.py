@@ -137,6 +137,16 @@ class Settings(BaseSettings):
         description="Which of a task's several annotations count: the one changed `latest`, the pixelwise "
         "`majority` of the annotators, or `all`, each as an example of its own.",
     )
+    validation: Literal["shown", "blind"] = Field(
+        "shown",
+        description="How the tasks that validate are shown: like all others (shown), or without a mask "
+        "(blind), so that their labels owe nothing to any version.",
+    )
+    accepted_weight: Fraction = Field(
+        1.0,
+        description="Weight in training of masks that annotators accepted unchanged; drawn and edited masks "
+        "have 1.",
+    )
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks used for validation.")
     pseudo_labels: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
         0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -162,27 +162,3 @@ def evaluate(
 def _mean(values: Iterable[float], *, empty: float) -> float:
     numbers = list(values)
     return float(np.mean(numbers)) if numbers else empty
-
-
-def clearly_worse(champion: Sequence[float], challenger: Sequence[float], margin: float) -> bool:
-    """Whether the challenger's mean Dice is more than `margin` below the champion's on the same images.
-
-    Both sequences contain one Dice in [0, 1] per validation image, in the same order. The comparison is
-    paired: only the mean difference counts, so images that are equally hard for both have no effect. Small
-    losses are tolerated, since validation images are few and the challenger has seen more labels. Without
-    images there is no evidence, so the result is `False`.
-
-    Raises:
-        ValueError: the sequences differ in length, or the margin is negative.
-    """
-    if len(champion) != len(challenger):
-        raise ValueError(
-            f"{len(champion)} champion scores cannot be paired with {len(challenger)} challenger scores; "
-            "evaluate both on the same images."
-        )
-    if margin < 0:
-        raise ValueError(f"The margin is {margin}; give zero or a positive Dice difference.")
-    if not champion:
-        return False
-    difference = np.mean(np.subtract(challenger, champion, dtype=np.float64))
-    return bool(difference < -margin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ml_backend.label_studio.config import LabelConfig
     from ml_backend.store.models import Project, Version
 
+HELP_VERSIONS = 3
+"""Number of latest versions whose help to annotators `dsal status` states."""
 LEAST_AGREED = 5
 """How many of the tasks with the lowest annotator agreement `dsal status` lists."""
 
@@ -43,12 +45,11 @@ def status() -> None:
                 table.add_column(column, justify="left" if column in ("version", "state") else "right")
             listed = versions.of_project(session, project.id)
             for version in listed[:10]:
-                dsc = version.metrics.get("validation_dsc")
                 table.add_row(
                     version.name,
                     version.state.value,
                     _label_count(version),
-                    "–" if dsc is None else f"{dsc:.3f}",
+                    _validation(version),
                     f"{version.seconds_training:.0f}",
                     f"{version.seconds_scoring:.0f}",
                     f"{version.seconds_publishing:.1f}",
@@ -67,6 +68,16 @@ def _label_count(version: Version) -> str:
     """Number of labels that the version was trained on, and of pseudo-labels if there were any."""
     pseudo = version.metrics.get("pseudo_labels")
     return f"{version.labels_used} + {pseudo} pseudo" if pseudo else str(version.labels_used)
+
+
+def _validation(version: Version) -> str:
+    """Mean validation DSC and the number of images, or that they are too few."""
+    from model.comparison import MIN_IMAGES
+
+    dsc, images = version.metrics.get("validation_dsc"), version.metrics.get("validation_images", 0)
+    if dsc is None:
+        return "–"
+    return f"{dsc:.3f} ({images})" if images >= MIN_IMAGES else f"too few to tell ({images})"
 
 
 def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
@@ -88,6 +99,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         yield f"last training {run.state.value}: {run.message}"
     if listed and listed[0].message:
         yield f"{listed[0].name}: {listed[0].message}"
+    elif listed and "comparison" in listed[0].metrics:
+        yield f"{listed[0].name}: {listed[0].metrics['comparison']['sentence']}"
+    yield from _help(session, project.id, listed)
     yield from _agreement(session, project.id)
     for version in listed:
         if version.state is VersionState.PUBLISHED:
@@ -100,6 +114,34 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
                 for score in scores.of_version(session, version.id)
                 if score.error
             )
+
+
+def _help(session: Session, project_id: int, listed: Sequence[Version]) -> Iterator[str]:
+    """How much the masks of the latest versions helped, newest first; too few annotations are left out."""
+    from ml_backend.store import edits
+
+    helps = edits.helps(session, project_id)
+    for version in listed[:HELP_VERSIONS]:
+        help_ = helps.get(version.name)
+        if help_ is None or not help_.shown or help_.accepted_share is None:
+            continue
+        sentence = (
+            f"help of {version.name}: {help_.accepted_share:.0%} of {help_.shown} masks accepted unchanged"
+        )
+        if help_.dsc is not None and help_.added_path is not None:
+            sentence += (
+                f"; median DSC of shown and submitted masks {help_.dsc:.3f}"
+                f"{_per_label(help_.per_label)}, outline drawn anew {help_.added_path:.0f} pixels"
+            )
+        if help_.lead_time is not None:
+            sentence += f", {help_.lead_time:.0f} s an annotation"
+        yield sentence
+
+
+def _per_label(values: Mapping[str, float]) -> str:
+    if len(values) < 2:
+        return ""
+    return f" ({', '.join(f'{label} {value:.3f}' for label, value in values.items())})"
 
 
 def _quality(session: Session, version: Version) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,19 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.label_studio.regions.masks import Reading, label_map
-from ml_backend.learn.labels import LabelledTask, new_sides
+from ml_backend.learn.edits import is_accepted, note_edits
+from ml_backend.learn.labels import LabelledTask, blind_sides, new_sides
 from ml_backend.queue.context import Context
+from ml_backend.score.blind import MOST_VALIDATION, BlindTasks
 from ml_backend.store import labels_seen, projects
 from ml_backend.store.agreements import TaskAgreement
 from ml_backend.store.labels_seen import LabelDigest
-from ml_backend.store.models import Part
+from ml_backend.store.models import Edit, Part
 from model.consensus import agreement, majority
 from model.imaging.preprocessing import PreprocessingSettings
 from model.training.dataset import Example, make_example
 
 logger = logging.getLogger(__name__)
-
-MOST_VALIDATION = 20
-"""The paper validates on 20 images; more would only make every round slower."""
 
 Pair = tuple[NDArray[Any], NDArray[np.uint8]]
 """A grayscale image (H, W) and its label map (H, W)."""
@@ -71,9 +70,13 @@ class Data:
     """The data of a training.
 
     Attributes:
-        training, validation: examples on the network's canvas.
+        training, validation: examples on the network's canvas. Tasks whose mask was merely accepted do not
+            validate.
         validated: the tasks of `validation`.
+        edits: how each annotation came to be, by its id.
+        accepted: number of tasks that teach with a mask that was merely accepted.
         used: number of labelled tasks that were read.
+        teaching: number of them on the training side.
         seen: digests by id of the annotations that the training takes into account, unreadable ones included.
             Annotations that may be readable later are left out, so that they count as new then.
         agreements: agreement between the annotators, by task.
@@ -83,15 +86,13 @@ class Data:
     training: list[Example] = field(default_factory=list)
     validation: list[Example] = field(default_factory=list)
     validated: list[LabelledTask] = field(default_factory=list)
+    edits: Mapping[int, Edit] = field(default_factory=dict)
+    accepted: int = 0
     used: int = 0
+    teaching: int = 0
     seen: dict[int, LabelDigest] = field(default_factory=dict)
     agreements: dict[int, TaskAgreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-
-    @property
-    def teaching(self) -> int:
-        """Number of labelled tasks on the training side that were read."""
-        return self.used - len(self.validated)
 
 
 def read_examples(
@@ -108,7 +109,9 @@ def read_examples(
             restarts.
         LabelStudioError: there is no token to fetch images with.
     """
-    reader = _Reader(context, project_id, config, preprocessing, _sides(context, project_id, tasks))
+    known = note_edits(context, project_id, tasks, config)
+    sides = _sides(context, project_id, tasks, config, known)
+    reader = _Reader(context, project_id, config, preprocessing, sides, Data(edits=known))
     for task in tasks:
         reader.read(task)
     unavailable = reader.unavailable
@@ -166,11 +169,24 @@ def _unreadable(readings: Iterable[Reading]) -> Counter[str]:
     return found
 
 
-def _sides(context: Context, project_id: int, tasks: Sequence[LabelledTask]) -> dict[int, Part]:
+def _sides(
+    context: Context,
+    project_id: int,
+    tasks: Sequence[LabelledTask],
+    config: LabelConfig,
+    known: Mapping[int, Edit],
+) -> dict[int, Part]:
+    settings = context.settings.for_project(config.knobs.overrides)
+    unfit = {task.task_id for task in tasks if is_accepted(task, known)}
     with context.database.write() as session:
         settled = labels_seen.split(session, project_id)
-        seed = projects.ensure(session, project_id, seed=context.settings.seed).seed
-        fresh = new_sides(tasks, settled, context.settings.validation_fraction, MOST_VALIDATION, seed)
+        project = projects.ensure(session, project_id, seed=settings.seed)
+        if settings.validation == "blind":
+            blind = BlindTasks.read(session, settings, project, config)
+            fresh = blind_sides(tasks, settled, blind, unfit=unfit)
+        else:
+            fraction = settings.validation_fraction
+            fresh = new_sides(tasks, settled, fraction, MOST_VALIDATION, project.seed, unfit=unfit)
         return labels_seen.extend_split(session, project_id, fresh)
 
 
@@ -227,11 +243,18 @@ class _Reader:
     def _add_examples(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
         examples = [make_example(key, image, mask, self.preprocessing) for key, mask in truth.masks.items()]
         self.data.used += 1
+        accepted = is_accepted(task, self.data.edits)
         if self.sides[task.task_id] is Part.VALIDATION:
-            self.data.validation.extend(examples)
-            self.data.validated.append(task)
-        else:
-            self.data.training.extend(examples)
+            # A validation task whose mask is accepted later does not teach either: it may be edited again.
+            if not accepted:
+                self.data.validation.extend(examples)
+                self.data.validated.append(task)
+            return
+        weight = self.context.settings.accepted_weight if accepted else 1.0
+        self.data.teaching += 1
+        self.data.accepted += accepted
+        if weight > 0:
+            self.data.training.extend(replace(example, weight=weight) for example in examples)
 
     def _report(self, sentence: str) -> None:
         self.data.problems.append(sentence)

@@ -1,20 +1,28 @@
-"""Judgement: compares challenger and champion on the project's fixed validation images."""
+"""Judgement: compares challenger and champion on the validation images that favour neither of them.
+
+A validation image whose mask was merely accepted favours the version that drew it, and one whose mask was
+edited from the champion's favours the champion. So the figures rest on masks that were drawn or edited
+(`ml_backend.learn.examples`), and the comparison leaves out those edited from the champion's masks.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.learn.examples import Data, read_pairs
+from ml_backend.learn.examples import Data, Pair, read_pairs
+from ml_backend.learn.labels import LabelledTask
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
 from ml_backend.store.version_names import CALIBRATION
 from model.classes import Classes
-from model.metrics import Evaluation, clearly_worse, evaluate
+from model.comparison import MIN_IMAGES, compare
+from model.metrics import Evaluation, evaluate
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Judgement:
     """Result of the comparison.
 
     Attributes:
-        metrics: the challenger's metrics, and the champion's DSC if there is a champion.
+        metrics: the challenger's metrics, and its comparison with the champion if there is one.
         verdict: one sentence that says why the challenger must not be published; empty if it may be.
     """
 
@@ -40,9 +48,10 @@ def judge(
 ) -> Judgement:
     """Evaluate the challenger in `directory`, and the champion if there is one, at original resolution.
 
-    The challenger is rejected only if it is clearly worse: its mean DSC is lower by more than PUBLISH_MARGIN
-    on the same images. If the two versions know different labels, only labels count that both know and that
-    the labeling config contains. Without validation images, or without such a label, it is not rejected.
+    The challenger is rejected only if it is clearly worse: on at least `MIN_IMAGES` images that favour
+    neither version, its mean DSC is lower by more than PUBLISH_MARGIN. If the two versions know different
+    labels, only labels count that both know and that the labeling config contains; without such a label it is
+    not rejected.
 
     Raises:
         MaskError, ImageUnavailable, ImageError, LabelStudioError: a validation image or its mask cannot be
@@ -52,19 +61,14 @@ def judge(
     metrics: dict[str, Any] = {
         "training_images": len(data.training),
         "validation_images": len(data.validation),
+        "accepted_images": data.accepted,
         "problems": data.problems,
     }
     if not data.validation:
         return Judgement(metrics)
-
-    def measure(directory: Path) -> Evaluation:
-        pairs = (pair for task in data.validated for pair in read_pairs(context, project_id, task, config))
-        return evaluate(
-            load_segmenter(context.settings, directory), pairs, classes, threshold=config.knobs.threshold
-        )
-
     classes = Classes(config.labels, config.indices)
-    own = measure(directory)
+    images = _Images(context, project_id, config, data)
+    own = images.evaluate(directory, classes)
     metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
     calibration = own.calibration()
     if calibration is not None:
@@ -76,12 +80,51 @@ def judge(
         metrics["compared_labels"] = list(both)
     if not both:
         return Judgement(metrics)
-    before, after = measure(context.weights.get(champion.weights_hash)).over(both), own.over(both)
-    theirs, ours = mean(before), mean(after)
-    metrics["champion_validation_dsc"] = theirs
-    if not clearly_worse(before, after, context.settings.publish_margin):
+    theirs = images.evaluate(context.weights.get(champion.weights_hash), classes)
+    before, after = theirs.over(both), own.over(both)
+    metrics["champion_validation_dsc"] = mean(before)
+    neutral = [index for index, task in enumerate(images.tasks) if is_neutral(task, data, champion.name)]
+    found = compare([before[index] for index in neutral], [after[index] for index in neutral])
+    sentence = found.sentence(champion.name)
+    metrics["comparison"] = {**found.to_dict(), "champion": champion.name, "sentence": sentence}
+    if not found.is_clearly_worse(context.settings.publish_margin):
         return Judgement(metrics)
-    what = "" if both == config.labels else f" over {', '.join(both)}"
-    return Judgement(
-        metrics, f"Not published: validation DSC{what} {ours:.3f} against {theirs:.3f} of {champion.name}."
-    )
+    what = "" if both == config.labels else f" Compared over {', '.join(both)}."
+    return Judgement(metrics, f"Not published. {sentence}{what}")
+
+
+def is_neutral(task: LabelledTask, data: Data, champion: str) -> bool:
+    """Whether no mask of a validation task that counts was made from a mask of the champion."""
+    return not any(one.id in data.edits and data.edits[one.id].version == champion for one in task.counting)
+
+
+def can_select(data: Data) -> bool:
+    """Whether there are enough validation tasks to select weights by."""
+    return len(data.validated) >= MIN_IMAGES
+
+
+@dataclass
+class _Images:
+    """The validation images with their label maps.
+
+    Attributes:
+        tasks: the task of each image of the last evaluation; one with several label maps occurs repeatedly.
+    """
+
+    context: Context
+    project_id: int
+    config: LabelConfig
+    data: Data
+    tasks: list[LabelledTask] = field(default_factory=list)
+
+    def evaluate(self, directory: Path, classes: Classes) -> Evaluation:
+        """Evaluate the version in `directory`."""
+        segmenter = load_segmenter(self.context.settings, directory)
+        return evaluate(segmenter, self._pairs(), classes, threshold=self.config.knobs.threshold)
+
+    def _pairs(self) -> Iterator[Pair]:
+        self.tasks = []
+        for task in self.data.validated:
+            for pair in read_pairs(self.context, self.project_id, task, self.config):
+                self.tasks.append(task)
+                yield pair

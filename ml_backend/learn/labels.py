@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,26 +112,44 @@ def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:
 
 
 def new_sides(
-    tasks: Sequence[LabelledTask], settled: Mapping[int, Part], fraction: float, most: int, seed: int
+    tasks: Sequence[LabelledTask],
+    settled: Mapping[int, Part],
+    fraction: float,
+    most: int,
+    seed: int,
+    *,
+    unfit: Collection[int] = (),
 ) -> dict[int, Part]:
     """Sides by task for tasks that have none: `fraction` of all labelled tasks validate, but at most `most`.
 
-    All annotations of a task are on the same side.
+    All annotations of a task are on the same side. Tasks that are `unfit` for validation always train.
     """
     fresh = {str(task.task_id): task.task_id for task in tasks if task.task_id not in settled}
+    fit = [key for key, task_id in fresh.items() if task_id not in unfit]
     validating = sum(part is Part.VALIDATION for part in settled.values())
-    _, validation = extend_split(
-        fresh, fraction, seed, training=len(settled) - validating, validation=validating
-    )
+    training = len(settled) - validating + len(fresh) - len(fit)
+    _, validation = extend_split(fit, fraction, seed, training=training, validation=validating)
     # By placement, not by age of the task: the first images are not a representative sample.
     drawn = sorted(validation, key=lambda key: (placement(key, seed), key))
     allowed = set(drawn[: max(most - validating, 0)])
     return {task_id: Part.VALIDATION if key in allowed else Part.TRAINING for key, task_id in fresh.items()}
 
 
-def probably_validates(task_id: int, fraction: float, seed: int) -> bool:
-    """Whether a task without a side will probably validate once it is labelled, by its seeded placement."""
-    return placement(str(task_id), seed) < fraction
+def blind_sides(
+    tasks: Sequence[LabelledTask],
+    settled: Mapping[int, Part],
+    blind: Container[int],
+    *,
+    unfit: Collection[int],
+) -> dict[int, Part]:
+    """Sides by task for tasks that have none, under blind validation: the `blind` ones validate."""
+    return {
+        task.task_id: Part.VALIDATION
+        if task.task_id in blind and task.task_id not in unfit
+        else Part.TRAINING
+        for task in tasks
+        if task.task_id not in settled
+    }
 
 
 def _counting(accepted: Sequence[Annotation], rule: Rule) -> tuple[Annotation, ...]:

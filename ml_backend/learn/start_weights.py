@@ -23,11 +23,13 @@ class StartingPoint:
         network: shape of the network.
         preprocessing: how its images are prepared.
         start: weights to fine-tune, with the project's classes; None to train from scratch.
+        is_champion: whether `start` are the champion's weights, unchanged.
     """
 
     network: NetworkSettings
     preprocessing: PreprocessingSettings
     start: DeeplySupervisedUNet | None
+    is_champion: bool = False
 
 
 def starting_point(context: Context, champion: Version | None, config: LabelConfig) -> StartingPoint:
@@ -45,7 +47,8 @@ def starting_point(context: Context, champion: Version | None, config: LabelConf
         shape = NetworkSettings(classes=classes, width=settings.network_width, dropout=dropout)
         return StartingPoint(shape, PreprocessingSettings(size=settings.image_size), None)
     network, card = load_version(context.weights.get(champion.weights_hash))
-    if card.labels != config.labels:
+    same = card.labels == config.labels
+    if not same:
         network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
     shape = replace(network.settings, classes=classes, dropout=dropout)
-    return StartingPoint(shape, card.preprocessing, network)
+    return StartingPoint(shape, card.preprocessing, network, is_champion=same)

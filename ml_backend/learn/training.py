@@ -19,7 +19,7 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
-from ml_backend.learn.judgement import judge
+from ml_backend.learn.judgement import can_select, judge
 from ml_backend.learn.labels import LabelledTask, choose, label_digests
 from ml_backend.learn.problems import summed_up
 from ml_backend.learn.start_weights import starting_point
@@ -118,7 +118,8 @@ class Training:
         counts = {name: len(examples) for name, examples in further.items()}
         result = train(
             [*data.training, *chain.from_iterable(further.values())],
-            data.validation,
+            # With too few images nothing is selected: the last weights are kept.
+            data.validation if can_select(data) else [],
             labels=config.labels,
             network=begun.network,
             settings=self._settings(),
@@ -127,6 +128,10 @@ class Training:
             progress=lambda progress: self._report_progress(progress, lease),
         )
         parent = champion if begun.start is not None else None
+        if champion is not None and begun.is_champion and result.metrics["kept_step"] == 0:
+            with context.database.write() as session:
+                self._end(session, data, None, nothing=_nothing_better(champion, data))
+            return None
         result.metrics.update(counts, training_images=float(len(data.training)))
         directory = self._save(config, result, parent, begun.preprocessing)
         judgement = judge(context, self.project_id, config, directory, champion, data)
@@ -258,15 +263,22 @@ class Training:
             self._end(session, data, version)
         return version
 
-    def _end(self, session: Session, data: Data, version: Version | None) -> None:
+    def _end(
+        self,
+        session: Session,
+        data: Data,
+        version: Version | None,
+        *,
+        nothing: str = "There are no labels to learn from.",
+    ) -> None:
         labels_seen.replace(session, self.project_id, data.seen)
         agreements.replace(session, self.project_id, data.agreements)
-        nothing = "" if version is not None else "There are no labels to learn from."
+        sentences = [*summed_up(data.problems), *([] if version is not None else [nothing])]
         runs.finish(
             session,
             session.get_one(TrainingRun, self.run_id),
             RunState.FINISHED,
-            message="; ".join(summed_up(data.problems)) or nothing,
+            message="; ".join(sentences),
             labels=data.used,
             version_id=None if version is None else version.id,
         )
@@ -275,6 +287,13 @@ class Training:
         with self.context.database.write() as session:
             run = session.get_one(TrainingRun, self.run_id)
             runs.finish(session, run, RunState.FINISHED, message=UNCHANGED, labels=tasks)
+
+
+def _nothing_better(champion: Version, data: Data) -> str:
+    return (
+        f"The training found no better weights than those of {champion.name} on {len(data.validated)} "
+        "validation images, so that version stays."
+    )
 
 
 def _may_pass(error: Exception) -> bool:

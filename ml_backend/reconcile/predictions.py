@@ -79,7 +79,7 @@ def _remove_duplicates(context: Context, version: Version, task_id: int, row: Sc
     kept = max(ours, key=lambda one: (_is_close(one["score"], known), one["id"]))
     for one in ours:
         if one["id"] != kept["id"]:
-            keep_for_open_pages(context, version.project_id, one["id"])
+            keep_for_open_pages(context, version.project_id, one["id"], version.name)
     return len(ours) - 1
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.learn.extra_examples import extra_examples
-from ml_backend.learn.labels import probably_validates
 from ml_backend.queue.context import Context
+from ml_backend.score.blind import probably_validates
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import labels_seen, projects, scores
 from ml_backend.store.models import Part, Score, Version

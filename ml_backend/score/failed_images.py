@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
+from ml_backend.score.blind import BlindTasks
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.pruning import keep_for_open_pages
 from ml_backend.score.scoring import note, prediction
@@ -46,7 +47,9 @@ def _retry_chunk(context: Context, version: Version, due: Sequence[Score]) -> bo
     with context.database.read() as session:
         project = projects.get(session, version.project_id)
     assert project is not None  # read_config created it if it was missing
-    score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
+    with context.database.read() as session:
+        blind = BlindTasks.read(session, context.settings, project, config)
+    score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
     data = context.label_studio.task_data(version.project_id, [row.task_id for row in due])
     succeeded: list[Scored] = []
     failures = 0
@@ -83,7 +86,7 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
     for one in scored:
         for old in context.label_studio.predictions(one.task_id):
             if old["model_version"] == version.name:
-                keep_for_open_pages(context, version.project_id, old["id"])
+                keep_for_open_pages(context, version.project_id, old["id"], version.name)
     sent = [prediction(one, version.name) for one in scored]
     imported = context.label_studio.import_predictions(version.project_id, sent)
     with context.database.write() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,6 +21,7 @@ from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.queue.context import image_reader
+from ml_backend.score.blind import BlindTasks
 from ml_backend.score.first_order import random_score
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.score.strategy import made_by
@@ -77,14 +78,35 @@ def scorer(
     version: Version,
     seed: int,
     config: LabelConfig,
+    blind: Container[int] = (),
 ) -> Scorer:
-    """A function that scores (task id, task data) under a version; at random without weights, seeded."""
+    """A function that scores (task id, task data) under a version; at random without weights, seeded.
+
+    Args:
+        settings, weights, images: of the context.
+        version: its weights and its strategy.
+        seed: the project's.
+        config: the labeling config.
+        blind: tasks that are shown without a mask (`ml_backend.score.blind`).
+    """
     if version.weights_hash is None:
         return partial(_at_random, seed)
     segmenter = load_segmenter(settings, weights.get(version.weights_hash))
     strategy = made_by(version)
     reader = partial(images.read, version.project_id)
-    return lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
+    return _without_masks(
+        lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed), blind
+    )
+
+
+def _without_masks(score: Scorer, blind: Container[int]) -> Scorer:
+    """The same scorer, which gives `blind` tasks their score but no mask."""
+
+    def score_blind(task_id: int, data: Mapping[str, Any]) -> Scored:
+        scored = score(task_id, data)
+        return replace(scored, result=[]) if task_id in blind else scored
+
+    return score_blind
 
 
 def _at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
@@ -192,11 +214,13 @@ class Predictor:
         except LabelConfigError as error:
             logger.warning("Project %s cannot be predicted: %s", project_id, error)
             return [[] for _ in tasks]
+        with self._database.read() as session:
+            blind = BlindTasks.read(session, self._settings, project, config)
         is_ordering = version.id == project.published_version_id
         name = version.name if is_ordering else open_name(project_id, now().date())
         try:
             with self._scorer(version, project.seed, config, deadline) as score:
-                return _in_time(score, tasks, name, deadline)
+                return _in_time(_without_masks(score, blind), tasks, name, deadline)
         except NoRoomError as error:
             logger.warning("Project %s is left to the workers: %s", project_id, error)
             return [[] for _ in tasks]

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by
-from ml_backend.store import scores, versions
+from ml_backend.store import edits, scores, versions
 from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, open_name
 
@@ -70,8 +70,17 @@ def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str
     return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
 
 
-def keep_for_open_pages(context: Context, project_id: int, prediction_id: int) -> None:
-    """Rename a prediction's version: it no longer affects the order, but pages that show it can submit."""
+def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, version: str) -> None:
+    """Rename a prediction's version: it no longer affects the order, but pages that show it can submit.
+
+    Args:
+        context: of the job.
+        project_id, prediction_id: Label Studio's.
+        version: name of the version that drew it, which is recorded, so that annotations made from the
+            prediction can be attributed to it.
+    """
+    with context.database.write() as session:
+        edits.keep(session, project_id, prediction_id, version)
     name = open_name(project_id, now().date())
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
@@ -98,7 +107,7 @@ def _keep_task(context: Context, version: Version, task: int, *, is_open: bool) 
     former = [one["id"] for one in found if is_open_name(one["model_version"], version.project_id)]
     for one in found:
         if one["model_version"] == version.name:
-            keep_for_open_pages(context, version.project_id, one["id"])
+            keep_for_open_pages(context, version.project_id, one["id"], version.name)
             former.append(one["id"])
     if not is_open:
         for surplus in former[:-KEPT_PER_TASK]:

@@ -10,6 +10,7 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
+from ml_backend.score.blind import BlindTasks
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
@@ -167,7 +168,9 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     with context.database.read() as session:
         project = projects.get(session, project_id)
     assert project is not None  # guaranteed by read_config
-    score = scorer(context.settings, context.weights, context.images, version, project.seed, config)
+    with context.database.read() as session:
+        blind = BlindTasks.read(session, context.settings, project, config)
+    score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
     gone = {row.task_id for row in rows} - data.keys()
     if is_chosen_together(version):

@@ -58,6 +58,8 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
             "threshold": config.knobs.threshold,
             "tolerance": config.knobs.tolerance,
         }
+        if settings.for_project(config.knobs.overrides).validation == "blind":
+            shaping["validation"] = "blind"
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 

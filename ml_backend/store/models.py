@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ml_backend.store.states import Part, ProjectState, RunState, ScoreState, VersionState
+from ml_backend.store.states import Part, ProjectState, Provenance, RunState, ScoreState, VersionState
 
 
 def now() -> datetime:
@@ -64,6 +64,8 @@ class Base(DeclarativeBase):
         VersionState: _enum(VersionState),
         ScoreState: _enum(ScoreState),
         Part: _enum(Part),
+        Provenance: _enum(Provenance),
+        dict[str, float]: JSON,
         dict[str, Any]: JSON,
         list[str]: JSON,
         list[int]: JSON,
@@ -204,6 +206,44 @@ class LabelSeen(Base):
     annotation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     task_id: Mapped[int] = mapped_column(index=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
+
+
+class Edit(Base):
+    """How one annotation came to be, compared with the mask that its annotator was shown.
+
+    Attributes:
+        digest: of the annotation's masks; another digest is another edit.
+        version: name of the version that drew the mask on display; None if there was none.
+        dsc: mean Dice over the labels of the shown and the submitted mask, in [0, 1]; None if there was no
+            mask on display, or if it is no longer known.
+        per_label: the same by label.
+        added_path: added path length in pixels (`model.metrics.added_path_length`); None as for `dsc`.
+        lead_time: the annotator's time in seconds.
+    """
+
+    __tablename__ = "edits"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    annotation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task_id: Mapped[int] = mapped_column(index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    provenance: Mapped[Provenance]
+    version: Mapped[str | None] = mapped_column(String(120))
+    dsc: Mapped[float | None]
+    per_label: Mapped[dict[str, float]] = mapped_column(default=dict)
+    added_path: Mapped[int | None]
+    lead_time: Mapped[float | None]
+
+
+class KeptPrediction(Base):
+    """A prediction kept for open pages under another version name, and the version that drew it."""
+
+    __tablename__ = "kept_predictions"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[str] = mapped_column(String(120))
+    kept_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Agreement(Base):

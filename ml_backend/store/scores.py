@@ -44,6 +44,12 @@ def of_version(session: Session, version_id: int) -> list[Score]:
     return list(session.scalars(select(Score).where(Score.version_id == version_id).order_by(Score.task_id)))
 
 
+def is_blank(session: Session, version_id: int, task_id: int) -> bool:
+    """Whether a version found nothing in a task's image."""
+    score = session.get(Score, (version_id, task_id))
+    return score is not None and score.blank
+
+
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
     """Numbers of the chunks with scores to compute or to send; measured scores count as done."""
     done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED))

@@ -1,4 +1,4 @@
-"""The states of projects, training runs, versions and scores, and the sides of the split."""
+"""The states of projects, runs, versions and scores, the sides of the split, and provenances."""
 
 from __future__ import annotations
 
@@ -50,3 +50,15 @@ class Part(StrEnum):
 
     TRAINING = "training"
     VALIDATION = "validation"
+
+
+class Provenance(StrEnum):
+    """How an annotation came to be.
+
+    It was `drawn` without a mask on display, `edited` from the mask of a prediction, or that mask was
+    `accepted` unchanged.
+    """
+
+    DRAWN = "drawn"
+    EDITED = "edited"
+    ACCEPTED = "accepted"

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
-from ml_backend.web import predict, prometheus, setup, webhook
+from ml_backend.web import edits, predict, prometheus, setup, webhook
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.prometheus import Metrics
 
@@ -58,6 +58,7 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues))
     app.register_blueprint(webhook.blueprint(inbox, metrics))
     app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, metrics))
+    app.register_blueprint(edits.blueprint(services.database))
     app.register_blueprint(prometheus.blueprint(metrics))
     return app
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from ml_backend.queue.queues import JobQueues
-from ml_backend.store import agreements, runs, versions
+from ml_backend.store import agreements, edits, projects, runs, versions
 from ml_backend.store.database import Database
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.0)
@@ -63,6 +63,9 @@ class StateCollector(Collector):
         with self._database.read() as session:
             trainings, known = runs.count(session), versions.count(session)
             agreed = agreements.summaries(session)
+            helps = {
+                project.id: edits.helps(session, project.id) for project in projects.all_projects(session)
+            }
         yield _family("dsal_trainings", "Trainings by state.", "state", trainings)
         yield _family("dsal_versions", "Versions by state.", "state", known)
         yield _family(
@@ -71,6 +74,7 @@ class StateCollector(Collector):
             "project",
             {project: summary.dsc for project, summary in agreed.items()},
         )
+        yield from _help_families(helps)
         try:
             waiting, failed = self._queues.depths(), self._queues.failed()
         except RedisError:
@@ -84,6 +88,36 @@ def _family(name: str, text: str, label: str, values: Mapping[Any, float]) -> Ga
     for value, number in values.items():
         family.add_metric((str(value),), number)
     return family
+
+
+def _help_families(helps: Mapping[int, Mapping[str | None, edits.Help]]) -> Iterator[GaugeMetricFamily]:
+    """How much the masks of each version helped its annotators."""
+    by_version = ("project", "version")
+    counts = GaugeMetricFamily(
+        "dsal_annotations", "Annotations by how they came to be.", labels=(*by_version, "provenance")
+    )
+    dsc = GaugeMetricFamily(
+        "dsal_edit_dsc",
+        "Median Dice of the shown and the submitted mask; label is empty for the mean over labels.",
+        labels=(*by_version, "label"),
+    )
+    path = GaugeMetricFamily(
+        "dsal_edit_added_path_pixels", "Median added path length of an annotation.", labels=by_version
+    )
+    time = GaugeMetricFamily("dsal_annotation_seconds", "Median time of an annotation.", labels=by_version)
+    for project, versions_helped in helps.items():
+        for version, found in versions_helped.items():
+            names = (str(project), version or "")
+            for provenance, count in found.provenances.items():
+                counts.add_metric((*names, provenance.value), count)
+            for label, value in {"": found.dsc, **found.per_label}.items():
+                if value is not None:
+                    dsc.add_metric((*names, label), value)
+            if found.added_path is not None:
+                path.add_metric(names, found.added_path)
+            if found.lead_time is not None:
+                time.add_metric(names, found.lead_time)
+    yield from (counts, dsc, path, time)
 
 
 def blueprint(counters: Metrics) -> Blueprint:

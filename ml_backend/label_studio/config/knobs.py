@@ -16,6 +16,7 @@ SKIP = "model_skip"
 """Attribute of a single control tag: "true" excludes it, so its regions are neither read nor written."""
 
 ANNOTATIONS = ("latest", "majority", "all")
+VALIDATION = ("shown", "blind")
 MAX_TOLERANCE = 100.0
 
 
@@ -30,17 +31,23 @@ class Knobs:
         annotations: which annotations of a task count: "latest", "majority" or "all"; None defers to the
             settings.
         strategy: the query strategy that orders the project; None defers to the settings.
+        validation: how tasks that validate are shown: "shown" or "blind"; None defers to the settings.
     """
 
     threshold: float | None = None
     tolerance: float = 1.0
     annotations: Literal["latest", "majority", "all"] | None = None
     strategy: str | None = None
+    validation: Literal["shown", "blind"] | None = None
 
     @property
     def overrides(self) -> dict[str, Any]:
         """The knobs that are set and override the setting of the same name, by name."""
-        named = {"annotations": self.annotations, "strategy": self.strategy}
+        named = {
+            "annotations": self.annotations,
+            "strategy": self.strategy,
+            "validation": self.validation,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -102,6 +109,10 @@ def _annotations(text: str) -> str | None:
     return text.lower() if text.lower() in ANNOTATIONS else None
 
 
+def _validation(text: str) -> str | None:
+    return text.lower() if text.lower() in VALIDATION else None
+
+
 def _strategy(text: str) -> str | None:
     try:
         return parse(text.lower()).name
@@ -114,6 +125,7 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "threshold": (_threshold, "a probability above 0 and below 1, such as 0.5"),
         "tolerance": (_tolerance, f"a number of pixels from 0 to {MAX_TOLERANCE:.0f}, such as 1"),
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
+        "validation": (_validation, "one of " + ", ".join(VALIDATION)),
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
     }
 )

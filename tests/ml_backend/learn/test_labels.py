@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.labels import LabelledTask, choose, digest, label_digests, new_sides
+from ml_backend.learn.labels import LabelledTask, blind_sides, choose, digest, label_digests, new_sides
 from ml_backend.settings import Rule
 from ml_backend.store.models import Part
 
@@ -170,3 +170,19 @@ def test_two_labels_are_enough_for_an_image_to_validate_on() -> None:
     tasks = [labelled(number, annotation(number)) for number in (11, 12)]
     sides = new_sides(tasks, {}, 0.2, 20, 0)
     assert sorted(sides.values()) == [Part.TRAINING, Part.VALIDATION]
+
+
+def test_tasks_whose_mask_was_merely_accepted_never_validate() -> None:
+    tasks = [labelled(number, annotation(number)) for number in range(1, 31)]
+    unfit = set(range(1, 28))
+    sides = new_sides(tasks, {}, 0.2, 20, 0, unfit=unfit)
+    validating = {number for number, part in sides.items() if part is Part.VALIDATION}
+    assert validating == {28, 29, 30}, "a fifth of all tasks, but only those that may validate"
+    assert set(new_sides(tasks, {}, 0.2, 20, 0, unfit=range(1, 31)).values()) == {Part.TRAINING}
+
+
+def test_under_blind_validation_exactly_the_blind_tasks_validate() -> None:
+    tasks = [labelled(number, annotation(number)) for number in range(1, 9)]
+    sides = blind_sides(tasks, {1: Part.TRAINING}, {1, 2, 5}, unfit={5})
+    assert 1 not in sides
+    assert {number for number, part in sides.items() if part is Part.VALIDATION} == {2}

@@ -8,9 +8,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from ml_backend.queue.kinds import QUICK, TRAIN
-from ml_backend.store import assignments, labels_seen, projects, versions
+from ml_backend.store import assignments, edits, labels_seen, projects, versions
 from ml_backend.store.labels_seen import LabelDigest
-from ml_backend.store.models import Event, ProjectState, Version, VersionState
+from ml_backend.store.models import Edit, Event, ProjectState, Version, VersionState
+from ml_backend.store.states import Provenance
 from ml_backend.store.version_names import version_name
 from ml_backend.web.app import Services, create_app
 
@@ -190,6 +191,49 @@ def test_events_are_stored_and_answered_while_redis_is_down(client: FlaskClient,
     assert send(client, "ANNOTATION_CREATED", annotation={"id": 7}, task={"id": 5}).status_code == 200
     assert len(stored_events(services)) == 1
     assert "dsal_trainings" in client.get("/metrics").text
+
+
+def test_help_of_a_version_is_served_and_measured(client: FlaskClient, services: Services) -> None:
+    edit = Edit(
+        project_id=3,
+        annotation_id=1,
+        task_id=1,
+        digest="d",
+        provenance=Provenance.EDITED,
+        version="p3-r001-calm-cat",
+        dsc=0.75,
+        per_label={"Bone": 0.75},
+        added_path=12,
+        lead_time=8.0,
+    )
+    with services.database.write() as session:
+        projects.ensure(session, 3, seed=0)
+        edits.store(session, 3, [edit], {1})
+    answer = client.get("/api/projects/3/edits").json
+    assert answer == {
+        "project": 3,
+        "versions": [
+            {
+                "version": "p3-r001-calm-cat",
+                "annotations": {"drawn": 0, "edited": 1, "accepted": 0},
+                "accepted_share": 0.0,
+                "dsc": 0.75,
+                "dsc_per_label": {"Bone": 0.75},
+                "added_path_pixels": 12.0,
+                "seconds": 8.0,
+            }
+        ],
+    }
+    page = client.get("/metrics").text
+    assert 'dsal_edit_dsc{label="Bone",project="3",version="p3-r001-calm-cat"} 0.75' in page
+    assert 'dsal_annotations{project="3",provenance="edited",version="p3-r001-calm-cat"} 1.0' in page
+
+
+@pytest.mark.parametrize("project", [4, 2**63, 2**200])
+def test_an_unknown_project_has_no_edits(client: FlaskClient, project: int) -> None:
+    answer = client.get(f"/api/projects/{project}/edits")
+    assert answer.status_code == 404
+    assert f"does not know project {project}" in (answer.json or {})["error"]
 
 
 def test_basic_auth_guards_everything_but_health(services: Services) -> None:

@@ -1,0 +1,207 @@
+"""How each annotation came to be: drawn, edited from the mask on display, or that mask accepted unchanged.
+
+A mask that was merely accepted says little about the version that drew it: on such an image the version has a
+Dice of 1 by construction. So the training and its judgement must know where each mask comes from.
+
+Label Studio gives the prediction that an annotation was made from (`parent_prediction`) until that prediction
+is deleted. Afterwards only the regions tell: the editor marks those it copied from a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from ml_backend.label_studio.client import Annotation
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.label_studio.regions.masks import KINDS, label_map
+from ml_backend.learn.labels import LabelledTask, digest
+from ml_backend.queue.context import Context
+from ml_backend.store import edits, scores, versions
+from ml_backend.store.models import Edit
+from ml_backend.store.states import Provenance
+from ml_backend.store.version_names import is_open_name
+from model.metrics import added_path_length, dice_per_label
+
+UNCHANGED_DSC = 0.999
+"""Dice from which on a label counts as unchanged: the editor rounds the corners of outlines."""
+
+COPIED, CHANGED = "prediction", "prediction-changed"
+"""The editor's `origin` of a region that it copied from a prediction, and of one that was changed since."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The mask that an annotator had on display.
+
+    Attributes:
+        version: name of the version that drew it; a foreign model's name for predictions of others.
+        result: its regions.
+        claimed_blank: whether the version found nothing in the image; an empty `result` otherwise means that
+            its mask was withheld.
+    """
+
+    version: str
+    result: list[dict[str, Any]]
+    claimed_blank: bool
+
+
+def note_edits(
+    context: Context, project_id: int, tasks: Sequence[LabelledTask], config: LabelConfig
+) -> dict[int, Edit]:
+    """Find out how new and changed annotations came to be, and store it.
+
+    Returns:
+        The edits of all annotations of `tasks`, by annotation id.
+
+    Raises:
+        LabelStudioError: predictions cannot be read.
+    """
+    with context.database.read() as session:
+        known = edits.of_project(session, project_id)
+        drawers = _Drawers.read(session, project_id)
+    annotations = {one.id: (task.task_id, one) for task in tasks for one in (*task.opinions, *task.counting)}
+    fresh = {
+        key: (task_id, one)
+        for key, (task_id, one) in annotations.items()
+        if key not in known or known[key].digest != digest(one.result)
+    }
+    found = list(_edits(context, project_id, fresh, drawers, config))
+    with context.database.write() as session:
+        edits.store(session, project_id, found, annotations.keys())
+    with context.database.read() as session:
+        return edits.of_project(session, project_id)
+
+
+def compare(annotation: Annotation, shown: Shown | None, config: LabelConfig) -> dict[str, Any]:
+    """Compare an annotation with the mask that was on display; None if there was none, or it is unknown.
+
+    Returns:
+        The fields `provenance`, `version`, `dsc`, `per_label` and `added_path` of an `Edit`.
+    """
+    if shown is None:
+        return {"provenance": provenance_by_origin(annotation.result), "version": None}
+    if not shown.result:
+        untouched = shown.claimed_blank and not _mask_regions(annotation.result)
+        provenance = Provenance.ACCEPTED if untouched else Provenance.DRAWN
+        return {"provenance": provenance, "version": shown.version if shown.claimed_blank else None}
+    maps = _maps(shown.result, annotation.result, config)
+    if maps is None:
+        return {"provenance": provenance_by_origin(annotation.result), "version": shown.version}
+    per_index = dice_per_label(*maps, len(config.labels))
+    unchanged = all(dsc >= UNCHANGED_DSC for dsc in per_index.values())
+    return {
+        "provenance": Provenance.ACCEPTED if unchanged else Provenance.EDITED,
+        "version": shown.version,
+        "dsc": float(np.mean(list(per_index.values()))) if per_index else 1.0,
+        "per_label": {config.labels[index - 1]: dsc for index, dsc in per_index.items()},
+        "added_path": added_path_length(*maps, len(config.labels)),
+    }
+
+
+def provenance_by_origin(result: Iterable[Any]) -> Provenance:
+    """How an annotation came to be, from the origins of its mask regions alone; deletions leave no trace."""
+    origins = {region.get("origin") for region in _mask_regions(result)}
+    if origins == {COPIED}:
+        return Provenance.ACCEPTED
+    return Provenance.EDITED if origins & {COPIED, CHANGED} else Provenance.DRAWN
+
+
+def is_accepted(task: LabelledTask, known: Mapping[int, Edit]) -> bool:
+    """Whether a mask that counts was merely accepted, so that the task says little about any version."""
+    return any(one.id in known and known[one.id].provenance is Provenance.ACCEPTED for one in task.counting)
+
+
+def _edits(
+    context: Context,
+    project_id: int,
+    fresh: Mapping[int, tuple[int, Annotation]],
+    drawers: _Drawers,
+    config: LabelConfig,
+) -> Iterator[Edit]:
+    for key, (task_id, one) in fresh.items():
+        shown = _shown(context, task_id, one, drawers)
+        yield Edit(
+            project_id=project_id,
+            annotation_id=key,
+            task_id=task_id,
+            digest=digest(one.result),
+            lead_time=one.lead_time,
+            **compare(one, shown, config),
+        )
+
+
+def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Drawers) -> Shown | None:
+    """The prediction that an annotation was made from; None if there is none, or it was deleted."""
+    if annotation.parent_prediction is None:
+        return None
+    try:
+        predictions = context.label_studio.predictions(task_id)
+    except LabelStudioError as error:
+        if error.status != GONE:
+            raise
+        return None
+    for one in predictions:
+        if one["id"] == annotation.parent_prediction:
+            version = drawers.version_of(one)
+            result = [region for region in one["result"] if isinstance(region, dict)]
+            return Shown(version, result, drawers.is_blank(context, version, task_id))
+    return None
+
+
+@dataclass(frozen=True)
+class _Drawers:
+    """Which version drew a prediction.
+
+    Attributes:
+        project_id: the project.
+        kept: versions by id of predictions that were renamed for open pages.
+        ids: ids of the project's versions by name.
+        first: name of the first version with weights, which draws tasks that are opened before any order.
+    """
+
+    project_id: int
+    kept: Mapping[int, str]
+    ids: Mapping[str, int]
+    first: str
+
+    @classmethod
+    def read(cls, session: Session, project_id: int) -> _Drawers:
+        ours = versions.of_project(session, project_id)
+        first = next((one.name for one in reversed(ours) if one.weights_hash), "")
+        return cls(project_id, edits.kept(session, project_id), {one.name: one.id for one in ours}, first)
+
+    def version_of(self, prediction: Mapping[str, Any]) -> str:
+        name = str(prediction["model_version"])
+        if not is_open_name(name, self.project_id):
+            return name
+        return self.kept.get(int(prediction["id"]), self.first or name)
+
+    def is_blank(self, context: Context, version: str, task_id: int) -> bool:
+        """Whether a version of ours found nothing in the image; other models withhold no masks."""
+        if version not in self.ids:
+            return True
+        with context.database.read() as session:
+            return scores.is_blank(session, self.ids[version], task_id)
+
+
+def _maps(
+    shown: Sequence[Any], submitted: Sequence[Any], config: LabelConfig
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """The label maps (H, W) of both masks; None if one of them cannot be read."""
+    readings = [label_map(shown, config).label_map, label_map(submitted, config).label_map]
+    size = next((one.shape for one in readings if one is not None), None)
+    if size is None:
+        return None
+    first, second = (label_map(result, config, (size[0], size[1])).label_map for result in (shown, submitted))
+    return None if first is None or second is None else (first, second)
+
+
+def _mask_regions(result: Iterable[Any]) -> list[dict[str, Any]]:
+    return [region for region in result if isinstance(region, dict) and region.get("type") in KINDS]
