@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 3.0
 """Shortest time between two updates of the training's progress."""
 
+UNFINISHED = "It had not converged after TRAIN_SECONDS and continues as soon as nothing else waits."
+"""Message of a run whose version is published and trained further."""
+
 UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
 """Message of a run that made no version."""
 
@@ -109,7 +112,7 @@ class Training:
         data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
         if not data.training:
             with context.database.write() as session:
-                self._end(session, data, None)
+                self._end(session, data, None, remark="There are no labels to learn from.")
             return None
         further = {
             name: read(context, champion, config, begun.preprocessing, data.teaching)
@@ -130,7 +133,7 @@ class Training:
         parent = champion if begun.start is not None else None
         if champion is not None and begun.is_champion and result.metrics["kept_step"] == 0:
             with context.database.write() as session:
-                self._end(session, data, None, nothing=_nothing_better(champion, data))
+                self._end(session, data, None, remark=_nothing_better(champion, data))
             return None
         result.metrics.update(counts, training_images=float(len(data.training)))
         directory = self._save(config, result, parent, begun.preprocessing)
@@ -138,11 +141,13 @@ class Training:
         figures = {
             "steps": result.steps,
             "training_seconds": round(result.seconds, 1),
+            "converged": result.converged,
             **counts,
             **judgement.metrics,
         }
         verdict = judgement.verdict
-        return self._record(directory, data, config, parent, figures, verdict)
+        continues = not verdict and self._ended_early(result)
+        return self._record(directory, data, config, parent, figures, verdict, continues=continues)
 
     def fail(self, error: Exception) -> None:
         """Record why the run failed; its events stay pending for the next attempt or the next change."""
@@ -166,12 +171,18 @@ class Training:
         return TrainingSettings(
             steps=settings.train_steps,
             seconds=settings.train_seconds,
+            until_plateau=True,
             batch=settings.batch_size,
             seed=settings.seed,
             precision=settings.precision,
             device=settings.device,
             loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final),
         )
+
+    def _ended_early(self, result: TrainingResult) -> bool:
+        """Whether only TRAIN_SECONDS ended the training, so that it would learn more if it continued."""
+        seconds = self.context.settings.train_seconds
+        return not result.converged and seconds is not None and result.seconds >= seconds
 
     def _is_needless(self, tasks: Sequence[LabelledTask], config: LabelConfig) -> bool:
         """Whether the training was not requested by a person and the last version learned the same labels.
@@ -242,6 +253,8 @@ class Training:
         parent: Version | None,
         figures: dict[str, Any],
         verdict: str,
+        *,
+        continues: bool,
     ) -> Version:
         """Store the weights, then record version, seen labels and the end of the run in one transaction."""
         weights_hash = self.context.weights.put(directory)
@@ -260,7 +273,10 @@ class Training:
                 seconds_training=figures["training_seconds"],
             )
             version.message = verdict
-            self._end(session, data, version)
+            self._end(session, data, version, remark=UNFINISHED if continues else "")
+            if continues:
+                # Stored with the version, so that a kill in between does not end the learning.
+                events.add(session, self.project_id, events.CONTINUE_TRAINING)
         return version
 
     def _end(
@@ -269,11 +285,11 @@ class Training:
         data: Data,
         version: Version | None,
         *,
-        nothing: str = "There are no labels to learn from.",
+        remark: str = "",
     ) -> None:
         labels_seen.replace(session, self.project_id, data.seen)
         agreements.replace(session, self.project_id, data.agreements)
-        sentences = [*summed_up(data.problems), *([] if version is not None else [nothing])]
+        sentences = [*summed_up(data.problems), *([remark] if remark else [])]
         runs.finish(
             session,
             session.get_one(TrainingRun, self.run_id),

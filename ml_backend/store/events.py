@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from ml_backend.store.models import Event, RunState, TrainingRun, now
 
 START_TRAINING = "START_TRAINING"
+CONTINUE_TRAINING = "CONTINUE_TRAINING"
+"""Action noted when a training's seconds were over before it converged, which triggers the next one."""
 MISSED = "MISSED"
 """Action of changes that reconciling found and no webhook reported."""
 WEIGHTS_LOST = "WEIGHTS_LOST"
@@ -25,7 +27,7 @@ class Pending:
     Attributes:
         changes: number of distinct changes.
         last_at: when the latest event arrived.
-        requested: whether "Start training" was pressed.
+        requested: whether "Start training" was pressed, or the last training is to be continued.
         fresh: whether any event arrived after the last attempt. Without one, a failed training is not
             repeated.
     """
@@ -37,6 +39,9 @@ class Pending:
 
     def __bool__(self) -> bool:
         return self.changes > 0 or self.requested
+
+
+_REQUESTS = (START_TRAINING, CONTINUE_TRAINING)
 
 
 def add(
@@ -58,18 +63,21 @@ def pending(session: Session, project_id: int) -> Pending:
             _is_pending(project_id)
         )
     ).all()
-    relevant = [row for row in rows if row.changes or row.action == START_TRAINING]
+    relevant = [row for row in rows if row.changes or row.action in _REQUESTS]
     return Pending(
         changes=len({change for row in relevant for change in row.changes}),
         last_at=max((row.created_at for row in relevant), default=None),
-        requested=any(row.action == START_TRAINING for row in relevant),
+        requested=any(row.action in _REQUESTS for row in relevant),
         fresh=any(row.consumed_by_run is None for row in relevant),
     )
 
 
 def was_asked_for(session: Session, run_id: int) -> bool:
-    """Whether a run must train even if no label changed: by "Start training", or because of lost weights."""
-    triggers = Event.action.in_((START_TRAINING, WEIGHTS_LOST))
+    """Whether a run must train even if no label changed.
+
+    That is so after "Start training", for a training that is continued, and if the weights were lost.
+    """
+    triggers = Event.action.in_((*_REQUESTS, WEIGHTS_LOST))
     consumed = select(Event.id).where(Event.consumed_by_run == run_id, triggers)
     return session.scalars(consumed.limit(1)).first() is not None
 

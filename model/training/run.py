@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from model.training.checks import check_examples, check_network
 from model.training.dataset import Example
 from model.training.device import TrainingDevice
 from model.training.optimisation import Budget, optimiser, rate_factor
+from model.training.plateau import cool_down_factor, cool_down_steps, has_converged
 from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
 from model.training.validation import validation_dsc
 
@@ -99,24 +101,26 @@ class _Run:
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.step = 0
+        self.converged_at: int | None = None
         self.skipped_in_a_row = 0
         self.history: list[Progress] = []
         self.best: _Best | None = None
         self.began = time.monotonic()
 
     def finish(self) -> TrainingResult:
-        """Run until the budget ends."""
+        """Run until the budget ends, or to the end of the cool-down after the plateau."""
         self._resume()
         if self.step == 0 and self.fine_tunes and self.validation:
             self._report(math.nan, self._validate())
-        finished = self._spent() >= 1
+        finished = self._is_finished()
         with closing(self.batches.stream(self.step)) as stream:
             while not finished:
                 loss = self._learn(next(stream))
                 self.step += 1
-                finished = self._spent() >= 1
+                finished = self._is_finished()
                 due = finished or self.step % self.settings.validate_every == 0
                 self._report(loss, self._validate() if due and self.validation else None, finished=finished)
+                self._watch_plateau()
         return self._result()
 
     def _seconds(self) -> float:
@@ -125,9 +129,25 @@ class _Run:
     def _spent(self) -> float:
         return self.budget.spent(self.step, self._seconds())
 
+    def _is_finished(self) -> bool:
+        cooled = self.converged_at is not None and self.step >= self.converged_at + cool_down_steps(
+            self.converged_at
+        )
+        return cooled or self._spent() >= 1
+
+    def _watch_plateau(self) -> None:
+        if self.settings.until_plateau and self.converged_at is None and has_converged(self.history):
+            self.converged_at = self.step
+
+    def _rate(self) -> float:
+        factor = rate_factor(self._spent())
+        if self.converged_at is not None:
+            factor *= cool_down_factor(self.step, self.converged_at)
+        return self.settings.learning_rate * factor
+
     def _learn(self, batch: Batch) -> float:
         """One step; its loss, or NaN if it was skipped because loss or gradient was not finite."""
-        rate = self.settings.learning_rate * rate_factor(self._spent())
+        rate = self._rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         statistics = [buffer.clone() for buffer in self.network.buffers()]
@@ -175,9 +195,10 @@ class _Run:
             return
         tensors = checkpointing.prefixed("network", self.network.state_dict())
         tensors |= checkpointing.prefixed("optimiser", checkpointing.optimiser_tensors(self.optimiser))
-        state = {
+        state: dict[str, Any] = {
             "step": self.step,
             "seconds": self._seconds(),
+            "converged_at": self.converged_at,
             "skipped_in_a_row": self.skipped_in_a_row,
             "history": [asdict(entry) for entry in self.history],
         }
@@ -197,6 +218,7 @@ class _Run:
         self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
         checkpointing.restore_optimiser(self.optimiser, checkpointing.unprefixed("optimiser", found.tensors))
         self.step, self.skipped_in_a_row = found.state["step"], found.state["skipped_in_a_row"]
+        self.converged_at = found.state["converged_at"]
         self.began -= found.state["seconds"]
         self.history = [Progress(**entry) for entry in found.state["history"]]
         if "best" in found.state:
@@ -221,7 +243,8 @@ class _Run:
         if self.best is not None:
             network.load_state_dict(self.best.weights)
         network.zero_grad(set_to_none=True)
-        return TrainingResult(network.eval(), metrics, self.history, self.step, seconds)
+        converged = self.converged_at is not None
+        return TrainingResult(network.eval(), metrics, self.history, self.step, seconds, converged)
 
     def _images(self) -> int:
         if isinstance(self.training, ExampleSource):

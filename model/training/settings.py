@@ -29,6 +29,7 @@ class TrainingSettings:
             bf16 where the processor has it.
         device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available.
         augment: whether examples are augmented.
+        until_plateau: whether the training ends early, once it has converged (`model.training.plateau`).
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         loss: weights of equation (2).
@@ -46,6 +47,7 @@ class TrainingSettings:
     precision: Precision = "auto"
     device: str = "auto"
     augment: bool = True
+    until_plateau: bool = False
     validate_every: int = 20
     checkpoint_every: int = 20
     loss: LossWeights = field(default_factory=LossWeights)
@@ -95,6 +97,8 @@ class TrainingResult:
         history: every step.
         steps: done.
         seconds: taken.
+        converged: whether it had stopped improving before its budget was spent; False unless it was to end
+            at its plateau.
     """
 
     network: DeeplySupervisedUNet
@@ -102,3 +106,4 @@ class TrainingResult:
     history: list[Progress]
     steps: int
     seconds: float
+    converged: bool = False
