@@ -16,6 +16,7 @@ SKIP = "model_skip"
 """Attribute of a single control tag: "true" excludes it, so its regions are neither read nor written."""
 
 ANNOTATIONS = ("latest", "majority", "all")
+OVERLAPS = ("later", "smaller")
 MAX_TOLERANCE = 100.0
 
 
@@ -30,17 +31,22 @@ class Knobs:
         annotations: which annotations of a task count: "latest", "majority" or "all"; None defers to the
             settings.
         strategy: the query strategy that orders the project; None defers to the settings.
+        overlap: which of two overlapping regions with different labels gets the pixels: the "later" or the
+            "smaller"; None defers to the settings.
+        exclude: values of <Choices> tags that exclude a task from training and validation.
     """
 
     threshold: float | None = None
     tolerance: float = 1.0
     annotations: Literal["latest", "majority", "all"] | None = None
     strategy: str | None = None
+    overlap: Literal["later", "smaller"] | None = None
+    exclude: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> dict[str, Any]:
         """The knobs that are set and override the setting of the same name, by name."""
-        named = {"annotations": self.annotations, "strategy": self.strategy}
+        named = {"annotations": self.annotations, "strategy": self.strategy, "overlap": self.overlap}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -102,6 +108,14 @@ def _annotations(text: str) -> str | None:
     return text.lower() if text.lower() in ANNOTATIONS else None
 
 
+def _overlap(text: str) -> str | None:
+    return text.lower() if text.lower() in OVERLAPS else None
+
+
+def _exclude(text: str) -> tuple[str, ...] | None:
+    return tuple(value for part in text.split(",") if (value := part.strip())) or None
+
+
 def _strategy(text: str) -> str | None:
     try:
         return parse(text.lower()).name
@@ -115,6 +129,8 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "tolerance": (_tolerance, f"a number of pixels from 0 to {MAX_TOLERANCE:.0f}, such as 1"),
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
+        "overlap": (_overlap, "one of " + ", ".join(OVERLAPS)),
+        "exclude": (_exclude, 'a value of a <Choices> tag, such as "bad image"; several with commas'),
     }
 )
 """Knob → (reader of its text, which returns None if invalid; description of valid values)."""
