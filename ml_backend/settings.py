@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.label_studio.regions.canvas import DEFAULT_OVERLAP, Overlap
 from model.strategies import NAMES, StrategyError
 from model.strategies import parse as parse_strategy
 
@@ -136,6 +137,12 @@ class Settings(BaseSettings):
         "latest",
         description="Which of a task's several annotations count: the one changed `latest`, the pixelwise "
         "`majority` of the annotators, or `all`, each as an example of its own.",
+    )
+    overlap: Overlap = Field(
+        DEFAULT_OVERLAP,
+        description="Which of two overlapping regions with different labels gets the pixels: the one with "
+        "fewer pixels (`smaller`), so that a label inside another is kept, or the `later` one in the "
+        "annotation.",
     )
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks used for validation.")
     pseudo_labels: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.learn.examples import Data, read_pairs
+from ml_backend.learn.examples import Data, nested_labels, read_pairs
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
@@ -54,6 +54,8 @@ def judge(
         "validation_images": len(data.validation),
         "problems": data.problems,
     }
+    if data.nested:
+        metrics["nested_labels"] = nested_labels(data)
     if not data.validation:
         return Judgement(metrics)
 

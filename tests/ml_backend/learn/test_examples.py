@@ -101,3 +101,31 @@ def test_an_empty_annotation_has_a_vote() -> None:
     assert truth.agreement == pytest.approx((0 + 0 + 1) / 3)
     note = {"type": "textarea", "from_name": "note", "to_name": "image", "value": {"text": ["no hand here"]}}
     assert masks(read("latest", [note])) == [[0] * 8]
+
+
+def test_what_cannot_be_read_is_unknown_and_not_background() -> None:
+    unlabelled = drawn(columns(4, 6, label=2))
+    unlabelled[0]["value"]["brushlabels"] = []
+    truth = read("latest", [*drawn(columns(0, 2)), *unlabelled])
+    assert masks(truth) == [[1, 1, 0, 0, 255, 255, 0, 0]]
+    assert truth.problem == "Task 5 is used without 1 of its regions: The region has no label."
+    assert not truth.is_partial
+
+    # Nobody knows where a broken region is.
+    truth = read("latest", [*drawn(columns(0, 2)), *broken(columns(4, 6))])
+    assert masks(truth) == [[1, 1, 255, 255, 255, 255, 255, 255]]
+    assert truth.is_partial
+    several = read("majority", drawn(columns(0, 4)), [*drawn(columns(0, 2)), *broken(columns(4, 6))])
+    assert masks(several) == [[1, 1, 1, 1, 0, 0, 0, 0]], "what is unknown does not vote"
+    assert (several.annotators, several.agreement) == (1, None)
+
+
+def test_the_rule_for_overlaps_is_the_knobs_or_the_settings() -> None:
+    inner, outer = drawn(columns(2, 4, label=2)), drawn(columns(0, 8))
+    task = choose(
+        [AnnotatedTask(5, {}, (Annotation(1, inner + outer, "2026-11-22T10:00:01Z", False, False),))], "all"
+    )
+    assert masks(read_truth(task[0], CONFIG, SIZE, "smaller")) == [[1, 1, 2, 2, 1, 1, 1, 1]]
+    truth = read_truth(task[0], CONFIG, SIZE, "later")
+    assert masks(truth) == [[1] * 8]
+    assert truth.nested == {("Nail", "Bone")}
