@@ -86,6 +86,8 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     run = runs.last(session, project.id)
     if run is not None and (run.state is RunState.RUNNING or run.message):
         yield f"last training {run.state.value}: {run.message}"
+    if listed:
+        yield from _masks(listed[0], project, again=run is None or run.version_id != listed[0].id)
     if listed and listed[0].message:
         yield f"{listed[0].name}: {listed[0].message}"
     yield from _agreement(session, project.id)
@@ -100,6 +102,23 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
                 for score in scores.of_version(session, version.id)
                 if score.error
             )
+
+
+def _masks(version: Version, project: Project, *, again: bool) -> Iterator[str]:
+    """What the latest training could not read, if a later one has not said so `again`, and nested labels."""
+    from ml_backend.label_studio.config import LabelConfigError, parse
+    from ml_backend.label_studio.nesting import describe_nested
+    from ml_backend.learn.problems import summed_up
+
+    if again:
+        yield from summed_up(version.metrics.get("problems", ()))
+    try:
+        knobs = parse(project.label_config).knobs.overrides
+    except LabelConfigError:
+        knobs = {}
+    nested = describe_nested(version.metrics.get("nested_labels", ()), Settings().for_project(knobs).overlap)
+    if nested is not None:
+        yield nested
 
 
 def _quality(session: Session, version: Version) -> Iterator[str]:
