@@ -4,8 +4,8 @@ Usage: python benchmarks/overlaps.py [--images DIR --masks DIR --labels a,b,c] [
 
 The masks are class indices; without them, ellipses within ellipses are drawn. Each label of an image is drawn
 as annotators draw it: along its outline, holes included, so that it covers the labels within it. The regions
-come in several random orders. A label's pixels that are read as another label, or as none, are lost. Prints the
-share per label, in percent.
+come in several random orders. A label's pixels that are read as another label, or as none, are lost. Prints
+the share per label, in percent.
 """
 
 import argparse
