@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.label_studio.regions.canvas import DEFAULT_OVERLAP, Overlap
 from model.strategies import NAMES, StrategyError
 from model.strategies import parse as parse_strategy
 
@@ -146,6 +147,12 @@ class Settings(BaseSettings):
         1.0,
         description="Weight in training of masks that annotators accepted unchanged; drawn and edited masks "
         "have 1.",
+    )
+    overlap: Overlap = Field(
+        DEFAULT_OVERLAP,
+        description="Which of two overlapping regions with different labels gets the pixels: the one with "
+        "fewer pixels (`smaller`), so that a label inside another is kept, or the `later` one in the "
+        "annotation.",
     )
     validation_fraction: Fraction = Field(0.2, description="Share of the labelled tasks used for validation.")
     pseudo_labels: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(

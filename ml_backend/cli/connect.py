@@ -72,6 +72,7 @@ def connect(
     """
     from ml_backend.label_studio.client import LabelStudio
     from ml_backend.label_studio.connection import connect as make_connection
+    from ml_backend.label_studio.nesting import EXAMINED, describe_nested, find_nested
     from ml_backend.queue.queues import JobQueues, connect_redis
     from ml_backend.score.strategy import advice, is_highest_first
     from ml_backend.store.database import Database
@@ -105,7 +106,10 @@ def connect(
     for item in connection.items:
         table.add_row(item.name, item.state, item.detail)
     console.print(table)
-    for note in (*connection.notes, advice(settings, connection.config)):
+    config = connection.config
+    overlap = settings.for_project(config.knobs.overrides).overlap
+    nested = find_nested(client.some_labelled(connection.project, EXAMINED), config)
+    for note in (*connection.notes, describe_nested(nested, overlap), advice(settings, config)):
         if note is not None:
             console.print(note, soft_wrap=True)
     for who, view in (connection.annotators or {"": connection.view}).items():

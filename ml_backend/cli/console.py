@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +19,14 @@ from rich.progress import (
 def output() -> Console:
     """A console for results, on standard output."""
     return Console(highlight=False)
+
+
+def print_left_out(*folders: Path | None) -> None:
+    """Name the files that are not read from folders of images and masks."""
+    from model.training.dataset import left_out_sentences
+
+    for sentence in left_out_sentences(*folders):
+        output().print(sentence, markup=False, soft_wrap=True)
 
 
 def print_error(sentence: str) -> None:

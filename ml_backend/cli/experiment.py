@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ml_backend.cli.console import long_progress_bar, print_error
+from ml_backend.cli.console import long_progress_bar, print_error, print_left_out
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.experiment_report import print_report
 from ml_backend.cli.folder import Images, Masks
@@ -263,6 +263,7 @@ def _run(
     source = Source.of_phantoms(out / PHANTOMS)
     if images is not None and masks is not None:
         source = Source(images, masks, subjects)
+        print_left_out(images, masks)
     with long_progress_bar() as bar:
         reading = bar.add_task("Images", total=None, note="")
         working = bar.add_task("Rounds", total=None, note="", start=False)

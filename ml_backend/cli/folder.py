@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_backend.cli.console import output, progress_bar
+from ml_backend.cli.console import output, print_left_out, progress_bar
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.watching import follow_training, request_scores
 
@@ -125,6 +125,7 @@ def _train_folder(
     from model.weights import Card, load_version, save_version
 
     samples = {sample.stem: sample for sample in read_folder(images, masks)}
+    print_left_out(images, masks)
     labels = folder_labels(list(samples.values()))
     network, card = load_version(start) if start is not None else (None, None)
     preprocessing = card.preprocessing if card is not None else PreprocessingSettings(size=size)
@@ -223,6 +224,7 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
 
     segmenter = Segmenter(version)
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    print_left_out(images)
     if not paths:
         raise DatasetError(f"{images} has no images; give a folder with files such as .png or .jpg.")
     rows: list[tuple[str, float, float, float]] = []

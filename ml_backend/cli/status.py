@@ -97,6 +97,8 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     run = runs.last(session, project.id)
     if run is not None and (run.state is RunState.RUNNING or run.message):
         yield f"last training {run.state.value}: {run.message}"
+    if listed:
+        yield from _masks(listed[0], project, again=run is None or run.version_id != listed[0].id)
     if listed and listed[0].message:
         yield f"{listed[0].name}: {listed[0].message}"
     elif listed and "comparison" in listed[0].metrics:
@@ -142,6 +144,23 @@ def _per_label(values: Mapping[str, float]) -> str:
     if len(values) < 2:
         return ""
     return f" ({', '.join(f'{label} {value:.3f}' for label, value in values.items())})"
+
+
+def _masks(version: Version, project: Project, *, again: bool) -> Iterator[str]:
+    """What the latest training could not read, if a later one has not said so `again`, and nested labels."""
+    from ml_backend.label_studio.config import LabelConfigError, parse
+    from ml_backend.label_studio.nesting import describe_nested
+    from ml_backend.learn.problems import summed_up
+
+    if again:
+        yield from summed_up(version.metrics.get("problems", ()))
+    try:
+        knobs = parse(project.label_config).knobs.overrides
+    except LabelConfigError:
+        knobs = {}
+    nested = describe_nested(version.metrics.get("nested_labels", ()), Settings().for_project(knobs).overlap)
+    if nested is not None:
+        yield nested
 
 
 def _quality(session: Session, version: Version) -> Iterator[str]:

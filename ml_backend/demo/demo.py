@@ -34,6 +34,7 @@ from ml_backend.score.strategy import wanted
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
+from model.training.dataset import left_out_sentences
 
 PROJECT = "dsal demo"
 LABEL_STUDIO_PORT = 8080
@@ -140,8 +141,10 @@ def _prepare(
             options.seed,
             lambda done, total: display.stage("reading images and masks", f"{done} of {total}"),
         )
+        for sentence in left_out_sentences(options.images, options.masks):
+            display.print(sentence, wrap=False)
         if collection.left_out:
-            listed = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
+            listed = ", ".join(collection.left_out)
             display.print(f"Left out because their masks are empty ({len(collection.left_out)}): {listed}")
         server.start(display.stage)
         return collection

@@ -24,7 +24,9 @@ ANNOTATED_PAGE = 50
 
 OVERLAP = timedelta(seconds=10)
 
-WITH_MASKS = "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by"
+WITH_MASKS = (
+    "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by,updated_by,lead_time"
+)
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
 
 
@@ -129,6 +131,13 @@ class Survey(DataManager):
                 last = row["id"]
                 yield annotated_task(row)
             more = answer["total"] > len(answer["tasks"]) > 0
+
+    def some_labelled(self, project: int, limit: int) -> list[AnnotatedTask]:
+        """Return the `limit` most recently changed annotated tasks, with their annotations; one request."""
+        filters = {"conjunction": "and", "items": [_ANNOTATED]}
+        ordering = ["-tasks:updated_at"]
+        answer = self._page(project, WITH_MASKS, size=limit, whole=True, filters=filters, ordering=ordering)
+        return [annotated_task(row) for row in answer["tasks"]]
 
     def labelled_now(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that are in the project and have an annotation other than a skip."""

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import httpx
-import ijson  # type: ignore[import-untyped]
 
 from ml_backend.label_studio.data_manager import LONG_SECONDS, PAGE, UNLABELLED, DataManager, number_filter
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.json_stream import JsonStreamError, items
 from ml_backend.label_studio.sdk import plain, within
 
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
@@ -38,17 +38,23 @@ class Task:
 class Annotation:
     """One submitted annotation; a skip has `was_cancelled`. `updated_at` is Label Studio's ISO time stamp.
 
-    `annotator` is the id of the user who made it; None if Label Studio names no user, as after an import or
-    when the user was deleted. `parent_prediction` is the id of the prediction it was made from; None if it
-    was made from nothing, or if that prediction was deleted since. `lead_time` is in seconds.
+    Attributes:
+        result: its regions and answers; a list, but imports may contain anything.
+        annotator: id of the user who made it; None if Label Studio names no user, as when it was deleted.
+        by_person: whether a person saved it, in the editor or through the API. Imported annotations, and
+            those that Label Studio made from predictions, were not, unless somebody changed them afterwards.
+        parent_prediction: id of the prediction it was made from; None if it was made from nothing, or if that
+            prediction was deleted since.
+        lead_time: in seconds.
     """
 
     id: int
-    result: list[dict[str, Any]]
+    result: Any
     updated_at: str
     was_cancelled: bool
     ground_truth: bool
     annotator: int | None = None
+    by_person: bool = True
     parent_prediction: int | None = None
     lead_time: float | None = None
 
@@ -99,9 +105,9 @@ class Tasks(DataManager):
             project, export_type="JSON", download_resources=False, request_options=within(LONG_SECONDS)
         ) as answer:
             try:
-                for item in ijson.items(ijson.from_iter(answer.data), "item", use_float=True):
+                for item in items(answer.data):
                     yield annotated_task(item)
-            except (ijson.JSONError, httpx.RequestError) as error:
+            except (JsonStreamError, httpx.RequestError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} was interrupted: try again ({error})."
                 ) from error
@@ -198,13 +204,31 @@ def annotated_task(item: Mapping[str, Any]) -> AnnotatedTask:
             updated_at=each["updated_at"],
             was_cancelled=each["was_cancelled"],
             ground_truth=each["ground_truth"],
-            annotator=each.get("completed_by"),
+            annotator=_user(each.get("completed_by")),
+            by_person=_is_by_person(each),
             parent_prediction=each.get("parent_prediction"),
             lead_time=each.get("lead_time"),
         )
         for each in item["annotations"]
     )
     return AnnotatedTask(id=item["id"], data=item["data"], annotations=annotations)
+
+
+def _user(found: Any) -> int | None:
+    """A user's id, which some listings give within an object."""
+    number = found.get("id") if isinstance(found, dict) else found
+    return number if isinstance(number, int) else None
+
+
+def _is_by_person(annotation: Mapping[str, Any]) -> bool:
+    """Whether a person saved an annotation.
+
+    Label Studio notes the user who saves one as `updated_by`, and leaves that empty for imports and for
+    annotations made from predictions in bulk. The editor's `lead_time` survives an export and its import.
+    """
+    if annotation.get("updated_by") is not None or annotation.get("lead_time"):
+        return True
+    return "updated_by" not in annotation and annotation.get("parent_prediction") is None
 
 
 def _uploaded_name(data: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ is deleted. Afterwards only the regions tell: the editor marks those it copied f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import GONE, LabelStudioError
-from ml_backend.label_studio.regions.masks import KINDS, label_map
-from ml_backend.learn.labels import LabelledTask, digest
+from ml_backend.label_studio.regions.masks import label_map
+from ml_backend.label_studio.regions.reading import is_mask
+from ml_backend.learn.labels import LabelledTask, digest, regions
 from ml_backend.queue.context import Context
 from ml_backend.store import edits, scores, versions
 from ml_backend.store.models import Edit
@@ -105,9 +106,9 @@ def compare(annotation: Annotation, shown: Shown | None, config: LabelConfig) ->
     }
 
 
-def provenance_by_origin(result: Iterable[Any]) -> Provenance:
+def provenance_by_origin(result: Any) -> Provenance:
     """How an annotation came to be, from the origins of its mask regions alone; deletions leave no trace."""
-    origins = {region.get("origin") for region in _mask_regions(result)}
+    origins = {str(region.get("origin")) for region in _mask_regions(result)}
     if origins == {COPIED}:
         return Provenance.ACCEPTED
     return Provenance.EDITED if origins & {COPIED, CHANGED} else Provenance.DRAWN
@@ -150,7 +151,7 @@ def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Dra
     for one in predictions:
         if one["id"] == annotation.parent_prediction:
             version = drawers.version_of(one)
-            result = [region for region in one["result"] if isinstance(region, dict)]
+            result = [region for region in regions(one["result"]) if isinstance(region, dict)]
             return Shown(version, result, drawers.is_blank(context, version, task_id))
     return None
 
@@ -203,5 +204,5 @@ def _maps(
     return None if first is None or second is None else (first, second)
 
 
-def _mask_regions(result: Iterable[Any]) -> list[dict[str, Any]]:
-    return [region for region in result if isinstance(region, dict) and region.get("type") in KINDS]
+def _mask_regions(result: Any) -> list[dict[str, Any]]:
+    return [region for region in regions(result) if is_mask(region) and isinstance(region, dict)]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
+from ml_backend.label_studio.regions.canvas import Overlap
 from ml_backend.label_studio.regions.masks import Reading, label_map
 from ml_backend.learn.edits import is_accepted, note_edits
 from ml_backend.learn.labels import LabelledTask, blind_sides, new_sides
@@ -57,12 +58,16 @@ class Truth:
         agreement: agreement of these people, in [0, 1] (`model.consensus.agreement`); None for fewer than
             two.
         problem: one sentence about the regions that are missing from the masks; empty if there are none.
+        is_partial: whether nobody knows where a missing region is, so that no background is known.
+        nested: (inner, outer) labels of which one was drawn within the other.
     """
 
     masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     annotators: int = 0
     agreement: float | None = None
     problem: str = ""
+    is_partial: bool = False
+    nested: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass
@@ -81,6 +86,7 @@ class Data:
             Annotations that may be readable later are left out, so that they count as new then.
         agreements: agreement between the annotators, by task.
         problems: one sentence for each task or region that could not be read.
+        nested: number of tasks by (inner, outer) label of which one was drawn within the other.
     """
 
     training: list[Example] = field(default_factory=list)
@@ -93,6 +99,7 @@ class Data:
     seen: dict[int, LabelDigest] = field(default_factory=dict)
     agreements: dict[int, TaskAgreement] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    nested: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def read_examples(
@@ -111,7 +118,8 @@ def read_examples(
     """
     known = note_edits(context, project_id, tasks, config)
     sides = _sides(context, project_id, tasks, config, known)
-    reader = _Reader(context, project_id, config, preprocessing, sides, Data(edits=known))
+    overlap = context.settings.for_project(config.knobs.overrides).overlap
+    reader = _Reader(context, project_id, config, preprocessing, sides, overlap, Data(edits=known))
     for task in tasks:
         reader.read(task)
     unavailable = reader.unavailable
@@ -130,19 +138,36 @@ def read_pairs(context: Context, project_id: int, task: LabelledTask, config: La
         ImageUnavailable, ImageError, LabelStudioError: the image cannot be fetched or decoded.
     """
     image = context.images.read(project_id, task.task_id, task.data, config)
-    for mask in read_truth(task, config, (image.shape[0], image.shape[1])).masks.values():
+    overlap = context.settings.for_project(config.knobs.overrides).overlap
+    for mask in read_truth(task, config, (image.shape[0], image.shape[1]), overlap).masks.values():
         yield image, mask
 
 
-def read_truth(task: LabelledTask, config: LabelConfig, size: tuple[int, int]) -> Truth:
+def nested_labels(data: Data) -> list[tuple[str, str, int]]:
+    """(inner label, outer label, number of tasks), the most frequent first, as stored with a version."""
+    return [(inner, outer, tasks) for (inner, outer), tasks in data.nested.most_common()]
+
+
+def read_truth(
+    task: LabelledTask, config: LabelConfig, size: tuple[int, int], overlap: Overlap | None = None
+) -> Truth:
     """Read a task's annotations at the size (H, W) of its image.
+
+    Where a region cannot be read but is known to be, pixels are unknown (255): all that no other region
+    covers, or those of a region that lacks only its label.
+
+    Args:
+        task: with at least one annotation that counts.
+        config: the project's labeling config.
+        size: (H, W) of the image.
+        overlap: which of two overlapping regions gets the pixels; None takes the config's rule.
 
     Raises:
         MaskError: there are regions, but no annotation that counts can be read.
     """
     annotations = {one.id: one for one in (*task.opinions, *task.counting)}
-    readings = {key: label_map(one.result, config, size) for key, one in annotations.items()}
-    maps = {key: reading.label_map for key, reading in readings.items() if reading.label_map is not None}
+    readings = {key: label_map(one.result, config, size, overlap) for key, one in annotations.items()}
+    maps = {key: mask for key, reading in readings.items() if (mask := reading.known_map) is not None}
     masks = {}
     for sample in task.samples:
         several = [maps[one.id] for one in sample.annotations if one.id in maps]
@@ -152,12 +177,16 @@ def read_truth(task: LabelledTask, config: LabelConfig, size: tuple[int, int]) -
     if reasons and not masks:
         raise MaskError(f"No mask of task {task.task_id} can be read, draw it again: {' '.join(reasons)}")
     problem = f"Task {task.task_id} is used without {reasons.total()} of its regions: {' '.join(reasons)}"
-    people = [maps[one.id] for one in task.opinions if one.id in maps]
+    whole = {key for key in maps if not readings[key].is_partial}
+    people = [maps[one.id] for one in task.opinions if one.id in whole]
+    counting = [readings[one.id] for one in task.counting]
     return Truth(
         masks,
         annotators=len(people),
         agreement=agreement(people, len(config.labels)) if len(people) > 1 else None,
         problem=problem if reasons else "",
+        is_partial=any(one.is_partial and one.label_map is not None for one in counting),
+        nested=frozenset().union(*(one.nested for one in counting)),
     )
 
 
@@ -204,6 +233,7 @@ class _Reader:
     config: LabelConfig
     preprocessing: PreprocessingSettings
     sides: dict[int, Part]
+    overlap: Overlap
     data: Data = field(default_factory=Data)
     unavailable: list[ImageUnavailable] = field(default_factory=list)
     unlabelled: list[int] = field(default_factory=list)
@@ -212,7 +242,7 @@ class _Reader:
         """Read one task; an error in its image or its masks is reported."""
         try:
             image = self.context.images.read(self.project_id, task.task_id, task.data, self.config)
-            truth = read_truth(task, self.config, (image.shape[0], image.shape[1]))
+            truth = read_truth(task, self.config, (image.shape[0], image.shape[1]), self.overlap)
         except (*IMAGE_FAULTS, MaskError) as error:
             self._report(str(error))
             if isinstance(error, ImageUnavailable) and error.transient:
@@ -225,7 +255,10 @@ class _Reader:
             self._report(truth.problem)
         if truth.agreement is not None:
             self.data.agreements[task.task_id] = TaskAgreement(truth.annotators, truth.agreement)
-        if truth.masks:
+        self.data.nested.update(truth.nested)
+        if truth.is_partial and self.sides[task.task_id] is Part.VALIDATION:
+            self._report(f"Task {task.task_id} is not validated on: not all of its regions can be read.")
+        elif truth.masks:
             self._add_examples(task, image, truth)
         else:
             self.unlabelled.append(task.task_id)

@@ -14,7 +14,7 @@ from statistics import mean
 from typing import Any
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.learn.examples import Data, Pair, read_pairs
+from ml_backend.learn.examples import Data, Pair, nested_labels, read_pairs
 from ml_backend.learn.labels import LabelledTask
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
@@ -64,6 +64,8 @@ def judge(
         "accepted_images": data.accepted,
         "problems": data.problems,
     }
+    if data.nested:
+        metrics["nested_labels"] = nested_labels(data)
     if not data.validation:
         return Judgement(metrics)
     classes = Classes(config.labels, config.indices)

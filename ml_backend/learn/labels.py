@@ -2,23 +2,25 @@
 
 Annotations count by these rules:
 
-1. skips never count, and drafts are not annotations yet;
+1. skips never count, and drafts are not annotations yet; an annotation without regions counts only if a
+   person saved it, since an import without masks does not say that there is nothing to draw;
 2. if any annotation is marked as ground truth, only those count;
 3. among the rest the setting ANNOTATIONS decides: `latest` takes the one changed last, `majority` combines
-   the latest one of each annotator (`model.consensus.majority`), and `all` makes each one its own example.
+   the latest one of each annotator (`model.consensus.majority`), and `all` makes each one its own example;
+4. if one of those that count has an answer named by `model_exclude`, the task is left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
-from ml_backend.label_studio.regions.masks import KINDS
+from ml_backend.label_studio.regions.masks import is_mask
 from ml_backend.settings import Rule
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
@@ -78,7 +80,7 @@ class LabelledTask:
         return (Sample(f"task {self.task_id} {drawn[:16]}", self.counting),)
 
 
-def digest(result: Sequence[Any]) -> str:
+def digest(result: Any) -> str:
     """SHA-256 of an annotation's masks, which changes only if a mask changes.
 
     It ignores texts, choices and relations, and the ids and states that the editor gives to regions. It
@@ -86,21 +88,56 @@ def digest(result: Sequence[Any]) -> str:
     """
     masks = [
         {name: region[name] for name in MASK_FIELDS if name in region} if isinstance(region, dict) else region
-        for region in result
-        if not isinstance(region, dict) or region.get("type") in KINDS
+        for region in regions(result)
+        if is_mask(region)
     ]
     text = json.dumps(masks, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def choose(tasks: Iterable[AnnotatedTask], rule: Rule) -> list[LabelledTask]:
-    """The exported tasks that have an annotation that counts, sorted by id."""
-    chosen = [
-        LabelledTask(task.id, task.data, _counting(task.accepted, rule), _opinions(task.accepted), rule)
-        for task in tasks
-        if task.accepted
-    ]
-    return sorted(chosen, key=lambda task: task.task_id)
+Exclusions = Collection[tuple[str, str]]
+"""(name of a <Choices> tag, value) that exclude a task: `LabelConfig.exclusions`."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The annotated tasks of a project.
+
+    Attributes:
+        labelled: those that are learned from, sorted by id.
+        left_out: one sentence for each of the others, sorted by task.
+    """
+
+    labelled: list[LabelledTask] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def choose(tasks: Iterable[AnnotatedTask], rule: Rule, exclusions: Exclusions = ()) -> list[LabelledTask]:
+    """The exported tasks that have an annotation that counts and are not excluded, sorted by id."""
+    return sort_out(tasks, rule, exclusions).labelled
+
+
+def sort_out(tasks: Iterable[AnnotatedTask], rule: Rule, exclusions: Exclusions = ()) -> Chosen:
+    """Divide the exported tasks into those that are learned from, and those that are left out and why."""
+    labelled: dict[int, LabelledTask] = {}
+    left_out: dict[int, str] = {}
+    for task in tasks:
+        accepted = [one for one in task.accepted if one.by_person or _has_masks(one)]
+        if accepted:
+            counting = _counting(accepted, rule)
+            answer = next(iter(_excluding(counting, exclusions)), None)
+            if answer is None:
+                labelled[task.id] = LabelledTask(task.id, task.data, counting, _opinions(accepted), rule)
+            else:
+                left_out[task.id] = (
+                    f"Task {task.id} is excluded: an annotator answered “{answer}” (model_exclude)."
+                )
+        elif task.accepted:
+            left_out[task.id] = (
+                f"Task {task.id} is left out: its annotation has no regions and no person submitted it, as "
+                "after an import; submit it in Label Studio if there is nothing to draw."
+            )
+    return Chosen([labelled[key] for key in sorted(labelled)], [left_out[key] for key in sorted(left_out)])
 
 
 def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:
@@ -150,6 +187,28 @@ def blind_sides(
         for task in tasks
         if task.task_id not in settled
     }
+
+
+def regions(result: Any) -> Iterable[Any]:
+    """The regions and answers of a result; a malformed one is one malformed region."""
+    return result if isinstance(result, list | tuple) else [result]
+
+
+def _has_masks(annotation: Annotation) -> bool:
+    return any(is_mask(region) for region in regions(annotation.result))
+
+
+def _excluding(annotations: Iterable[Annotation], exclusions: Exclusions) -> Iterator[str]:
+    """The answers in annotations that exclude their task."""
+    for annotation in annotations:
+        for answer in regions(annotation.result):
+            if not isinstance(answer, dict) or answer.get("type") != "choices":
+                continue
+            value = answer.get("value")
+            found = value.get("choices") if isinstance(value, dict) else None
+            for choice in found if isinstance(found, list) else [found]:
+                if any((answer.get("from_name"), choice) == one for one in exclusions):
+                    yield str(choice)
 
 
 def _counting(accepted: Sequence[Annotation], rule: Rule) -> tuple[Annotation, ...]:

@@ -20,7 +20,7 @@ from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
-from ml_backend.learn.labels import LabelledTask, choose, label_digests
+from ml_backend.learn.labels import LabelledTask, label_digests, sort_out
 from ml_backend.learn.problems import summed_up
 from ml_backend.learn.start_weights import starting_point
 from ml_backend.learn.trigger import after_training
@@ -103,13 +103,16 @@ class Training:
         context = self.context
         config = context.read_config(self.project_id)
         rule = context.settings.for_project(config.knobs.overrides).annotations
-        tasks = choose(context.label_studio.labelled_tasks(self.project_id), rule)
+        exported = context.label_studio.labelled_tasks(self.project_id)
+        chosen = sort_out(exported, rule, config.exclusions)
+        tasks = chosen.labelled
         if self._is_needless(tasks, config):
             self._end_needless(len(tasks))
             return None
         champion = self._champion()
         begun = starting_point(context, champion, config)
         data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
+        data.problems[:0] = chosen.left_out
         if not data.training:
             with context.database.write() as session:
                 self._end(session, data, None, remark="There are no labels to learn from.")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.survey import Extent
-from ml_backend.learn.labels import choose, label_digests
+from ml_backend.learn.labels import Exclusions, choose, label_digests
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.finding import Finding
@@ -60,20 +60,20 @@ def _read_changed(
     """Digests by annotation id of tasks changed since the last comparison, and the ids of these tasks."""
     found: dict[int, LabelDigest] = {}
     touched: set[int] = set()
-    rule = _rule(context, project)
+    rule, exclusions = _rules(context, project)
     for task in context.label_studio.changed_since(project.id, last.changed_at if last else ""):
         touched.add(task.id)
-        found |= label_digests(choose([task], rule))
+        found |= label_digests(choose([task], rule, exclusions))
     return found, touched
 
 
-def _rule(context: Context, project: Project) -> Rule:
-    """Which annotations count: the labeling config's rule, or the setting if the config cannot be read."""
+def _rules(context: Context, project: Project) -> tuple[Rule, Exclusions]:
+    """Which annotations count, and which answers exclude a task; the settings' rule without a config."""
     try:
-        knobs = parse(project.label_config).knobs.overrides
+        config = parse(project.label_config)
     except LabelConfigError:
-        knobs = {}
-    return context.settings.for_project(knobs).annotations
+        return context.settings.annotations, ()
+    return context.settings.for_project(config.knobs.overrides).annotations, config.exclusions
 
 
 def _no_longer_labelled(context: Context, project_id: int, last: Extent | None, extent: Extent) -> set[int]:

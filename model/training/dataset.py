@@ -68,7 +68,9 @@ class FolderSample:
 
 
 def read_folder(images: Path, masks: Path) -> list[FolderSample]:
-    """Pair image and mask files by stem, sorted by stem; files without one of `IMAGE_SUFFIXES` are ignored.
+    """Pair image and mask files by stem, sorted by stem; files without one of `IMAGE_SUFFIXES` are left out.
+
+    `left_out` names them.
 
     Raises:
         DatasetError: a folder is missing or empty, a stem has no counterpart, or two files of a folder share
@@ -78,10 +80,44 @@ def read_folder(images: Path, masks: Path) -> list[FolderSample]:
     for files, others, what in ((image_files, mask_files, "mask"), (mask_files, image_files, "image")):
         unpaired = sorted(files.keys() - others.keys())
         if unpaired:
-            raise DatasetError(f"No {what} for {_listing(unpaired)}; images and masks must share stems.")
+            hint = _hint(unpaired, masks if what == "mask" else images)
+            raise DatasetError(
+                f"No {what} for {_listing(unpaired)}; images and masks must share stems.{hint}"
+            )
     if not image_files:
         raise DatasetError(f"{images} contains no images; give a folder with files such as .png or .jpg.")
     return [FolderSample(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files)]
+
+
+def left_out(folder: Path) -> dict[str, str]:
+    """What is in a folder of images or masks and is not read: {file name: reason}, sorted by name.
+
+    Hidden files, which operating systems and tools leave behind, are not listed.
+    """
+    known = ", ".join(sorted(IMAGE_SUFFIXES))
+    reasons: dict[str, str] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if not path.is_file():
+            reasons[path.name] = "folders within the folder are not read"
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            kind = f"files of type {path.suffix}" if path.suffix else "files without a suffix"
+            reasons[path.name] = f"{kind} are not read, only {known}"
+    return reasons
+
+
+def left_out_sentences(*folders: Path | None) -> list[str]:
+    """One line for each reason why files in these folders are not read, with the names of all of them."""
+    sentences = []
+    for folder in folders:
+        names: dict[str, list[str]] = {}
+        for name, reason in left_out(folder).items() if folder is not None else ():
+            names.setdefault(reason, []).append(name)
+        sentences += [
+            f"left out of {folder}: {', '.join(several)}: {reason}" for reason, several in names.items()
+        ]
+    return sentences
 
 
 def read_sample(sample: FolderSample) -> tuple[Grey, NDArray[np.uint8]]:
@@ -170,6 +206,14 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             raise DatasetError(f"{found[path.stem].name} and {path.name} share a stem; keep one of them.")
         found[path.stem] = path
     return found
+
+
+def _hint(stems: Sequence[str], folder: Path) -> str:
+    """Names the first file with one of these stems that is left out, with the reason."""
+    for name, reason in left_out(folder).items():
+        if Path(name).stem in stems:
+            return f" {name} is left out: {reason}."
+    return ""
 
 
 def _listing(stems: Sequence[str], shown: int = 5) -> str:

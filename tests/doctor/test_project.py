@@ -58,6 +58,14 @@ def test_a_wrong_knob_in_the_config(spoilt: Case) -> None:
     assert found.healthy
 
 
+def test_a_tag_that_draws_regions_without_labels(spoilt: Case) -> None:
+    config = default_config(["Bone"]).replace("</View>", '<MagicWand name="wand" toName="image"/></View>')
+    spoilt.client.patch_project(spoilt.project, label_config=config)
+    found = spoilt.diagnose()
+    assert found.warned("labeling config", '<MagicWand name="wand"> draws regions without a label')
+    assert found.healthy
+
+
 def test_a_view_that_was_deleted(spoilt: Case) -> None:
     spoilt.client.delete_view(spoilt.view)
     spoilt.diagnose().fault("view", "There is no view")

@@ -33,12 +33,13 @@ def test_a_former_name_still_works_and_says_how_it_is_called_now(monkeypatch: py
 
 def test_a_knob_of_a_project_counts_before_the_setting_of_its_name() -> None:
     config = parse(
-        '<View><Image name="i" value="$image"/><BrushLabels name="m" toName="i" model_annotations="all">'
+        '<View><Image name="i" value="$image"/><BrushLabels name="m" toName="i" model_annotations="all" '
+        'model_overlap="later">'
         '<Label value="Bone"/></BrushLabels></View>'
     )
-    settings = Settings(annotations="majority", strategy="random")
+    settings = Settings(annotations="majority", strategy="random", overlap="smaller")
     of_project = settings.for_project(config.knobs.overrides)
-    assert (of_project.annotations, of_project.strategy) == ("all", "random")
+    assert (of_project.annotations, of_project.strategy, of_project.overlap) == ("all", "random", "later")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -8,6 +8,7 @@ from ml_backend.label_studio.config.labeling import (
     Control,
     LabelConfig,
     LabelConfigError,
+    Role,
     default_config,
 )
 from ml_backend.label_studio.config.parsing import parse
@@ -20,6 +21,7 @@ __all__ = [
     "Knobs",
     "LabelConfig",
     "LabelConfigError",
+    "Role",
     "default_config",
     "parse",
 ]

@@ -17,6 +17,7 @@ SKIP = "model_skip"
 
 ANNOTATIONS = ("latest", "majority", "all")
 VALIDATION = ("shown", "blind")
+OVERLAPS = ("later", "smaller")
 MAX_TOLERANCE = 100.0
 
 
@@ -32,6 +33,9 @@ class Knobs:
             settings.
         strategy: the query strategy that orders the project; None defers to the settings.
         validation: how tasks that validate are shown: "shown" or "blind"; None defers to the settings.
+        overlap: which of two overlapping regions with different labels gets the pixels: the "later" or the
+            "smaller"; None defers to the settings.
+        exclude: values of <Choices> tags that exclude a task from training and validation.
     """
 
     threshold: float | None = None
@@ -39,6 +43,8 @@ class Knobs:
     annotations: Literal["latest", "majority", "all"] | None = None
     strategy: str | None = None
     validation: Literal["shown", "blind"] | None = None
+    overlap: Literal["later", "smaller"] | None = None
+    exclude: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -47,6 +53,7 @@ class Knobs:
             "annotations": self.annotations,
             "strategy": self.strategy,
             "validation": self.validation,
+            "overlap": self.overlap,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -113,6 +120,14 @@ def _validation(text: str) -> str | None:
     return text.lower() if text.lower() in VALIDATION else None
 
 
+def _overlap(text: str) -> str | None:
+    return text.lower() if text.lower() in OVERLAPS else None
+
+
+def _exclude(text: str) -> tuple[str, ...] | None:
+    return tuple(value for part in text.split(",") if (value := part.strip())) or None
+
+
 def _strategy(text: str) -> str | None:
     try:
         return parse(text.lower()).name
@@ -127,6 +142,8 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
         "validation": (_validation, "one of " + ", ".join(VALIDATION)),
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
+        "overlap": (_overlap, "one of " + ", ".join(OVERLAPS)),
+        "exclude": (_exclude, 'a value of a <Choices> tag, such as "bad image"; several with commas'),
     }
 )
 """Knob → (reader of its text, which returns None if invalid; description of valid values)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import cycle
 from types import MappingProxyType
 from xml.etree import ElementTree
@@ -23,6 +24,17 @@ class LabelConfigError(ValueError):
     """A labeling config that cannot be served; the message is one sentence that says what to change."""
 
 
+class Role(Enum):
+    """What the regions of a tag mean that is not a control."""
+
+    PROMPT = "prompt"
+    """They ask a model for masks and are no masks themselves."""
+    UNREAD = "unread"
+    """They are left out on purpose: the tag is skipped, over another image, or draws no areas."""
+    UNLABELLED = "unlabelled"
+    """They are masks without a label."""
+
+
 @dataclass(frozen=True)
 class Control:
     """One control tag over the served image.
@@ -33,6 +45,7 @@ class Control:
         form: the form in which its regions store a mask.
         labels: the labels it can draw, as regions name them, in the config's order.
         labels_tag: name of the <Labels> tag with its labels; empty if it has labels itself.
+        prompts: further labels, with which its regions are prompts.
     """
 
     name: str
@@ -40,6 +53,7 @@ class Control:
     form: Form
     labels: tuple[str, ...]
     labels_tag: str = ""
+    prompts: tuple[str, ...] = ()
 
     @property
     def labels_key(self) -> str:
@@ -67,6 +81,12 @@ class LabelConfig:
     """The knobs that the config sets."""
     faults: tuple[str, ...] = ()
     """One sentence for each part of the config that is ignored, and what to do about it."""
+    others: Mapping[str, Role] = field(default_factory=dict)
+    """What regions of the other drawing tags mean, by the tag's name."""
+    other_images: frozenset[str] = frozenset()
+    """Names of the ``<Image>`` tags that are not served."""
+    exclusions: frozenset[tuple[str, str]] = frozenset()
+    """(name of a ``<Choices>`` tag, value) that exclude a task from training and validation."""
     indices: Mapping[str, int] = field(init=False, repr=False, compare=False)
     """Index in a label map, from 1, of every name that a region or a version may use for a label."""
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import NoReturn
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
-from defusedxml import ElementTree as SafeElementTree  # type: ignore[import-untyped]
-from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
-
+from ml_backend.label_studio.config.exclusions import read_exclusions
 from ml_backend.label_studio.config.knobs import is_skipped, read_knobs
 from ml_backend.label_studio.config.labeling import (
     READ_ONLY,
@@ -19,45 +15,25 @@ from ml_backend.label_studio.config.labeling import (
     LabelConfigError,
     check_labels,
 )
-from ml_backend.label_studio.regions.forms import BRUSH, FORMS, Form
-
-EXAMPLE = (
-    '<BrushLabels name="mask" toName="image"><Label value="Bone"/></BrushLabels> '
-    'beside <Image name="image" value="$image"/>'
+from ml_backend.label_studio.config.markup import (
+    EXAMPLE,
+    attribute,
+    is_true,
+    named,
+    parse_xml,
+    refuse,
+    several_targets,
+    tags,
+    targets,
 )
-
-
-def parse_xml(xml: str) -> ElementTree.Element:
-    """The root of a labeling config; LabelConfigError if it is not XML, or declares entities or a DTD."""
-    try:
-        root: ElementTree.Element = SafeElementTree.fromstring(xml, forbid_dtd=True)
-    except DefusedXmlException:
-        raise LabelConfigError(
-            "The labeling config declares entities or a DTD: remove the declaration."
-        ) from None
-    except (ElementTree.ParseError, ValueError) as error:
-        raise LabelConfigError(
-            f"The labeling config is not well-formed XML ({error}): add {EXAMPLE}."
-        ) from None
-    return root
-
-
-def tags(root: ElementTree.Element, *names: str) -> Iterator[ElementTree.Element]:
-    """All tags with these lower-case names, in document order."""
-    return (tag for tag in root.iter() if isinstance(tag.tag, str) and tag.tag.lower() in names)
-
-
-def attribute(tag: ElementTree.Element, name: str) -> str:
-    """An attribute's value, or an empty string."""
-    wanted = name.lower()
-    return next((value for key, value in tag.attrib.items() if key.lower() == wanted), "")
-
-
-_WITH_LABELS: Mapping[str, Form] = MappingProxyType({f"{form.name}labels": form for form in FORMS})
-_WITHOUT_LABELS: Mapping[str, Form] = MappingProxyType(
-    {form.name: form for form in FORMS} | {READ_ONLY: BRUSH}
+from ml_backend.label_studio.config.other_tags import (
+    WITH_LABELS,
+    WITHOUT_LABELS,
+    is_prompt_only,
+    other_tags,
+    without_prompts,
 )
-"""Tags that draw, with labels from a <Labels> tag over the same image."""
+from ml_backend.label_studio.regions.forms import RECTANGLE
 
 _EXAMPLE_BRUSH = '<Brush name="brush" toName="image"/>'
 
@@ -79,10 +55,10 @@ def parse(xml: str) -> LabelConfig:
     A control is a ``<BrushLabels>``, ``<BitmaskLabels>``, ``<PolygonLabels>``, ``<VectorLabels>`` (with
     ``closable="true"``), ``<EllipseLabels>`` or ``<RectangleLabels>`` tag, or a ``<Labels>`` tag with a
     ``<Brush>``, ``<MagicWand>``, ``<Bitmask>``, … tag over the same image. A control is usable
-    if it is named, bound by ``toName`` to a named image whose ``value`` is a plain ``$key``, contains at
-    least one ``<Label>``, and lacks ``model_skip="true"``. The image of the first usable control is served;
-    controls over other images are ignored. Labels with the same name in several controls are one label. Tag
-    and attribute names are case-insensitive, as in Label Studio's editor.
+    if it is named, bound by ``toName`` to one named image whose ``value`` is a plain ``$key``, contains at
+    least one ``<Label>``, and has neither ``model_skip="true"`` nor ``smartOnly="true"``. The image of the
+    first usable control is served; controls over other images are ignored. Labels with the same name in
+    several controls are one label. Tag and attribute names are case-insensitive, as in Label Studio's editor.
 
     Raises:
         LabelConfigError: no control is usable, there are too many labels, or the text is not XML or declares
@@ -92,17 +68,15 @@ def parse(xml: str) -> LabelConfig:
     images = {attribute(tag, "name"): tag for tag in tags(root, "image") if attribute(tag, "name")}
     usable: list[_Usable] = []
     faults: list[str] = []
-    for tag in tags(root, *_WITH_LABELS, "labels"):
-        if is_skipped(tag):
+    for tag in tags(root, *WITH_LABELS, "labels"):
+        if is_skipped(tag) or is_prompt_only(tag):
             continue
         try:
             usable += _read_tag(root, tag, images)
         except LabelConfigError as fault:
             faults.append(str(fault))
     if not usable:
-        raise LabelConfigError(
-            faults[0] if faults else f"The labeling config has no tag to draw masks with: add {EXAMPLE}."
-        )
+        raise LabelConfigError(faults[0] if faults else _nothing_usable(root))
     image = usable[0].images[0]
     served = [one for one in usable if image in one.images]
     ignored = dict.fromkeys(one.images[0] for one in usable if image not in one.images)
@@ -110,25 +84,43 @@ def parse(xml: str) -> LabelConfig:
         f'Only <Image name="{image}"> is served: regions on <Image name="{other}"> are ignored.'
         for other in ignored
     ]
-    return _serve(image, _data_key(images[image]), served, faults)
+    config = _serve(image, _data_key(images[image]), root, served)
+    return replace(
+        config,
+        faults=tuple(dict.fromkeys((*faults, *config.faults))),
+        other_images=frozenset(images) - {image},
+    )
 
 
-def _serve(image: str, data_key: str, served: list[_Usable], faults: list[str]) -> LabelConfig:
-    controls = tuple(control for one in served for control in one.controls)
+def _nothing_usable(root: ElementTree.Element) -> str:
+    """Why there is no tag to draw masks with, although none is faulty."""
+    prompts = [tag for tag in tags(root, *WITH_LABELS, *WITHOUT_LABELS) if is_prompt_only(tag)]
+    if prompts:
+        return f'{named(prompts[0])} has smartOnly="true", so it draws prompts only: add {EXAMPLE}.'
+    return f"The labeling config has no tag to draw masks with: add {EXAMPLE}."
+
+
+def _serve(image: str, data_key: str, root: ElementTree.Element, served: list[_Usable]) -> LabelConfig:
+    controls = without_prompts([control for one in served for control in one.controls])
     labels = tuple(dict.fromkeys(label for control in controls for label in control.labels))
     check_labels("The labeling config", labels)
     aliases = [pair for one in served for pair in one.synonyms]
     predicted = [pair for one in served for pair in _predicted(one.tag)]
-    knobs, wrong = read_knobs(tag for one in served for tag in (one.tag, *one.partners))
+    drawing = [tag for one in served for tag in (one.tag, *one.partners)]
+    knobs, wrong = read_knobs([*drawing, *tags(root, "choices")])
+    others, unlearned = other_tags(root, image, controls)
+    exclusions, unknown = read_exclusions(root, knobs.exclude)
     return LabelConfig(
         image,
         controls[0].name,
         data_key,
         labels,
         controls,
-        synonyms=tuple(dict.fromkeys((*aliases, *predicted))),
+        synonyms=tuple(dict.fromkeys(pair for pair in (*aliases, *predicted) if pair[1] in labels)),
         knobs=knobs,
-        faults=tuple(dict.fromkeys((*faults, *wrong))),
+        faults=(*wrong, *unlearned, *unknown),
+        others=others,
+        exclusions=exclusions,
     )
 
 
@@ -137,51 +129,47 @@ def _read_tag(
 ) -> Iterator[_Usable]:
     """A tag with labels, or nothing if it is a <Labels> tag without drawing tags over its images."""
     kind = tag.tag.lower()
-    targets = _images(tag, images)
-    partners = () if kind != "labels" else tuple(_partners(root, targets))
+    bound = tuple(name for name in targets(tag) if name in images)
+    partners = () if kind != "labels" else tuple(_partners(root, bound))
     if kind == "labels" and not partners:
         return
     name = attribute(tag, "name")
     if not name:
-        _refuse(f'A <{tag.tag}> tag has no name: add one, such as name="mask"')
-    if not targets:
-        _refuse(
-            f'{_named(tag)} is not bound to an <Image>: add toName="image" to it and '
+        refuse(f'A <{tag.tag}> tag has no name: add one, such as name="mask"')
+    if len(targets(tag)) > 1:
+        raise LabelConfigError(several_targets(tag))
+    if not bound:
+        refuse(
+            f'{named(tag)} is not bound to an <Image>: add toName="image" to it and '
             '<Image name="image" value="$image"/> to the config'
         )
     for drawing in partners or (tag,):
-        form = _WITH_LABELS.get(drawing.tag.lower()) or _WITHOUT_LABELS[drawing.tag.lower()]
+        form = WITH_LABELS.get(drawing.tag.lower()) or WITHOUT_LABELS[drawing.tag.lower()]
         if form.required is not None and attribute(drawing, form.required[0]).lower() != form.required[1]:
-            _refuse(f'{_named(drawing)} draws no areas: add {form.required[0]}="{form.required[1]}" to it')
+            refuse(f'{named(drawing)} draws no areas: add {form.required[0]}="{form.required[1]}" to it')
     if partners and all(each.tag.lower() == READ_ONLY for each in partners):
-        _refuse(
-            f"Label Studio accepts no predictions for {_named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"
+        refuse(
+            f"Label Studio accepts no predictions for {named(partners[0])}: add {_EXAMPLE_BRUSH} beside it"
         )
-    _data_key(images[targets[0]])
+    _data_key(images[bound[0]])
     labels = _read_labels(tag)
-    if partners:
-        controls = tuple(
-            Control(
-                attribute(each, "name"), each.tag.lower(), _WITHOUT_LABELS[each.tag.lower()], labels, name
-            )
-            for each in partners
-        )
-    else:
-        controls = (Control(name, kind, _WITH_LABELS[kind], labels),)
-    yield _Usable(tag, partners, controls, targets, tuple(_aliases(tag)))
+    controls = tuple(_control(each, labels, name if partners else "") for each in partners or (tag,))
+    yield _Usable(tag, partners, controls, bound, tuple(_aliases(tag)))
 
 
-def _images(tag: ElementTree.Element, images: Mapping[str, ElementTree.Element]) -> tuple[str, ...]:
-    """The names of the images that a tag is bound to."""
-    targets = (target.strip() for target in attribute(tag, "toName").split(","))
-    return tuple(target for target in targets if target in images)
+def _control(tag: ElementTree.Element, labels: tuple[str, ...], labels_tag: str) -> Control:
+    """A drawing tag as a control; all labels of a smart rectangle are prompts for now."""
+    kind = tag.tag.lower()
+    form = WITHOUT_LABELS[kind] if labels_tag else WITH_LABELS[kind]
+    smart = form is RECTANGLE and is_true(tag, "smart")
+    return Control(attribute(tag, "name"), kind, form, labels, labels_tag, labels if smart else ())
 
 
-def _partners(root: ElementTree.Element, targets: Iterable[str]) -> Iterator[ElementTree.Element]:
+def _partners(root: ElementTree.Element, images: Iterable[str]) -> Iterator[ElementTree.Element]:
     """The tags without labels that draw over one of the images."""
-    for tag in tags(root, *_WITHOUT_LABELS):
-        bound = {target.strip() for target in attribute(tag, "toName").split(",")}
-        if attribute(tag, "name") and bound & set(targets) and not is_skipped(tag):
+    for tag in tags(root, *WITHOUT_LABELS):
+        left_out = is_skipped(tag) or is_prompt_only(tag)
+        if attribute(tag, "name") and not left_out and any(targets(tag) == (image,) for image in images):
             yield tag
 
 
@@ -189,11 +177,11 @@ def _read_labels(tag: ElementTree.Element) -> tuple[str, ...]:
     written = (attribute(label, "alias") or attribute(label, "value") for label in tags(tag, "label"))
     labels = tuple(dict.fromkeys(filter(None, written)))
     if not labels and attribute(tag, "value"):
-        _refuse(
-            f"{_named(tag)} takes its labels from the task data: write them into the config instead, such as "
+        refuse(
+            f"{named(tag)} takes its labels from the task data: write them into the config instead, such as "
             '<Label value="Bone"/>'
         )
-    check_labels(_named(tag), labels)
+    check_labels(named(tag), labels)
     return labels
 
 
@@ -218,18 +206,10 @@ def _data_key(image: ElementTree.Element) -> str:
     name, value = attribute(image, "name"), attribute(image, "value")
     advice = 'use a single key of the task data, such as value="$image"'
     if not value and attribute(image, "valueList"):
-        _refuse(f'<Image name="{name}"> shows a list of images: {advice}')
+        refuse(f'<Image name="{name}"> shows a list of images: {advice}')
     key = value.removeprefix("$")
     if key == value or not key:
-        _refuse(f'<Image name="{name}"> has value="{value}": {advice}')
+        refuse(f'<Image name="{name}"> has value="{value}": {advice}')
     if not all(character.isalnum() or character in "_-" for character in key):
-        _refuse(f'<Image name="{name}"> reads "{value}", which is more than one plain key: {advice}')
+        refuse(f'<Image name="{name}"> reads "{value}", which is more than one plain key: {advice}')
     return key
-
-
-def _named(tag: ElementTree.Element) -> str:
-    return f'<{tag.tag} name="{attribute(tag, "name")}">'
-
-
-def _refuse(sentence: str) -> NoReturn:
-    raise LabelConfigError(f"{sentence}.")

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
+from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, opaque
 from model.imaging.decoding import DAMAGED
 
 PREFIX = "data:image/png;base64,"
-THRESHOLD = 128
-"""Minimum alpha that counts as drawn, because round strokes have soft edges."""
 MAX_BYTES = 64 * 1024 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIZE_OFFSET = 16
@@ -25,7 +23,9 @@ _SIZE_OFFSET = 16
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels whose alpha reaches the threshold; size and length are checked before decoding.
+    """The pixels whose alpha reaches half of the region's maximum.
+
+    Size and length are checked before decoding.
 
     A PNG without transparency is refused: the editor would show the whole image as drawn.
 
@@ -48,7 +48,7 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
         raise
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise RegionError("The bitmask's PNG is broken.") from error
-    return Shape(0, 0, alphas >= THRESHOLD)
+    return Shape(0, 0, opaque(alphas))
 
 
 def write(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -8,24 +8,29 @@ from typing import Any
 import numpy as np
 
 from ml_backend.label_studio.regions import rle
-from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
+from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, opaque
 
-THRESHOLD = 128
-"""Minimum alpha that counts as drawn, because the editor's strokes have soft edges."""
+STROKES = ("touches", "maskDataURL")
+"""Keys under which drafts and tools store a brush region without its mask."""
 
 
 def read(value: Mapping[str, Any], size: Size) -> Shape:
-    """The pixels whose alpha reaches the threshold, cropped to the rows that the mask spans.
+    """The pixels whose alpha reaches half of the region's maximum, cropped to the rows that the mask spans.
 
     Raises:
-        RegionError: there is no mask, as in a draft, which has strokes instead.
+        EmptyRegionError: there is neither a mask nor a stroke.
+        RegionError: there is no mask, but there are strokes, as in a draft; or it has another format.
         RleError: the mask is not of this size, or its stream is broken.
     """
-    if value.get("format", "rle") != "rle" or not value.get("rle"):
-        raise RegionError("The brush region has no mask.")
+    if value.get("format", "rle") != "rle":
+        raise RegionError("The brush region has no mask in the format rle.")
+    if not value.get("rle"):
+        if any(value.get(key) for key in STROKES):
+            raise RegionError("The brush region has strokes instead of a mask.")
+        raise EmptyRegionError("The brush region has no mask.")
     height, width = size
     runs = rle.decode_runs(value["rle"], height, width)
-    drawn = runs.alphas >= THRESHOLD
+    drawn = opaque(runs.alphas)
     inside = np.flatnonzero(drawn)
     if not inside.size:
         return Shape(0, 0, np.zeros((0, 0), np.bool_))

@@ -43,6 +43,8 @@ class Form:
         read: (region's `value`, image's (H, W)) to its pixels; raises `RegionError` or `RleError`.
         write: (label, tolerance in pixels) to the `value` of each of its regions.
         is_outline: whether regions are simplified within the tolerance and must keep the label's Dice.
+        is_pixelwise: whether regions store pixels, so that they fit images of one size only; the others store
+            percent of the image.
         required: attribute and value without which a tag of this form does not draw areas.
     """
 
@@ -50,6 +52,7 @@ class Form:
     read: Callable[[Mapping[str, Any], Size], Shape]
     write: Callable[[DrawnLabel, float], list[dict[str, Any]]]
     is_outline: bool = False
+    is_pixelwise: bool = False
     required: tuple[str, str] | None = None
 
     @property
@@ -58,8 +61,8 @@ class Form:
         return FORMS.index(self)
 
 
-BRUSH = Form("brush", brush.read, lambda label, _: [brush.write(label.runs, label.index)])
-BITMASK = Form("bitmask", bitmask.read, lambda label, _: [bitmask.write(label.mask)])
+BRUSH = Form("brush", brush.read, lambda label, _: [brush.write(label.runs, label.index)], is_pixelwise=True)
+BITMASK = Form("bitmask", bitmask.read, lambda label, _: [bitmask.write(label.mask)], is_pixelwise=True)
 POLYGON = Form(
     "polygon", polygon.read, lambda label, tolerance: polygon.write(label.mask, tolerance), is_outline=True
 )

@@ -1,95 +1,61 @@
 """Between Label Studio's regions and label maps: (H, W) uint8, 0 for background, i + 1 for label i.
 
 Regions may be brush, bitmask, polygon, vector, ellipse or rectangle regions, in any mix that the config
-allows. Where they overlap, the later one in the list wins, because the editor draws it on top. A pixel is
-inside an outline if its centre is. Label Studio stores all regions relative to the image, EXIF orientation
-applied. ``image_rotation`` is not applied to them: it only records how the annotator had rotated the view,
-and the editor keeps the image's own coordinates.
+allows; `reading.py` tells which results are masks. A pixel is inside an outline if its centre is. Label
+Studio stores all regions relative to the image, EXIF orientation applied. ``image_rotation`` is not applied
+to them: it only records how the annotator had rotated the view, and the editor keeps the image's own
+coordinates.
 """
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.config import READ_ONLY, Control, LabelConfig
+from ml_backend.label_studio.config import Control, LabelConfig
 from ml_backend.label_studio.regions import rle
-from ml_backend.label_studio.regions.forms import FORMS, DrawnLabel
+from ml_backend.label_studio.regions.canvas import Canvas, Overlap
+from ml_backend.label_studio.regions.forms import DrawnLabel
 from ml_backend.label_studio.regions.outlines import MAX_COMPONENTS
-from ml_backend.label_studio.regions.shape import RegionError, Shape, Size
+from ml_backend.label_studio.regions.reading import (
+    FOREIGN_LABEL,
+    KINDS,
+    Reading,
+    RegionReader,
+    is_mask,
+)
+from ml_backend.label_studio.regions.shape import Size
 from model.consistency import dice
+
+__all__ = ["FOREIGN_LABEL", "KINDS", "MIN_DSC", "Reading", "is_mask", "label_map", "results"]
 
 MIN_DSC = 0.99
 """Minimum Dice of polygons and vectors with each label of the label map they are written from."""
 
-KINDS = frozenset({READ_ONLY, "labels", *(form.name + end for form in FORMS for end in ("", "labels"))})
-"""Types of regions that store masks, or the labels of such regions."""
 
-FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The label map read from the regions of one annotation or prediction."""
-
-    label_map: NDArray[np.uint8] | None
-    """(H, W) class indices; None if no size is known, or if masks were drawn but none can be used. If then
-    nothing is `unreadable`, all of them have labels that the config does not have."""
-    regions: int
-    """Number of regions drawn into the label map."""
-    ignored: Mapping[str, int] = field(default_factory=dict)
-    """{reason: number} of regions ignored because they say nothing about the masks."""
-    unreadable: Mapping[str, int] = field(default_factory=dict)
-    """{reason: number} of masks missing from the label map; each reason is one sentence."""
-
-
-def label_map(results: Sequence[Any], config: LabelConfig, size: Size | None = None) -> Reading:
+def label_map(
+    results: Any, config: LabelConfig, size: Size | None = None, overlap: Overlap | None = None
+) -> Reading:
     """Return the label map of ``results``, the ``result`` list of an annotation or prediction.
 
-    Regions with the same label are united; among labels the later region wins. A region with several labels
-    counts as the first one in the config. Alpha of 128 or more counts as drawn. Results other than masks
-    (choices, texts, relations, key points, answers about a region) are ignored.
+    Regions with the same label are united; where regions of several labels overlap, `overlap` decides. A
+    region with several labels counts as the first one in the config. Results other than masks (choices,
+    texts, relations, key points, prompts, answers about a region) are ignored.
 
     Args:
         results: region dictionaries as Label Studio delivers them; untrusted, any content is possible.
         config: the controls, image tag and labels to look for.
         size: (H, W) of the image; None takes the size stated by the first readable region. With a known size
             and no regions the map is empty: the annotator saw nothing to draw.
+        overlap: which of two overlapping regions gets the pixels; None takes the config's rule, or the
+            default one.
     """
-    ignored: Counter[str] = Counter()
-    unreadable: Counter[str] = Counter()
-    canvas = None if size is None else np.zeros(size, dtype=np.uint8)
-    controls = {(control.name, control.kind): control for control in config.controls}
-    named = _separate_labels(results, config)
-    drawn = 0
-    for region in results:
-        control, reason = _control(region, config, controls)
-        if control is None:
-            if reason:
-                ignored[reason] += 1
-            continue
-        try:
-            index = _label_index(region, control, config, named)
-            if index is None:
-                ignored[FOREIGN_LABEL] += 1
-                continue
-            stated = _stated_size(region, None if canvas is None else canvas.shape)
-            shape = control.form.read(region["value"], stated)
-        except (RegionError, rle.RleError) as fault:
-            unreadable[str(fault)] += 1
-            continue
-        if canvas is None:
-            canvas = np.zeros(stated, dtype=np.uint8)
-        _paint(canvas, shape, index)
-        drawn += 1
-    if (unreadable or ignored[FOREIGN_LABEL]) and not drawn:
-        canvas = None
-    return Reading(canvas, drawn, MappingProxyType(ignored), MappingProxyType(unreadable))
+    reader = RegionReader(config, Canvas(size, overlap or config.knobs.overlap))
+    reader.read(results)
+    return reader.finish()
 
 
 def results(
@@ -177,73 +143,3 @@ def _keeps_dice(labels: NDArray[np.uint8], config: LabelConfig, written: list[di
     found = label_map(written, config, (labels.shape[0], labels.shape[1])).label_map
     assert found is not None
     return all(dice(labels == index, found == index) >= MIN_DSC for index in outlined)
-
-
-def _separate_labels(results: Sequence[Any], config: LabelConfig) -> dict[Any, Any]:
-    """Region id → label names, from the regions of <Labels> tags."""
-    tags = {control.labels_tag for control in config.controls if control.labels_tag}
-    return {
-        region["id"]: region["value"].get("labels")
-        for region in results
-        if isinstance(region, dict)
-        and region.get("from_name") in tags
-        and isinstance(region.get("id"), str)
-        and isinstance(region.get("value"), dict)
-    }
-
-
-def _control(
-    region: Any, config: LabelConfig, controls: Mapping[tuple[str, str], Control]
-) -> tuple[Control | None, str]:
-    """The control that drew a region; if none did, (None, the reason why the region is ignored)."""
-    if not isinstance(region, dict):
-        return None, "Not a region."
-    kind, name = region.get("type"), region.get("from_name")
-    if not isinstance(kind, str) or not isinstance(name, str):
-        return None, f"Regions of type {str(kind)[:40]} are not read as masks."
-    if kind == "labels" and any(control.labels_tag == name for control in config.controls):
-        return None, ""
-    if region.get("to_name") != config.image_tag:
-        return None, f'Not drawn over <Image name="{config.image_tag}">.'
-    control = controls.get((name, kind))
-    if control is None:
-        return None, f"Regions of type {kind[:40]} drawn by {name[:40]} are not read as masks."
-    if not isinstance(region.get("value"), dict):
-        return None, "The region has no value."
-    return control, ""
-
-
-def _label_index(
-    region: Mapping[str, Any], control: Control, config: LabelConfig, named: Mapping[Any, Any]
-) -> int | None:
-    """The class index of the first label that the config has; None if it has none of them."""
-    names = region["value"].get(control.labels_key)
-    if names is None and isinstance(region.get("id"), str):
-        names = named.get(region["id"])
-    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    if not known:
-        raise RegionError("The region has no label.")
-    return next((config.indices[name] for name in known if name in config.indices), None)
-
-
-def _stated_size(region: Mapping[str, Any], expected: Size | None) -> Size:
-    """The (H, W) that the region was drawn on."""
-    height, width = region.get("original_height"), region.get("original_width")
-    if height is None and width is None and expected is not None:
-        return expected
-    if not isinstance(height, int) or not isinstance(width, int):
-        raise RegionError("The region does not state the size of the image it was drawn on.")
-    if expected is not None and (height, width) != expected:
-        raise RegionError(
-            f"The mask was drawn on {width} × {height} pixels, but the image has "
-            f"{expected[1]} × {expected[0]}."
-        )
-    if min(height, width) < 1 or height * width > rle.MAX_PIXELS:
-        raise RegionError(f"Masks of {width} × {height} pixels are not supported.")
-    return height, width
-
-
-def _paint(canvas: NDArray[np.uint8], shape: Shape, index: int) -> None:
-    top, left, mask = shape
-    height, width = mask.shape
-    np.copyto(canvas[top : top + height, left : left + width], np.uint8(index), where=mask)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions import outlines
 from ml_backend.label_studio.regions.filling import fill
-from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, checked
+from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, checked
 
 MAX_POINTS = 100_000
 
@@ -22,14 +22,16 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     """The pixels inside the polygon, by the non-zero winding rule if it crosses itself.
 
     Raises:
-        RegionError: it is not closed, has fewer than three corners or too many, or corners with invalid
-            coordinates.
+        EmptyRegionError: it has fewer than three corners.
+        RegionError: it is not closed, has too many corners, or corners with invalid coordinates.
     """
     points = value.get("points")
     if value.get("closed", True) is not True:
         raise RegionError("The polygon is not closed.")
-    if not isinstance(points, list) or not 3 <= len(points) <= MAX_POINTS:
+    if not isinstance(points, list) or len(points) > MAX_POINTS:
         raise RegionError(f"A polygon must have 3 to {MAX_POINTS} corners.")
+    if len(points) < 3:
+        raise EmptyRegionError(f"A polygon must have 3 to {MAX_POINTS} corners.")
     return fill(in_pixels([_corner(point) for point in points], size), size)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions import polygon
 from ml_backend.label_studio.regions.filling import fill
-from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, number
+from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, number
 
 SEGMENT_PIXELS = 2.0
 """Approximate length in pixels of the straight segments that approximate a curve."""
@@ -31,14 +31,17 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     """The pixels inside the closed path, by the non-zero winding rule if it crosses itself.
 
     Raises:
-        RegionError: the path is open or branches, has fewer than three vertices or too many, or vertices with
-            invalid coordinates.
+        EmptyRegionError: it has fewer than three vertices.
+        RegionError: the path is open or branches, has too many vertices, or vertices with invalid
+            coordinates.
     """
     vertices = value.get("vertices")
     if value.get("closed") is not True:
         raise RegionError("The vector is not closed.")
-    if not isinstance(vertices, list) or not 3 <= len(vertices) <= polygon.MAX_POINTS:
+    if not isinstance(vertices, list) or len(vertices) > polygon.MAX_POINTS:
         raise RegionError(f"A closed vector must have 3 to {polygon.MAX_POINTS} vertices.")
+    if len(vertices) < 3:
+        raise EmptyRegionError(f"A closed vector must have 3 to {polygon.MAX_POINTS} vertices.")
     if not all(isinstance(vertex, dict) for vertex in vertices):
         raise RegionError("A vertex of the vector must be an object.")
     path = _in_order(vertices)

@@ -93,6 +93,48 @@ def test_scoring_says_what_it_could_not_read(run: Run, hands: Path, tmp_path: Pa
     assert "not scored: broken.png" in said
 
 
+def test_files_that_are_not_read_are_named(run: Run, hands: Path, tmp_path: Path) -> None:
+    shutil.copytree(hands, tmp_path, dirs_exist_ok=True)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for name in ("scan.dcm", "IM0001", "notes.txt", ".DS_Store"):
+        (images / name).write_bytes(b"DICM")
+    (images / "more").mkdir()
+    status, said, _ = run(
+        "train",
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--out",
+        tmp_path / "v",
+        "--steps",
+        1,
+        "--width",
+        2,
+        "--size",
+        64,
+    )
+    assert status == 0
+    scored = run("score", "--version", tmp_path / "v", "--images", images, "--out", tmp_path / "s.csv")
+    assert scored[0] == 0
+    for output in (said, scored[1]):
+        assert "scan.dcm: files of type .dcm are not read, only .bmp, .jpeg, " in output
+        assert "IM0001: files without a suffix are not read" in output
+        assert "notes.txt: files of type .txt are not read" in output
+        assert "more: folders within the folder are not read" in output
+        assert "DS_Store" not in output
+        assert "hand0" not in output
+
+    # A mask whose image is left out is not merely an unpaired one.
+    shutil.copy(masks / "hand0.png", masks / "scan.png")
+    status, _, said = run(
+        "train", "--images", images, "--masks", masks, "--out", tmp_path / "v", "--steps", 1
+    )
+    assert status == 1
+    assert "No image for scan" in said
+    assert "scan.dcm is left out: files of type .dcm are not read" in said
+
+
 @pytest.mark.parametrize("fault", ["no mask", "wrong size", "all empty", "no images", "broken image"])
 def test_images_and_masks_that_do_not_fit_are_named(
     run: Run, hands: Path, tmp_path: Path, fault: str

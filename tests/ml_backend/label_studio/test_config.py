@@ -93,7 +93,7 @@ def test_all_controls_over_the_image_are_served_and_labels_of_one_name_are_one()
             tag("RectangleLabels", "box", "Bone", "Plate"),
             tag("EllipseLabels", "oval", "Bone"),
             tag("VectorLabels", "path", "Nail", closable="true"),
-            tag("PolygonLabels", "outline", "Bone", "Nail", image="text,image"),
+            tag("PolygonLabels", "outline", "Bone", "Nail"),
             tag("BitmaskLabels", "bitmap", "Skin"),
             tag("BrushLabels", "mask", "Skin"),
         )
@@ -142,11 +142,11 @@ def test_the_image_of_the_first_usable_control_is_served() -> None:
             tag("BrushLabels", "many", "Bone", image="list"),
             tag("PolygonLabels", "outline", "Nail", image="back"),
             tag("BrushLabels", "mask", "Bone"),
-            tag("EllipseLabels", "both", "Ring", image="image,back"),
+            tag("EllipseLabels", "oval", "Ring", image="back"),
         )
     )
     assert (config.image_tag, config.data_key) == ("back", "back")
-    assert [control.name for control in config.controls] == ["outline", "both"]
+    assert [control.name for control in config.controls] == ["outline", "oval"]
     assert config.labels == ("Nail", "Ring")
     assert config.faults == (
         '<BrushLabels name="none"> has no labels: add at least one, such as <Label value="Bone"/>.',
@@ -290,3 +290,47 @@ OUTSIDE = '<!DOCTYPE View [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + view(
 def test_declared_entities_are_refused(xml: str) -> None:
     with pytest.raises(LabelConfigError, match="declares entities or a DTD"):
         parse(xml)
+
+
+def test_a_tag_that_is_bound_to_several_images_is_named() -> None:
+    images = IMAGE + '<Image name="back" value="$back"/>'
+    both = tag("BrushLabels", "mask", "Bone", image="image, back")
+    with pytest.raises(
+        LabelConfigError, match=r'<BrushLabels name="mask"> is bound to several tags \(toName="'
+    ):
+        parse(view(images, both))
+    config = parse(view(images, both, tag("PolygonLabels", "p", "Bone")))
+    assert [control.name for control in config.controls] == ["p"]
+    (fault,) = config.faults
+    assert "is bound to several tags" in fault
+    labelled = tag("Labels", "kind", "Bone") + '<Brush name="b" toName="image"/>'
+    (fault,) = parse(view(images, labelled, '<Rectangle name="r" toName="image,back"/>')).faults
+    assert fault.startswith('<Rectangle name="r"> is bound to several tags')
+
+
+def test_answers_exclude_tasks_by_value_or_alias() -> None:
+    choices = (
+        '<Choices name="quality" toName="image" model_exclude="bad image, blurred"><Choice value="Good"/>'
+        '<Choice value="Bad image"/><Choice value="Out of focus" alias="blurred"/></Choices>'
+    )
+    config = parse(view(IMAGE, BRUSH, choices))
+    assert config.knobs.exclude == ("bad image", "blurred")
+    assert config.exclusions == {
+        ("quality", "Bad image"),
+        ("quality", "Out of focus"),
+        ("quality", "blurred"),
+    }
+    assert not config.faults
+    on_the_control = BRUSH.replace("<BrushLabels ", '<BrushLabels model_exclude="Good" ')
+    assert parse(view(IMAGE, on_the_control, choices.replace("model_exclude", "x"))).exclusions == {
+        ("quality", "Good")
+    }
+
+
+def test_an_answer_that_excludes_nothing_is_reported() -> None:
+    choices = '<Choices name="q" toName="image" model_exclude="bad"{}><Choice value="{}"/></Choices>'
+    for other in (choices.format("", "good"), choices.format(' perRegion="true"', "bad")):
+        config = parse(view(IMAGE, BRUSH, other))
+        assert not config.exclusions
+        (fault,) = config.faults
+        assert 'model_exclude names "bad"' in fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.examples import MaskError, Truth, read_truth
+from ml_backend.learn.examples import Data, MaskError, Truth, _Reader, read_truth
 from ml_backend.learn.labels import choose
 from ml_backend.settings import Rule
+from ml_backend.store.models import Part
+from model.imaging.preprocessing import PreprocessingSettings
 
 CONFIG = parse(default_config(["Bone", "Nail"]))
 FORMER = parse(default_config(["Bone", "Claw"]))
@@ -101,3 +104,57 @@ def test_an_empty_annotation_has_a_vote() -> None:
     assert truth.agreement == pytest.approx((0 + 0 + 1) / 3)
     note = {"type": "textarea", "from_name": "note", "to_name": "image", "value": {"text": ["no hand here"]}}
     assert masks(read("latest", [note])) == [[0] * 8]
+
+
+def test_what_cannot_be_read_is_unknown_and_not_background() -> None:
+    unlabelled = drawn(columns(4, 6, label=2))
+    unlabelled[0]["value"]["brushlabels"] = []
+    truth = read("latest", [*drawn(columns(0, 2)), *unlabelled])
+    assert masks(truth) == [[1, 1, 0, 0, 255, 255, 0, 0]]
+    assert truth.problem == "Task 5 is used without 1 of its regions: The region has no label."
+    assert not truth.is_partial
+
+    # Nobody knows where a broken region is.
+    truth = read("latest", [*drawn(columns(0, 2)), *broken(columns(4, 6))])
+    assert masks(truth) == [[1, 1, 255, 255, 255, 255, 255, 255]]
+    assert truth.is_partial
+    several = read("majority", drawn(columns(0, 4)), [*drawn(columns(0, 2)), *broken(columns(4, 6))])
+    assert masks(several) == [[1, 1, 1, 1, 0, 0, 0, 0]], "what is unknown does not vote"
+    assert (several.annotators, several.agreement) == (1, None)
+
+
+def test_the_rule_for_overlaps_is_the_knobs_or_the_settings() -> None:
+    inner, outer = drawn(columns(2, 4, label=2)), drawn(columns(0, 8))
+    task = choose(
+        [AnnotatedTask(5, {}, (Annotation(1, inner + outer, "2026-11-22T10:00:01Z", False, False),))], "all"
+    )
+    assert masks(read_truth(task[0], CONFIG, SIZE, "smaller")) == [[1, 1, 2, 2, 1, 1, 1, 1]]
+    truth = read_truth(task[0], CONFIG, SIZE, "later")
+    assert masks(truth) == [[1] * 8]
+    assert truth.nested == {("Nail", "Bone")}
+
+
+def examples(result: list[dict[str, Any]], side: Part) -> Data:
+    """What a training gets from one task on a side of the split."""
+    images: Any = SimpleNamespace(images=SimpleNamespace(read=lambda *_: np.full(SIZE, 90, np.uint8)))
+    annotation = Annotation(1, result, "2026-11-22T10:00:01Z", False, False)
+    reader = _Reader(images, 1, CONFIG, PreprocessingSettings(size=64), {5: side}, "smaller")
+    for task in choose([AnnotatedTask(5, {}, (annotation,))], "latest"):
+        reader.read(task)
+    return reader.finish()
+
+
+def test_an_annotation_with_a_region_in_an_unknown_place_teaches_but_does_not_validate() -> None:
+    partial = [*drawn(columns(0, 2)), *broken(columns(4, 6))]
+    taught = examples(partial, Part.TRAINING)
+    assert (len(taught.training), taught.used) == (1, 1)
+    assert set(np.unique(taught.training[0].mask)) == {1, 255}
+    validated = examples(partial, Part.VALIDATION)
+    assert (validated.validation, validated.validated, validated.used) == ([], [], 0)
+    assert validated.problems[-1] == "Task 5 is not validated on: not all of its regions can be read."
+    assert len(examples(drawn(columns(0, 2)), Part.VALIDATION).validation) == 1
+
+
+def test_nested_labels_are_counted_by_task() -> None:
+    both = examples([*drawn(columns(2, 4, label=2)), *drawn(columns(0, 8))], Part.TRAINING)
+    assert both.nested == {("Nail", "Bone"): 1}

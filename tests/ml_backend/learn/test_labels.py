@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.labels import LabelledTask, blind_sides, choose, digest, label_digests, new_sides
+from ml_backend.label_studio.tasks import annotated_task
+from ml_backend.learn.labels import (
+    LabelledTask,
+    blind_sides,
+    choose,
+    digest,
+    label_digests,
+    new_sides,
+    sort_out,
+)
 from ml_backend.settings import Rule
 from ml_backend.store.models import Part
 
@@ -145,6 +155,111 @@ def test_each_annotation_that_counts_has_a_digest() -> None:
     found = label_digests(tasks)
     assert {number: label.task_id for number, label in found.items()} == {1: 7, 2: 7, 3: 8}
     assert found[1].digest == digest(one.result)
+
+
+def exported(number: int, result: Any, **fields: Any) -> AnnotatedTask:
+    """A task of Label Studio's export, as it was exported by 1.23.2, with one annotation."""
+    written = {
+        "id": number,
+        "completed_by": 1,
+        "result": result,
+        "was_cancelled": False,
+        "ground_truth": False,
+        "updated_at": "2026-11-22T10:00:00Z",
+        "lead_time": None,
+        "updated_by": None,
+        "parent_prediction": None,
+    }
+    return annotated_task({"id": number, "data": {}, "annotations": [written | fields]})
+
+
+TEXT = {"type": "textarea", "from_name": "note", "to_name": "image", "value": {"text": ["no hand"]}}
+
+
+def test_an_annotation_without_regions_is_a_label_only_if_a_person_submitted_it() -> None:
+    submitted = [
+        exported(1, [], updated_by=1),
+        exported(2, [TEXT], updated_by=1, parent_prediction=7),
+        exported(3, [], lead_time=4.2),
+    ]
+    imported = [
+        exported(4, [], ground_truth=True),
+        exported(5, [TEXT]),
+        exported(6, [], parent_prediction=7),
+        exported(7, [], updated_by=1, was_cancelled=True),
+    ]
+    drawn = [exported(8, results(MASK, CONFIG)), exported(9, [{"type": {}}]), exported(10, "odd")]
+    for rule in ("latest", "majority", "all"):
+        chosen = sort_out([*submitted, *imported, *drawn], rule)
+        assert [task.task_id for task in chosen.labelled] == [1, 2, 3, 8, 9, 10]
+        assert [sentence.split(" is ")[0] for sentence in chosen.left_out] == ["Task 4", "Task 5", "Task 6"]
+        assert all("no person submitted it" in sentence for sentence in chosen.left_out)
+
+
+def test_an_imported_annotation_without_regions_does_not_outrank_a_persons() -> None:
+    person = exported(1, results(MASK, CONFIG), updated_by=1).annotations
+    imported = exported(2, [], ground_truth=True, updated_at="2026-11-23T10:00:00Z").annotations
+    (task,) = choose([AnnotatedTask(5, {}, person + imported)], "latest")
+    assert [one.id for one in task.counting] == [1]
+
+
+def answer(*choices: Any, name: str = "quality") -> dict[str, Any]:
+    return {"type": "choices", "from_name": name, "to_name": "image", "value": {"choices": list(choices)}}
+
+
+EXCLUSIONS = frozenset({("quality", "bad image")})
+
+
+@pytest.mark.parametrize(
+    ("result", "excluded"),
+    [
+        ([answer("bad image")], True),
+        ([*results(MASK, CONFIG), answer("good", "bad image")], True),
+        ([{**answer(), "value": {"choices": "bad image"}}], True),
+        ([answer("good")], False),
+        ([answer("bad image", name="other")], False),
+        ([answer({}, [], None)], False),
+        ([{**answer(), "value": None}], False),
+        ([{**answer("bad image"), "from_name": {}}], False),
+    ],
+)
+def test_an_answer_excludes_the_task(result: list[Any], excluded: bool) -> None:
+    task = AnnotatedTask(5, {}, (annotation(1, result=result),))
+    for rule in ("latest", "majority", "all"):
+        chosen = sort_out([task], rule, EXCLUSIONS)
+        assert (chosen.labelled == []) == excluded
+        assert bool(chosen.left_out) == excluded
+        if excluded:
+            assert chosen.left_out == [
+                "Task 5 is excluded: an annotator answered “bad image” (model_exclude)."
+            ]
+        assert choose([task], rule), "without the knob it is a label"
+
+
+def test_only_an_annotation_that_counts_excludes_its_task() -> None:
+    bad, good = annotation(1, result=[answer("bad image")]), annotation(2, "11:00:00Z", by=2)
+    skipped = annotation(3, "12:00:00Z", result=[answer("bad image")], skip=True)
+    both = AnnotatedTask(5, {}, (bad, good, skipped))
+    assert sort_out([both], "latest", EXCLUSIONS).labelled
+    assert sort_out([both], "all", EXCLUSIONS).left_out
+    # A task that is excluded later has no digest any more, so that it counts as a changed label.
+    assert label_digests(choose([both], "all", EXCLUSIONS)) == {}
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
+)
+fields = st.sampled_from(["type", "from_name", "to_name", "value", "id", "original_width"])
+
+
+@given(st.lists(st.dictionaries(fields, anything, max_size=5) | anything, max_size=3) | anything)
+def test_any_result_has_a_digest_and_is_sorted_out(result: Any) -> None:
+    assert len(digest(result)) == 64
+    for by_person in ({}, {"updated_by": 1}):
+        chosen = sort_out([exported(1, result, **by_person)], "majority", EXCLUSIONS)
+        assert len(chosen.labelled) + len(chosen.left_out) == 1
 
 
 @given(

@@ -57,7 +57,7 @@ HOSTILE = {
     ),
     "a corner as text": ("polygonlabels", {"points": [*SQUARE, ["1", 1]]}, "must be a number"),
     "a corner that is true": ("polygonlabels", {"points": [*SQUARE, [True, 1]]}, "must be a number"),
-    "an extremely long outline": ("polygonlabels", {"points": [[0, 0], [9, 100]] * 50_000}, None),
+    "an extremely long outline": ("polygonlabels", {"points": [[0, 0], [9, 100]] * 50_000}, "no pixel"),
     "an open vector": ("vectorlabels", {**chain(SQUARE), "closed": False}, "not closed"),
     "a vector that does not say": ("vectorlabels", {"vertices": chain(SQUARE)["vertices"]}, "not closed"),
     "no vertices": ("vectorlabels", {"closed": True}, "must have 3 to"),
@@ -126,11 +126,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("kind", "value", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_invalid_values_are_refused(kind: str, value: dict[str, Any], reason: str | None) -> None:
+def test_invalid_values_are_refused(kind: str, value: dict[str, Any], reason: str) -> None:
     reading = read(kind, value)
-    if reason is None:  # absurd, but read
-        assert reading.regions == 1
-        return
     (sentence,) = reading.unreadable
     assert reason in sentence
     assert sentence.endswith(".")

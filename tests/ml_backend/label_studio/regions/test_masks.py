@@ -113,7 +113,7 @@ def test_regions_of_one_label_are_united() -> None:
     np.testing.assert_array_equal(reading.label_map == 2, (square(0, 0) | square(2, 2)) > 0)
 
 
-def test_among_labels_the_later_region_wins() -> None:
+def test_of_equal_regions_of_several_labels_the_later_one_wins() -> None:
     below, above = region(square(0, 0), "Patella"), region(square(2, 2), "Tibia")
     reading = read(below, above)
     assert reading.label_map[3, 3] == 1
@@ -128,8 +128,11 @@ def test_soft_edges_count_from_half_opacity() -> None:
 
 
 def test_a_soft_edge_does_not_cover_the_region_below() -> None:
-    reading = read(region(square(0, 0), "Femur"), region(square(0, 0, alpha=100), "Tibia"))
+    soft = square(4, 4)
+    soft[0, 0] = 100
+    reading = read(region(square(0, 0), "Femur"), region(soft, "Tibia"))
     assert reading.label_map[0, 0] == 2
+    assert reading.label_map[5, 5] == 1
 
 
 def test_a_region_with_several_labels_counts_as_the_first_known() -> None:
@@ -162,15 +165,10 @@ def test_the_size_is_taken_from_the_first_readable_region() -> None:
 
 
 OTHERS = {
-    "a rectangle": region(square(0, 0), "Tibia", type="rectanglelabels"),
     "a choice": {"from_name": "ok", "to_name": "image", "type": "choices", "value": {"choices": ["yes"]}},
-    "another control": region(square(0, 0), "Tibia", from_name="other"),
-    "another image": region(square(0, 0), "Tibia", to_name="other"),
     "a relation": {"type": "relation", "from_id": "a", "to_id": "b"},
-    "a strange type": region(square(0, 0), "Tibia", type=["brushlabels"]),
-    "a text": "region",
-    "null": None,
-    "no value": region(square(0, 0), "Tibia", value=None),
+    "a key point": region(square(0, 0), "Tibia", type="keypointlabels"),
+    "a type of the future": region(square(0, 0), "Tibia", type="cuboidlabels"),
 }
 
 
@@ -200,6 +198,17 @@ UNREADABLE = {
     "another size": region(np.zeros((9, 9), dtype=np.uint8), "Tibia"),
     "a size in words": region(square(0, 0), "Tibia", original_width="twelve"),
     "half a size": region(square(0, 0), "Tibia", original_width=None),
+    "another form than the tag's": region(square(0, 0), "Tibia", type="rectanglelabels"),
+    "another tag": region(square(0, 0), "Tibia", from_name="other"),
+    "another image": region(square(0, 0), "Tibia", to_name="other"),
+    "a strange type": region(square(0, 0), "Tibia", type=["brushlabels"]),
+    "a strange tag": region(square(0, 0), "Tibia", from_name={}),
+    "a strange image": region(square(0, 0), "Tibia", to_name=["image"]),
+    "a strange value": region(square(0, 0), "Tibia", value=[1]),
+    "a text": "region",
+    "null": None,
+    "no value": region(square(0, 0), "Tibia", value=None),
+    "no opaque pixel": region(np.zeros((10, 12), np.uint8), "Tibia"),
 }
 
 

@@ -102,12 +102,10 @@ def test_only_the_alpha_of_a_bitmask_counts() -> None:
     np.testing.assert_array_equal(found, box(20, 50, 20, 60))
 
 
-def test_an_empty_bitmask_changes_nothing() -> None:
-    empty = uri(Image.fromarray(np.zeros((*SIZE, 4), np.uint8)))
-    reading = read("bitmasklabels", {"imageDataURL": empty})
-    assert reading.regions == 1
-    assert reading.label_map is not None
-    assert not reading.label_map.any()
+def test_a_region_without_an_opaque_pixel_is_not_an_image_of_background() -> None:
+    reading = read("bitmasklabels", {"imageDataURL": uri(Image.fromarray(np.zeros((*SIZE, 4), np.uint8)))})
+    assert dict(reading.unreadable) == {"The region covers no pixel of the image.": 1}
+    assert reading.label_map is None
 
 
 DRAWN = json.loads((Path(__file__).parents[1] / "editor_regions.json").read_text())
