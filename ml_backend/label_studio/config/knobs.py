@@ -30,17 +30,27 @@ class Knobs:
         annotations: which annotations of a task count: "latest", "majority" or "all"; None defers to the
             settings.
         strategy: the query strategy that orders the project; None defers to the settings.
+        mask_floor: estimated Dice, in [0, 1], below which a mask is not shown; None defers to the settings.
+        smallest_region: share of an image's pixels, in [0, 1], below which a part of a shown mask is left
+            out and a hole is filled; None defers to the settings.
     """
 
     threshold: float | None = None
     tolerance: float = 1.0
     annotations: Literal["latest", "majority", "all"] | None = None
     strategy: str | None = None
+    mask_floor: float | None = None
+    smallest_region: float | None = None
 
     @property
     def overrides(self) -> dict[str, Any]:
         """The knobs that are set and override the setting of the same name, by name."""
-        named = {"annotations": self.annotations, "strategy": self.strategy}
+        named = {
+            "annotations": self.annotations,
+            "strategy": self.strategy,
+            "mask_floor": self.mask_floor,
+            "smallest_region": self.smallest_region,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -98,6 +108,11 @@ def _tolerance(text: str) -> float | None:
     return number if number is not None and 0 <= number <= MAX_TOLERANCE else None
 
 
+def _fraction(text: str) -> float | None:
+    number = _number(text)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
 def _annotations(text: str) -> str | None:
     return text.lower() if text.lower() in ANNOTATIONS else None
 
@@ -115,6 +130,8 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "tolerance": (_tolerance, f"a number of pixels from 0 to {MAX_TOLERANCE:.0f}, such as 1"),
         "annotations": (_annotations, "one of " + ", ".join(ANNOTATIONS)),
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
+        "mask_floor": (_fraction, "a Dice from 0 to 1, such as 0.5"),
+        "smallest_region": (_fraction, "a share of the image from 0 to 1, such as 0.0001"),
     }
 )
 """Knob → (reader of its text, which returns None if invalid; description of valid values)."""
