@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ml_backend.label_studio.images.hosts import ImageHosts
 from ml_backend.label_studio.regions.canvas import DEFAULT_OVERLAP, Overlap
+from ml_backend.label_studio.regions.components import MAX_COMPONENTS
+from ml_backend.label_studio.regions.outlines import FEWEST_POINTS
+from ml_backend.label_studio.regions.tidying import MOST_POINTS, MOST_REGIONS, SMALLEST
 from model.strategies import NAMES, StrategyError
 from model.strategies import parse as parse_strategy
 
@@ -179,6 +182,23 @@ class Settings(BaseSettings):
     )
     publish_margin: Fraction = Field(
         0.02, description="How much lower a new version's validation Dice may be for it to be published."
+    )
+    mask_floor: Fraction = Field(
+        0.5,
+        description="Estimated Dice below which a mask is not shown: its task opens empty, but keeps its "
+        "score; 0 shows every mask.",
+    )
+    smallest_region: Fraction = Field(
+        SMALLEST,
+        description="Share of an image's pixels below which a part of a shown mask is left out, and a hole "
+        "is filled.",
+    )
+    max_regions: Annotated[int, Field(gt=0, le=MAX_COMPONENTS)] = Field(
+        MOST_REGIONS, description="Most regions of one label that a shown mask has."
+    )
+    max_points: Annotated[int, Field(ge=FEWEST_POINTS)] = Field(
+        MOST_POINTS,
+        description="Most points that the polygons or vectors of one label have together in a shown mask.",
     )
     assignment_size: Positive = Field(
         10, description="Tasks assigned to each annotator of a project that several annotators share."

@@ -25,11 +25,13 @@ class Evaluation:
             its truth.
         confidences: for each image the confidence in its mask (`Measurement.confidence`); None for a blank
             mask.
+        occurrences: number of images whose truth contains each label.
     """
 
     labels: tuple[str, ...]
     images: list[dict[str, float]]
     confidences: list[float | None] = field(default_factory=list, repr=False)
+    occurrences: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def dsc(self) -> float:
@@ -149,14 +151,17 @@ def evaluate(
     classes = classes or Classes.of(segmenter.labels)
     images: list[dict[str, float]] = []
     confidences: list[float | None] = []
+    occurrences = dict.fromkeys(classes.labels, 0)
     for image, truth in samples:
         segmentation = segmenter.segment([image], threshold=threshold)[0]
         prediction = classes.translate(segmentation.final, segmenter.labels)
         found = dice_per_label(prediction, truth, len(classes.labels))
         images.append({classes.labels[index - 1]: value for index, value in found.items()})
+        for index in np.unique(truth[(truth > 0) & (truth != IGNORE_INDEX)]):
+            occurrences[classes.labels[index - 1]] += 1
         blank = segmentation.consistency.blank
         confidences.append(None if blank else segmentation.measurement("").confidence)
-    return Evaluation(classes.labels, images, confidences)
+    return Evaluation(classes.labels, images, confidences, occurrences)
 
 
 def _mean(values: Iterable[float], *, empty: float) -> float:

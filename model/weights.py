@@ -7,7 +7,8 @@ import json
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,6 +63,9 @@ class Card:
         preprocessing: how images must be prepared, in training and serving alike.
         loss: loss weights of the training.
         metrics: results of the evaluation, e.g. {"validation_dsc": 0.91}.
+        labels_dsc: validation Dice of each label that occurs in the validation images, at original
+            resolution, which the mean in `metrics` may hide.
+        labels_images: number of validation images that contain each label.
         parent: name of the version that training started from; None for random initial weights.
         training: how it was trained (seed, steps, seconds, …).
         libraries: versions of the libraries, as in `library_versions`.
@@ -79,6 +83,8 @@ class Card:
     preprocessing: PreprocessingSettings
     loss: LossWeights = field(default_factory=LossWeights)
     metrics: dict[str, float] = field(default_factory=dict)
+    labels_dsc: dict[str, float] = field(default_factory=dict)
+    labels_images: dict[str, int] = field(default_factory=dict)
     parent: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=library_versions)
@@ -104,6 +110,8 @@ class Card:
             "preprocessing": self.preprocessing.to_dict(),
             "loss": self.loss.to_dict(),
             "metrics": self.metrics,
+            "labels_dsc": self.labels_dsc,
+            "labels_images": self.labels_images,
             "parent": self.parent,
             "training": self.training,
             "libraries": self.libraries,
@@ -128,6 +136,8 @@ class Card:
                 preprocessing=PreprocessingSettings.from_dict(data["preprocessing"]),
                 loss=LossWeights.from_dict(data["loss"]),
                 metrics=dict(data["metrics"]),
+                labels_dsc=dict(data.get("labels_dsc", {})),
+                labels_images=dict(data.get("labels_images", {})),
                 parent=data["parent"],
                 training=dict(data["training"]),
                 libraries=dict(data["libraries"]),
@@ -161,14 +171,30 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         save_file(_as_stored(network, card.stored), draft / WEIGHTS_FILE)
-        text = json.dumps(
-            {**card.to_dict(), "sha256": _sha256(draft / WEIGHTS_FILE)}, indent=2, sort_keys=True
-        )
-        (draft / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+        _write_card(draft, card, _sha256(draft / WEIGHTS_FILE))
         draft.chmod(0o755)
         _replace(draft, directory)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def note_labels(directory: Path, dsc: Mapping[str, float], images: Mapping[str, int]) -> None:
+    """Write the validation Dice of each label, and the number of images that contain it, on a version's card.
+
+    Raises:
+        WeightsError: the card is missing or damaged.
+    """
+    data = _read_json(directory)
+    card = replace(Card.from_dict(data), labels_dsc=dict(dsc), labels_images=dict(images))
+    _write_card(directory, card, data.get("sha256"))
+
+
+def _write_card(directory: Path, card: Card, digest: str | None) -> None:
+    """Write a card atomically, with the digest of the weights that it describes."""
+    text = json.dumps({**card.to_dict(), "sha256": digest}, indent=2, sort_keys=True)
+    draft = directory / f".{CARD_FILE}"
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(directory / CARD_FILE)
 
 
 def _as_stored(network: DeeplySupervisedUNet, stored: Stored) -> dict[str, Tensor]:

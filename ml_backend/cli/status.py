@@ -26,8 +26,9 @@ def status() -> None:
     """Show each project's versions, its last training and its problems, and the jobs in the queues.
 
     For each project: the ten latest versions with state, labels, validation DSC and seconds; the changes
-    since the last training; agreement between annotators of the same task; images that could not be read.
-    Then the waiting and failed jobs.
+    since the last training; agreement between annotators of the same task; on how many tasks masks are
+    shown, how good they are, and the validation DSC of each label; images that could not be read. Then the
+    waiting and failed jobs.
 
     Example: `dsal status`
     """
@@ -86,6 +87,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.learn.problems import summed_up
     from ml_backend.score.strategy import made_by
     from ml_backend.store import runs, scores
+    from ml_backend.store.label_figures import label_figures, sentences
     from ml_backend.store.models import RunState, VersionState
 
     try:
@@ -109,7 +111,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         if version.state is VersionState.PUBLISHED:
             end = "highest" if made_by(version).highest_first else "lowest"
             yield f"ordered by {version.strategy}: the {end} score first"
+            yield from _drawn_masks(session, version, project)
             yield from _quality(session, version)
+            yield from sentences(version, label_figures(version))
         if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
             yield from summed_up(
                 f"task {score.task_id} is not scored: {score.error}"
@@ -163,13 +167,23 @@ def _masks(version: Version, project: Project, *, again: bool) -> Iterator[str]:
         yield nested
 
 
+def _drawn_masks(session: Session, version: Version, project: Project) -> Iterator[str]:
+    """On how many tasks the version draws masks, and why not on the others."""
+    from ml_backend.score.drawing import in_words, project_floor
+    from ml_backend.store import scores
+
+    shown = scores.shown(session, version.id)
+    if shown.hidden or shown.blank or shown.drawn:
+        yield in_words(version, shown, project_floor(Settings(), project.label_config))
+
+
 def _quality(session: Session, version: Version) -> Iterator[str]:
     """Estimated DSC of the masks of unlabelled tasks, and the task with the lowest estimate."""
     from ml_backend.store import scores
     from ml_backend.store.version_names import CALIBRATION
     from model.quality import Calibration
 
-    rows = [row for row in scores.of_version(session, version.id) if row.quality is not None]
+    rows = [row for row in scores.of_version(session, version.id) if row.margin is not None]
     if not rows or version.metrics.get(CALIBRATION) is None:
         return
     calibration = Calibration.from_dict(version.metrics[CALIBRATION])

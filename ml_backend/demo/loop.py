@@ -162,11 +162,13 @@ class Loop:
             l_dsc=None if row is None else row.l_dsc,
             m_dsc=None if row is None else row.m_dsc,
             score=shown,
-            r_dsc=None if version.weights_hash is None else self._real_dice(version, task),
+            r_dsc=self._real_dice(version, task) if row is not None and not row.hidden else None,
         )
 
     def _real_dice(self, version: Version, task: int) -> float | None:
-        """Dice of the predicted mask that Label Studio has for the task against the true one."""
+        """Dice of the predicted mask that Label Studio has for the task, if any, against the true one."""
+        if version.weights_hash is None:
+            return None
         truth = read_mask(self.annotator.truth[task].mask_path)
         height, width = truth.shape
         for prediction in self.annotator.label_studio.predictions(task):

@@ -26,6 +26,7 @@ PROJECT: tuple[Check[ConnectedProject], ...] = (
     Check("view", connected_project.check_view, needs=("project",)),
     Check("sampling", connected_project.check_settings, needs=("project",)),
     Check("model version", connected_project.check_version, needs=("ML backend", "database")),
+    Check("masks", connected_project.check_masks, needs=("model version",)),
 )
 AFTER: tuple[Check[Installation], ...] = (
     Check("Redis", infrastructure.check_redis),

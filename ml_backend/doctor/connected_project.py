@@ -20,8 +20,10 @@ from ml_backend.label_studio.blueprint import (
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.score.drawing import in_words, project_floor
 from ml_backend.score.strategy import is_highest_first
-from ml_backend.store import versions
+from ml_backend.store import scores, versions
+from ml_backend.store.label_figures import POOR, label_figures
 from ml_backend.store.models import VersionState
 
 FIELDS: Mapping[str, str] = {
@@ -192,4 +194,29 @@ def check_version(project: ConnectedProject) -> Iterator[Verdict]:
         yield fault(
             f"The tasks are ordered {by}, although {published.name} is published.",
             f"Run dsal reconcile --project {project.number}; a worker also does so every RECONCILE_SECONDS.",
+        )
+
+
+def check_masks(project: ConnectedProject) -> Iterator[Verdict]:
+    """Whether annotators are shown masks, and whether the published version has learned every label."""
+    installation = project.installation
+    assert installation.database is not None
+    with installation.database.read() as session:
+        published = versions.published(session, project.number)
+        shown = None if published is None else scores.shown(session, published.id)
+    if published is None or shown is None or published.weights_hash is None:
+        yield ok("Tasks open empty until the first training.")
+        return
+    floor = project_floor(installation.settings, str(project.fields["label_config"] or ""))
+    sentence = in_words(published, shown, floor)
+    if shown.hidden and not shown.drawn:
+        yield warning(sentence, "Label more images; masks are shown as soon as a version is good enough.")
+    else:
+        yield ok(sentence)
+    poor = [figure for figure in label_figures(published) if figure.is_poor]
+    if poor:
+        names = ", ".join(f"{figure.label} ({figure.dsc:.2f})" for figure in poor)
+        yield warning(
+            f"{published.name} has hardly learned {names}: the validation DSC is below {POOR}.",
+            "Label more images that contain them.",
         )

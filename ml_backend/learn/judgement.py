@@ -19,10 +19,11 @@ from ml_backend.learn.labels import LabelledTask
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
-from ml_backend.store.version_names import CALIBRATION
+from ml_backend.store.version_names import CALIBRATION, LABEL_DSC, LABEL_IMAGES
 from model.classes import Classes
 from model.comparison import MIN_IMAGES, compare
 from model.metrics import Evaluation, evaluate
+from model.weights import note_labels
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def judge(
     classes = Classes(config.labels, config.indices)
     images = _Images(context, project_id, config, data)
     own = images.evaluate(directory, classes)
-    metrics |= {"validation_dsc": own.dsc, "per_label": own.per_label}
+    metrics |= {"validation_dsc": own.dsc, LABEL_DSC: own.per_label, LABEL_IMAGES: own.occurrences}
+    note_labels(directory, own.per_label, own.occurrences)
     calibration = own.calibration()
     if calibration is not None:
         metrics[CALIBRATION] = calibration.to_dict()

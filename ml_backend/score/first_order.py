@@ -125,6 +125,6 @@ def _create_successor(session: Session, version: Version, project: Project) -> V
         labels_used=version.labels_used,
         metrics=version.metrics,
     )
-    successor.message = f"Same weights as {version.name}; the labeling config or STRATEGY has changed."
+    successor.message = f"Same weights as {version.name}; the labeling config or a setting has changed."
     logger.info("Project %d will be reordered by %s.", project.id, successor.name)
     return successor

@@ -19,9 +19,9 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
-from ml_backend.label_studio.regions.masks import results
 from ml_backend.queue.context import image_reader
 from ml_backend.score.blind import BlindTasks
+from ml_backend.score.drawing import Drawing
 from ml_backend.score.first_order import random_score
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.score.strategy import made_by
@@ -52,6 +52,9 @@ class Scored:
         result: regions of the final mask, in the form of the labeling config.
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
         blank: nothing was found in the image.
+        hidden: something was found, but not shown, as its quality is below the project's floor.
+        quality: estimated real Dice of the mask; None for a blank mask, and without a network or an image.
+        margin: its margin of error; None if the estimate is rough.
         error: why the image could not be fetched or read, in one sentence.
         transient: whether a later attempt may succeed.
     """
@@ -62,6 +65,9 @@ class Scored:
     l_dsc: float | None = None
     m_dsc: float | None = None
     blank: bool = False
+    hidden: bool = False
+    quality: float | None = None
+    margin: float | None = None
     error: str | None = None
     transient: bool = False
     measurement: Measurement | None = field(default=None, repr=False)
@@ -69,6 +75,8 @@ class Scored:
 
 
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
+Reader = Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]]
+"""A function from (task id, task data, labeling config) to the grey image (H, W)."""
 
 
 def scorer(
@@ -92,11 +100,8 @@ def scorer(
     if version.weights_hash is None:
         return partial(_at_random, seed)
     segmenter = load_segmenter(settings, weights.get(version.weights_hash))
-    strategy = made_by(version)
     reader = partial(images.read, version.project_id)
-    return _without_masks(
-        lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed), blind
-    )
+    return _without_masks(_by_network(segmenter, settings, reader, version, seed, config), blind)
 
 
 def _without_masks(score: Scorer, blind: Container[int]) -> Scorer:
@@ -107,6 +112,15 @@ def _without_masks(score: Scorer, blind: Container[int]) -> Scorer:
         return replace(scored, result=[]) if task_id in blind else scored
 
     return score_blind
+
+
+def _by_network(
+    segmenter: Segmenter, settings: Settings, read: Reader, version: Version, seed: int, config: LabelConfig
+) -> Scorer:
+    """A function that scores (task id, task data) with a version's segmenter."""
+    strategy = made_by(version)
+    drawing = Drawing.of(settings.for_project(config.knobs.overrides), version)
+    return lambda task_id, data: segment(segmenter, strategy, drawing, read, config, task_id, data, seed)
 
 
 def _at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
@@ -123,7 +137,8 @@ def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
 def segment(
     segmenter: Segmenter,
     strategy: Strategy,
-    read: Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]],
+    drawing: Drawing,
+    read: Reader,
     config: LabelConfig,
     task_id: int,
     data: Mapping[str, Any],
@@ -133,7 +148,8 @@ def segment(
 
     Args:
         segmenter: the version's.
-        strategy: computes the score.
+        strategy: computes the score, from the masks as the network drew them.
+        drawing: decides whether and how the final mask is shown.
         read: returns the grey image (H, W) of (task id, task data, labeling config).
         config: the labeling config, which decides the form and threshold of the regions.
         task_id, data: the task.
@@ -147,13 +163,18 @@ def segment(
     found = segmenter.segment([image], threshold=config.knobs.threshold, probe=strategy.probe())[0]
     agreement, final = _in_labels(found, segmenter.labels, config)
     measurement = replace(found.measurement(str(task_id)), consistency=agreement)
+    quality = drawing.quality.estimate(measurement)
+    hidden = drawing.hides(quality)
     return Scored(
         task_id,
         outside_batch(strategy, measurement, seed),
-        results(final, config),
+        [] if hidden else drawing.regions(final, config),
         agreement.l_dsc,
         agreement.m_dsc,
         agreement.blank,
+        hidden,
+        quality,
+        None if quality is None else drawing.quality.margin,
         measurement=measurement,
     )
 
@@ -232,8 +253,8 @@ class Predictor:
             yield partial(_at_random, seed)
             return
         with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
-            strategy, reader = made_by(version), partial(self._reader().read, version.project_id)
-            yield lambda task_id, data: segment(segmenter, strategy, reader, config, task_id, data, seed)
+            reader = partial(self._reader().read, version.project_id)
+            yield _by_network(segmenter, self._settings, reader, version, seed, config)
 
     def _reader(self) -> ImageReader:
         """Made on first use: without a token the server can still answer everything but images."""

@@ -16,8 +16,6 @@ from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
-from ml_backend.store.version_names import CALIBRATION
-from model.quality import Calibration
 from model.strategies import Strategy, parse
 
 logger = logging.getLogger(__name__)
@@ -234,7 +232,7 @@ def note(
         for one in found:
             row = session.get_one(Score, (version.id, one.task_id))
             row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
-            row.quality, row.margin = _quality(version, one)
+            row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
             row.state = state
             if state is ScoreState.MEASURED:
                 row.packed = packing.pack(one.measurement, one.result)
@@ -249,15 +247,6 @@ def note(
 def prediction(one: Scored, version: str) -> dict[str, Any]:
     """The prediction that Label Studio gets for a scored task."""
     return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
-
-
-def _quality(version: Version, one: Scored) -> tuple[float | None, float | None]:
-    """Estimate of a mask's real Dice from the version's validation images, and its margin."""
-    known = version.metrics.get(CALIBRATION)
-    if known is None or one.measurement is None or one.blank:
-        return None, None
-    calibration = Calibration.from_dict(known)
-    return calibration.estimate(one.measurement.confidence).dsc, calibration.margin
 
 
 def _finish(context: Context, version: Version) -> None:

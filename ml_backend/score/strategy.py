@@ -14,6 +14,9 @@ from ml_backend.store.models import Version
 from model.classes import Classes
 from model.strategies import RECOMMENDED, Strategy, parse
 
+SHOWING = ("validation", "mask_floor", "smallest_region", "max_regions", "max_points")
+"""Settings that decide whether and how masks are shown."""
+
 
 def wanted(settings: Settings, config: LabelConfig) -> Strategy:
     """The configured strategy of a project: the one in its labeling config, else STRATEGY."""
@@ -58,8 +61,11 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
             "threshold": config.knobs.threshold,
             "tolerance": config.knobs.tolerance,
         }
-        if settings.for_project(config.knobs.overrides).validation == "blind":
-            shaping["validation"] = "blind"
+        # Only what differs from the defaults, so that an upgrade orders no project again.
+        chosen = settings.for_project(config.knobs.overrides)
+        for name in SHOWING:
+            if getattr(chosen, name) != Settings.model_fields[name].default:
+                shaping[name] = getattr(chosen, name)
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 

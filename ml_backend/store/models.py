@@ -263,8 +263,11 @@ class Score(Base):
     Attributes:
         l_dsc, m_dsc: consistency of the lower and middle masks with the final one, equation (3).
         score: the query strategy's score, by which Label Studio sorts.
+        blank: the network found nothing.
+        hidden: the network found something, but its estimated Dice is below MASK_FLOOR, so that the
+            prediction has no regions.
         quality, margin: estimate of the mask's true Dice, and its margin of error (`model.quality`). None for
-            blank masks, and if there are too few validation images.
+            a blank mask; without a margin the estimate is rough, as there are too few validation images.
         packed: measurement and regions, kept while `measured` or `ranked` (`ml_backend.score.packing`).
         error: why the image could not be read, or None.
         retry_at: when to retry the image; None unless it failed for a temporary reason.
@@ -287,6 +290,7 @@ class Score(Base):
     packed: Mapped[bytes | None] = mapped_column("held", LargeBinary)
     quality: Mapped[float | None]
     margin: Mapped[float | None]
+    hidden: Mapped[bool] = mapped_column(default=False)
 
 
 class Annotator(Base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -62,6 +63,37 @@ def count(session: Session, version_id: int) -> dict[ScoreState, int]:
     query = select(Score.state, func.count()).where(Score.version_id == version_id).group_by(Score.state)
     counted = dict(session.execute(query).all())
     return {state: counted.get(state, 0) for state in ScoreState}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What annotators are shown of a version's masks.
+
+    Attributes:
+        drawn: number of tasks that open with a mask.
+        hidden: number of tasks whose mask is below the floor, and so not shown.
+        blank: number of tasks in which the network found nothing.
+        hidden_quality: mean estimated Dice of the hidden masks; None if there are none.
+    """
+
+    drawn: int
+    hidden: int
+    blank: int
+    hidden_quality: float | None
+
+
+def shown(session: Session, version_id: int) -> Shown:
+    """What annotators are shown of a version's masks; images that could not be read do not count."""
+    query = (
+        select(Score.hidden, Score.blank, func.count(), func.avg(Score.quality))
+        .where(Score.version_id == version_id, Score.l_dsc.is_not(None), Score.error.is_(None))
+        .group_by(Score.hidden, Score.blank)
+    )
+    found = {(hidden, blank): (count, quality) for hidden, blank, count, quality in session.execute(query)}
+    hidden, quality = found.get((True, False), (0, None))
+    return Shown(
+        found.get((False, False), (0, None))[0], hidden, found.get((False, True), (0, None))[0], quality
+    )
 
 
 def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:

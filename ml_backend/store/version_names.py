@@ -21,6 +21,11 @@ CALIBRATION = "confidence_calibration"
 """Key in a version's metrics of the calibration from confidence to R-DSC (`model.quality`). The key
 `calibration`, learned on the consistency score alone, is no longer read."""
 
+LABEL_DSC = "per_label"
+"""Key in a version's metrics of the validation Dice by label."""
+LABEL_IMAGES = "label_images"
+"""Key in a version's metrics of the number of validation images by label that contain it."""
+
 ADJECTIVES = tuple(_ADJECTIVES.split())
 ANIMALS = tuple(_ANIMALS.split())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from ml_backend.queue.queues import JobQueues
-from ml_backend.store import agreements, edits, projects, runs, versions
+from ml_backend.store import agreements, edits, projects, runs, scores, versions
 from ml_backend.store.database import Database
+from ml_backend.store.label_figures import label_figures
+from ml_backend.store.models import Version, VersionState
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 60.0)
 
@@ -66,6 +68,8 @@ class StateCollector(Collector):
             helps = {
                 project.id: edits.helps(session, project.id) for project in projects.all_projects(session)
             }
+            published = versions.in_state(session, VersionState.PUBLISHED)
+            masks = {version.project_id: scores.shown(session, version.id) for version in published}
         yield _family("dsal_trainings", "Trainings by state.", "state", trainings)
         yield _family("dsal_versions", "Versions by state.", "state", known)
         yield _family(
@@ -75,12 +79,45 @@ class StateCollector(Collector):
             {project: summary.dsc for project, summary in agreed.items()},
         )
         yield from _help_families(helps)
+        yield from _mask_families(published, masks)
         try:
             waiting, failed = self._queues.depths(), self._queues.failed()
         except RedisError:
             return
         yield _family("dsal_jobs_waiting", "Jobs waiting by queue.", "queue", waiting)
         yield _family("dsal_jobs_failed", "Jobs failed for good by queue.", "queue", failed)
+
+
+def _mask_families(
+    published: Sequence[Version], masks: Mapping[int, scores.Shown]
+) -> Iterator[GaugeMetricFamily]:
+    """The masks of the published versions: how many are shown, and how good each label is."""
+    shown = GaugeMetricFamily(
+        "dsal_masks",
+        "Masks of the published version: drawn; hidden, as they are below MASK_FLOOR; blank.",
+        labels=("project", "shown"),
+    )
+    for project, one in masks.items():
+        for kind, count in (("drawn", one.drawn), ("hidden", one.hidden), ("blank", one.blank)):
+            shown.add_metric((str(project), kind), count)
+    yield shown
+    labels = ("project", "label")
+    dsc = GaugeMetricFamily(
+        "dsal_label_dsc", "Validation Dice of a label under the published version.", labels=labels
+    )
+    images = GaugeMetricFamily(
+        "dsal_label_images",
+        "Validation images that contain a label; fewer than 5 tell little.",
+        labels=labels,
+    )
+    for version in published:
+        for figure in label_figures(version):
+            key = (str(version.project_id), figure.label)
+            images.add_metric(key, figure.images)
+            if figure.dsc is not None:
+                dsc.add_metric(key, figure.dsc)
+    yield dsc
+    yield images
 
 
 def _family(name: str, text: str, label: str, values: Mapping[Any, float]) -> GaugeMetricFamily:

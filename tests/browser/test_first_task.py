@@ -42,7 +42,7 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     label_as_displayed(page)
     first, _ = board.order()[0]
     expect(opened_task(page)).to_contain_text(f"{first}")
-    expect(page.locator(".lsf-outliner-item__title")).to_have_text("Bone")
+    expect(page.locator(".lsf-outliner-item__title").first).to_have_text("Bone")
     page.wait_for_timeout(1000)
 
     # Label Studio draws the label's colour half transparent, so only the hue can be compared.

@@ -58,6 +58,10 @@ class Service:
             "SCORE_CHUNK": "4",
             "ASSIGNMENT_SIZE": "3",
             "QUERY_SIZE": "3",
+            # Networks that train for a second draw badly; tests compare what is shown with what they drew.
+            "MASK_FLOOR": "0",
+            "SMALLEST_REGION": "0",
+            "MAX_REGIONS": "200",
             "INITIAL_WEIGHTS": "none",
             "PREDICT_SECONDS": "0.5",
             # Tests reconcile explicitly.

@@ -73,6 +73,7 @@ def test_a_set_is_measured_at_original_resolution(tmp_path: Path) -> None:
     assert found.per_image == pytest.approx([1.0, (2 / 3 + 0) / 2])
     assert found.dsc == pytest.approx(np.mean(found.per_image))
     assert found.per_label == pytest.approx({"femur": (1 + 2 / 3) / 2, "tibia": 0.0})
+    assert found.occurrences == {"femur": 2, "tibia": 1}
     assert evaluate(segmenter, []).dsc == 0.0
 
     # The same truth under other labels: "tibia" comes first, "femur" is gone, "hip" is new.

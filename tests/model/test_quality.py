@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.quality import MIN_IMAGES, Calibration, calibrate, isotonic
+from model.quality import MIN_IMAGES, Calibration, calibrate, isotonic, rough_estimate
 
 shares = st.floats(0, 1)
 pairs = st.lists(st.tuples(shares, shares), min_size=MIN_IMAGES, max_size=20)
@@ -63,3 +63,9 @@ def test_the_interval_has_its_stated_coverage(images: int) -> None:
         held.append(estimate.low <= real[-1] <= estimate.high)
     # Three standard deviations of a share of 400.
     assert np.mean(held) >= level - 3 * np.sqrt(level * (1 - level) / 400)
+
+
+@given(shares, shares, st.booleans())
+def test_a_rough_estimate_rises_with_the_confidence(one: float, other: float, is_trained: bool) -> None:
+    low, high = (rough_estimate(x, is_trained=is_trained) for x in sorted((one, other)))
+    assert 0 <= low <= high <= 1

@@ -11,7 +11,16 @@ from safetensors.torch import load_file, save_file
 from model.imaging.preprocessing import PreprocessingSettings
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkSettings
-from model.weights import CARD_FILE, WEIGHTS_FILE, Card, WeightsError, load_version, read_card, save_version
+from model.weights import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    Card,
+    WeightsError,
+    load_version,
+    note_labels,
+    read_card,
+    save_version,
+)
 
 
 def network(width: int = 2) -> DeeplySupervisedUNet:
@@ -53,6 +62,24 @@ def test_the_card_names_the_libraries_and_the_time(saved: Path) -> None:
     found = read_card(saved)
     assert {"python", "torch", "numpy"} <= found.libraries.keys()
     assert found.created.endswith("+00:00")
+
+
+def test_the_card_gets_the_figures_of_each_label_and_the_weights_stay(saved: Path) -> None:
+    before = read_card(saved)
+    assert before.labels_dsc == {}
+    note_labels(saved, {"radius": 0.9, "Elle / ulna": 0.0}, {"radius": 12, "Elle / ulna": 5})
+    after = load_version(saved)[1]
+    assert after == replace(before, labels_dsc=after.labels_dsc, labels_images=after.labels_images)
+    assert after.labels_dsc == {"radius": 0.9, "Elle / ulna": 0.0}
+    assert after.labels_images == {"radius": 12, "Elle / ulna": 5}
+    assert sorted(path.name for path in saved.iterdir()) == [CARD_FILE, WEIGHTS_FILE]
+
+
+def test_a_card_of_a_former_release_has_no_figures_of_labels(saved: Path) -> None:
+    data = json.loads((saved / CARD_FILE).read_text())
+    del data["labels_dsc"], data["labels_images"]
+    (saved / CARD_FILE).write_text(json.dumps(data))
+    assert read_card(saved).labels_dsc == {}
 
 
 def test_saving_again_replaces_the_version_and_leaves_nothing_behind(saved: Path) -> None:

@@ -36,6 +36,9 @@ class Knobs:
         overlap: which of two overlapping regions with different labels gets the pixels: the "later" or the
             "smaller"; None defers to the settings.
         exclude: values of <Choices> tags that exclude a task from training and validation.
+        mask_floor: estimated Dice, in [0, 1], below which a mask is not shown; None defers to the settings.
+        smallest_region: share of an image's pixels, in [0, 1], below which a part of a shown mask is left
+            out and a hole is filled; None defers to the settings.
     """
 
     threshold: float | None = None
@@ -45,6 +48,8 @@ class Knobs:
     validation: Literal["shown", "blind"] | None = None
     overlap: Literal["later", "smaller"] | None = None
     exclude: tuple[str, ...] = ()
+    mask_floor: float | None = None
+    smallest_region: float | None = None
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -54,6 +59,8 @@ class Knobs:
             "strategy": self.strategy,
             "validation": self.validation,
             "overlap": self.overlap,
+            "mask_floor": self.mask_floor,
+            "smallest_region": self.smallest_region,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -112,6 +119,11 @@ def _tolerance(text: str) -> float | None:
     return number if number is not None and 0 <= number <= MAX_TOLERANCE else None
 
 
+def _fraction(text: str) -> float | None:
+    number = _number(text)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
 def _annotations(text: str) -> str | None:
     return text.lower() if text.lower() in ANNOTATIONS else None
 
@@ -144,6 +156,8 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "strategy": (_strategy, "one of " + ", ".join(NAMES) + ", some with +power or +clusters"),
         "overlap": (_overlap, "one of " + ", ".join(OVERLAPS)),
         "exclude": (_exclude, 'a value of a <Choices> tag, such as "bad image"; several with commas'),
+        "mask_floor": (_fraction, "a Dice from 0 to 1, such as 0.5"),
+        "smallest_region": (_fraction, "a share of the image from 0 to 1, such as 0.0001"),
     }
 )
 """Knob → (reader of its text, which returns None if invalid; description of valid values)."""

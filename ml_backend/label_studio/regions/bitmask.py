@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ml_backend.label_studio.regions.components import numbered
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, opaque
 from model.imaging.decoding import DAMAGED
 
@@ -51,7 +52,13 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return Shape(0, 0, opaque(alphas))
 
 
-def write(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """One PNG per component of a mask (H, W), exactly (`components.numbered`)."""
+    numbers, count = numbered(mask)
+    return [_png(numbers == number) for number in range(1, count + 1)]
+
+
+def _png(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The mask (H, W) as a PNG with one bit per pixel and transparent zeros."""
     target = io.BytesIO()
     Image.fromarray(mask).save(target, "PNG", transparency=0)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions import rle
+from ml_backend.label_studio.regions.components import numbered
 from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, opaque
 
 STROKES = ("touches", "maskDataURL")
@@ -43,7 +45,11 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return Shape(top, 0, mask.reshape(-1, width))
 
 
-def write(runs: rle.Runs, index: int) -> dict[str, Any]:
-    """The mask of one class index from the runs of a label map, with alphas 0 and 255."""
-    alphas = np.where(runs.alphas == index, np.uint8(255), np.uint8(0))
-    return {"format": "rle", "rle": rle.encode_runs(rle.Runs(alphas, runs.lengths))}
+def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """One region of alphas 0 and 255 per component of a mask (H, W), exactly (`components.numbered`)."""
+    numbers, count = numbered(mask)
+    runs = rle.runs_of(numbers)
+    return [
+        {"format": "rle", "rle": rle.encode_runs(rle.Runs(alphas, runs.lengths))}
+        for alphas in (np.where(runs.alphas == n, np.uint8(255), np.uint8(0)) for n in range(1, count + 1))
+    ]

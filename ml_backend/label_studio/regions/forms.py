@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.regions import bitmask, brush, ellipse, polygon, rectangle, rle, vector
+from ml_backend.label_studio.regions import bitmask, brush, ellipse, polygon, rectangle, vector
 from ml_backend.label_studio.regions.shape import Shape, Size
 
 
@@ -19,13 +19,13 @@ class DrawnLabel:
 
     Attributes:
         labels: (H, W) uint8 class indices.
-        runs: the same label map as runs.
         index: class index of the label, from 1.
+        points: most points of its outlines, all together; None for any number.
     """
 
     labels: NDArray[np.uint8]
-    runs: rle.Runs
     index: int
+    points: int | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -61,15 +61,18 @@ class Form:
         return FORMS.index(self)
 
 
-BRUSH = Form("brush", brush.read, lambda label, _: [brush.write(label.runs, label.index)], is_pixelwise=True)
-BITMASK = Form("bitmask", bitmask.read, lambda label, _: [bitmask.write(label.mask)], is_pixelwise=True)
+BRUSH = Form("brush", brush.read, lambda label, _: brush.write(label.mask), is_pixelwise=True)
+BITMASK = Form("bitmask", bitmask.read, lambda label, _: bitmask.write(label.mask), is_pixelwise=True)
 POLYGON = Form(
-    "polygon", polygon.read, lambda label, tolerance: polygon.write(label.mask, tolerance), is_outline=True
+    "polygon",
+    polygon.read,
+    lambda label, tolerance: polygon.write(label.mask, tolerance, label.points),
+    is_outline=True,
 )
 VECTOR = Form(
     "vector",
     vector.read,
-    lambda label, tolerance: vector.write(label.mask, tolerance),
+    lambda label, tolerance: vector.write(label.mask, tolerance, label.points),
     is_outline=True,
     required=("closable", "true"),
 )

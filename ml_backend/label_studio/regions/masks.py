@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import Control, LabelConfig
 from ml_backend.label_studio.regions import rle
 from ml_backend.label_studio.regions.canvas import Canvas, Overlap
+from ml_backend.label_studio.regions.components import MAX_COMPONENTS
 from ml_backend.label_studio.regions.forms import DrawnLabel
-from ml_backend.label_studio.regions.outlines import MAX_COMPONENTS
 from ml_backend.label_studio.regions.reading import (
     FOREIGN_LABEL,
     KINDS,
@@ -59,40 +59,48 @@ def label_map(
 
 
 def results(
-    labels: NDArray[np.uint8], config: LabelConfig, scores: Mapping[int, float] | None = None
+    labels: NDArray[np.uint8],
+    config: LabelConfig,
+    scores: Mapping[int, float] | None = None,
+    points: int | None = None,
 ) -> list[dict[str, Any]]:
     """Write an (H, W) label map as regions, each label in the form of the control that has it.
 
-    If several controls have a label, the one with the most exact form writes it (`forms.FORMS`). Brush and
-    bitmask: one exact region per label. Polygon and vector: one region per component, simplified by at most
-    the config's tolerance, or less if a label's Dice with the map would drop below 0.99. Ellipse and
-    rectangle: one approximate region per component. A label gets at most 200 outlines, ellipses or
-    rectangles, for its largest components; very small components are left out (`regions.outlines`).
+    If several controls have a label, the one with the most exact form writes it (`forms.FORMS`). In every
+    form a region is one component. Brush and bitmask: exact; beyond 200 components, the smallest share a
+    region. Polygon and vector: simplified by at most the config's tolerance, or less if a label's Dice with
+    the map would drop below 0.99. Ellipse and rectangle: approximate. A label gets at most 200 outlines,
+    ellipses or rectangles, for its largest components; very small ones are left out (`regions.outlines`).
 
     Args:
         labels: class indices.
         config: gives the names of tags and labels, and the tolerance.
         scores: class index → score in [0, 1] for the label's regions, such as its mean probability.
+        points: most points of a label's polygons or vectors together, at least 4; its outlines become as
+            coarse as this needs, even if its Dice drops below 0.99. None for any number.
 
     Raises:
         ValueError: an index is beyond the config's labels.
     """
     # Each outline keeps its Dice, but simplified outlines may overlap and lower a label's.
-    tries = (config.knobs.tolerance, config.knobs.tolerance / 2, 0.0)
-    written = [list(_written(labels, config, scores or {}, tries[0]))]
-    while not _keeps_dice(labels, config, written[-1]):
-        if len(written) == len(tries):
-            return written[0]
-        written.append(list(_written(labels, config, scores or {}, tries[len(written)])))
-    return written[-1]
+    tolerance = config.knobs.tolerance
+    tries = [list(_written(labels, config, scores or {}, tolerance, points))]
+    for finer in (tolerance / 2, 0.0):
+        if _keeps_dice(labels, config, tries[-1]):
+            return tries[-1]
+        tries.append(list(_written(labels, config, scores or {}, finer, points)))
+    return tries[-1] if _keeps_dice(labels, config, tries[-1]) else tries[0]
 
 
 def _written(
-    labels: NDArray[np.uint8], config: LabelConfig, scores: Mapping[int, float], tolerance: float
+    labels: NDArray[np.uint8],
+    config: LabelConfig,
+    scores: Mapping[int, float],
+    tolerance: float,
+    points: int | None,
 ) -> Iterator[dict[str, Any]]:
     height, width = labels.shape
-    runs = rle.runs_of(labels)
-    present = np.unique(runs.alphas).tolist()
+    present = np.unique(rle.runs_of(labels).alphas).tolist()
     if present[-1] > len(config.labels):
         raise ValueError(
             f"The label map contains class {present[-1]}, but the config has {len(config.labels)} labels."
@@ -100,7 +108,7 @@ def _written(
     drawn = [(config.control_of(config.labels[index - 1]), index) for index in present if index]
     # Approximate forms come first, so that exact ones are drawn over them.
     for control, index in sorted(drawn, key=lambda one: -one[0].form.rank):
-        for value in control.form.write(DrawnLabel(labels, runs, index), tolerance):
+        for value in control.form.write(DrawnLabel(labels, index, points), tolerance):
             region: dict[str, Any] = {
                 "id": secrets.token_hex(5),
                 "from_name": control.name,

@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.label_studio.regions.components import MAX_COMPONENTS
 from ml_backend.label_studio.regions.filling import fill
 from model.consistency import dice
 
-MAX_COMPONENTS = 200
-"""Maximum regions written for one label; nobody could correct more."""
 LEFT_OUT = 0.003
 """Share of a label's pixels up to which its smallest components, together, are left out."""
 FILLED = 0.002
@@ -28,6 +27,10 @@ MAX_CHAINS = 2_000
 """Maximum outlines of components and holes considered: the longest, in a noisy mask."""
 TOLERANCE_FACTOR = 0.75
 """Factor by which a tolerance is reduced while the Dice is too low."""
+COARSENING = 1.5
+"""Factor by which a tolerance is increased while there are too many points."""
+FEWEST_POINTS = 4
+"""Points that every outline may have, however few are allowed."""
 MAX_CORNERS = 10_000
 """Maximum corners of an exact outline for which the Dice is ensured."""
 MIN_BOXED_PIXELS = 9
@@ -121,6 +124,24 @@ def simplified(component: Component, tolerance: float) -> Points:
     return exact
 
 
+def outlined(mask: NDArray[np.bool_], tolerance: float, most: int | None = None) -> list[Points]:
+    """One outline per component of a mask (H, W), largest first, simplified within `tolerance` pixels.
+
+    If the outlines have more than `most` points together, they are made coarser, whatever becomes of their
+    Dice, and without holes that are as small as the coarseness; components are left out only if not even four
+    points are left for each.
+    """
+    found = worth_drawing(components(mask))
+    written = [simplified(component, tolerance) for component in found]
+    if most is None or sum(map(len, written)) <= most:
+        return written
+    found = found[: most // FEWEST_POINTS]
+    coarseness = max(tolerance, 1.0)
+    while sum(map(len, written := [_coarsest(each, coarseness) for each in found])) > most:
+        coarseness *= COARSENING
+    return written
+
+
 def percent(points: Points, size: tuple[int, ...]) -> list[list[float]]:
     """Corners (N, 2) in pixels as [x, y] pairs in percent of the image, as Label Studio stores them."""
     height, width = size
@@ -181,6 +202,16 @@ def _coarser(ring: Ring | Points, tolerance: float) -> Points:
     doubled = np.round(ring * 2).astype(np.int32)
     found = cv2.approxPolyDP(doubled[:, None], 2 * tolerance, closed=True)[:, 0] / 2
     return found if len(found) >= 3 else ring.astype(np.float64)
+
+
+def _coarsest(component: Component, tolerance: float) -> Points:
+    """A component's outline simplified by at most `tolerance`, down to four points; only its larger holes."""
+    holes = [hole for hole in component.holes if _area(hole) > (2 * tolerance) ** 2]
+    rings = [_coarser(ring, tolerance) for ring in (component.outer, *holes)]
+    if len(rings) > 1 or tolerance < min(np.ptp(component.outer, axis=0)):
+        return _joined(rings)
+    (left, top), (right, bottom) = component.outer.min(axis=0), component.outer.max(axis=0)
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
 
 
 def _coarse(rings: tuple[Ring, ...], tolerance: float) -> list[Points]:

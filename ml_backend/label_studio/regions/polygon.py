@@ -35,11 +35,11 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return fill(in_pixels([_corner(point) for point in points], size), size)
 
 
-def write(mask: NDArray[np.bool_], tolerance: float) -> list[dict[str, Any]]:
-    """One polygon per component of a mask (H, W), simplified within `tolerance` pixels."""
+def write(mask: NDArray[np.bool_], tolerance: float, most: int | None = None) -> list[dict[str, Any]]:
+    """One polygon per component of a mask (H, W), simplified (`outlines.outlined`)."""
     return [
-        {"points": outlines.percent(outlines.simplified(component, tolerance), mask.shape), "closed": True}
-        for component in outlines.worth_drawing(outlines.components(mask))
+        {"points": outlines.percent(points, mask.shape), "closed": True}
+        for points in outlines.outlined(mask, tolerance, most)
     ]
 
 

@@ -49,9 +49,9 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return fill(np.concatenate(segments), size)
 
 
-def write(mask: NDArray[np.bool_], tolerance: float) -> list[dict[str, Any]]:
+def write(mask: NDArray[np.bool_], tolerance: float, most: int | None = None) -> list[dict[str, Any]]:
     """One closed vector per component of a mask (H, W), with straight edges, simplified as polygons are."""
-    return [_closed(value["points"]) for value in polygon.write(mask, tolerance)]
+    return [_closed(value["points"]) for value in polygon.write(mask, tolerance, most)]
 
 
 def _closed(points: list[list[float]]) -> dict[str, Any]:

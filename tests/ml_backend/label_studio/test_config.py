@@ -212,6 +212,8 @@ WRONG_KNOBS = {
     "a word": ({"model_tolerance": "fine"}, "give it a number of pixels from 0 to 100"),
     "infinity": ({"model_tolerance": "inf"}, "give it a number of pixels from 0 to 100"),
     "a strategy": ({"model_annotations": "best"}, "give it one of latest, majority, all"),
+    "a floor above one": ({"model_mask_floor": "1.5"}, "give it a Dice from 0 to 1"),
+    "a size in pixels": ({"model_smallest_region": "300"}, "give it a share of the image from 0 to 1"),
     "an unknown one": ({"model_treshold": "0.5"}, "the known knobs are model_threshold, model_tolerance"),
 }
 

@@ -52,9 +52,16 @@ def address(tmp_path: Path, image: NDArray[np.uint8]) -> Iterator[str]:
 class Place:
     """A database with one project, and the predictor that works on it."""
 
-    def __init__(self, folder: Path, labels: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, labels: tuple[str, ...], **settings: float) -> None:
         self.settings = Settings.model_validate(
-            {"model_dir": folder / "data", "label_studio_api_key": "none"}
+            {
+                "model_dir": folder / "data",
+                "label_studio_api_key": "none",
+                "mask_floor": 0,
+                "smallest_region": 0,
+                "max_regions": 200,
+                **settings,
+            }
         )
         self.database = Database(self.settings.effective_database_url)
         self.weights = WeightStore(self.settings.effective_store_url, self.settings.weights_cache_dir)
@@ -209,3 +216,41 @@ def test_an_unusable_labeling_config_answers_nothing(place: Place) -> None:
         project = projects.ensure(session, PROJECT, seed=5)
         projects.set_label_config(session, project, "<View/>")
     assert place.predict(tasks("a", "b")) == [[], []]
+
+
+def test_a_mask_below_the_floor_keeps_its_score_and_loses_its_regions(
+    place: Place, address: str, tmp_path: Path
+) -> None:
+    """An untrained network finds something in the image; nobody should have to correct it."""
+    weights_hash = place.store(("Bone", "Nail"))
+    place.publish(1, weights_hash, ("Bone", "Nail"))
+    ((shown,),) = place.predict(tasks(f"{address}/x.png"))
+    strict = Place(tmp_path / "strict", ("Bone", "Nail"), mask_floor=0.5)
+    strict.publish(1, strict.store(("Bone", "Nail")), ("Bone", "Nail"))
+    ((hidden,),) = strict.predict(tasks(f"{address}/x.png"))
+    strict.database.close()
+    assert len(shown["result"]) > 20
+    assert hidden == {**shown, "result": []}
+
+
+def test_the_labeling_config_sets_the_floor_of_its_project(place: Place, address: str) -> None:
+    place.publish(1, place.store(("Bone", "Nail")), ("Bone", "Nail"))
+    xml = default_config(("Bone", "Nail")).replace("<BrushLabels ", '<BrushLabels model_mask_floor="0.9" ')
+    with place.database.write() as session:
+        projects.set_label_config(session, projects.ensure(session, PROJECT, seed=5), xml)
+    ((answer,),) = place.predict(tasks(f"{address}/x.png"))
+    assert answer["result"] == []
+    assert answer["score"] > 0
+
+
+def test_a_shown_mask_has_no_shreds_and_its_score_is_that_of_the_mask_as_drawn(
+    address: str, image: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    tidy = Place(tmp_path / "tidy", ("Bone", "Nail"), smallest_region=0.01, max_regions=3)
+    weights_hash = tidy.store(("Bone", "Nail"))
+    tidy.publish(1, weights_hash, ("Bone", "Nail"))
+    ((answer,),) = tidy.predict(tasks(f"{address}/x.png"))
+    found = load_segmenter(tidy.settings, tidy.weights.get(weights_hash)).segment([image])[0]
+    tidy.database.close()
+    assert 0 < len(answer["result"]) <= 6
+    assert answer["score"] == pytest.approx(found.consistency.score)

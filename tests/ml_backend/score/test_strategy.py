@@ -71,8 +71,16 @@ def test_only_labelling_the_most_consistent_first_is_advised_against(
         fingerprint(edit=('value="Tibia"', 'value="Fibula"')),
         fingerprint(edit=("BrushLabels", "PolygonLabels")),
         fingerprint(edit=("$image", "$picture")),
+        fingerprint(' model_mask_floor="0.4"'),
+        fingerprint(mask_floor="0.4"),
+        fingerprint(smallest_region="0"),
+        fingerprint(max_regions="50"),
+        fingerprint(max_points="50"),
     ],
-    ids=["strategy", "threshold", "tolerance", "renamed label", "form", "image"],
+    ids=[
+        *("strategy", "threshold", "tolerance", "renamed label", "form", "image"),
+        *("floor", "floor in the settings", "smallest region", "most regions", "most points"),
+    ],
 )
 def test_what_shapes_predictions_changes_the_fingerprint(changed: str) -> None:
     assert changed != fingerprint()
@@ -86,8 +94,9 @@ def test_what_shapes_predictions_changes_the_fingerprint(changed: str) -> None:
         fingerprint(edit=('<Label value="Tibia"/>', '<Label value="Tibia"/><Label value="Fibula"/>')),
         fingerprint(query_size="7"),
         fingerprint(' model_strategy="consistency"'),
+        fingerprint(' model_mask_floor="0.5"', mask_floor="0.7"),
     ],
-    ids=["annotations", "hotkey", "new label", "size without batches", "explicit default"],
+    ids=["annotations", "hotkey", "new label", "size without batches", "explicit default", "same floor"],
 )
 def test_other_changes_do_not_change_the_fingerprint(same: str) -> None:
     assert same == fingerprint()

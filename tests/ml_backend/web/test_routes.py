@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from ml_backend.queue.kinds import QUICK, TRAIN
 from ml_backend.store import assignments, edits, labels_seen, projects, versions
 from ml_backend.store.labels_seen import LabelDigest
-from ml_backend.store.models import Edit, Event, ProjectState, Version, VersionState
+from ml_backend.store.models import Edit, Event, ProjectState, Score, Version, VersionState
 from ml_backend.store.states import Provenance
 from ml_backend.store.version_names import version_name
 from ml_backend.web.app import Services, create_app
@@ -234,6 +234,34 @@ def test_an_unknown_project_has_no_edits(client: FlaskClient, project: int) -> N
     answer = client.get(f"/api/projects/{project}/edits")
     assert answer.status_code == 404
     assert f"does not know project {project}" in (answer.json or {})["error"]
+
+
+def test_metrics_tell_how_many_masks_are_shown_and_how_good_each_label_is(
+    client: FlaskClient, services: Services
+) -> None:
+    with services.database.write() as session:
+        project = projects.ensure(session, 3, seed=0)
+        metrics = {"per_label": {"Root": 0.8, "Decay": 0.0}, "label_images": {"Root": 20, "Decay": 6}}
+        version = versions.create(
+            session,
+            project,
+            round=1,
+            state=VersionState.SCORING,
+            labels=["Root", "Decay"],
+            weights_hash="1",
+            metrics=metrics,
+        )
+        versions.publish(session, version)
+        known = {"version_id": version.id, "l_dsc": 0.5, "m_dsc": 0.5}
+        session.add_all(
+            [Score(task_id=1, **known), Score(task_id=2, hidden=True, **known), Score(task_id=3, **known)]
+        )
+    page = client.get("/metrics").text
+    assert 'dsal_masks{project="3",shown="drawn"} 2.0' in page
+    assert 'dsal_masks{project="3",shown="hidden"} 1.0' in page
+    assert 'dsal_masks{project="3",shown="blank"} 0.0' in page
+    assert 'dsal_label_dsc{label="Decay",project="3"} 0.0' in page
+    assert 'dsal_label_images{label="Root",project="3"} 20.0' in page
 
 
 def test_basic_auth_guards_everything_but_health(services: Services) -> None:

@@ -140,9 +140,8 @@ def test_invalid_values_are_refused(kind: str, value: dict[str, Any], reason: st
 )
 @settings(deadline=None, max_examples=100)
 def test_a_damaged_bitmask_is_read_or_refused(changes: list[tuple[int, int]], cut: int) -> None:
-    whole = bytearray(
-        base64.b64decode(bitmask.write(box(20, 50, 20, 60))["imageDataURL"][len(bitmask.PREFIX) :])
-    )
+    (written,) = bitmask.write(box(20, 50, 20, 60))
+    whole = bytearray(base64.b64decode(written["imageDataURL"][len(bitmask.PREFIX) :]))
     for place, byte in changes:
         whole[place % len(whole)] = byte
     data = bytes(whole[: len(whole) - cut])

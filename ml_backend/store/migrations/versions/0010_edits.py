@@ -1,13 +1,13 @@
 """How annotations came to be, and which version drew the predictions kept for open pages.
 
-Revision: 0009
+Revision: 0010
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
