@@ -135,7 +135,9 @@ class Settings(BaseSettings):
         "scratch.",
     )
     train_steps: Positive | None = Field(None, description="Maximum steps of one training.")
-    train_seconds: PositiveSeconds | None = Field(600.0, description="Maximum seconds of one training.")
+    train_seconds: PositiveSeconds | None = Field(
+        600.0, description="Maximum seconds of one training; it ends earlier once it has converged."
+    )
     annotations: Rule = Field(
         "latest",
         description="Which of a task's several annotations count: the one changed `latest`, the pixelwise "

@@ -218,7 +218,7 @@ class _Run:
         self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
         checkpointing.restore_optimiser(self.optimiser, checkpointing.unprefixed("optimiser", found.tensors))
         self.step, self.skipped_in_a_row = found.state["step"], found.state["skipped_in_a_row"]
-        self.converged_at = found.state["converged_at"]
+        self.converged_at = found.state.get("converged_at")
         self.began -= found.state["seconds"]
         self.history = [Progress(**entry) for entry in found.state["history"]]
         if "best" in found.state:
@@ -283,10 +283,12 @@ def _fingerprint(
     settings: TrainingSettings,
     start: DeeplySupervisedUNet | None,
 ) -> str:
+    # When a run ends does not change its steps, so a run begun under the other rule is continued.
+    steps = {name: value for name, value in settings.to_dict().items() if name != "until_plateau"}
     configuration = {
         "labels": labels,
         "network": network.to_dict(),
-        "settings": settings.to_dict(),
+        "settings": steps,
         "training": training.description if isinstance(training, ExampleSource) else len(training),
     }
     weights = None if start is None else start.state_dict()

@@ -47,20 +47,21 @@ def test_every_change_counts_once(service: Service, make_board: MakeBoard, phant
 def test_a_version_that_is_clearly_worse_is_kept_and_reported(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
-    board = make_board(phantoms[:9])
-    service.work(TRAIN_STEPS="80")
-    board.annotate(3)
+    board = make_board(phantoms[:13])
+    service.rest()
+    board.annotate(9)
+    service.work(TRAIN_STEPS="80", VALIDATION_FRACTION="0.7")
     champion = board.await_round(1)
     assert champion.state == "published"
-    service.work(TRAIN_FROM="scratch", TRAIN_STEPS="1", PUBLISH_MARGIN="0.0")
-    before = board.annotate(3) and board.order()
+    service.work(TRAIN_FROM="scratch", TRAIN_STEPS="1", PUBLISH_MARGIN="0.0", VALIDATION_FRACTION="0.7")
+    before = board.annotate(1) and board.order()
     challenger = board.await_round(2)
     assert challenger.state == "rejected"
     assert challenger.weights_hash is not None
-    assert "Not published: validation DSC" in challenger.message
+    assert f"Not published. Worse than {champion.name}: DSC" in challenger.message
     assert board.shown_version() == champion.name
     assert board.order() == before
-    assert board.stored() == {champion.name: 6}
+    assert board.stored() == {champion.name: 3}
     assert challenger.message in service.command("status").stdout.replace("\n", "")
 
 
