@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig, parse
+from ml_backend.label_studio.regions.components import numbered
 from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.label_studio.regions.tidying import Limits, tidied
 from model.consistency import dice
@@ -120,6 +121,17 @@ def test_holes_are_filled_only_if_they_are_small_and_enclosed_by_one_label() -> 
     assert tidy[20, 20] == 1, "a speck within another label"
     assert (tidy[30:40, 30:40] == 0).all(), "a large hole"
     assert (tidy[49:51, 60:62] == 0).all(), "a gap between two labels"
+
+
+def test_components_are_numbered_by_size_and_the_surplus_shares_the_last_number() -> None:
+    mask = np.zeros((60, 90), np.bool_)
+    mask[::3, ::3] = True
+    mask[30:40, 30:50] = True
+    numbers, count = numbered(mask)
+    assert count == 200
+    assert numbers[35, 40] == 1
+    np.testing.assert_array_equal(numbers > 0, mask)
+    assert numbered(np.zeros((4, 5), np.bool_))[1] == 0
 
 
 def test_a_mask_that_is_fit_already_is_not_changed() -> None:
