@@ -62,6 +62,7 @@ class DemoOptions:
     seed: int
     folder: Path
     label_studio: Path
+    labels: list[str] | None = None
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -139,6 +140,7 @@ def _prepare(
             options.test,
             options.seed,
             lambda done, total: display.stage("reading images and masks", f"{done} of {total}"),
+            options.labels,
         )
         if collection.left_out:
             listed = ", ".join(collection.left_out[:5]) + (" …" if len(collection.left_out) > 5 else "")
