@@ -98,6 +98,15 @@ def test_dice_skips_ignored_pixels_and_absent_classes() -> None:
     assert criterion(Heads(sure, sure, sure), torch.zeros(1, 4, 4, dtype=torch.int64)).item() == 0
 
 
+def test_a_class_that_does_not_occur_in_the_batch_is_no_part_of_dice() -> None:
+    labels = target().clamp(max=1)
+    criterion = DeepSupervisionLoss(LossWeights(0, 0, 1, dice=1.0))
+    final = heads().final
+    drawn, true = final.softmax(1)[:, 1].numpy().astype(np.float64), labels.numpy() == 1
+    dice = (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1)
+    assert criterion(heads(), labels).item() == pytest.approx(1 - dice, rel=1e-5)
+
+
 @pytest.mark.parametrize("dice", [0.0, 0.5])
 def test_small_weights_make_a_small_loss_and_weights_of_one_change_nothing(dice: float) -> None:
     criterion = DeepSupervisionLoss(LossWeights(dice=dice))
