@@ -77,7 +77,7 @@ def have_sides(examples: Sequence[Example]) -> bool:
             for label in np.unique(example.mask)
             if label not in (0, IGNORE_INDEX)
         }
-        middle = np.mean(list(columns.values())) if columns else 0.0
+        middle = float(np.mean(list(columns.values()))) if columns else 0.0
         for label, column in columns.items():
             offsets.setdefault(label, []).append((column - middle) / example.mask.shape[1])
     return any(_one_sided(np.asarray(found)) for found in offsets.values())
