@@ -101,7 +101,8 @@ def measure(
         lower, middle, small = (head[0].argmax(0).cpu().numpy().astype(np.uint8) for head in heads)
         dice = dice_per_label(final, prepared.truths[index], prepared.labels)
         score = consistency(lower, middle, small, prepared.labels).score
-        result.append({"dsc": {str(label): value for label, value in dice.items()}, "score": score})
+        by_label = {str(label): value for label, value in dice.items()}
+        result.append({"image": prepared.examples[index].key, "dsc": by_label, "score": score})
     return result
 
 

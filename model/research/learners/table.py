@@ -29,17 +29,20 @@ def table(path: Path) -> str:
 
 def _of_set(by_arm: dict[str, dict[int, Row]]) -> str:
     lines = [
-        f"| arm | seeds | DSC | minus {REFERENCE}, 95 % | DSC of each label | score and DSC | steps |",
-        "|---|---|---|---|---|---|---|",
+        f"| arm | seeds | DSC | minus {REFERENCE}, 95 % of seeds | of images | DSC of each label "
+        "| score and DSC | steps |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    base = {seed: dsc(row) for seed, row in by_arm.get(REFERENCE, {}).items()}
+    base = by_arm.get(REFERENCE, {})
     for arm, by_seed in by_arm.items():
         rows = list(by_seed.values())
-        pairs = [dsc(row) - base[seed] for seed, row in by_seed.items() if seed in base and arm != REFERENCE]
+        pairs = [(row, base[seed]) for seed, row in by_seed.items() if seed in base and arm != REFERENCE]
+        seeds = interval(np.array([dsc(row) - dsc(other) for row, other in pairs]))
+        images = interval(np.array(image_differences(pairs)))
         labels = sorted({label for row in rows for label in per_label(row)}, key=int)
         each = ", ".join(f"{_mean(per_label(row).get(label) for row in rows):.3f}" for label in labels)
         lines.append(
-            f"| `{arm}` | {len(rows)} | {_mean(map(dsc, rows)):.3f} | {interval(np.array(pairs))} | {each} "
+            f"| `{arm}` | {len(rows)} | {_mean(map(dsc, rows)):.3f} | {seeds} | {images} | {each} "
             f"| {_mean(map(rank, rows)):.2f} | {_mean(row['steps'] for row in rows):.0f} |"
         )
     return "\n".join(lines)
@@ -47,7 +50,22 @@ def _of_set(by_arm: dict[str, dict[int, Row]]) -> str:
 
 def dsc(row: Row) -> float:
     """Mean over the images of the mean over the labels in mask or truth; 1 where both are empty."""
-    return _mean(_mean(image["dsc"].values(), empty=1.0) for image in row["images"])
+    return _mean(image_dsc(row).values())
+
+
+def image_dsc(row: Row) -> dict[str, float]:
+    """Mean over the labels in mask or truth of each image, by its stem; 1 where both are empty."""
+    return {image["image"]: _mean(image["dsc"].values(), empty=1.0) for image in row["images"]}
+
+
+def image_differences(pairs: Iterable[tuple[Row, Row]]) -> list[float]:
+    """Difference of each image, mean over the seeds that tested it."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row, other in pairs:
+        reference = image_dsc(other)
+        for image, value in image_dsc(row).items():
+            found[image].append(value - reference[image])
+    return [_mean(several) for several in found.values()]
 
 
 def per_label(row: Row) -> dict[str, float]:
@@ -61,12 +79,12 @@ def per_label(row: Row) -> dict[str, float]:
 
 def rank(row: Row) -> float:
     """Spearman's coefficient of consistency score and Dice over the images; 0 if one is constant."""
-    real = [_mean(image["dsc"].values(), empty=1.0) for image in row["images"]]
-    return float(np.nan_to_num(spearmanr([image["score"] for image in row["images"]], real).statistic))
+    scores = [image["score"] for image in row["images"]]
+    return float(np.nan_to_num(spearmanr(scores, list(image_dsc(row).values())).statistic))
 
 
 def interval(pairs: NDArray[np.float64]) -> str:
-    """Mean of paired differences and its bootstrap interval over seeds, 95 %; empty without pairs."""
+    """Mean of paired differences and its bootstrap interval, 95 %; empty without pairs."""
     if not len(pairs):
         return ""
     draws = np.random.default_rng(0).choice(pairs, (RESAMPLES, len(pairs))).mean(1)
