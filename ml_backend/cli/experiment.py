@@ -12,7 +12,7 @@ import typer
 from ml_backend.cli.console import long_progress_bar, print_error, print_left_out
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.experiment_report import print_report
-from ml_backend.cli.folder import Images, Masks
+from ml_backend.cli.folder import Images, Labels, Masks, names_of
 
 if TYPE_CHECKING:
     from model.loss import LossWeights
@@ -30,6 +30,7 @@ def experiment(
     ],
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     subjects: Annotated[
         Path | None,
         typer.Option(
@@ -123,9 +124,29 @@ def experiment(
     dice: Annotated[
         float,
         typer.Option(
-            "--dice", metavar="S", min=0, max=1, help="Share of soft Dice in each classifier's loss."
+            "--dice",
+            metavar="S",
+            min=0,
+            max=1,
+            help="Share of soft Dice in each classifier's loss; 0 in the paper.",
         ),
-    ] = 0.0,
+    ] = 0.8,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced/--unbalanced",
+            help="Learn labels on few images as often as others, or all images equally often.",
+        ),
+    ] = True,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            "--crop",
+            metavar="N",
+            min=32,
+            help="Longest side of the part of an image that a step uses, in pixels; by default all of it.",
+        ),
+    ] = None,
     keep_best: Annotated[
         bool,
         typer.Option(
@@ -199,6 +220,8 @@ def experiment(
             start_steps=start_steps,
             learning_rate=learning_rate,
             loss=_loss(loss_weights, dice),
+            balanced=balanced,
+            crop=crop,
             batch=batch,
             keep="best" if keep_best else "last",
             augment=augment,
@@ -212,7 +235,15 @@ def experiment(
     if phantom == (images is not None or masks is not None) or (images is None) != (masks is None):
         raise WrongUseError("Give --images and --masks, or --phantom.")
     try:
-        report = _run(settings, out, images, masks, subjects, processes or len(os.sched_getaffinity(0)))
+        report = _run(
+            settings,
+            out,
+            images,
+            masks,
+            names_of(labels),
+            subjects,
+            processes or len(os.sched_getaffinity(0)),
+        )
     except ExperimentFolderError as error:
         raise WrongUseError(str(error)) from error
     print_report(report, out)
@@ -253,6 +284,7 @@ def _run(
     out: Path,
     images: Path | None,
     masks: Path | None,
+    names: list[str] | None,
     subjects: Path | None,
     processes: int,
 ) -> Report:
@@ -262,7 +294,7 @@ def _run(
 
     source = Source.of_phantoms(out / PHANTOMS)
     if images is not None and masks is not None:
-        source = Source(images, masks, subjects)
+        source = Source(images, masks, subjects, labels=None if names is None else tuple(names))
         print_left_out(images, masks)
     with long_progress_bar() as bar:
         reading = bar.add_task("Images", total=None, note="")

@@ -31,6 +31,15 @@ Masks = Annotated[
         metavar="DIR",
     ),
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAMES",
+        help="Comma-separated label names in the order of the masks' class indices; by default the lines of "
+        "labels.txt in the folder of masks, or label 1, label 2, ….",
+    ),
+]
 Project = Annotated[
     int | None, typer.Option("--project", metavar="N", help="Number of a Label Studio project.")
 ]
@@ -40,6 +49,7 @@ def train(
     project: Project = None,
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the version to write.", metavar="DIR")
     ] = None,
@@ -93,7 +103,12 @@ def train(
     if images is None or masks is None or out is None:
         raise WrongUseError("Give --project N, or all of --images, --masks and --out.")
     check_out(out)
-    _train_folder(images, masks, out, start, steps, seconds, width, size, validation, seed)
+    _train_folder(images, masks, names_of(labels), out, start, steps, seconds, width, size, validation, seed)
+
+
+def names_of(labels: str | None) -> list[str] | None:
+    """The names in the option --labels; None without it."""
+    return None if labels is None else [label.strip() for label in labels.split(",")]
 
 
 def check_out(out: Path) -> None:
@@ -107,6 +122,7 @@ def check_out(out: Path) -> None:
 def _train_folder(
     images: Path,
     masks: Path,
+    names: list[str] | None,
     out: Path,
     start: Path | None,
     steps: int,
@@ -126,8 +142,9 @@ def _train_folder(
 
     samples = {sample.stem: sample for sample in read_folder(images, masks)}
     print_left_out(images, masks)
-    labels = folder_labels(list(samples.values()))
     network, card = load_version(start) if start is not None else (None, None)
+    former = () if card is None else card.labels
+    labels = folder_labels(list(samples.values()), names, otherwise=former)
     preprocessing = card.preprocessing if card is not None else PreprocessingSettings(size=size)
     shape = card.network if card is not None else NetworkSettings(classes=len(labels) + 1, width=width)
     sides = extend_split(samples, validation, seed)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ml_backend.cli.exits import WrongUseError
+from ml_backend.cli.folder import Labels, names_of
 from ml_backend.settings import Settings
 
 
@@ -56,6 +57,7 @@ def demo(
             "--masks", help="Folder of masks with the same stems: 0/255, or class indices.", metavar="DIR"
         ),
     ] = None,
+    labels: Labels = None,
     tasks: Annotated[int, typer.Option("--tasks", metavar="N", min=2, help="Maximum number of tasks.")] = 60,
     test: Annotated[
         int, typer.Option("--test", metavar="N", min=1, help="Images reserved for the test DSC.")
@@ -115,6 +117,7 @@ def demo(
         per_round=per_round,
         images=images,
         masks=masks,
+        labels=names_of(labels),
         tasks=tasks,
         test=test,
         report=report,

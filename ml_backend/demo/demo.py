@@ -63,6 +63,7 @@ class DemoOptions:
     seed: int
     folder: Path
     label_studio: Path
+    labels: list[str] | None = None
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -140,6 +141,7 @@ def _prepare(
             options.test,
             options.seed,
             lambda done, total: display.stage("reading images and masks", f"{done} of {total}"),
+            options.labels,
         )
         for sentence in left_out_sentences(options.images, options.masks):
             display.print(sentence, wrap=False)

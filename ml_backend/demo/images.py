@@ -51,7 +51,15 @@ def draw_phantoms(directory: Path, tasks: int, test: int, seed: int, progress: P
     return _divide(samples, tasks, test, seed, ("bone",))
 
 
-def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, progress: Progress) -> DemoImages:
+def own_images(
+    images: Path,
+    masks: Path,
+    tasks: int,
+    test: int,
+    seed: int,
+    progress: Progress,
+    names: Sequence[str] | None = None,
+) -> DemoImages:
     """Read a folder of images and one of masks with the same stems; for masks see `read_mask`.
 
     Every file is checked now, so that an unusable one is reported before anything is started.
@@ -62,6 +70,7 @@ def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, prog
         test: number of test images.
         seed: seed of the division into tasks and test images.
         progress: called with (done, total) after each file.
+        names: of the labels; None for those that `folder_labels` finds.
 
     Raises:
         DatasetError: a stem has only one file, a file cannot be used, or too few masks are not empty.
@@ -72,7 +81,7 @@ def own_images(images: Path, masks: Path, tasks: int, test: int, seed: int, prog
         if _has_mask(sample):
             usable.append(sample)
         progress(done, len(samples))
-    labels = folder_labels(usable) if usable else folder_labels(samples)
+    labels = folder_labels(usable or samples, names)
     left_out = tuple(sorted({sample.stem for sample in samples} - {sample.stem for sample in usable}))
     return _divide(usable, tasks, test, seed, labels, left_out)
 

@@ -179,7 +179,9 @@ class Training:
             seed=settings.seed,
             precision=settings.precision,
             device=settings.device,
-            loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final),
+            loss=LossWeights(
+                settings.loss_lower, settings.loss_middle, settings.loss_final, settings.loss_dice
+            ),
         )
 
     def _ended_early(self, result: TrainingResult) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+
 import numpy as np
+from monai.config import NdarrayOrTensor
 from monai.transforms import (
     Compose,
     Rand2DElasticd,
@@ -39,11 +42,17 @@ class Augmentation:
     Pose, size and elastic shape are one resampling: bilinear for the image, nearest for the mask. Pixels from
     outside the canvas are black and background, as in the canvas's padding.
 
+    Args:
+        seed: of all draws.
+        mirror: whether half of the examples are mirrored; not for labels such as left and right lung
+            (`model.training.sampling.have_sides`).
+
     Not thread-safe: MONAI's transforms keep their last random draw.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, mirror: bool = True) -> None:
         self._seed = seed
+        self._mirror = mirror
         self._transforms: dict[tuple[int, int], Compose] = {}
 
     def __call__(
@@ -68,18 +77,31 @@ class Augmentation:
 
     def _for_shape(self, shape: tuple[int, int]) -> Compose:
         if shape not in self._transforms:
-            self._transforms[shape] = _transforms(min(shape), max(shape))
+            self._transforms[shape] = _transforms(min(shape), max(shape), mirror=self._mirror)
         return self._transforms[shape]
 
 
-def _transforms(shorter: int, longer: int) -> Compose:
+class _Bending(Rand2DElasticd):
+    """MONAI's transform without its cost for examples that it leaves as they are: it resamples them too."""
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The varied example, or the same one."""
+        before = self.R.get_state()
+        self.randomize(None)
+        if not self._do_transform:
+            return dict(data)
+        self.R.set_state(before)
+        return dict(super().__call__(data))
+
+
+def _transforms(shorter: int, longer: int, *, mirror: bool) -> Compose:
     both, image = ("image", "mask"), ("image",)
     aspect = shorter / longer
     spacing = max(longer / ELASTIC_CELLS, 8.0)
     return Compose(
         [
-            RandFlipd(both, prob=0.5, spatial_axis=1),
-            Rand2DElasticd(
+            RandFlipd(both, prob=0.5 if mirror else 0.0, spatial_axis=1),
+            _Bending(
                 both,
                 spacing=(spacing, spacing),
                 magnitude_range=(0.0, ELASTIC_SHARE * shorter),

@@ -17,6 +17,7 @@ from model.imaging.preprocessing import to_network
 from model.loss import IGNORE_INDEX
 from model.training.augmentation import Augmentation
 from model.training.dataset import Example
+from model.training.sampling import Sampler, cropped, have_sides
 
 MULTIPLE = 16
 
@@ -59,42 +60,60 @@ class Batches:
         examples: at least one, or a source, which has its own order.
         size: examples in a batch; a batch may span two epochs, and contains an example twice only if there
             are fewer than `size` or an epoch ends within it.
-        seed: of order and augmentation.
-        augment: whether `Augmentation` varies the examples.
+        seed: of order, augmentation and crops.
+        augment: whether `Augmentation` varies the examples; it mirrors them unless their labels have sides.
+        balanced: whether rare labels are learned as often as common ones, see `Sampler`.
+        crop: longest side of the part of a canvas that is used; None for whole canvases.
     """
 
     def __init__(
-        self, examples: Sequence[Example] | ExampleSource, size: int, *, seed: int, augment: bool
+        self,
+        examples: Sequence[Example] | ExampleSource,
+        size: int,
+        *,
+        seed: int,
+        augment: bool,
+        balanced: bool = False,
+        crop: int | None = None,
     ) -> None:
         self._examples = examples
         self._size = size
         self._seed = seed
-        self._augmentation = Augmentation(seed) if augment else None
+        self._crop = crop
+        self._sampler, mirror = None, True
+        if not isinstance(examples, ExampleSource):
+            self._sampler = Sampler(examples, seed, balanced=balanced)
+            mirror = not have_sides(examples)
+        self._augmentation = Augmentation(seed, mirror=mirror) if augment else None
 
     def examples(self, step: int) -> list[Example]:
         """The examples in the batch of a step (from 0), before augmentation."""
-        if isinstance(self._examples, ExampleSource):
-            return [self._examples.draw(step, slot, self._size) for slot in range(self._size)]
-        count_of = len(self._examples)
-        positions = range(step * self._size, (step + 1) * self._size)
-        return [
-            self._examples[int(self._order(position // count_of, count_of)[position % count_of])]
-            for position in positions
-        ]
+        return [example for example, _ in self._drawn(step)]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         pairs = []
-        examples = self.examples(step)
-        for slot, example in enumerate(examples):
+        drawn = self._drawn(step)
+        for slot, (example, label) in enumerate(drawn):
             image, mask = example.image, example.mask
             if self._augmentation is not None:
                 image, mask = self._augmentation(image, mask, step=step, slot=slot)
+            if self._crop is not None:
+                draws = np.random.default_rng([self._seed, step, slot])
+                image, mask = cropped(image, mask, self._crop, label, draws)
             pairs.append((image, mask))
         batch = collate(pairs)
-        if all(example.weight == 1 for example in examples):
+        if all(example.weight == 1 for example, _ in drawn):
             return batch
-        return batch._replace(weights=torch.tensor([example.weight for example in examples]))
+        return batch._replace(weights=torch.tensor([example.weight for example, _ in drawn]))
+
+    def _drawn(self, step: int) -> list[tuple[Example, int | None]]:
+        """The examples of a step, each with the label for whose sake it was chosen."""
+        if isinstance(self._examples, ExampleSource):
+            return [(self._examples.draw(step, slot, self._size), None) for slot in range(self._size)]
+        assert self._sampler is not None  # only a source has none
+        places = (self._sampler.at(place) for place in range(step * self._size, (step + 1) * self._size))
+        return [(self._examples[index], label) for index, label in places]
 
     def stream(self, first: int) -> Generator[Batch, None, None]:
         """Batches of the steps from `first` on; a thread prepares each while the one before is in use."""
@@ -104,9 +123,6 @@ class Batches:
                 batch = pending.result()
                 pending = thread.submit(self.batch, step)
                 yield batch
-
-    def _order(self, epoch: int, count_of: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, epoch]).permutation(count_of)
 
 
 def collate(pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Batch:

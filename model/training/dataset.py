@@ -14,6 +14,8 @@ from model.imaging.decoding import Grey, ImageError, decode_image
 from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+NAMES_FILE = "labels.txt"
+"""File in a folder of masks with the names of the labels: one a line, in the order of the class indices."""
 PAINTED = 255
 """A mask file that contains this value is painted (background 0, object 255) instead of indexed."""
 PAINTED_THRESHOLD = 128
@@ -162,18 +164,24 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def folder_labels(samples: Sequence[FolderSample], names: Sequence[str] | None = None) -> tuple[str, ...]:
+def folder_labels(
+    samples: Sequence[FolderSample],
+    names: Sequence[str] | None = None,
+    *,
+    otherwise: Sequence[str] = (),
+) -> tuple[str, ...]:
     """The foreground label names of a data set, in the order of their class indices.
 
-    Reads every mask to find the largest class index. If `names` are given, they are returned; there must be
-    at least one per class index. Otherwise a single label is named "bone", several are named
-    "label 1", "label 2" and so on.
+    They are the given `names`, or else the lines of `NAMES_FILE` in the folder of the masks, or else those of
+    `otherwise` if that has one for each class index in use, or else "label 1", "label 2" and so on. Every
+    mask is read to find the largest class index; names may be more.
 
     Raises:
-        DatasetError: a mask cannot be read, all masks are empty and no names are given, or names are too few
-            or repeated.
+        DatasetError: a file cannot be read, all masks are empty and nothing names the labels, or names are
+            too few, empty or repeated.
     """
     largest = max((int(read_mask(sample.mask_path).max()) for sample in samples), default=0)
+    names = names or _named_in_folder(samples)
     if names is not None:
         if len(names) < largest:
             raise DatasetError(
@@ -181,10 +189,24 @@ def folder_labels(samples: Sequence[FolderSample], names: Sequence[str] | None =
             )
         if len(set(names)) < len(names):
             raise DatasetError(f"A label is named twice in {', '.join(names)}; give each label its own name.")
+        if not all(names):
+            raise DatasetError("A label has an empty name; give each label a name.")
         return tuple(names)
+    if otherwise and len(otherwise) == largest:
+        return tuple(otherwise)
     if largest == 0:
         raise DatasetError("Every mask is empty; name the labels, or give masks that contain a label.")
-    return ("bone",) if largest == 1 else tuple(f"label {index}" for index in range(1, largest + 1))
+    return tuple(f"label {index}" for index in range(1, largest + 1))
+
+
+def _named_in_folder(samples: Sequence[FolderSample]) -> list[str] | None:
+    path = samples[0].mask_path.with_name(NAMES_FILE) if samples else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").strip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); write one label a line, in UTF-8.") from error
 
 
 def _check_size(key: str, image: Grey, mask: NDArray[np.uint8]) -> None:

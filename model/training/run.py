@@ -94,7 +94,14 @@ class _Run:
         self.fine_tunes = start is not None
         self.device = TrainingDevice.find(settings.device, settings.precision)
         self.budget = Budget(settings.steps, settings.seconds)
-        self.batches = Batches(training, settings.batch, seed=settings.seed, augment=settings.augment)
+        self.batches = Batches(
+            training,
+            settings.batch,
+            seed=settings.seed,
+            augment=settings.augment,
+            balanced=settings.balanced,
+            crop=settings.crop,
+        )
         self.criterion = DeepSupervisionLoss(settings.loss)
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)

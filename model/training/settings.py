@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from model.engines import Precision
-from model.loss import LossWeights
+from model.loss import DICE, LossWeights
 from model.network import DeeplySupervisedUNet
 
 
@@ -30,6 +30,8 @@ class TrainingSettings:
         device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA if available.
         augment: whether examples are augmented.
         until_plateau: whether the training ends early, once it has converged (`model.training.plateau`).
+        balanced: whether labels on few images are learned as often as others (`model.training.sampling`).
+        crop: longest side, in pixels, of the part of each canvas that a step uses; None for whole canvases.
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         loss: weights of equation (2).
@@ -48,21 +50,39 @@ class TrainingSettings:
     device: str = "auto"
     augment: bool = True
     until_plateau: bool = False
+    balanced: bool = True
+    crop: int | None = None
     validate_every: int = 20
     checkpoint_every: int = 20
-    loss: LossWeights = field(default_factory=LossWeights)
+    loss: LossWeights = field(default_factory=lambda: LossWeights(dice=DICE))
 
     def __post_init__(self) -> None:
         if self.steps is None and self.seconds is None:
             raise TrainingError("The training has no end; give it a number of steps or of seconds.")
-        for name in ("steps", "seconds", "batch", "learning_rate", "validate_every", "checkpoint_every"):
+        for name in (
+            "steps",
+            "seconds",
+            "batch",
+            "learning_rate",
+            "crop",
+            "validate_every",
+            "checkpoint_every",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise TrainingError(f"The training's {name} is {value!r}; give a number above zero.")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
-        return asdict(self)
+        """The settings as JSON can hold them; those in `LATER` only if they differ from it.
+
+        So a run with the settings of an earlier release has the same fingerprint, and resumes.
+        """
+        values = asdict(self)
+        return {name: value for name, value in values.items() if value != LATER.get(name, values)}
+
+
+LATER: dict[str, Any] = {"balanced": False, "crop": None}
+"""Settings that earlier releases lack, with the values that describe what these did."""
 
 
 @dataclass(frozen=True)

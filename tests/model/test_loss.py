@@ -68,20 +68,20 @@ def test_weights_survive_json(weights: LossWeights) -> None:
         LossWeights.from_dict({"upper": 1})
 
 
-def soft_dice(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean over classes 1 and 2 of the Dice of probabilities, with one pixel of smoothing."""
+def lost_dice(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean over classes 1 and 2 of (1 − Dice of probabilities)², with one pixel of smoothing."""
     probabilities = logits.softmax(1).numpy().astype(np.float64)
     found = []
     for index in (1, 2):
         drawn, true = probabilities[:, index], labels.numpy() == index
-        found.append((2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1))
+        found.append((1 - (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1)) ** 2)
     return float(np.mean(found))
 
 
 def test_dice_takes_its_share_of_each_classifiers_loss() -> None:
     weighted = LossWeights(dice=0.25)
     expected = sum(
-        weight * (0.75 * cross_entropy(logits, target()) + 0.25 * (1 - soft_dice(logits, target())))
+        weight * (0.75 * cross_entropy(logits, target()) + 0.25 * lost_dice(logits, target()))
         for weight, logits in zip((0.1, 0.3, 0.6), heads(), strict=True)
     )
     assert DeepSupervisionLoss(weighted)(heads(), target()).item() == pytest.approx(expected, rel=1e-5)
@@ -96,6 +96,15 @@ def test_dice_skips_ignored_pixels_and_absent_classes() -> None:
     sure = torch.full((1, 3, 4, 4), -50.0)
     sure[:, 0] = 50.0
     assert criterion(Heads(sure, sure, sure), torch.zeros(1, 4, 4, dtype=torch.int64)).item() == 0
+
+
+def test_a_class_that_does_not_occur_in_the_batch_is_no_part_of_dice() -> None:
+    labels = target().clamp(max=1)
+    criterion = DeepSupervisionLoss(LossWeights(0, 0, 1, dice=1.0))
+    final = heads().final
+    drawn, true = final.softmax(1)[:, 1].numpy().astype(np.float64), labels.numpy() == 1
+    dice = (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1)
+    assert criterion(heads(), labels).item() == pytest.approx((1 - dice) ** 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.5])

@@ -88,17 +88,19 @@ class Source:
         images, masks: folders of files with the same stems; masks as in `model.training.dataset.read_mask`.
         subjects: CSV file with the columns `stem` and `subject`; None if each image is its own subject.
         phantoms: whether to draw 209 phantoms, in the age groups of the paper, into the folders first.
+        labels: names of the labels; None for those that `folder_labels` finds.
     """
 
     images: Path
     masks: Path
     subjects: Path | None = None
     phantoms: bool = False
+    labels: tuple[str, ...] | None = None
 
     @classmethod
     def of_phantoms(cls, folder: Path) -> Source:
         """A source of phantoms, which are drawn into the folder when they are first read."""
-        return cls(folder / "images", folder / "masks", phantoms=True)
+        return cls(folder / "images", folder / "masks", phantoms=True, labels=("bone",))
 
     def read(self, size: int, progress: Callable[[int, int], None] | None = None) -> Collection:
         """Read and preprocess all images.
@@ -114,7 +116,7 @@ class Source:
         if self.phantoms:
             _draw_phantoms(self.images.parent, progress)
         samples = read_folder(self.images, self.masks)
-        labels = folder_labels(samples)
+        labels = folder_labels(samples, self.labels)
         subjects = _subjects(self.subjects, [sample.stem for sample in samples])
         preprocessing = PreprocessingSettings(size=size)
         images = []

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from model.loss import LossWeights
+from model.loss import DICE, LossWeights
 from model.network import Norm
 from model.strategies import Strategy, StrategyError, parse
 from model.training.settings import TrainingSettings
@@ -26,7 +26,7 @@ PAPER_SPLIT = (139, 20, 50)
 """Number of images in the training pool, validation and test of Zhao et al. (2020), section 4.1."""
 EXTENDABLE = ("arms", "seeds", "rounds")
 """Settings that may change in an existing folder: results of earlier arms, seeds and rounds are kept."""
-FORMER_DEFAULTS = {"start_by": REFERENCE, "norm": "batch"}
+FORMER_DEFAULTS = {"start_by": REFERENCE, "norm": "batch", "balanced": False, "crop": None}
 """Settings that folders of earlier releases lack, with the values that these releases used."""
 
 
@@ -57,7 +57,8 @@ class ExperimentSettings:
         start_steps: training steps of round 0, if `fine_tune`; None for `steps`. An undertrained network
             improves with every step, which hides the effect of the labels.
         learning_rate: peak of the learning rate, as in `TrainingSettings`.
-        loss: weights of equation (2) of the paper.
+        loss: weights of equation (2) of the paper, and the share of Dice.
+        balanced, crop: as in `TrainingSettings`.
         batch: images per step.
         keep: which weights of a round are measured and used further: the "last", or the "best" in validation
             among those at the start, in the middle and at the end of the round, as in the service. In short
@@ -86,7 +87,9 @@ class ExperimentSettings:
     steps: int = 80
     start_steps: int | None = None
     learning_rate: float = TrainingSettings.learning_rate
-    loss: LossWeights = field(default_factory=LossWeights)
+    loss: LossWeights = field(default_factory=lambda: LossWeights(dice=DICE))
+    balanced: bool = True
+    crop: int | None = None
     batch: int = 4
     keep: Literal["last", "best"] = "last"
     augment: bool = True
@@ -124,6 +127,8 @@ class ExperimentSettings:
             )
         if self.keep not in ("last", "best"):
             raise ExperimentError(f"keep is {self.keep}; give last or best.")
+        if self.crop is not None and self.crop < 1:
+            raise ExperimentError(f"crop is {self.crop}; give a number of at least 1, or leave it out.")
         if not self.learning_rate > 0:
             raise ExperimentError(f"learning_rate is {self.learning_rate}; give a number above 0.")
         if not 0 <= self.dropout < 1:

@@ -175,6 +175,8 @@ class RoundRunner:
             validate_every=max(1, steps // VALIDATIONS),
             learning_rate=settings.learning_rate,
             loss=settings.loss,
+            balanced=settings.balanced,
+            crop=settings.crop,
         )
 
     def _measured(

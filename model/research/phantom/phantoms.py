@@ -17,6 +17,7 @@ from model.research.phantom.markers import draw_marker
 from model.research.phantom.pose import PlacedBone, View, frame_hand, pose_hand
 from model.research.phantom.scene import project_hand
 from model.research.phantom.style import Style, choose_size, choose_style, film_corners
+from model.training.dataset import NAMES_FILE
 
 MIN_SIDE = 128
 """Shortest side of an image, in pixels, at which all 19 bones are visible."""
@@ -122,8 +123,9 @@ def write_phantoms(
 ) -> list[Path]:
     """Write a data set of phantoms; the defaults make the 209 hands of the paper.
 
-    Writes `images/<stem>.png`, `masks/<stem>.png` (0/255), optionally `labels/<stem>.png` (0..19), and at the
-    end `phantoms.csv` (stem, age, seed, width, height). Stems have the form `phantom_a07_03` (age, index).
+    Writes `images/<stem>.png`, `masks/<stem>.png` (0/255) and `masks/labels.txt`, optionally
+    `labels/<stem>.png` (0..19), and at the end `phantoms.csv` (stem, age, seed, width, height). Stems have
+    the form `phantom_a07_03` (age, index).
 
     Args:
         directory: created if missing.
@@ -160,6 +162,7 @@ def write_phantoms(
             paths.append(directory / "images" / f"{stem}.png")
             if progress is not None:
                 progress(len(paths), len(ages) * per_group)
+    (directory / "masks" / NAMES_FILE).write_text("bone\n", encoding="utf-8")
     with (directory / "phantoms.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(("stem", "age", "seed", "width", "height"))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from model.imaging.preprocessing import PreprocessingSettings
+from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.research.phantom import draw_phantom, natural_size
 from model.research.phantom.growth import AGES
@@ -64,6 +65,7 @@ class PretrainingSettings:
             learning_rate=self.learning_rate,
             seed=self.seed,
             augment=False,
+            loss=LossWeights(),
             checkpoint_every=self.checkpoint_every,
         )
 

@@ -184,6 +184,21 @@ def test_a_folder_that_is_not_a_version_is_reported(run: Run, hands: Path, tmp_p
     assert said.startswith("dsal: ")
 
 
+def test_a_trained_version_has_the_labels_that_were_named(run: Run, hands: Path, tmp_path: Path) -> None:
+    folders = ("--images", hands / "images", "--masks", hands / "masks")
+    options = ("--steps", 1, "--width", 2, "--size", 64)
+    for given, labels in (((), ("label 1",)), (("--labels", "left lung"), ("left lung",))):
+        status, _, _ = run("train", *folders, *given, *options, "--out", tmp_path / "v")
+        assert status == 0
+        assert read_card(tmp_path / "v").labels == labels
+    status, _, _ = run("train", *folders, "--from", tmp_path / "v", "--steps", 1, "--out", tmp_path / "next")
+    assert status == 0
+    assert read_card(tmp_path / "next").labels == ("left lung",), "as in the version it starts from"
+    status, _, said = run("train", *folders, *options, "--labels", "a,a", "--out", tmp_path / "twice")
+    assert status == 1
+    assert "named twice" in said
+
+
 @pytest.mark.slow
 def test_pretraining_makes_a_version_that_training_starts_from(run: Run, hands: Path, tmp_path: Path) -> None:
     pretrained, trained = tmp_path / "pretrained", tmp_path / "trained"

@@ -36,6 +36,7 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Base, Part, Score, ScoreState
 from ml_backend.store.weights import WeightStore
 from model.imaging.preprocessing import PreprocessingSettings
+from model.loss import LossWeights
 from model.segmenter import Segmenter
 from model.training.dataset import make_example
 from model.training.run import train
@@ -157,7 +158,7 @@ def test_a_training_goes_on_from_its_checkpoint(settings: Settings) -> None:
         validation,
         labels=("Bone", "Joint"),
         network=start.settings,
-        settings=TrainingSettings(**fact["settings"]),
+        settings=TrainingSettings(**fact["settings"], loss=LossWeights(), balanced=False),
         start=start,
         checkpoints=settings.checkpoint_dir / "run-5" / "checkpoint",
         progress=told.append,

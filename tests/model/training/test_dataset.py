@@ -92,7 +92,7 @@ def test_invalid_masks_are_refused(tmp_path: Path) -> None:
 def test_labels_follow_the_indices_in_use(tmp_path: Path) -> None:
     _pair(tmp_path, "a", np.array([[0, 255]], np.uint8))
     samples = read_folder(tmp_path / "images", tmp_path / "masks")
-    assert folder_labels(samples) == ("bone",)
+    assert folder_labels(samples) == ("label 1",)
     _pair(tmp_path, "b", np.array([[0, 3]], np.uint8))
     samples = read_folder(tmp_path / "images", tmp_path / "masks")
     assert folder_labels(samples) == ("label 1", "label 2", "label 3")
@@ -101,6 +101,22 @@ def test_labels_follow_the_indices_in_use(tmp_path: Path) -> None:
         folder_labels(samples, ["x", "y"])
     with pytest.raises(DatasetError, match="twice"):
         folder_labels(samples, ["x", "y", "x"])
+
+
+def test_labels_are_named_by_the_folder_or_the_version_that_training_starts_from(tmp_path: Path) -> None:
+    _pair(tmp_path, "a", np.array([[0, 2]], np.uint8))
+    samples = read_folder(tmp_path / "images", tmp_path / "masks")
+    assert folder_labels(samples, otherwise=("root", "canal")) == ("root", "canal")
+    assert folder_labels(samples, otherwise=("bone",)) == ("label 1", "label 2")
+    (tmp_path / "masks" / "labels.txt").write_text("left lung\n right lung \n", encoding="utf-8")
+    samples = read_folder(tmp_path / "images", tmp_path / "masks")
+    assert folder_labels(samples, otherwise=("root", "canal")) == ("left lung", "right lung")
+    assert folder_labels(samples, ["L", "R"]) == ("L", "R")
+    with pytest.raises(DatasetError, match="empty name"):
+        folder_labels(samples, ["L", ""])
+    (tmp_path / "masks" / "labels.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DatasetError, match=r"labels.txt cannot be read"):
+        folder_labels(samples)
 
 
 def test_empty_masks_name_no_labels(tmp_path: Path) -> None:
