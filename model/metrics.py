@@ -99,8 +99,8 @@ def added_path_length(shown: NDArray[np.uint8], submitted: NDArray[np.uint8], cl
     segmentation in radiotherapy", Physics and Imaging in Radiation Oncology 13, 1–6, introduce it and find
     that it follows the time that a correction takes more closely than Dice or the Hausdorff distance does.
 
-    A pixel is on the boundary if one of its four neighbours in the image has another value. The edge of the
-    image is no boundary, since nobody draws along it.
+    The boundary of a mask is its part of `boundary_pixels`, so the edge of the image does not belong to it:
+    nobody draws along it.
 
     Args:
         shown, submitted: label maps (H, W) of the same size; 0 is background. Values above `classes`, such as
@@ -112,15 +112,15 @@ def added_path_length(shown: NDArray[np.uint8], submitted: NDArray[np.uint8], cl
     """
     if shown.shape != submitted.shape:
         raise ValueError(f"Masks of different sizes cannot be compared: {shown.shape} and {submitted.shape}.")
-    drawn, given = _boundary(submitted), _boundary(shown)
+    drawn, given = boundary_pixels(submitted), boundary_pixels(shown)
     return sum(
         int(np.count_nonzero(drawn & (submitted == index) & ~(given & (shown == index))))
         for index in range(1, classes + 1)
     )
 
 
-def _boundary(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W) whether one of a pixel's four neighbours has another value."""
+def boundary_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) where one of a pixel's four neighbours in the image has another label."""
     found = np.zeros(labels.shape, np.bool_)
     below, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     found[1:] |= below

@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from model.research.experiment.statistics import paired_difference
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "science.md"
 SUMMARIES = PAGE.with_suffix("")
-MARK = re.compile(r"(<!-- (table|ablation) ([\w, -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARK = re.compile(r"(<!-- (table|ablation|annotators) ([\w., -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMPARED_AT = 0.3
 """Largest share of the pool that is labelled in the first DSC column."""
 
@@ -20,12 +24,10 @@ def filled(page: str) -> str:
 
 
 def _written(kind: str, names: list[str]) -> str:
-    summaries = [json.loads((SUMMARIES / f"{name}.json").read_text(encoding="utf-8")) for name in names]
-    return (
-        arms_table(summaries[0])
-        if kind == "table"
-        else ablation_table(dict(zip(names, summaries, strict=True)))
-    )
+    summaries = {name: json.loads((SUMMARIES / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+    if kind == "table":
+        return arms_table(summaries[names[0]])
+    return ablation_table(summaries) if kind == "ablation" else annotators_table(summaries)
 
 
 def arms_table(summary: dict[str, Any]) -> str:
@@ -76,6 +78,39 @@ def ablation_table(summaries: dict[str, dict[str, Any]]) -> str:
             f"| {name} | {shared} | {sum(areas[:shared]) / shared:.4f} | {shown} | {sum(last) / shared:.4f} |"
         )
     return _signed("\n".join(rows))
+
+
+def annotators_table(summaries: dict[str, dict[str, Any]]) -> str:
+    """A table with a row for each way to label: the arm `random`, and its difference from the first setting.
+
+    Shares are means over seeds and the rounds after the first, in which nothing is shown.
+    """
+    rows = [
+        "| setting | AUBC | minus the first, 95 % | last DSC | validation says | accepted | outlines drawn | "
+        "rounds that kept their start |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    first = np.array(_areas(next(iter(summaries.values()))))
+    for name, summary in summaries.items():
+        areas, rounds = np.array(_areas(summary)), summary["arms"]["random"]["rounds"]
+        difference = paired_difference(areas, first)
+        assert difference is not None, "several seeds"
+        interval = {"mean": difference.mean, "interval": [difference.low, difference.high]}
+        kept = [value for entry in rounds[1:] for value in entry["kept_start"]]
+        told = [value for value in rounds[-1]["validation_dsc"] if value is not None]
+        rows.append(
+            f"| {name} | {areas.mean():.4f} | {'' if (areas == first).all() else _difference(interval)} | "
+            f"{rounds[-1]['dsc']['mean']:.4f} | {_told(told, len(areas))} | "
+            f"{np.mean([entry['accepted'] for entry in rounds[1:]]):.0%} | {rounds[-1]['drawn']:.1%} | "
+            f"{sum(kept):.0f} of {len(kept)} |"
+        )
+    return _signed("\n".join(rows)).replace("%", " %")
+
+
+def _told(values: list[float], seeds: int) -> str:
+    if not values:
+        return "too few to tell"
+    return f"{np.mean(values):.4f}" + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
 
 
 def _areas(summary: dict[str, Any]) -> list[float]:

@@ -153,6 +153,41 @@ def experiment(
             "--keep-best/--keep-last", help="Keep a round's best weights on validation, or its last ones."
         ),
     ] = False,
+    keep_start: Annotated[
+        bool,
+        typer.Option(
+            "--keep-start/--no-keep-start",
+            help="With --keep-best, whether the weights that a round starts from can be the best.",
+        ),
+    ] = True,
+    annotator: Annotated[
+        str,
+        typer.Option(
+            "--annotator",
+            metavar="NAME",
+            help="Simulated annotator: exact submits the truth; edits corrects what is visibly wrong in the "
+            "shown mask; accepts:0.9 accepts shown masks with a DSC of at least 0.9, and corrects others.",
+        ),
+    ] = "exact",
+    validation: Annotated[
+        Literal["given", "any", "independent", "blind"],
+        typer.Option(
+            "--validation",
+            help="Validation images: given have the truth from the start. Otherwise the annotator labels one "
+            "for every four training images: any of them count, only the independent ones, whose masks were "
+            "not accepted unchanged, or they are labelled blind, without a shown mask.",
+        ),
+    ] = "given",
+    accepted_weight: Annotated[
+        float,
+        typer.Option(
+            "--accepted-weight",
+            metavar="W",
+            min=0,
+            max=1,
+            help="Weight in training of masks that were accepted unchanged; 0 leaves them out.",
+        ),
+    ] = 1.0,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images per step.")] = 4,
     augment: Annotated[
         bool, typer.Option("--augment/--plain", help="Augment the training images, or use them unchanged.")
@@ -224,6 +259,10 @@ def experiment(
             crop=crop,
             batch=batch,
             keep="best" if keep_best else "last",
+            keep_start=keep_start,
+            annotator=annotator,
+            validation=validation,
+            accepted_weight=accepted_weight,
             augment=augment,
             dropout=dropout,
             norm=norm,

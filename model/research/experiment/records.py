@@ -31,6 +31,8 @@ PHANTOMS = "phantoms"
 """Subfolder of the phantoms, if the experiment uses them."""
 SHARED_START = "start"
 """Subfolder of the weights of round 0, which all arms share."""
+MASKS = ("masks", "validation_masks")
+"""Fields of `RoundRecord` that are several arrays each."""
 Masks = NDArray[np.uint8]
 """(3, h, w): lower, middle and final label map of an image on its canvas."""
 
@@ -56,7 +58,12 @@ class RoundRecord:
         own_score: (N,) score of the arm's query strategy, in [0, 1]; NaN for `FULL`.
         chosen: (K,) images of the pool that are labelled next, in this order.
         masks: masks of the K chosen images.
-        validation_dsc: mean Dice of the round's weights on the canvases of the validation images, in [0, 1].
+        validation_chosen: (V,) validation images that are labelled next; empty if their truth is given.
+        validation_masks: final masks of the V images, which an annotator may be shown.
+        validation_dsc: mean Dice of the round's weights and the labels of the validation images that count,
+            on their canvases, in [0, 1]; NaN if there are too few of these.
+        kept_step: step whose weights were kept; 0 if they are those of the start, NaN in records of earlier
+            releases.
         seconds: (2,) processor seconds of training and of measuring.
     """
 
@@ -73,7 +80,10 @@ class RoundRecord:
     own_score: NDArray[np.float64]
     chosen: NDArray[np.int64]
     masks: tuple[Masks, ...]
+    validation_chosen: NDArray[np.int64]
+    validation_masks: tuple[NDArray[np.uint8], ...]
     validation_dsc: float
+    kept_step: float
     seconds: NDArray[np.float64]
 
     @property
@@ -88,8 +98,9 @@ class RoundRecord:
 
     def save(self, path: Path) -> None:
         """Write the record atomically, in place of an older one."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "masks"}
-        arrays |= {f"masks_{position}": masks for position, masks in enumerate(self.masks)}
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MASKS}
+        for name in MASKS:
+            arrays |= {f"{name}_{position}": mask for position, mask in enumerate(getattr(self, name))}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_atomically(path, buffer.getvalue())
@@ -105,13 +116,22 @@ class RoundRecord:
 
     @classmethod
     def _of(cls, arrays: Mapping[str, NDArray]) -> RoundRecord:
-        absent = {"confidence": np.full(len(arrays["images"]), np.nan)} if "confidence" not in arrays else {}
-        values: dict[str, Any] = absent | {
-            field.name: arrays[field.name] for field in fields(cls) if field.name not in {"masks", *absent}
+        former = {
+            "confidence": np.full(len(arrays["images"]), np.nan),
+            "validation_chosen": np.array([], np.int64),
+            "kept_step": np.nan,
         }
-        values["validation_dsc"] = float(values["validation_dsc"])
-        count = len(values["chosen"]) if "masks_0" in arrays else 0
-        return cls(masks=tuple(arrays[f"masks_{position}"] for position in range(count)), **values)
+        values: dict[str, Any] = {
+            field.name: arrays[field.name] if field.name in arrays else former[field.name]
+            for field in fields(cls)
+            if field.name not in MASKS
+        }
+        for name in ("validation_dsc", "kept_step"):
+            values[name] = float(values[name])
+        for name, images in zip(MASKS, ("chosen", "validation_chosen"), strict=True):
+            count = len(values[images]) if f"{name}_0" in arrays else 0
+            values[name] = tuple(arrays[f"{name}_{position}"] for position in range(count))
+        return cls(**values)
 
 
 @dataclass(frozen=True)

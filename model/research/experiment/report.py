@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from model.research.experiment.annotations import Annotation
 from model.research.experiment.collection import Source
+from model.research.experiment.curves import strategies_of
 from model.research.experiment.figures import draw_figures
+from model.research.experiment.labelling import submitted
 from model.research.experiment.records import RoundRecord, write_atomically
 from model.research.experiment.rounds import Results, RoundProgress, run_rounds
 from model.research.experiment.settings import ExperimentSettings
@@ -36,6 +39,18 @@ COLUMNS = (
     "r_dsc",
     "hd95",
     "boundary_length",
+)
+ANNOTATIONS = "annotations.csv"
+ANNOTATION_COLUMNS = (
+    "arm",
+    "seed",
+    "round",
+    "image",
+    "role",
+    "origin",
+    "shown_dsc",
+    "added_path_length",
+    "drawn_length",
 )
 
 
@@ -65,12 +80,13 @@ def run_experiment(
     progress: Callable[[RoundProgress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Run an experiment and write results.csv, summary.json and figures/ to its folder.
+    """Run an experiment and write results.csv, annotations.csv, summary.json and figures/ to its folder.
 
     Arguments and errors are those of `run_rounds`. If all rounds are done, only the files are written again.
     """
     results = run_rounds(settings, source, folder, processes=processes, progress=progress, reading=reading)
     table = write_table(results, folder)
+    write_annotations(results, folder)
     summary = write_summary(results, folder)
     return Report(results, table, summary, draw_figures(results, folder))
 
@@ -85,6 +101,31 @@ def write_table(results: Results, folder: Path) -> Path:
             writer.writerow((arm, seed, number, len(record.labelled), *row))
     write_atomically(folder / FILE, text.getvalue().encode())
     return folder / FILE
+
+
+def write_annotations(results: Results, folder: Path) -> None:
+    """Write `annotations.csv`, one row per arm, seed, round and image that is labelled before the round."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ANNOTATION_COLUMNS)
+    for arm in strategies_of(results):
+        for seed, rounds in enumerate(submitted(results, arm)):
+            for number, found in enumerate(rounds):
+                for role, several in (("training", found.training), ("validation", found.validation)):
+                    for one in several:
+                        writer.writerow((arm, seed, number, *_annotation(results, role, one)))
+    write_atomically(folder / ANNOTATIONS, text.getvalue().encode())
+
+
+def _annotation(results: Results, role: str, one: Annotation) -> tuple[object, ...]:
+    return (
+        results.collection.images[one.image].stem,
+        role,
+        one.origin,
+        _formatted(one.shown_dsc),
+        one.added_path,
+        f"{one.drawn:.1f}",
+    )
 
 
 def _rows(results: Results, record: RoundRecord) -> Iterator[tuple[object, ...]]:

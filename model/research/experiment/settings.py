@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from model.loss import DICE, LossWeights
 from model.network import Norm
+from model.research.experiment.annotators import parse_annotator
 from model.strategies import Strategy, StrategyError, parse
 from model.training.settings import TrainingSettings
 
@@ -26,8 +27,19 @@ PAPER_SPLIT = (139, 20, 50)
 """Number of images in the training pool, validation and test of Zhao et al. (2020), section 4.1."""
 EXTENDABLE = ("arms", "seeds", "rounds")
 """Settings that may change in an existing folder: results of earlier arms, seeds and rounds are kept."""
-FORMER_DEFAULTS = {"start_by": REFERENCE, "norm": "batch", "balanced": False, "crop": None}
+FORMER_DEFAULTS = {
+    "start_by": REFERENCE,
+    "norm": "batch",
+    "balanced": False,
+    "crop": None,
+    "annotator": "exact",
+    "validation": "given",
+    "accepted_weight": 1.0,
+    "keep_start": True,
+}
 """Settings that folders of earlier releases lack, with the values that these releases used."""
+Validation = Literal["given", "any", "independent", "blind"]
+"""Which validation images count, see `ExperimentSettings.validation`."""
 
 
 class ExperimentError(ValueError):
@@ -63,6 +75,15 @@ class ExperimentSettings:
         keep: which weights of a round are measured and used further: the "last", or the "best" in validation
             among those at the start, in the middle and at the end of the round, as in the service. In short
             rounds the best are often those of the start, and the arm does not improve with more labels.
+        keep_start: whether the weights that a round starts from can be its best.
+        annotator: who submits the labels (`model.research.experiment.annotators.parse_annotator`), given the
+            masks of the previous round. In round 0 nothing is shown. Test images always have the truth.
+        validation: what validation images have. "given": all have the truth from the start. Otherwise the
+            annotator labels one for every four training images of a round, and the best weights are selected
+            by "any" of these labels, or by the "independent" ones, which are those not accepted unchanged;
+            with "blind" no masks are shown in validation images. With fewer than `model.quality.MIN_IMAGES`
+            independent or blind ones, the last weights are kept.
+        accepted_weight: weight in [0, 1] of labels that were accepted unchanged; with 0 they are left out.
         augment: whether training images are augmented.
         dropout: dropout rate of the network in all arms, in [0, 1); MC-dropout needs a positive one.
         norm: normalisation layers of the network, see `model.network.NetworkSettings`.
@@ -92,6 +113,10 @@ class ExperimentSettings:
     crop: int | None = None
     batch: int = 4
     keep: Literal["last", "best"] = "last"
+    keep_start: bool = True
+    annotator: str = "exact"
+    validation: Validation = "given"
+    accepted_weight: float = 1.0
     augment: bool = True
     dropout: float = 0.0
     norm: Norm = "batch"
@@ -118,6 +143,7 @@ class ExperimentSettings:
             if (fault := check_arm(arm, self.dropout)) is not None:
                 raise ExperimentError(fault)
         self._check_start()
+        self._check_annotator()
 
     def _check_training(self) -> None:
         if self.start_steps is not None and (self.start_steps < 1 or not self.fine_tune):
@@ -153,6 +179,24 @@ class ExperimentSettings:
         if strategy.dropout:
             raise ExperimentError(
                 f"The first labels cannot be chosen by {self.start_by}; use another strategy."
+            )
+
+    def _check_annotator(self) -> None:
+        try:
+            parse_annotator(self.annotator)
+        except ValueError as error:
+            raise ExperimentError(str(error)) from error
+        if self.validation not in get_args(Validation):
+            raise ExperimentError(
+                f"validation is {self.validation}; give one of {', '.join(get_args(Validation))}."
+            )
+        if not 0 <= self.accepted_weight <= 1:
+            raise ExperimentError(
+                f"accepted_weight is {self.accepted_weight}; give a number of at least 0 and at most 1."
+            )
+        if self.keep == "last" and not self.keep_start:
+            raise ExperimentError(
+                "keep_start says which weights can be a round's best; give --keep-best too, or leave it out."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.research.experiment.curves import Curves, bound_of, strategies_of
+from model.research.experiment.labelling import Labelling
 from model.research.experiment.records import write_atomically
 from model.research.experiment.rounds import Results
 from model.research.experiment.settings import FULL, REFERENCE, strategy_of
@@ -35,9 +36,10 @@ def summarise(results: Results) -> dict[str, Any]:
     bound = bound_of(results)
     areas = {arm: _areas(found) for arm, found in chosen.items()}
     efforts = _effort_areas(chosen)
+    labelling = {arm: Labelling.of(results, arm) for arm in chosen}
     arms = {
         arm: {"forwards_per_image": strategy_of(arm).forwards, "source": strategy_of(arm).source}
-        | _arm(results, found, bound)
+        | _arm(results, found, labelling[arm], bound)
         | {"aubc": _spread(areas[arm]), "effort_aubc": _spread(efforts[arm])}
         for arm, found in chosen.items()
     }
@@ -66,7 +68,7 @@ def write_summary(results: Results, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, Any]:
+def _arm(results: Results, curves: Curves, labelling: Labelling, bound: Numbers | None) -> dict[str, Any]:
     pool = len(results.split.training)
     arm = {
         "rounds": [
@@ -82,6 +84,7 @@ def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, A
                 "estimate_coverage": _number(_mean(curves.coverage[:, number])),
                 "estimate_margin": _number(_mean(curves.margin[:, number])),
             }
+            | _labelled(labelling, number)
             for number, labels in enumerate(curves.labels)
         ],
         "dsc_mean": _number(curves.dsc.mean()),
@@ -100,6 +103,18 @@ def _arm(results: Results, curves: Curves, bound: Numbers | None) -> dict[str, A
     if bound is not None:
         arm["to_full"] = _to_full(curves, bound, pool)
     return arm
+
+
+def _labelled(labelling: Labelling, number: int) -> dict[str, Any]:
+    """How the labels of a round came to be, and what validation said of it."""
+    return {
+        "accepted": _number(labelling.accepted[:, number].mean()),
+        "shown_dsc": _number(_mean(labelling.shown_dsc[:, number])),
+        "added_path_length": _number(labelling.added_path[:, number].mean()),
+        "drawn": _number(labelling.drawn[:, number].mean()),
+        "validation_dsc": _numbers(labelling.figure[:, number]),
+        "kept_start": _numbers(labelling.kept_start[:, number]),
+    }
 
 
 def _to_full(curves: Curves, bound: Numbers, pool: int) -> dict[str, Any]:
@@ -181,3 +196,7 @@ def _mean(values: Numbers) -> float:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: Numbers) -> list[float | None]:
+    return [_number(value) for value in values]

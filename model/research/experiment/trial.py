@@ -13,7 +13,9 @@ from model.classes import Classes
 from model.engines import Probe
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.pretrained import pretrained_start
+from model.research.experiment.annotations import Annotations
 from model.research.experiment.collection import Collection, Split, split_collection, start_set
+from model.research.experiment.keeping import train_and_keep
 from model.research.experiment.measuring import ImageEvaluation, ImageEvaluator
 from model.research.experiment.records import ExperimentFolder, RoundRecord
 from model.research.experiment.settings import (
@@ -29,7 +31,7 @@ from model.strategies import Strategy, parse
 from model.training.checkpoint import Checkpoint
 from model.training.dataset import Example
 from model.training.device import TrainingDevice
-from model.training.run import TrainingSettings, train
+from model.training.settings import TrainingSettings
 from model.training.validation import validation_dsc
 
 VALIDATIONS = 2
@@ -68,6 +70,7 @@ class RoundRunner:
         if settings.initial is not None:
             self._initial = pretrained_start(Classes.of(collection.labels), settings.initial)[0]
             self._network = replace(self._initial.settings, dropout=settings.dropout)
+        self._annotations = Annotations(settings, collection, self._split)
         self._strategies = {arm: strategy_of(arm) for arm in settings.arms if arm != FULL}
 
     def run(self, current: Round) -> None:
@@ -84,7 +87,7 @@ class RoundRunner:
         network = DeeplySupervisedUNet(self._network)
         network.load_state_dict(weights.tensors)
         trained = time.process_time()
-        record = self._measured(current, labelled, network.eval(), float(weights.state["validation_dsc"]))
+        record = self._measured(current, labelled, network.eval(), weights)
         record.seconds[:] = trained - began, time.process_time() - trained
         record.save(self._folder.record_path(current.arm, current.seed, current.number))
 
@@ -121,23 +124,36 @@ class RoundRunner:
     def _train(self, current: Round, labelled: Sequence[int]) -> Checkpoint:
         continues = self._settings.fine_tune and current.number > 0
         start = self._previous_network(current) if continues else self._initial
-        examples = [self._collection.images[index].example for index in labelled]
-        if current.arm.endswith(PSEUDO) and current.number > 0:
-            examples += self._pseudo_labelled(self._previous_network(current), labelled)
-        validation = [self._collection.images[index].example for index in self._split.validation]
+        examples, validation = self._examples(current, labelled)
         settings = self._training_settings(current, continues=continues)
-        result = train(
+        kept = train_and_keep(
             examples,
             validation if self._settings.keep == "best" else [],
             labels=self._collection.labels,
             network=self._network,
             settings=settings,
             start=start,
+            keep_start=self._settings.keep_start,
         )
         device = TrainingDevice.find("cpu", settings.precision)
-        dsc = validation_dsc(result.network, validation, device)
-        state = {"round": current.number, "validation_dsc": dsc}
-        return Checkpoint(dict(result.network.state_dict()), state)
+        dsc = validation_dsc(kept.network, validation, device) if validation else np.nan
+        state = {"round": current.number, "validation_dsc": dsc, "kept_step": kept.step}
+        return Checkpoint(dict(kept.network.state_dict()), state)
+
+    def _examples(self, current: Round, labelled: Sequence[int]) -> tuple[list[Example], list[Example]]:
+        """Training examples, and the validation examples that count; the bound has the truth of both."""
+        if current.arm == FULL:
+            images = self._collection.images
+            return [images[index].example for index in labelled], self._annotations.given_validation()
+        earlier = [self._folder.record(current.arm, current.seed, number) for number in range(current.number)]
+        known = [record for record in earlier if record is not None]
+        if len(known) < len(earlier):
+            raise _damaged(current)
+        submitted = self._annotations.until(labelled[: self._settings.start], known, current.seed)
+        examples = self._annotations.examples(submitted)
+        if current.arm.endswith(PSEUDO) and current.number > 0:
+            examples += self._pseudo_labelled(self._previous_network(current), labelled)
+        return examples, self._annotations.validation(submitted)
 
     def _pseudo_labelled(self, network: DeeplySupervisedUNet, labelled: Sequence[int]) -> list[Example]:
         """As many pseudo-labels as there are labels, predicted by the network of the previous round."""
@@ -180,7 +196,7 @@ class RoundRunner:
         )
 
     def _measured(
-        self, current: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, validation: float
+        self, current: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, weights: Checkpoint
     ) -> RoundRecord:
         strategy = self._strategies.get(current.arm)
         evaluator = self._evaluator(network)
@@ -200,7 +216,9 @@ class RoundRunner:
             strategy.score(found.measurement, current.seed) if strategy else np.nan
             for found in evaluations.values()
         ]
-        return self._record(labelled, evaluations, chosen, own, validation)
+        grown = len(labelled) + len(chosen)
+        validating = self._annotations.next_validation(current.seed, len(labelled), grown) if chosen else []
+        return self._record(labelled, evaluations, chosen, validating, own, weights)
 
     def _evaluator(self, network: DeeplySupervisedUNet) -> ImageEvaluator:
         return ImageEvaluator(network, self._settings.device, len(self._collection.labels))
@@ -232,8 +250,9 @@ class RoundRunner:
         labelled: Sequence[int],
         evaluations: dict[int, ImageEvaluation],
         chosen: Sequence[int],
+        validating: Sequence[int],
         own: Sequence[float],
-        validation: float,
+        weights: Checkpoint,
     ) -> RoundRecord:
         agreements = [found.measurement.consistency for found in evaluations.values()]
         return RoundRecord(
@@ -250,7 +269,10 @@ class RoundRunner:
             own_score=np.array(own, np.float64),
             chosen=np.array(chosen, np.int64),
             masks=tuple(evaluations[index].masks for index in chosen),
-            validation_dsc=validation,
+            validation_chosen=np.array(validating, np.int64),
+            validation_masks=tuple(evaluations[index].masks[-1] for index in validating),
+            validation_dsc=float(weights.state["validation_dsc"]),
+            kept_step=float(weights.state.get("kept_step", np.nan)),
             seconds=np.zeros(2),
         )
 

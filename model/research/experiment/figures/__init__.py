@@ -1,4 +1,4 @@
-"""The figures of an experiment: Figures 3 and 4 of the paper, and the chosen batches."""
+"""The figures of an experiment: Figures 3 and 4 of the paper, validation, and the chosen batches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from model.research.experiment.figures.agreement import quality_figure
 from model.research.experiment.figures.batches import batches_figure
 from model.research.experiment.figures.learning import effort_figure, learning_figure
 from model.research.experiment.figures.palette import DPI, STYLE
+from model.research.experiment.figures.validation import validation_figure
 from model.research.experiment.rounds import Results
 
 FOLDER = "figures"
@@ -39,5 +40,7 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "quality", quality_figure(results)
     yield "learning", learning_figure(results)
     yield "effort", effort_figure(results)
+    if results.settings.validation != "given":
+        yield "validation", validation_figure(results)
     for arm in arms:
         yield f"batches-{arm}", batches_figure(results, arm)

@@ -50,7 +50,11 @@ def effort_figure(results: Results) -> Figure:
 
 
 def panels(
-    curves: dict[str, tuple[Numbers, Numbers]], bound: Numbers | None, budget: str, percent: float
+    curves: dict[str, tuple[Numbers, Numbers]],
+    bound: Numbers | None,
+    budget: str,
+    percent: float,
+    reference: str = REFERENCE,
 ) -> Figure:
     """The figure for any kind of budget.
 
@@ -59,10 +63,11 @@ def panels(
         bound: (S,) DSC of full annotation; None if unknown.
         budget: label of the horizontal axis.
         percent: factor from the budget to percent of the pool.
+        reference: the arm that each of the others is compared with, in a panel of its own.
     """
     arms = list(curves)
-    styles = line_styles(arms)
-    single = [arm for arm in arms if arm != REFERENCE] if len(arms) > 1 else []
+    styles = line_styles(arms, reference)
+    single = [arm for arm in arms if arm != reference] if len(arms) > 1 else []
     rows, columns = -(-(1 + len(single)) // COLUMNS), min(COLUMNS, 1 + len(single))
     figure = Figure(figsize=(columns * PANEL[0] + 0.4, rows * PANEL[1] + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -71,7 +76,7 @@ def panels(
         axis.remove()
     _overview(cells[0], curves, styles)
     for axis, arm in zip(cells[1:], single, strict=False):
-        _panel(axis, arm, curves, styles, bound, percent)
+        _panel(axis, (reference, arm), curves, styles, bound, percent)
     for axis in cells[: 1 + len(single)]:
         _draw_bound(axis, bound)
     _set_limits(cells[0], curves, bound)
@@ -90,14 +95,15 @@ def _overview(axis: Axes, curves: dict[str, tuple[Numbers, Numbers]], styles: di
 
 def _panel(
     axis: Axes,
-    arm: str,
+    compared: tuple[str, str],
     curves: dict[str, tuple[Numbers, Numbers]],
     styles: dict[str, LineStyle],
     bound: Numbers | None,
     percent: float,
 ) -> None:
+    arm = compared[1]
     axis.set_title(arm, loc="left", color=styles[arm].color, fontweight="bold")
-    drawn = [name for name in (REFERENCE, arm) if name in curves]
+    drawn = [name for name in compared if name in curves]
     for name in drawn:
         budget, dsc = (values.mean(axis=0) for values in curves[name])
         spread = curves[name][1].std(axis=0, ddof=1) if len(curves[name][1]) > 1 else 0 * dsc

@@ -44,12 +44,12 @@ class LineStyle:
         return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
 
 
-def line_styles(arms: Sequence[str]) -> dict[str, LineStyle]:
+def line_styles(arms: Sequence[str], reference: str = REFERENCE) -> dict[str, LineStyle]:
     """A style for each arm: grey and dotted for the reference, by position for the others."""
     found = {}
     index = 0
     for arm in arms:
-        if arm == REFERENCE:
+        if arm == reference:
             found[arm] = LineStyle(GREY, ":", "o")
         else:
             line = LINES[index // len(COLOURS) % len(LINES)]
