@@ -56,10 +56,9 @@ class LossWeights:
 class DeepSupervisionLoss(nn.Module):
     """Equation (2): the weighted sum of the three classifiers' cross-entropies of equation (1).
 
-    With a share of Dice each classifier's loss is (1 − share) · cross-entropy + share · (1 − soft Dice)², the
-    square's mean over the labels that occur in the batch. A label that does not occur would only teach to
-    draw none of it anywhere, which cross-entropy does already. The square leaves labels that are segmented
-    well to cross-entropy, which fits their outlines better.
+    With a share of Dice each classifier's loss is (1 − share) · cross-entropy + share · (1 − soft Dice). Dice
+    is the mean over the labels that occur in the batch: a label that does not occur would only teach to draw
+    none of it anywhere, which cross-entropy does already.
     """
 
     def __init__(self, weights: LossWeights | None = None) -> None:
@@ -129,10 +128,10 @@ class _Truth(NamedTuple):
         return cls(members, counted, (counted * members).sum((0, 2, 3)), factor)
 
     def dice_loss(self, log_probabilities: Tensor) -> Tensor:
-        """The square of 1 − soft Dice over all known pixels, mean over the classes in the batch."""
+        """One minus soft Dice over all known pixels of the batch, mean over the classes that occur in it."""
         probabilities = log_probabilities[:, 1:].exp() * self.counted
         both = (probabilities * self.members).sum((0, 2, 3))
         either = probabilities.sum((0, 2, 3)) + self.sizes
         dice = (2 * both + DICE_SMOOTHING) / (either + DICE_SMOOTHING)
         present = (self.sizes > 0).float()
-        return self.factor * ((1 - dice).square() * present).sum() / present.sum().clamp(min=1)
+        return self.factor * ((1 - dice) * present).sum() / present.sum().clamp(min=1)

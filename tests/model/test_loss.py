@@ -69,12 +69,12 @@ def test_weights_survive_json(weights: LossWeights) -> None:
 
 
 def lost_dice(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean over classes 1 and 2 of (1 − Dice of probabilities)², with one pixel of smoothing."""
+    """Mean over classes 1 and 2 of 1 − Dice of probabilities, with one pixel of smoothing."""
     probabilities = logits.softmax(1).numpy().astype(np.float64)
     found = []
     for index in (1, 2):
         drawn, true = probabilities[:, index], labels.numpy() == index
-        found.append((1 - (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1)) ** 2)
+        found.append(1 - (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1))
     return float(np.mean(found))
 
 
@@ -104,7 +104,7 @@ def test_a_class_that_does_not_occur_in_the_batch_is_no_part_of_dice() -> None:
     final = heads().final
     drawn, true = final.softmax(1)[:, 1].numpy().astype(np.float64), labels.numpy() == 1
     dice = (2 * drawn[true].sum() + 1) / (drawn.sum() + true.sum() + 1)
-    assert criterion(heads(), labels).item() == pytest.approx((1 - dice) ** 2, rel=1e-5)
+    assert criterion(heads(), labels).item() == pytest.approx(1 - dice, rel=1e-5)
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.5])
