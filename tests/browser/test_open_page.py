@@ -109,7 +109,7 @@ def test_what_is_opened_before_the_first_order_is_drawn_and_can_be_submitted_aft
     page.goto(f"{service.label_studio.url}/projects/{board.id}/data?tab={board.view}")
     page.get_by_test_id("table-row").first.click()
     expect(opened_task(page)).to_contain_text(f"{task}")
-    expect(page.locator(".lsf-outliner-item__title")).to_have_text("Bone")
+    expect(page.locator(".lsf-outliner-item__title").first).to_have_text("Bone")
     page.wait_for_timeout(1000)
     assert painted(screen(page)).mean() > 0.05
 
