@@ -14,7 +14,7 @@ from model.research.experiment.figures.palette import DPI, STYLE
 from model.research.experiment.figures.validation import told_and_true
 
 SUMMARIES = Path(__file__).resolve().parent.parent / "docs" / "science"
-SETS = ("legs", "lungs", "nuclei")
+SETS = ("legs",)
 FIRST = "exact"
 """The way to label that the others are compared with."""
 WAYS = (FIRST, "old", "new", "blind", "weight-0.3", "weight-0", "edits")

@@ -81,36 +81,44 @@ def ablation_table(summaries: dict[str, dict[str, Any]]) -> str:
 
 
 def annotators_table(summaries: dict[str, dict[str, Any]]) -> str:
-    """A table with a row for each way to label: the arm `random`, and its difference from the first setting.
+    """A table with a row for each way to label: the arm `random`, and its difference from the first way.
 
-    Shares are means over seeds and the rounds after the first, in which nothing is shown.
+    The difference is over the seeds that both have. Shares are means over seeds and the rounds after the
+    first, in which nothing is shown.
     """
     rows = [
-        "| setting | AUBC | minus the first, 95 % | last DSC | validation says | accepted | outlines drawn | "
+        "| setting | seeds | AUBC | minus the first, 95 % | last DSC | validation says | accepted | drawn | "
         "rounds that kept their start |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    first = np.array(_areas(next(iter(summaries.values()))))
+    first = _areas(next(iter(summaries.values())))
     for name, summary in summaries.items():
-        areas, rounds = np.array(_areas(summary)), summary["arms"]["random"]["rounds"]
-        difference = paired_difference(areas, first)
-        assert difference is not None, "several seeds"
-        interval = {"mean": difference.mean, "interval": [difference.low, difference.high]}
+        areas, rounds = _areas(summary), summary["arms"]["random"]["rounds"]
         kept = [value for entry in rounds[1:] for value in entry["kept_start"]]
-        told = [value for value in rounds[-1]["validation_dsc"] if value is not None]
         rows.append(
-            f"| {name} | {areas.mean():.4f} | {'' if (areas == first).all() else _difference(interval)} | "
-            f"{rounds[-1]['dsc']['mean']:.4f} | {_told(told, len(areas))} | "
-            f"{np.mean([entry['accepted'] for entry in rounds[1:]]):.0%} | {rounds[-1]['drawn']:.1%} | "
+            f"| {name} | {len(areas)} | {np.mean(areas):.4f} | {_from_first(areas, first)} | "
+            f"{rounds[-1]['dsc']['mean']:.4f} | {_told(rounds[-1]['validation_dsc'])} | "
+            f"{np.mean([entry['accepted'] for entry in rounds[1:]]):.0%} | {rounds[-1]['drawn']:.0%} | "
             f"{sum(kept):.0f} of {len(kept)} |"
         )
-    return _signed("\n".join(rows)).replace("%", " %")
+    return _signed("\n".join(rows)).replace("%", " %").replace("95  %", "95 %")
 
 
-def _told(values: list[float], seeds: int) -> str:
+def _from_first(areas: list[float], first: list[float]) -> str:
+    shared = min(len(areas), len(first))
+    difference = paired_difference(np.array(areas[:shared]), np.array(first[:shared]))
+    if difference is None or areas[:shared] == first[:shared]:
+        return ""
+    return _difference({"mean": difference.mean, "interval": [difference.low, difference.high]})
+
+
+def _told(by_seed: list[float | None]) -> str:
+    values = [value for value in by_seed if value is not None]
     if not values:
         return "too few to tell"
-    return f"{np.mean(values):.4f}" + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
+    return f"{np.mean(values):.4f}" + (
+        "" if len(values) == len(by_seed) else f" ({len(values)} of {len(by_seed)} seeds)"
+    )
 
 
 def _areas(summary: dict[str, Any]) -> list[float]:
