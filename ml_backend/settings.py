@@ -168,8 +168,10 @@ class Settings(BaseSettings):
     loss_lower: Fraction = Field(0.1, description="Weight of the lower classifier's loss, equation (2).")
     loss_middle: Fraction = Field(0.3, description="Weight of the middle classifier's loss, equation (2).")
     loss_final: Fraction = Field(0.6, description="Weight of the final classifier's loss, equation (2).")
-    loss_dice: Fraction = Field(
-        0.8, description="Share of soft Dice in each classifier's loss; 0 is the paper's cross-entropy."
+    loss_dice: Fraction | None = Field(
+        None,
+        description="Share of soft Dice in each classifier's loss; 0 is the paper's cross-entropy. Empty: "
+        "0.8 with several labels, 0 with one.",
     )
 
     strategy: str = Field(

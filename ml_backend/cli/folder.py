@@ -133,6 +133,7 @@ def _train_folder(
     seed: int,
 ) -> None:
     from model.imaging.preprocessing import PreprocessingSettings
+    from model.loss import LossWeights, default_dice
     from model.network import NetworkSettings
     from model.training.dataset import folder_labels, read_folder
     from model.training.run import Progress, TrainingSettings
@@ -167,7 +168,9 @@ def _train_folder(
             examples[1],
             labels=labels,
             network=shape,
-            settings=TrainingSettings(steps=steps, seconds=seconds, seed=seed),
+            settings=TrainingSettings(
+                steps=steps, seconds=seconds, seed=seed, loss=LossWeights(dice=default_dice(len(labels)))
+            ),
             start=network,
             progress=show,
         )

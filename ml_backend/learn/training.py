@@ -33,7 +33,7 @@ from ml_backend.store.models import Project, RunState, TrainingRun, Version, Ver
 from ml_backend.store.version_names import version_name
 from model.engines import prepare_version
 from model.imaging.preprocessing import PreprocessingSettings
-from model.loss import LossWeights
+from model.loss import LossWeights, default_dice
 from model.training.run import TrainingResult, train
 from model.training.settings import Progress, TrainingError, TrainingSettings
 from model.weights import Card, WeightsError, save_version
@@ -128,7 +128,7 @@ class Training:
             data.validation if can_select(data) else [],
             labels=config.labels,
             network=begun.network,
-            settings=self._settings(),
+            settings=self._settings(config),
             start=begun.start,
             checkpoints=self._folder / "checkpoint",
             progress=lambda progress: self._report_progress(progress, lease),
@@ -169,8 +169,9 @@ class Training:
     def _folder(self) -> Path:
         return self.context.settings.checkpoint_dir / f"run-{self.run_id}"
 
-    def _settings(self) -> TrainingSettings:
+    def _settings(self, config: LabelConfig) -> TrainingSettings:
         settings = self.context.settings
+        dice = default_dice(len(config.labels)) if settings.loss_dice is None else settings.loss_dice
         return TrainingSettings(
             steps=settings.train_steps,
             seconds=settings.train_seconds,
@@ -179,9 +180,7 @@ class Training:
             seed=settings.seed,
             precision=settings.precision,
             device=settings.device,
-            loss=LossWeights(
-                settings.loss_lower, settings.loss_middle, settings.loss_final, settings.loss_dice
-            ),
+            loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final, dice),
         )
 
     def _ended_early(self, result: TrainingResult) -> bool:
@@ -240,10 +239,10 @@ class Training:
             labels=config.labels,
             network=result.network.settings,
             preprocessing=preprocessing,
-            loss=self._settings().loss,
+            loss=self._settings(config).loss,
             metrics={name: value for name, value in result.metrics.items() if np.isfinite(value)},
             parent=None if parent is None else parent.name,
-            training={**self._settings().to_dict(), "steps_done": result.steps, "run": self.run_id},
+            training={**self._settings(config).to_dict(), "steps_done": result.steps, "run": self.run_id},
         )
         save_version(directory, result.network, card)
         settings = self.context.settings

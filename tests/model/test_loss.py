@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.loss import IGNORE_INDEX, DeepSupervisionLoss, LossWeights
+from model.loss import DICE, IGNORE_INDEX, DeepSupervisionLoss, LossWeights, default_dice
 from model.network import Heads
 
 
@@ -123,3 +123,7 @@ def test_small_weights_make_a_small_loss_and_weights_of_one_change_nothing(dice:
 def test_an_invalid_share_of_dice_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share of Dice"):
         LossWeights(dice=share)
+
+
+def test_a_single_label_learns_by_cross_entropy_and_several_by_dice_too() -> None:
+    assert [default_dice(labels) for labels in (1, 2, 5)] == [0.0, DICE, DICE]
