@@ -46,6 +46,8 @@ def drawn_board(service: Service, boards: list[Board]) -> Board:
     hands = [draw_phantom(age, seed=age, size=(128, 160)) for age in range(14)]
     board = Board.make(service, hands, "Open pages")
     boards.append(board)
+    # Submitting many brush regions takes a page longer than these tests wait.
+    service.work(SMALLEST_REGION="0.01", MAX_REGIONS="5")
     board.annotate(3)
     board.await_round(1)
     return board
