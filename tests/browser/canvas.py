@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 GREY = 12
 """Largest difference between the three channels of a pixel that counts as grey."""
@@ -36,7 +36,9 @@ def screen(page: Page) -> NDArray[np.uint8]:
 
 def stroke(page: Page) -> None:
     """Draw a short line with the first label's brush, in the upper left of the image."""
-    box = page.locator('img[alt="image"]').bounding_box()
+    image = page.locator('img[alt="image"]')
+    expect(image).to_be_visible()
+    box = image.bounding_box()
     assert box is not None
     page.keyboard.press("1")
     page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.1)

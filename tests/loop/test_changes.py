@@ -61,7 +61,7 @@ def test_a_version_that_is_clearly_worse_is_kept_and_reported(
     assert f"Not published. Worse than {champion.name}: DSC" in challenger.message
     assert board.shown_version() == champion.name
     assert board.order() == before
-    assert board.stored() == {champion.name: 3}
+    assert board.stored() == {champion.name: 4}
     assert challenger.message in service.command("status").stdout.replace("\n", "")
 
 
