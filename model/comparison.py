@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MIN_IMAGES = 5
-"""Fewest images for a comparison; with fewer, a single image would weigh more than a fifth."""
+from model.quality import MIN_IMAGES
 
 CONFIDENCE = 0.95
 """Confidence level of the interval."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_IMAGES = 5
-"""Fewest images for a calibration; with fewer, a single image would weigh more than a fifth."""
+"""Fewest images for a calibration or a comparison; with fewer, one image would weigh more than a fifth."""
 
 LEVEL = 0.9
 """Probability that the interval should contain R-DSC."""

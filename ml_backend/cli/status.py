@@ -73,7 +73,7 @@ def _label_count(version: Version) -> str:
 
 def _validation(version: Version) -> str:
     """Mean validation DSC and the number of images, or that they are too few."""
-    from model.comparison import MIN_IMAGES
+    from model.quality import MIN_IMAGES
 
     dsc, images = version.metrics.get("validation_dsc"), version.metrics.get("validation_images", 0)
     if dsc is None:

@@ -21,8 +21,9 @@ from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
 from ml_backend.store.version_names import CALIBRATION, LABEL_DSC, LABEL_IMAGES
 from model.classes import Classes
-from model.comparison import MIN_IMAGES, compare
+from model.comparison import compare
 from model.metrics import Evaluation, evaluate
+from model.quality import MIN_IMAGES
 from model.weights import note_labels
 
 

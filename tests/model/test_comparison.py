@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.comparison import MIN_IMAGES, compare
+from model.comparison import compare
+from model.quality import MIN_IMAGES
 
 CHAMPION = [0.9, 0.8, 0.5, 0.7, 0.6]
 

@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml_backend.label_studio.config import LabelConfig, parse
+from tests.ml_backend.label_studio.regions.forms import FORMS
 
 SIZE = (120, 160)
 """(H, W) of the image."""
-TAGS = {
-    "brushlabels": "BrushLabels",
-    "bitmasklabels": "BitmaskLabels",
-    "polygonlabels": "PolygonLabels",
-    "vectorlabels": "VectorLabels",
-    "ellipselabels": "EllipseLabels",
-    "rectanglelabels": "RectangleLabels",
-}
+TAGS = FORMS
+"""The control tag of each kind of region with labels."""
 PIXELWISE = ("brushlabels", "bitmasklabels")
 IN_PERCENT = ("polygonlabels", "vectorlabels", "ellipselabels", "rectanglelabels")
 
