@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     validation: Literal["shown", "blind"] = Field(
         "shown",
         description="How the tasks that validate are shown: like all others (shown), or without a mask "
-        "(blind), so that their labels owe nothing to any version.",
+        "(blind), so that no version influences their labels.",
     )
     accepted_weight: Fraction = Field(
         1.0,

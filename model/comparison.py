@@ -58,8 +58,8 @@ class Comparison:
         """
         if not self.can_tell:
             return (
-                f"Too few to tell whether it is better than {champion}: {self.images} validation images owe "
-                f"nothing to that version's masks, and {MIN_IMAGES} are needed."
+                f"Too few to tell whether it is better than {champion}: only {self.images} validation "
+                f"images were labelled without that version's masks; {MIN_IMAGES} are needed."
             )
         if self.low > 0:
             how = "Better than"

@@ -1,6 +1,6 @@
 """Blind validation: the tasks that will validate are shown without a mask.
 
-So their labels owe nothing to any version. It costs annotators the mask on these tasks, and it buys figures
+So no version influences their labels. It costs annotators the mask on these tasks, and it buys figures
 and comparisons that no version is favoured in (docs/configuration.md, VALIDATION).
 """
 

@@ -27,7 +27,7 @@ def test_with_too_few_images_nothing_is_rejected_and_it_is_said() -> None:
     few = compare(CHAMPION[: MIN_IMAGES - 1], [0.0] * (MIN_IMAGES - 1))
     assert not few.is_clearly_worse(0.02)
     assert few.sentence("p1-r001-calm-cat").startswith("Too few to tell")
-    assert "4 validation images" in few.sentence("p1-r001-calm-cat")
+    assert "only 4 validation images" in few.sentence("p1-r001-calm-cat")
     assert not compare([], []).is_clearly_worse(0.0)
 
 
