@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -109,17 +109,24 @@ class Inbox:
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
         requests: list[tuple[JobKind, int]] = []
+        arrivals = [waiting.arrival for waiting in batch]
         with self.database.write() as session:
-            for waiting in batch:
-                arrival = waiting.arrival
-                project_id = arrival.project_id
-                changes = [*arrival.changes, *_labels_lost(session, arrival)]
+            for arrival in _news(arrivals):
                 if projects.note(
-                    session, project_id, arrival.label_config, arrival.title, seed=self.settings.seed
+                    session, arrival.project_id, arrival.label_config, arrival.title, seed=self.settings.seed
                 ):
-                    requests.append((kinds.ORDER, project_id))
-                events.add(session, project_id, arrival.action, task_ids=arrival.task_ids, changes=changes)
-                requests.extend((job, project_id) for job in arrival.jobs)
+                    requests.append((kinds.ORDER, arrival.project_id))
+            # No query between the events, which would write each of them alone.
+            lost = [_labels_lost(session, arrival) for arrival in arrivals]
+            for arrival, names in zip(arrivals, lost, strict=True):
+                events.add(
+                    session,
+                    arrival.project_id,
+                    arrival.action,
+                    task_ids=arrival.task_ids,
+                    changes=[*arrival.changes, *names],
+                )
+                requests.extend((job, arrival.project_id) for job in arrival.jobs)
         if requests:
             self._requests.extend(requests)
             self._requester.submit(self._request_jobs)
@@ -150,6 +157,16 @@ class Inbox:
 
 def _drain(items: deque[Item]) -> list[Item]:
     return [items.popleft() for _ in range(len(items))]
+
+
+def _news(arrivals: Sequence[Arrival]) -> Iterator[Arrival]:
+    """The arrivals that say something else about their project than the one before them."""
+    said: dict[int, tuple[str | None, str | None]] = {}
+    for arrival in arrivals:
+        says = arrival.label_config, arrival.title
+        if said.get(arrival.project_id) != says:
+            said[arrival.project_id] = says
+            yield arrival
 
 
 def _labels_lost(session: Session, arrival: Arrival) -> list[str]:

@@ -39,8 +39,10 @@ def test_masks_that_were_merely_accepted_neither_validate_nor_stop_learning(
     service: Service, make_board: MakeBoard
 ) -> None:
     board = make_board([draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(30)])
-    service.work(TRAIN_STEPS="60")
+    # A worker that is up would begin with the first of the six.
+    service.rest()
     board.annotate(6)
+    service.work(TRAIN_STEPS="60")
     first = board.await_round(1)
     service.rest()
     accepted = accept_next(board, 11)

@@ -20,7 +20,8 @@ from tests.loop.service import Service
 from tests.measured import MEASURED
 
 EVENTS = 200
-SLOWEST = 0.1
+TIMEOUT = 1.0
+"""Seconds that Label Studio waits for a webhook's answer, and for /health; it drops a later one."""
 ATTEMPTS = 4
 HEAVY = {
     "NETWORK_WIDTH": "16",
@@ -78,12 +79,10 @@ def test_a_burst_of_annotations_leads_to_one_training_and_fast_responses(
         assert board.runs()[0].state is RunState.RUNNING, "the training ended before all events arrived"
         for each in (answers, healths, setups):
             assert set(each.statuses) == {200}
-        # If sleeping threads wake up late, no response can be faster.
-        allowed = SLOWEST + 5 * answers.lateness(0.99)
-        if max(answers.quantile(0.99), healths.quantile(0.99)) < allowed:
+        if max(answers.seconds + healths.seconds) < TIMEOUT:
             break
-    assert answers.quantile(0.99) < allowed
-    assert healths.quantile(0.99) < allowed
+    assert max(answers.seconds) < TIMEOUT
+    assert max(healths.seconds) < TIMEOUT
     assert max(setups.seconds) < 3
 
     # Once the second training has read the labels, its length does not matter.
