@@ -18,7 +18,7 @@ from ml_backend.label_studio.regions.canvas import DEFAULT_OVERLAP, Overlap
 from ml_backend.label_studio.regions.components import MAX_COMPONENTS
 from ml_backend.label_studio.regions.outlines import FEWEST_POINTS
 from ml_backend.label_studio.regions.tidying import MOST_POINTS, MOST_REGIONS, SMALLEST
-from model.strategies import NAMES, StrategyError
+from model.strategies import DEFAULT, NAMES, StrategyError
 from model.strategies import parse as parse_strategy
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -175,13 +175,13 @@ class Settings(BaseSettings):
     )
 
     strategy: str = Field(
-        "consistency",
+        DEFAULT,
         description="Query strategy, which chooses the images to label next; docs/strategies.md lists them.",
     )
     query_size: Positive = Field(
         20,
-        description="Images at the top of the list that a batch strategy, such as `consistency+clusters`, "
-        "chooses together.",
+        description="Images that the view shows as the next ones if the strategy does not follow the score, "
+        "as `disagreement+clusters` does not; it chooses them together.",
     )
     retrain_every: Positive = Field(10, description="New or changed annotations that trigger a training.")
     quiet_seconds: PositiveSeconds = Field(

@@ -14,7 +14,8 @@ from ml_backend.assign.distribution import COOLDOWN, Snapshot, outdated, plan, s
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
-from ml_backend.score.strategy import made_by
+from ml_backend.score.batch import next_tasks, refresh_batch
+from ml_backend.score.strategy import order_of
 from ml_backend.store import assignments, versions
 from ml_backend.store.models import Assignment, Version, now
 
@@ -34,13 +35,21 @@ BUSY_SECONDS = 5.0
 
 @job(kinds.ASSIGN)
 def assign_tasks(context: Context, project_id: int) -> None:
-    """Assign tasks to a project's annotators in the published order; does nothing if they share one view."""
+    """Refill a project's batch, if its view shows one, and assign tasks to the annotators who have a view.
+
+    Both follow the published order.
+    """
     with context.queues.exclusive(f"assign-{project_id}", LOCK_SECONDS) as exclusive:
         if not context.is_active(project_id):
             return
         if not exclusive:
             context.queues.request_assignment(project_id, delay=BUSY_SECONDS)
-        elif _assign_and_wait(context, project_id):
+            return
+        with context.database.read() as session:
+            version = versions.published(session, project_id)
+        if version is not None:
+            refresh_batch(context, version)
+        if _assign_and_wait(context, project_id):
             context.queues.request_assignment(project_id, delay=COOLDOWN.total_seconds() + 1)
 
 
@@ -92,9 +101,12 @@ def _take_snapshot(context: Context, version: Version, emails: list[str]) -> Sna
         _update_known(snapshot, project_id)
         session.add_all(known.values())
     length = len(annotators) * size + len(snapshot.assigned) + len(known) + len(opened)
-    highest_first = made_by(version).highest_first
-    shown = studio.ordered_scores(project_id, max(length, 1), highest_first=highest_first)
-    snapshot.ranking = [task for task, _ in shown]
+    order = order_of(version)
+    if order.batch:
+        snapshot.ranking = next_tasks(context, version, length)
+    else:
+        shown = studio.ordered_scores(project_id, max(length, 1), highest_first=order.highest_first)
+        snapshot.ranking = [task for task, _ in shown]
     return snapshot
 
 

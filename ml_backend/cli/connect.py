@@ -74,7 +74,7 @@ def connect(
     from ml_backend.label_studio.connection import connect as make_connection
     from ml_backend.label_studio.nesting import EXAMINED, describe_nested, find_nested
     from ml_backend.queue.queues import JobQueues, connect_redis
-    from ml_backend.score.strategy import advice, is_highest_first
+    from ml_backend.score.strategy import advice, project_order
     from ml_backend.store.database import Database
 
     settings = Settings()
@@ -94,9 +94,10 @@ def connect(
         annotators=None
         if annotators is None
         else [one.strip() for one in annotators.split(",") if one.strip()],
-        highest_first=lambda number, config: is_highest_first(database, settings, number, config),
+        order=lambda number, config: project_order(database, settings, number, config),
     )
-    if annotators is not None or connection.annotators:
+    order = project_order(database, settings, connection.project, connection.config)
+    if order.batch or annotators is not None or connection.annotators:
         JobQueues(connect_redis(settings)).request_assignment(connection.project)
     console = output()
     table = Table(title=f"Project {connection.project} “{connection.title}”", title_justify="left")

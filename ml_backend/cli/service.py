@@ -10,6 +10,7 @@ import typer
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.folder import Labels, names_of
 from ml_backend.settings import Settings
+from model.strategies import DEFAULT, PAPER
 
 
 def serve() -> None:
@@ -84,7 +85,8 @@ def demo(
     ] = None,
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="Query strategy; docs/strategies.md lists them.")
-    ] = "consistency",
+    ] = DEFAULT,
+    paper: Annotated[bool, typer.Option("--paper", help=f"Use the paper's query strategy, {PAPER}.")] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of images, order and training.")] = 0,
     folder: Annotated[
         Path,
@@ -108,6 +110,11 @@ def demo(
     Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """
     from ml_backend.demo.demo import DemoOptions, run_demo
+
+    if paper:
+        if strategy not in (DEFAULT, PAPER):
+            raise typer.BadParameter("Give either --paper or --strategy.")
+        strategy = PAPER
     from ml_backend.demo.processes import Interrupted
 
     if (images is None) != (masks is None):

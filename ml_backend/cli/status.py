@@ -85,7 +85,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     """Problems of a project, its last training, agreement between annotators, order and mask quality."""
     from ml_backend.label_studio.config import LabelConfigError, parse
     from ml_backend.learn.problems import summed_up
-    from ml_backend.score.strategy import made_by
+    from ml_backend.score.strategy import order_of
     from ml_backend.store import runs, scores
     from ml_backend.store.label_figures import label_figures, sentences
     from ml_backend.store.models import RunState, VersionState
@@ -109,7 +109,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     yield from _agreement(session, project.id)
     for version in listed:
         if version.state is VersionState.PUBLISHED:
-            end = "highest" if made_by(version).highest_first else "lowest"
+            end = "highest" if order_of(version).highest_first else "lowest"
             yield f"ordered by {version.strategy}: the {end} score first"
             yield from _drawn_masks(session, version, project)
             yield from _quality(session, version)

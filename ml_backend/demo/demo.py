@@ -27,6 +27,7 @@ from ml_backend.demo.processes import (
     free_port,
 )
 from ml_backend.demo.results import RoundResults, check_report, round_table, summary_table, write_report
+from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.connection import Connection, connect
@@ -185,7 +186,7 @@ def _start_service(
         project=project,
         labels=labels,
         basic_auth=settings.basic_auth,
-        highest_first=lambda _, config: wanted(settings, config).highest_first,
+        order=lambda _, config: Order(wanted(settings, config).highest_first),
     )
     config = parse(client.project(project)["label_config"])
     truth = {uploaded[name]: sample for name, sample in names.items()}

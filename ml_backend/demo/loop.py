@@ -13,7 +13,7 @@ from ml_backend.demo.processes import Processes
 from ml_backend.demo.results import RoundResults, TopTask
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.score.prediction import load_segmenter
-from ml_backend.score.strategy import made_by
+from ml_backend.score.strategy import order_of
 from ml_backend.settings import Settings
 from ml_backend.store import runs, scores, versions
 from ml_backend.store.database import Database
@@ -128,7 +128,7 @@ class Loop:
         serving = self._published()
         assert serving is not None
         client, project = self.annotator.label_studio, self.annotator.project
-        highest_first = made_by(serving).highest_first
+        highest_first = order_of(serving).highest_first
         shown = client.ordered_scores(project, len(self.collection.tasks), highest_first=highest_first)
         stages = made or serving
         seconds = {

@@ -11,6 +11,7 @@ from ml_backend.label_studio.blueprint import (
     BACKEND_TITLE,
     EVENTS,
     VIEW_TITLE,
+    Order,
     annotator_of,
     annotator_rules,
     order_fields,
@@ -21,7 +22,7 @@ from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.score.drawing import in_words, project_floor
-from ml_backend.score.strategy import is_highest_first
+from ml_backend.score.strategy import project_order
 from ml_backend.store import scores, versions
 from ml_backend.store.label_figures import POOR, label_figures
 from ml_backend.store.models import VersionState
@@ -103,13 +104,13 @@ def check_config(project: ConnectedProject) -> Iterator[Verdict]:
 
 def check_settings(project: ConnectedProject) -> Iterator[Verdict]:
     """Whether the project's settings in Label Studio serve the order and show the predictions."""
-    highest_first = _is_highest_first(project)
-    fields = project_fields(highest_first)
+    order = _order(project)
+    fields = project_fields(order)
     wrong = [name for name, wanted in fields.items() if project.fields.get(name) != wanted]
     for name in wrong:
         found = project.fields.get(name)
         sentence = FIELDS.get(name, "The field {name} is {found!r}.").format(name=name, found=found)
-        verdict = fault if name in order_fields(highest_first) else warning
+        verdict = fault if name in order_fields(order) else warning
         yield verdict(sentence, f"Run {project.connect}.")
     if project.fields.get("min_annotations_to_start_training"):
         yield warning(
@@ -125,8 +126,8 @@ def check_view(project: ConnectedProject) -> Iterator[Verdict]:
     views = project.client.views(project.number)
     listed = [view["data"] for view in views]
     named = [data for data in listed if data.get("title") == VIEW_TITLE]
-    highest_first = _is_highest_first(project)
-    ordered = [data for data in named or listed if view_rules(highest_first).items() <= data.items()]
+    order = _order(project)
+    ordered = [data for data in named or listed if view_rules(order).items() <= data.items()]
     cure = f"Run {project.connect}."
     if ordered:
         yield ok(f"“{ordered[0].get('title')}” orders by score.")
@@ -134,28 +135,26 @@ def check_view(project: ConnectedProject) -> Iterator[Verdict]:
         yield fault(f"The order or the filter of “{VIEW_TITLE}” was changed.", cure)
     else:
         yield fault(f"There is no view “{VIEW_TITLE}”.", cure)
-    yield from _personal_views(project, views, highest_first)
+    yield from _personal_views(project, views, order)
 
 
-def _is_highest_first(project: ConnectedProject) -> bool:
-    """Whether the highest scores are labelled first."""
+def _order(project: ConnectedProject) -> Order:
+    """How Label Studio should serve the project's tasks."""
     try:
         config = parse(str(project.fields["label_config"] or ""))
     except LabelConfigError:
         config = None
     installation = project.installation
-    return is_highest_first(installation.database, installation.settings, project.number, config)
+    return project_order(installation.database, installation.settings, project.number, config)
 
 
 def _personal_views(
-    project: ConnectedProject, views: Sequence[Mapping[str, Any]], highest_first: bool
+    project: ConnectedProject, views: Sequence[Mapping[str, Any]], order: Order
 ) -> Iterator[Verdict]:
     """Whether the annotators' own views, if there are any, show each annotator their assigned tasks."""
     owned = {email: view["data"] for view in views if (email := annotator_of(view)) is not None}
     changed = [
-        email
-        for email, data in owned.items()
-        if not annotator_rules(email, highest_first).items() <= data.items()
+        email for email, data in owned.items() if not annotator_rules(email, order).items() <= data.items()
     ]
     for email in changed:
         yield fault(

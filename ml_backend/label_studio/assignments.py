@@ -1,12 +1,12 @@
-"""Assignments: tasks reserved for one annotator each, so that no two annotators get the same task."""
+"""Assignments: tasks reserved for one annotator each; marks: the tasks that all annotators label next."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_studio.blueprint import annotator_of, assignment_version
+from ml_backend.label_studio.blueprint import BATCH_VERSION, annotator_of, assignment_version
 from ml_backend.label_studio.data_manager import NOT_SKIPPED, UNLABELLED, view_filter
 from ml_backend.label_studio.predictions import Predictions
 from ml_backend.label_studio.sdk import plain_list
@@ -27,10 +27,13 @@ class AssignedTasks:
 
 
 class Assignments(Predictions):
-    """Calls about which annotator has which task. All raise LabelStudioError.
+    """Calls about which annotator has which task, and which are to be labelled next.
 
-    An assignment is stored as a prediction without regions whose version names the annotator. Label Studio
-    shows it in the versions column, but does not count it in the score or draw it while labelling.
+    All raise LabelStudioError.
+
+    An assignment is stored as a prediction without regions whose version names the annotator, and a mark as
+    one of `BATCH_VERSION`. Label Studio shows them in the versions column, but does not count them in the
+    score or draw them while labelling.
     """
 
     def annotators(self, project: int) -> dict[str, int]:
@@ -70,8 +73,27 @@ class Assignments(Predictions):
         ]
         self.import_predictions(project, reservations)
 
+    def marked(self, project: int) -> set[int]:
+        """Return the tasks that are marked as those to label next, the labelled ones included."""
+        filters = {"conjunction": "and", "items": [view_filter(BATCH_VERSION)]}
+        return {row["id"] for row in self._rows(project, "id", filters=filters, size=PAGE)}
+
+    def mark(self, project: int, tasks: Iterable[int]) -> None:
+        """Mark tasks as those to label next; tasks that no longer exist are left out."""
+        marks: list[dict[str, Any]] = [
+            {"task": task, "result": [], "score": None, "model_version": BATCH_VERSION} for task in tasks
+        ]
+        self.import_predictions(project, marks)
+
+    def unmark(self, task: int) -> None:
+        """Remove a task's marks, if it has any."""
+        self._delete_empty(task, BATCH_VERSION)
+
     def unassign(self, task: int, email: str) -> None:
         """Delete a task's assignment, if it has one."""
+        self._delete_empty(task, assignment_version(email))
+
+    def _delete_empty(self, task: int, version: str) -> None:
         for prediction in self.predictions(task):
-            if prediction["model_version"] == assignment_version(email):
+            if prediction["model_version"] == version:
                 self.delete_prediction(prediction["id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ml_backend.label_studio.data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, view_filter
@@ -33,26 +34,58 @@ SHOWN_FIELDS: Mapping[str, Any] = {
 """Project settings without which annotators would see no masks, or would wait for them."""
 
 
-def order_fields(highest_first: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Order:
+    """How Label Studio serves a project's tasks.
+
+    Attributes:
+        highest_first: whether the highest score comes first, otherwise the lowest.
+        batch: whether the shared view contains only the tasks that are marked as the ones to label next,
+            because the query strategy does not follow the score.
+    """
+
+    highest_first: bool
+    batch: bool = False
+
+
+def order_fields(order: Order) -> dict[str, Any]:
     """Return the project settings that keep the order.
 
-    "Label All Tasks" follows the sampling. Uncertainty sampling serves the lowest score first, which is right
-    only for a query strategy whose lowest scores are labelled first.
+    "Label All Tasks" follows the sampling, and ignores all views. Uncertainty sampling serves the lowest
+    score first, which is right only for a query strategy whose lowest scores are labelled first.
     """
-    return {"sampling": "Sequential sampling" if highest_first else "Uncertainty sampling"}
+    return {"sampling": "Sequential sampling" if order.highest_first else "Uncertainty sampling"}
 
 
-def project_fields(highest_first: bool) -> dict[str, Any]:
+def project_fields(order: Order) -> dict[str, Any]:
     """Return all settings of a connected project."""
-    return {**order_fields(highest_first), **SHOWN_FIELDS}
+    return {**order_fields(order), **SHOWN_FIELDS}
 
 
 VIEW_TITLE = "Most informative first"
 
+BATCH_VERSION = "to label next"
+"""Version of the prediction without regions that marks a task as one to label next."""
 
-def view_rules(highest_first: bool) -> dict[str, Any]:
-    """Return the rules of a view that serves the most informative task nobody has annotated or skipped."""
-    return {"ordering": by_score(highest_first), "filters": TO_LABEL}
+
+def view_rules(order: Order) -> dict[str, Any]:
+    """Return the rules of the shared view: tasks that nobody has annotated or skipped, sorted by score.
+
+    Of a batch it contains only the marked tasks. A browser keeps sending the filters that it read when the
+    page was opened, so the filter never changes from batch to batch; the marks do.
+    """
+    filters = TO_LABEL
+    if order.batch:
+        filters = {**TO_LABEL, "items": [*TO_LABEL["items"], view_filter(BATCH_VERSION)]}
+    return {"ordering": by_score(order.highest_first), "filters": filters}
+
+
+def is_shared_view(view: Mapping[str, Any]) -> bool:
+    """Whether a view is the shared one, by its title or, if a person renamed it, by its rules."""
+    if view["data"].get("title") == VIEW_TITLE:
+        return True
+    orders = [Order(highest, batch) for highest in (True, False) for batch in (True, False)]
+    return any(view_rules(order).items() <= view["data"].items() for order in orders)
 
 
 _HIDDEN = (
@@ -94,14 +127,14 @@ def assignment_version(email: str) -> str:
     return f"for {email} only"
 
 
-def annotator_rules(email: str, highest_first: bool) -> dict[str, Any]:
+def annotator_rules(email: str, order: Order) -> dict[str, Any]:
     """Return the rules of a view that serves the tasks assigned to one annotator, most informative first.
 
     A browser keeps sending the filters that it read when the page was opened, so the filters never change;
     the assignments do.
     """
     return {
-        "ordering": by_score(highest_first),
+        "ordering": by_score(order.highest_first),
         "filters": {
             "conjunction": "and",
             "items": [UNLABELLED, NOT_SKIPPED, view_filter(assignment_version(email))],

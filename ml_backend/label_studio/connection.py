@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ml_backend.label_studio import views
-from ml_backend.label_studio.blueprint import BACKEND_TITLE, EVENTS
+from ml_backend.label_studio.blueprint import BACKEND_TITLE, EVENTS, Order
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, default_config, parse
 from ml_backend.label_studio.errors import LabelStudioError
@@ -51,12 +51,12 @@ def connect(
     client: LabelStudio,
     *,
     backend_url: str,
+    order: Callable[[int, LabelConfig], Order],
     project: int | None = None,
     create: str | None = None,
     labels: Sequence[str] = ("Bone",),
     basic_auth: tuple[str, str] | None = None,
     annotators: Sequence[str] | None = None,
-    highest_first: Callable[[int, LabelConfig], bool] = lambda _, __: True,
 ) -> Connection:
     """Set up everything that a project needs to work with the backend at `backend_url`; idempotent.
 
@@ -64,13 +64,13 @@ def connect(
         client: the Label Studio to connect.
         backend_url: address of the backend as Label Studio reaches it. The backend must be running, because
             Label Studio calls it.
+        order: (project id, labeling config) to the order in which its tasks are served.
         project: id of an existing project; give either this or `create`.
         create: title of a project to create; an existing project with this title is used instead.
         labels: labels of a new labeling config, used only if the project has none yet.
         basic_auth: (user, password) of the backend.
         annotators: e-mail addresses of all annotators who get a view of their own, replacing the current
             ones; None keeps the current ones.
-        highest_first: (project id, labeling config) to the direction.
 
     Raises:
         CannotConnectError: something must be done by hand first.
@@ -82,12 +82,12 @@ def connect(
     found = _project(work, project, create)
     number = int(found["id"])
     config = _label_config(work, found, labels)
-    from_top = highest_first(number, config)
+    served = order(number, config)
     backend = _backend(work, number)
     webhook = _webhook(work, number)
-    views.settings(work, number, from_top)
-    view = views.shared_view(work, number, from_top)
-    annotator_ids = views.annotator_views(work, number, annotators, from_top)
+    views.settings(work, number, served)
+    view = views.shared_view(work, number, served)
+    annotator_ids = views.annotator_views(work, number, annotators, served)
     return Connection(
         number,
         found["title"],

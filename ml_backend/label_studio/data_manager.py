@@ -28,7 +28,7 @@ def number_filter(column: str, operator: str, value: int) -> dict[str, Any]:
 
 UNLABELLED = number_filter("total_annotations", "equal", 0)
 NOT_SKIPPED = number_filter("cancelled_annotations", "equal", 0)
-TO_LABEL = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
+TO_LABEL: Mapping[str, Any] = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
 """Tasks that nobody has annotated or skipped."""
 
 

@@ -147,6 +147,15 @@ class Survey(DataManager):
         """Return those of `tasks` that are in the project and not annotated; they may be skipped."""
         return {row["id"] for row in self._chosen(project, tasks, "id", UNLABELLED)}
 
+    def neither_labelled_nor_skipped(self, project: int, tasks: Sequence[int]) -> set[int]:
+        """Return those of `tasks` that nobody has annotated or skipped."""
+        fields = "id,cancelled_annotations"
+        return {
+            row["id"]
+            for row in self._chosen(project, tasks, fields, UNLABELLED)
+            if not row["cancelled_annotations"]
+        }
+
     def _count(self, project: int, *conditions: Mapping[str, Any]) -> int:
         filters = {"conjunction": "and", "items": list(conditions)}
         return int(self._page(project, "id", size=1, filters=filters)["total"])

@@ -11,14 +11,15 @@ from ml_backend.label_studio.blueprint import (
     BACKEND_TITLE,
     VIEW_COLUMNS,
     VIEW_TITLE,
+    Order,
     annotator_of,
     annotator_rules,
+    is_shared_view,
     order_fields,
     project_fields,
     view_rules,
 )
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.data_manager import by_score
 
 State = Literal["created", "changed", "unchanged"]
 
@@ -57,7 +58,7 @@ def differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def restore_annotator_views(
-    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]], *, highest_first: bool
+    client: LabelStudio, project: int, views: Sequence[Mapping[str, Any]], order: Order
 ) -> list[str]:
     """Restore the rules of annotators' views that differ; return the e-mail addresses of those changed.
 
@@ -67,35 +68,35 @@ def restore_annotator_views(
     work = Work(client, "", None)
     found = {email: view for view in views if (email := annotator_of(view))}
     for email, view in found.items():
-        _view(work, project, view, email, "", annotator_rules(email, highest_first))
+        _view(work, project, view, email, "", annotator_rules(email, order))
     return [item.name for item in work.items if item.state == "changed"]
 
 
-def set_direction(client: LabelStudio, project: int, *, highest_first: bool) -> None:
-    """Set the direction of a connected project: its sampling, and the ordering of every view of ours.
+def set_order(client: LabelStudio, project: int, order: Order) -> None:
+    """Set the order of a connected project: its sampling, and the rules of every view of ours.
 
-    A renamed view is recognised by its rules. An open page keeps its order until it is reloaded. Raises
-    LabelStudioError.
+    An open page keeps its order until it is reloaded. Raises LabelStudioError.
     """
-    other = view_rules(not highest_first)
-    ours = [
-        view
-        for view in client.views(project)
-        if view["data"].get("title") == VIEW_TITLE
-        or annotator_of(view) is not None
-        or other.items() <= view["data"].items()
-    ]
+    ours = [(view, rules) for view in client.views(project) if (rules := _rules_of(view, order))]
     if not ours:
         return
-    client.patch_project(project, **order_fields(highest_first))
-    for view in ours:
-        if view["data"].get("ordering") != by_score(highest_first):
-            client.patch_view(view["id"], project, {**view["data"], "ordering": by_score(highest_first)})
+    client.patch_project(project, **order_fields(order))
+    for view, rules in ours:
+        if differs(view["data"], rules):
+            client.patch_view(view["id"], project, {**view["data"], **rules})
 
 
-def settings(work: Work, number: int, highest_first: bool) -> None:
+def _rules_of(view: Mapping[str, Any], order: Order) -> dict[str, Any] | None:
+    """The rules that a view of ours should have; None for any other view."""
+    email = annotator_of(view)
+    if email is not None:
+        return annotator_rules(email, order)
+    return view_rules(order) if is_shared_view(view) else None
+
+
+def settings(work: Work, number: int, order: Order) -> None:
     """Set the project's sampling and whether annotators see pre-annotations."""
-    project, wanted = work.client.project(number), project_fields(highest_first)
+    project, wanted = work.client.project(number), project_fields(order)
     state: State = "unchanged"
     if differs(project, wanted):
         work.client.patch_project(number, **wanted)
@@ -110,15 +111,13 @@ def settings(work: Work, number: int, highest_first: bool) -> None:
         )
 
 
-def shared_view(work: Work, project: int, highest_first: bool) -> int:
+def shared_view(work: Work, project: int, order: Order) -> int:
     """Create or update the shared view; return its id."""
     ours = [each for each in work.client.views(project) if each["data"].get("title") == VIEW_TITLE]
-    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, view_rules(highest_first))
+    return _view(work, project, ours[0] if ours else None, "view", VIEW_TITLE, view_rules(order))
 
 
-def annotator_views(
-    work: Work, project: int, emails: Sequence[str] | None, highest_first: bool
-) -> dict[str, int]:
+def annotator_views(work: Work, project: int, emails: Sequence[str] | None, order: Order) -> dict[str, int]:
     """Create, update and delete views so that each of `emails` has one; None keeps the existing ones.
 
     Returns:
@@ -139,7 +138,7 @@ def annotator_views(
             present.get(email),
             f"view of {email}",
             ANNOTATOR_VIEW_TITLE.format(email=email),
-            annotator_rules(email, highest_first),
+            annotator_rules(email, order),
         )
         for email in wanted
     }

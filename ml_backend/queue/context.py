@@ -42,9 +42,9 @@ class Context:
             return projects.is_active(session, project_id)
 
     def request_assignment(self, project_id: int) -> None:
-        """Request an assignment of tasks if the project has several annotators."""
+        """Request an assignment of tasks if the project has several annotators, or its view shows a batch."""
         with self.database.read() as session:
-            assigned = assignments.has_annotators(session, project_id)
+            assigned = assignments.are_needed(session, project_id)
         if assigned:
             self.queues.request_assignment(project_id)
 

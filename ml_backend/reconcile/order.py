@@ -8,6 +8,7 @@ from typing import Any
 from ml_backend.label_studio.blueprint import (
     VIEW_COLUMNS,
     VIEW_TITLE,
+    Order,
     annotator_of,
     order_fields,
     view_rules,
@@ -17,7 +18,7 @@ from ml_backend.label_studio.views import restore_annotator_views
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.finding import Finding
 from ml_backend.score.first_order import IN_PROGRESS, is_outdated
-from ml_backend.score.strategy import made_by, wanted
+from ml_backend.score.strategy import order_of, wanted
 from ml_backend.store import versions
 from ml_backend.store.models import Project, Version, VersionState
 
@@ -42,11 +43,11 @@ def repair_display(
         stored: number of predictions in Label Studio by version name.
     """
     yield from _repair_model_version(context, version, fields, stored)
-    views, highest_first = context.label_studio.views(project.id), made_by(version).highest_first
-    yield from _repair_view(context, project, views, highest_first)
-    yield from _repair_annotator_views(context, project, views, highest_first)
+    views, order = context.label_studio.views(project.id), order_of(version)
+    yield from _repair_view(context, project, views, order)
+    yield from _repair_annotator_views(context, project, views, order)
     if project.has_view or any(_is_ours(view) for view in views):
-        yield from _repair_sampling(context, project, fields, highest_first)
+        yield from _repair_sampling(context, project, fields, order)
 
 
 def repair_outdated(context: Context, project: Project, version: Version) -> Iterator[Finding]:
@@ -93,10 +94,10 @@ def _repair_model_version(
 
 
 def _repair_view(
-    context: Context, project: Project, views: list[dict[str, Any]], highest_first: bool
+    context: Context, project: Project, views: list[dict[str, Any]], order: Order
 ) -> Iterator[Finding]:
     """Reset the view's order and filter, or create it again; a view that a person renamed is left alone."""
-    rules = view_rules(highest_first)
+    rules = view_rules(order)
     ours = next((view for view in views if _is_ours(view)), None)
     if ours is None:
         if not project.has_view or any(rules.items() <= view["data"].items() for view in views):
@@ -114,22 +115,22 @@ def _repair_view(
 
 
 def _repair_annotator_views(
-    context: Context, project: Project, views: list[dict[str, Any]], highest_first: bool
+    context: Context, project: Project, views: list[dict[str, Any]], order: Order
 ) -> Iterator[Finding]:
     """Reset the order and filters of the annotators' views, and request an assignment of tasks."""
-    restored = restore_annotator_views(context.label_studio, project.id, views, highest_first=highest_first)
+    restored = restore_annotator_views(context.label_studio, project.id, views, order)
     for email in restored:
         yield Finding(project.id, f"The view of {email} had another order or filter: reset.")
-    if any(annotator_of(view) for view in views):
+    if order.batch or any(annotator_of(view) for view in views):
         context.queues.request_assignment(project.id)
     else:
         context.request_assignment(project.id)
 
 
 def _repair_sampling(
-    context: Context, project: Project, fields: Mapping[str, Any], highest_first: bool
+    context: Context, project: Project, fields: Mapping[str, Any], order: Order
 ) -> Iterator[Finding]:
-    wrong = {name: value for name, value in order_fields(highest_first).items() if fields.get(name) != value}
+    wrong = {name: value for name, value in order_fields(order).items() if fields.get(name) != value}
     if wrong:
         context.label_studio.patch_project(project.id, **wrong)
         was = ", ".join(f'{name} was "{fields.get(name)}"' for name in wrong)

@@ -12,11 +12,11 @@ import logging
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.views import set_direction
+from ml_backend.label_studio.views import set_order
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context, JobError
 from ml_backend.queue.jobs import job
-from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
+from ml_backend.score.strategy import order_of, prediction_fingerprint, wanted
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, ProjectState, Version, VersionState
 from model.training.splitting import placement
@@ -86,7 +86,7 @@ def reorder(context: Context, project_id: int, config: LabelConfig) -> Version |
             return _create_successor(session, version, session.get_one(Project, project_id))
         version.strategy = wanted(context.settings, config).name
         version.fingerprint = prediction_fingerprint(context.settings, config, version)
-    set_direction(context.label_studio, project_id, highest_first=made_by(version).highest_first)
+    set_order(context.label_studio, project_id, order_of(version))
     return None
 
 

@@ -33,7 +33,7 @@ from ml_backend.store.version_names import open_name
 from ml_backend.store.weights import WeightStore
 from model.classes import Classes
 from model.consistency import Consistency, consistency
-from model.strategies import Measurement, Strategy, outside_batch
+from model.strategies import Measurement, Strategy, last, priority, published
 
 if TYPE_CHECKING:
     from model.segmenter import Segmentation, Segmenter
@@ -47,8 +47,10 @@ class Scored:
 
     Attributes:
         task_id: Label Studio's id.
-        score: the query strategy's, in [0, 1], for this image alone; blank masks and unreadable images get
-            the score that is labelled last.
+        score: mean of L-DSC and M-DSC, in [0, 1]; blank masks and unreadable images get the score that is
+            labelled last. Without a network it is random.
+        priority: the query strategy's own number, in [0, 1], for this image alone; the score itself for
+            strategies that follow it.
         result: regions of the final mask, in the form of the labeling config.
         l_dsc, m_dsc: agreement of the lower (middle) mask with the final one; None without a network.
         blank: nothing was found in the image.
@@ -61,6 +63,7 @@ class Scored:
 
     task_id: int
     score: float
+    priority: float
     result: list[dict[str, Any]] = field(default_factory=list)
     l_dsc: float | None = None
     m_dsc: float | None = None
@@ -124,7 +127,8 @@ def _by_network(
 
 
 def _at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
-    return Scored(task_id, random_score(task_id, seed))
+    score = random_score(task_id, seed)
+    return Scored(task_id, score, score)
 
 
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
@@ -148,7 +152,7 @@ def segment(
 
     Args:
         segmenter: the version's.
-        strategy: computes the score, from the masks as the network drew them.
+        strategy: computes the priority, from the masks as the network drew them.
         drawing: decides whether and how the final mask is shown.
         read: returns the grey image (H, W) of (task id, task data, labeling config).
         config: the labeling config, which decides the form and threshold of the regions.
@@ -159,7 +163,7 @@ def segment(
         image = read(task_id, data, config)
     except IMAGE_FAULTS as error:
         transient = isinstance(error, ImageUnavailable) and error.transient
-        return Scored(task_id, last(strategy), error=str(error), transient=transient)
+        return Scored(task_id, last(strategy), last(strategy), error=str(error), transient=transient)
     found = segmenter.segment([image], threshold=config.knobs.threshold, probe=strategy.probe())[0]
     agreement, final = _in_labels(found, segmenter.labels, config)
     measurement = replace(found.measurement(str(task_id)), consistency=agreement)
@@ -167,7 +171,8 @@ def segment(
     hidden = drawing.hides(quality)
     return Scored(
         task_id,
-        outside_batch(strategy, measurement, seed),
+        published(strategy, agreement),
+        priority(strategy, measurement, seed),
         [] if hidden else drawing.regions(final, config),
         agreement.l_dsc,
         agreement.m_dsc,
@@ -177,11 +182,6 @@ def segment(
         None if quality is None else drawing.quality.margin,
         measurement=measurement,
     )
-
-
-def last(strategy: Strategy) -> float:
-    """The score that is labelled last."""
-    return 0.0 if strategy.highest_first else 1.0
 
 
 def _in_labels(

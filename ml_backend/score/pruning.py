@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue.context import Context
-from ml_backend.score.strategy import made_by
+from ml_backend.score.batch import ranking
 from ml_backend.store import edits, scores, versions
 from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, open_name
@@ -125,13 +125,7 @@ def _unless_gone(call: Callable[..., None], *arguments: object) -> None:
 def _top_tasks(context: Context, version: Version, *, without: set[int]) -> set[int]:
     """The tasks that would be labelled next in a version's order, except those in `without`."""
     with context.database.read() as session:
-        known = {
-            row.task_id: row.score
-            for row in scores.of_version(session, version.id)
-            if row.score is not None and row.task_id not in without
-        }
-    ranked = sorted(known, key=known.__getitem__, reverse=made_by(version).highest_first)
-    return set(ranked[:TOP_TASKS])
+        return set(ranking(session, version, without=without)[:TOP_TASKS])
 
 
 def _prune_weights(context: Context, version: Version, others: Iterable[Version]) -> None:

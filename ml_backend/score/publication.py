@@ -6,12 +6,13 @@ import logging
 import math
 import time
 
-from ml_backend.label_studio.views import set_direction
+from ml_backend.label_studio.views import set_order
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
+from ml_backend.score.batch import refresh_batch
 from ml_backend.score.pruning import prune
-from ml_backend.score.strategy import made_by
+from ml_backend.score.strategy import order_of
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
 
@@ -42,8 +43,10 @@ def publish_version(context: Context, version_id: int) -> None:
         return
     if is_overtaken(context, version) or not _complete(context, version):
         return
+    if order_of(version).batch:
+        refresh_batch(context, version)
     make_current(context, version)
-    _set_direction(context, version)
+    _set_order(context, version)
     _read_back(context, version)
     with context.database.write() as session:
         current = session.get_one(Version, version_id)
@@ -84,13 +87,15 @@ def make_current(context: Context, version: Version) -> None:
         context.label_studio.patch_project(version.project_id, model_version=version.name)
 
 
-def _set_direction(context: Context, version: Version) -> None:
-    """Reverse the project's order if the new version's strategy has another direction than the former's."""
+def _set_order(context: Context, version: Version) -> None:
+    """Change the project's order if the new version's strategy is served in another one than the former's."""
     with context.database.read() as session:
         former = versions.published(session, version.project_id)
-    highest_first = made_by(version).highest_first
-    if former is None or made_by(former).highest_first != highest_first:
-        set_direction(context.label_studio, version.project_id, highest_first=highest_first)
+    order = order_of(version)
+    if former is None or order_of(former) != order:
+        set_order(context.label_studio, version.project_id, order)
+    if former is not None and order_of(former).batch and not order.batch:
+        refresh_batch(context, version)
 
 
 def _complete(context: Context, version: Version) -> bool:
@@ -121,7 +126,7 @@ def _read_back(context: Context, version: Version) -> None:
     Raises:
         PublishError: a score differs, or the tasks are not sorted by score.
     """
-    highest_first = made_by(version).highest_first
+    highest_first = order_of(version).highest_first
     shown = context.label_studio.ordered_scores(version.project_id, READ_BACK, highest_first=highest_first)
     with context.database.read() as session:
         known = {score.task_id: score.score for score in scores.of_version(session, version.id)}

@@ -1,4 +1,4 @@
-"""Ranking: once all images of a version are measured, its strategy chooses the batch and scores them."""
+"""Ranking: once all images of a version are measured, its strategy chooses the batch and orders the rest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
-from ml_backend.score.prediction import last, load_segmenter
+from ml_backend.score.prediction import load_segmenter
 from ml_backend.score.publication import is_overtaken
 from ml_backend.score.strategy import made_by
 from ml_backend.store import labels_seen, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState
-from model.strategies import Measurement, outside_batch, published
+from model.strategies import Measurement, last, priorities, priority
 
 
 @job(kinds.RANK)
 def rank_version(context: Context, version_id: int) -> None:
-    """Score all measured images of a version, and request the chunks that send their predictions."""
+    """Order all measured images of a version, and request the chunks that send their predictions."""
     with context.database.read() as session:
         version = versions.get(session, version_id)
         active = version is not None and projects.is_active(session, version.project_id)
@@ -40,36 +40,36 @@ def rank_version(context: Context, version_id: int) -> None:
 
 
 def _rank(context: Context, version: Version) -> None:
-    """Score all images together; images measured again after a lost prediction are scored individually."""
+    """Order all images together; images measured again after a lost prediction are placed individually."""
     with context.database.read() as session:
         rows = scores.of_version(session, version.id)
         project = projects.get(session, version.project_id)
     assert project is not None
     waiting = [row for row in rows if row.state is ScoreState.MEASURED]
     if len(waiting) == len(rows):
-        found = _score_together(context, version, waiting, project.seed)
+        found = _order_together(context, version, waiting, project.seed)
     else:
-        found = {row.task_id: _score_individually(version, row, project.seed) for row in waiting}
+        found = {row.task_id: _place_individually(version, row, project.seed) for row in waiting}
     with context.database.write() as session:
-        for task_id, score in found.items():
+        for task_id, place in found.items():
             row = session.get_one(Score, (version.id, task_id))
-            row.score, row.state = score, ScoreState.RANKED
+            row.priority, row.state = place, ScoreState.RANKED
 
 
-def _score_together(context: Context, version: Version, rows: Sequence[Score], seed: int) -> dict[int, float]:
-    """Scores by task, in [0, 1]: the strategy's batch is first in the order, unreadable images are last."""
+def _order_together(context: Context, version: Version, rows: Sequence[Score], seed: int) -> dict[int, float]:
+    """Priorities by task, in [0, 1]: the strategy's batch comes first, unreadable images come last."""
     strategy = made_by(version)
     pool = {row.task_id: known for row in rows if (known := _measurement(row)) is not None}
     labelled = _labelled_features(context, version) if strategy.reads_labelled else []
-    values = published(strategy, list(pool.values()), labelled, context.settings.query_size, seed)
+    values = priorities(strategy, list(pool.values()), labelled, context.settings.query_size, seed)
     return {row.task_id: last(strategy) for row in rows} | dict(zip(pool, values.tolist(), strict=True))
 
 
-def _score_individually(version: Version, row: Score, seed: int) -> float:
-    if row.score is not None:
-        return row.score
+def _place_individually(version: Version, row: Score, seed: int) -> float:
+    if row.priority is not None:
+        return row.priority
     strategy, known = made_by(version), _measurement(row)
-    return last(strategy) if known is None else outside_batch(strategy, known, seed)
+    return last(strategy) if known is None else priority(strategy, known, seed)
 
 
 def _measurement(row: Score) -> Measurement | None:

@@ -16,7 +16,7 @@ from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
-from model.strategies import Strategy, parse
+from model.strategies import DEFAULT, Strategy, parse
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def _request_chunks(context: Context, version: Version) -> None:
 
 
 def _feasible(context: Context, version: Version, strategy: Strategy) -> Strategy:
-    """The strategy itself, or the paper's if the version's network was not trained for it."""
+    """The strategy itself, or the default one if the version's network was not trained for it."""
     # Here and not above: reconciling alone need not wait for torch.
     from model.weights import read_card
 
@@ -121,8 +121,8 @@ def _feasible(context: Context, version: Version, strategy: Strategy) -> Strateg
         return strategy
     if strategy.can_probe(read_card(context.weights.get(version.weights_hash)).network):
         return strategy
-    logger.warning("%s was not trained for %s: it is ordered by consistency.", version.name, strategy.name)
-    return parse("consistency")
+    logger.warning("%s was not trained for %s: it is ordered by %s.", version.name, strategy.name, DEFAULT)
+    return parse(DEFAULT)
 
 
 def _forget_lost(context: Context, version: Version) -> None:
@@ -184,16 +184,16 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
 
 
 def is_chosen_together(version: Version) -> bool:
-    """Whether the version's tasks get their scores only when all are measured.
+    """Whether the version's tasks get their priorities only when all are measured.
 
-    Tasks that arrive after its publication are scored one by one, as nothing may overtake the batch.
+    Tasks that arrive after its publication are placed one by one, as nothing may overtake the batch.
     """
     by_network = version.weights_hash is not None and version.state is VersionState.SCORING
     return by_network and made_by(version).batch_aware
 
 
 def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
-    """Send what was measured before, with the scores of the ranking."""
+    """Send what was measured before the ranking."""
     task_ids = [row.task_id for row in rows]
     with context.database.write() as session:
         for row in rows:
@@ -226,18 +226,18 @@ def note(
 ) -> None:
     """Record the scores before they are sent, so that a kill in between leaves no unknown score.
 
-    Rows that are only measured store their regions, and keep the score they had, if any.
+    Rows that are only measured store their regions, and keep the priority they had, if any.
     """
     with context.database.write() as session:
         for one in found:
             row = session.get_one(Score, (version.id, one.task_id))
             row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
             row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
-            row.state = state
+            row.score, row.state = one.score, state
             if state is ScoreState.MEASURED:
                 row.packed = packing.pack(one.measurement, one.result)
             else:
-                row.score = one.score
+                row.priority = one.priority
             if one.transient:
                 scores.postpone(row)
             else:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from typing import Any
 
+from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.config import Control, LabelConfig
 from ml_backend.settings import Settings
 from ml_backend.store import versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version
 from model.classes import Classes
-from model.strategies import RECOMMENDED, Strategy, parse
+from model.strategies import DEFAULT, Strategy, parse
 
 SHOWING = ("validation", "mask_floor", "smallest_region", "max_regions", "max_points")
 """Settings that decide whether and how masks are shown."""
@@ -30,13 +31,13 @@ def advice(settings: Settings, config: LabelConfig) -> str | None:
         return None
     return (
         f"The query strategy is {strategy.name}: the most consistent image first, as in the paper. In all of "
-        f"our measurements a random order was better (docs/science.md); set STRATEGY={RECOMMENDED}, or "
-        f'model_strategy="{RECOMMENDED}" in the labeling config.'
+        f"our measurements a random order was better (docs/science.md); set STRATEGY={DEFAULT}, or "
+        f'model_strategy="{DEFAULT}" in the labeling config.'
     )
 
 
 def made_by(version: Version) -> Strategy:
-    """The strategy by which a version's scores are computed."""
+    """The strategy that orders a version's tasks."""
     return parse(version.strategy)
 
 
@@ -51,6 +52,9 @@ def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Ver
         "strategy": strategy.name,
         "size": settings.query_size if strategy.batch_aware else None,
     }
+    if not strategy.follows_score:
+        # Versions made before the score was the mean DSC under every strategy are outdated.
+        shaping["score"] = "mean DSC"
     if version.weights_hash is not None:
         known = Classes(config.labels, config.indices).shared(version.labels)
         shaping |= {
@@ -73,16 +77,23 @@ def _format(control: Control) -> tuple[str, str, str, str]:
     return control.name, control.kind, control.form.name, control.labels_tag
 
 
-def is_highest_first(
-    database: Database | None, settings: Settings, project_id: int, config: LabelConfig | None
-) -> bool:
-    """A project's direction: whether the highest score is labelled first.
+def order_of(version: Version) -> Order:
+    """How Label Studio serves a version's tasks; without weights, scores are random and give the order."""
+    strategy = made_by(version)
+    return Order(strategy.highest_first, version.weights_hash is not None and not strategy.follows_score)
 
-    Taken from the published version, else from the labeling config, else from the settings.
+
+def project_order(
+    database: Database | None, settings: Settings, project_id: int, config: LabelConfig | None
+) -> Order:
+    """How Label Studio serves a project's tasks.
+
+    Taken from the published version; before there is one, no batch is marked, and the direction is that of
+    the strategy in the labeling config, else in the settings.
     """
     if database is not None:
         with database.read() as session:
             version = versions.published(session, project_id)
         if version is not None:
-            return made_by(version).highest_first
-    return (parse(settings.strategy) if config is None else wanted(settings, config)).highest_first
+            return order_of(version)
+    return Order((parse(settings.strategy) if config is None else wanted(settings, config)).highest_first)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Annotator, Assignment
+from ml_backend.store.models import Annotator, Assignment, Project
 
 
 def annotators(session: Session, project_id: int) -> list[Annotator]:
@@ -21,10 +21,11 @@ def projects_with_annotators(session: Session) -> list[int]:
     return list(session.scalars(select(Annotator.project_id).distinct().order_by(Annotator.project_id)))
 
 
-def has_annotators(session: Session, project_id: int) -> bool:
-    """Whether the project's tasks are assigned to several annotators."""
-    query = select(Annotator.email).where(Annotator.project_id == project_id).limit(1)
-    return session.scalar(query) is not None
+def are_needed(session: Session, project_id: int) -> bool:
+    """Whether the project's tasks are assigned to several annotators, or its view shows a batch."""
+    annotator = select(Annotator.email).where(Annotator.project_id == project_id).limit(1)
+    batch = select(Project.id).where(Project.id == project_id, Project.shows_batch)
+    return session.scalar(annotator) is not None or session.scalar(batch) is not None
 
 
 def set_annotators(session: Session, project_id: int, emails: Iterable[str]) -> None:

@@ -84,6 +84,7 @@ class Project(Base):
         extent: its size and latest change at the last comparison, so that the next one can skip unchanged
             labels.
         has_view: whether the last comparison found the view that shows the order.
+        shows_batch: whether tasks are marked in Label Studio as the ones to label next.
     """
 
     __tablename__ = "projects"
@@ -100,6 +101,7 @@ class Project(Base):
     archived_by_hand: Mapped[bool] = mapped_column(default=False)
     extent: Mapped[dict[str, Any] | None]
     has_view: Mapped[bool] = mapped_column(default=False)
+    shows_batch: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -262,7 +264,9 @@ class Score(Base):
 
     Attributes:
         l_dsc, m_dsc: consistency of the lower and middle masks with the final one, equation (3).
-        score: the query strategy's score, by which Label Studio sorts.
+        score: mean of the two, by which Label Studio sorts (`model.strategies.published`).
+        priority: the query strategy's own number (`model.strategies.priorities`); None until the batch is
+            chosen, and for predictions from another source.
         blank: the network found nothing.
         hidden: the network found something, but its estimated Dice is below MASK_FLOOR, so that the
             prediction has no regions.
@@ -282,6 +286,7 @@ class Score(Base):
     l_dsc: Mapped[float | None]
     m_dsc: Mapped[float | None]
     score: Mapped[float | None]
+    priority: Mapped[float | None]
     blank: Mapped[bool] = mapped_column(default=False)
     state: Mapped[ScoreState] = mapped_column(default=ScoreState.PENDING)
     error: Mapped[str | None] = mapped_column(Text)

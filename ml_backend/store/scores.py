@@ -45,6 +45,12 @@ def of_version(session: Session, version_id: int) -> list[Score]:
     return list(session.scalars(select(Score).where(Score.version_id == version_id).order_by(Score.task_id)))
 
 
+def priorities(session: Session, version_id: int) -> dict[int, float]:
+    """{task: priority} of a version's scores that have one."""
+    query = select(Score.task_id, Score.priority).where(Score.version_id == version_id)
+    return {task: priority for task, priority in session.execute(query) if priority is not None}
+
+
 def is_blank(session: Session, version_id: int, task_id: int) -> bool:
     """Whether a version found nothing in a task's image."""
     score = session.get(Score, (version_id, task_id))

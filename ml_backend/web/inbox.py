@@ -150,8 +150,8 @@ class Inbox:
 
     def _request_assignment(self, project_id: int) -> None:
         with self.database.read() as session:
-            several = assignments.has_annotators(session, project_id)
-        if several:
+            needed = assignments.are_needed(session, project_id)
+        if needed:
             self.queues.request_assignment(project_id)
 
 

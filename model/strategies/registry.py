@@ -30,8 +30,11 @@ NAMES: tuple[str, ...] = tuple(_STRATEGIES)
 POWER, CLUSTERS = "power", "clusters"
 """Suffixes; `Variation` explains them."""
 
-RECOMMENDED = "entropy+power+clusters"
-"""Clearly worse than `random` on no data set of docs/science.md; the default, `consistency`, was on all."""
+DEFAULT = "disagreement"
+"""The strategy of every path into the service; docs/strategies.md says why."""
+
+PAPER = "consistency"
+"""The strategy of Zhao et al. (2020)."""
 
 VARIED: tuple[str, ...] = tuple(
     name for name, strategy in _STRATEGIES.items() if strategy.reads_mask and not strategy.batch_aware

@@ -35,6 +35,8 @@ class Strategy(ABC):
         forwards: cost of measuring one image, in forward passes of the network.
         source: the equation, section or paper that the strategy comes from.
         dropout: dropout of the networks that are trained for it (`model.network.NetworkSettings`).
+        follows_score: whether the order is that of the score that Label Studio shows, the mean of L-DSC and
+            M-DSC. All other strategies need a list of the images to label next beside it.
         batch_aware: whether images are chosen jointly, so that scores alone do not determine the batch.
         reads_mask: whether the strategy depends on the predicted mask; only then are blank masks ranked last.
         reads_labelled: whether the batch depends on the features of the labelled images.
@@ -45,6 +47,7 @@ class Strategy(ABC):
     forwards: float = 1.0
     source: str
     dropout: float = 0.0
+    follows_score: bool = False
     batch_aware: bool = False
     reads_mask: bool = True
     reads_labelled: bool = False

@@ -33,6 +33,7 @@ class Consistency(Strategy):
     name = "consistency"
     source = "Zhao et al. 2020, equation 3, highest first"
     highest_first = True
+    follows_score = True
 
     def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
         return m.consistency.score
@@ -43,6 +44,7 @@ class Disagreement(Strategy):
 
     name = "disagreement"
     source = "Zhao et al. 2021 (DSAL, IEEE J-BHI): hard samples to the annotator; score of equation 3, 2020"
+    follows_score = True
 
     def _score(self, m: Measurement, seed: int) -> float:  # noqa: ARG002
         return m.consistency.score

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.label_studio.connection import connect
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import label_as_displayed, opened_task, stroke
+from tests.connecting import connect
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
 from tests.people import PASSWORD, sign_up

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from ml_backend.assign.distribution import distribute
 from ml_backend.label_studio import views
+from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config
 from ml_backend.label_studio.views import Work
@@ -40,9 +41,9 @@ def test_an_open_page_serves_tasks_that_are_assigned_later(
 ) -> None:
     """The browser sends the filters that it has loaded; they also match tasks that are assigned later."""
     work = Work(studio, "", None)
-    views.settings(work, project, highest_first=True)
-    views.shared_view(work, project, highest_first=True)
-    view = views.annotator_views(work, project, [demo.email], highest_first=True)[demo.email]
+    views.settings(work, project, Order(highest_first=True))
+    views.shared_view(work, project, Order(highest_first=True))
+    view = views.annotator_views(work, project, [demo.email], Order(highest_first=True))[demo.email]
     files = {
         f"hand-{n}.png": cv2.imencode(".png", draw_phantom(n + 3, seed=n, size=(128, 160)).image)[1].tobytes()
         for n in range(6)

@@ -16,11 +16,11 @@ from werkzeug.serving import make_server
 from ml_backend.doctor import Finding, Installation, State, check_installation, is_healthy
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config
-from ml_backend.label_studio.connection import connect
 from ml_backend.settings import Settings
 from ml_backend.store import versions
 from ml_backend.store.models import Version
 from ml_backend.web.app import Services, create_app
+from tests.connecting import connect
 from tests.loop.service import AUTH, Service
 
 

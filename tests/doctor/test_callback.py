@@ -14,7 +14,7 @@ from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import free_port
 from ml_backend.doctor import State
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.connection import connect
+from tests.connecting import connect
 from tests.doctor.conftest import Case, Delay
 from tests.file_server import serve_folder
 from tests.label_studio.tiny_backend import TinyBackend

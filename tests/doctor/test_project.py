@@ -5,7 +5,8 @@ from __future__ import annotations
 from ml_backend.doctor import State
 from ml_backend.label_studio.blueprint import EVENTS
 from ml_backend.label_studio.config import default_config
-from ml_backend.label_studio.connection import connect, webhook_headers
+from ml_backend.label_studio.connection import webhook_headers
+from tests.connecting import connect
 from tests.doctor.conftest import Case
 from tests.loop.service import AUTH
 

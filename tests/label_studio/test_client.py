@@ -10,10 +10,10 @@ import pytest
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config, parse
-from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.images.sources import resolve
+from tests.connecting import connect
 from tests.label_studio.regions import prediction, region
 from tests.label_studio.subpath_proxy import SubpathProxy
 from tests.label_studio.tiny_backend import TinyBackend

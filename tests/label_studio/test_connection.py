@@ -13,11 +13,12 @@ from werkzeug.serving import make_server
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.connection import CannotConnectError, connect
+from ml_backend.label_studio.connection import CannotConnectError
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.settings import Settings
 from ml_backend.store.models import Event
 from ml_backend.web.app import Services, create_app
+from tests.connecting import connect
 from tests.label_studio.tiny_backend import TinyBackend, header
 
 PASSWORD = ("dsal", "open sesame")

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.connection import connect
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Event, VersionState
 from ml_backend.web.framework import model_class
+from tests.connecting import connect
 from tests.framework import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())

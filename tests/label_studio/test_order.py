@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.label_studio.blueprint import annotator_of, assignment_version
+from ml_backend.label_studio.blueprint import Order, annotator_of, assignment_version
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.connection import CannotConnectError, connect
-from ml_backend.label_studio.views import restore_annotator_views, set_direction
+from ml_backend.label_studio.connection import CannotConnectError
+from ml_backend.label_studio.views import restore_annotator_views, set_order
+from tests.connecting import HIGHEST_FIRST, connect
 from tests.label_studio.tiny_backend import TinyBackend
 from tests.people import plain_stream, sign_up
 
@@ -156,7 +157,7 @@ def test_changed_rules_are_restored_but_not_columns_or_deleted_views(
     client.patch_view(fays, project, {**data, "filters": other, "hiddenColumns": columns})
     client.delete_view(guss)
     for expected in (["fay@example.com"], []):
-        assert restore_annotator_views(client, project, client.views(project), highest_first=True) == expected
+        assert restore_annotator_views(client, project, client.views(project), HIGHEST_FIRST) == expected
     views = {annotator_of(view): view["data"] for view in client.views(project)}
     assert set(views) == {None, "fay@example.com"}
     assigned = views["fay@example.com"]["filters"]["items"][-1]
@@ -180,7 +181,7 @@ def test_all_views_change_direction_together(
         (True, ["-tasks:predictions_score"], "Sequential sampling"),
     ):
         before = {view["id"]: view["data"] for view in client.views(project)}
-        set_direction(client, project, highest_first=highest_first)
+        set_order(client, project, Order(highest_first))
         after = {view["id"]: view["data"] for view in client.views(project)}
         assert after == {
             view: {**data, "ordering": ordering} if view in ours else data for view, data in before.items()

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
-from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.reconcile import reconcile
 from ml_backend.store import events, runs, scores, versions
 from ml_backend.store.models import RunState, Score, TrainingRun, Version, VersionState, now
 from ml_backend.store.version_names import open_name
 from model.research.phantom import Phantom
+from tests.connecting import connect
 from tests.loop.service import AUTH, Service
 
 SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)
@@ -84,6 +84,17 @@ class Board:
         """The task that "Label Tasks As Displayed" opens in the view "Most informative first"."""
         task = self.service.label_studio.next_task(self.id, self.view)
         return None if task is None else int(task["id"])
+
+    def view_data(self) -> dict[str, Any]:
+        """The rules of the view "Most informative first"."""
+        (view,) = [one for one in self.service.label_studio.views(self.id) if one["id"] == self.view]
+        data: dict[str, Any] = view["data"]
+        return data
+
+    def in_view(self) -> list[int]:
+        """The tasks that this view contains, in its order."""
+        rules = {key: self.view_data()[key] for key in ("ordering", "filters")}
+        return [row["id"] for row in self.service.label_studio._rows(self.id, "id", size=100, **rules)]
 
     def regions(self, task: int) -> list[dict[str, Any]]:
         """The true mask of a task as the editor submits it."""

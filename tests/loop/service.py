@@ -26,6 +26,7 @@ from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
+from model.strategies import PAPER
 from tests.loop.fork_server import ForkServer, Worker
 
 AUTH = ("label-studio", "a password")
@@ -63,6 +64,8 @@ class Service:
             "SMALLEST_REGION": "0",
             "MAX_REGIONS": "200",
             "INITIAL_WEIGHTS": "none",
+            # Most tests read the order from its top.
+            "STRATEGY": PAPER,
             "PREDICT_SECONDS": "0.5",
             # Tests reconcile explicitly.
             "RECONCILE_SECONDS": "0",

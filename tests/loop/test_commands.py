@@ -8,7 +8,7 @@ import pytest
 
 from ml_backend.label_studio.config import default_config
 from model.research.phantom import Phantom
-from model.strategies import RECOMMENDED
+from model.strategies import DEFAULT
 from tests.loop.board import MakeBoard
 from tests.loop.service import AUTH, Service
 
@@ -39,7 +39,7 @@ def test_connect_is_idempotent(service: Service) -> None:
     first = service.command(*command)
     assert first.returncode == 0, first.stderr
     assert "created" in first.stdout
-    assert f"STRATEGY={RECOMMENDED}" in first.stdout, "another strategy than the paper's is recommended"
+    assert f"STRATEGY={DEFAULT}" in first.stdout, "another strategy than the paper's is recommended"
     state = _state(service, number)
     second = service.command(*command)
     assert second.returncode == 0, second.stderr

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from ml_backend.label_studio.blueprint import BATCH_VERSION
 from ml_backend.score.packing import FEATURES
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
 from model.imaging.decoding import decode_image
 from model.research.phantom import Phantom
-from model.strategies import Measurement, parse, published
+from model.strategies import Measurement, parse, priorities
 from tests.loop.board import Board, MakeBoard, png
 from tests.loop.service import Service
 from tests.people import plain_stream
@@ -44,10 +47,28 @@ def measure(service: Service, board: Board, version: Version) -> dict[int, Measu
     return found
 
 
+def by_priority(
+    name: str,
+    known: dict[int, Measurement],
+    service: Service,
+    labelled: Sequence[NDArray[np.float32]] = (),
+) -> list[int]:
+    """The tasks in the strategy's own order, the batch first."""
+    strategy, tasks = parse(name), list(known)
+    values = priorities(strategy, list(known.values()), labelled, BATCH, service.settings.seed)
+    sign = -1 if strategy.highest_first else 1
+    return [tasks[index] for index in np.argsort(sign * values, kind="stable")]
+
+
+def left_of(board: Board, tasks: list[int]) -> list[int]:
+    """Those of `tasks` that are not labelled."""
+    labelled = board.labels()
+    return [task for task in tasks if task not in labelled]
+
+
 def directions(board: Board) -> tuple[str, list[str]]:
     """The project's sampling and the ordering of our view."""
-    view = next(one for one in board.service.label_studio.views(board.id) if one["id"] == board.view)
-    return board.service.label_studio.project(board.id)["sampling"], view["data"]["ordering"]
+    return board.service.label_studio.project(board.id)["sampling"], board.view_data()["ordering"]
 
 
 def test_the_served_order_is_that_of_the_strategy(
@@ -78,26 +99,49 @@ def test_the_served_order_is_that_of_the_strategy(
     assert expected[plain_stream(service.label_studio, board.id) or 0] == pytest.approx(lowest, abs=1e-6)
     assert "ordered by disagreement: the lowest score first" in service.command("status").stdout
 
-    # A new strategy needs no training: the same weights reorder the tasks, and the batch is chosen as a
-    # whole.
-    choose(board, "consistency+clusters")
+    # A new strategy needs no training: the same weights measure the tasks again, and the batch is chosen as a
+    # whole. The score stays what it was; the view contains the batch alone.
+    choose(board, "entropy+clusters")
     version = board.await_round(2)
-    assert (version.strategy, version.weights_hash) == ("consistency+clusters", trained.weights_hash)
-    service.wait(lambda: board.stored() == {version.name: 8}, "pruning of the former order")
+    assert (version.strategy, version.weights_hash) == ("entropy+clusters", trained.weights_hash)
+    stored = {version.name: 8, BATCH_VERSION: BATCH}
+    service.wait(lambda: board.stored() == stored, "pruning of the former order")
     assert len(board.runs()) == 1
-    assert directions(board) == ("Sequential sampling", ["-tasks:predictions_score"])
-    strategy, pool = parse("consistency+clusters"), list(known.values())
-    values = published(strategy, pool, [], BATCH, service.settings.seed)
-    order = board.order()
-    # Features are stored in half precision between measuring and ranking.
-    assert dict(order) == pytest.approx(dict(zip(known, values, strict=True)), abs=1e-6)
-    assert [score > 0.9 for _, score in order if score is not None] == [True] * BATCH + [False] * 5
-    assert board.next_task() == order[0][0]
+    assert directions(board) == lowest_first
+    assert dict(board.order(highest_first=False)) == pytest.approx(expected, abs=1e-6)
+    ranked = by_priority("entropy+clusters", known, service)
+    assert board.in_view() == sorted(ranked[:BATCH], key=lambda task: expected[task])
 
-    # A task that is added later is scored individually, and never precedes the batch.
+    # "Label All Tasks" ignores every view: it serves the lowest score of all tasks, in the batch or not.
+    task = plain_stream(service.label_studio, board.id)
+    assert task is not None
+    assert expected[task] == min(expected[one] for one in left_of(board, list(expected)))
+    board.submit(task)
+    assert board.next_task() == board.in_view()[0]
+
+    # Each labelled task makes room for the next one; the others stay, so that nobody's list jumps.
+    rules = board.view_data()
+    board.annotate(1)
+    service.wait(lambda: set(board.in_view()) == set(left_of(board, ranked)[:BATCH]), "the refilled batch")
+
+    # The next version chooses another batch; pages that are open keep sending the same filter.
+    board.annotate(1)
+    third = board.await_round(3)
+    service.wait(lambda: board.stored().get(BATCH_VERSION) == BATCH, "the marks of the next batch")
+    assert board.view_data() == rules
+    again = by_priority("entropy+clusters", measure(service, board, third), service)
+    assert set(board.in_view()) == set(again[:BATCH])
+
+    # A task that is added later is placed individually, and never precedes the batch.
     (late,) = board.add([phantoms[11]])
     service.wait(lambda: late in dict(board.order()), "the score of a new task")
-    assert [task for task, _ in board.order()[:BATCH]] == [task for task, _ in order[:BATCH]]
+    assert set(board.in_view()) == set(again[:BATCH])
+
+    # A strategy that follows the score needs no batch.
+    choose(board, "disagreement")
+    fourth = board.await_round(4)
+    service.wait(lambda: board.stored() == {fourth.name: 6}, "the end of the marks")
+    assert board.in_view() == [task for task, _ in board.order(highest_first=False)]
 
 
 def test_a_batch_survives_a_worker_killed_during_its_choice(
@@ -119,7 +163,7 @@ def test_a_batch_survives_a_worker_killed_during_its_choice(
         service.kill_worker()
     service.work()
     version = board.await_round(1)
-    service.wait(lambda: board.stored() == {version.name: 8}, "pruning")
+    service.wait(lambda: board.stored() == {version.name: 8, BATCH_VERSION: BATCH}, "pruning")
     assert board.duplicates(version.name) == []
     labelled = [task.id for task in service.label_studio.tasks(board.id, unlabelled=False)]
     assert version.weights_hash is not None
@@ -129,10 +173,7 @@ def test_a_batch_survives_a_worker_killed_during_its_choice(
         for task in labelled
     ]
     known = measure(service, board, version)
-    values = published(parse("core-set"), list(known.values()), features, BATCH, service.settings.seed)
-    assert dict(board.order()) == pytest.approx(dict(zip(known, values, strict=True)), abs=2e-3)
-    assert [
-        task for task, score in board.order(highest_first=False) if score is not None and score < 0.1
-    ] == [
-        task for task, value in sorted(zip(known, values, strict=True), key=lambda one: one[1]) if value < 0.1
-    ]
+    chosen = by_priority("core-set", known, service, features)[:BATCH]
+    assert set(board.in_view()) == set(chosen)
+    expected = {task: 1.0 if one.consistency.blank else one.consistency.score for task, one in known.items()}
+    assert dict(board.order(highest_first=False)) == pytest.approx(expected, abs=1e-6)

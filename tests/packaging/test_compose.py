@@ -11,7 +11,6 @@ import yaml
 from compose_spec import PyOptions
 
 from ml_backend.settings import FORMER_NAMES, Settings
-from model.strategies import RECOMMENDED
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT, MissingVariableError
 
@@ -150,15 +149,12 @@ def test_env_example_names_every_variable() -> None:
     assert set(example()) == known - set(FORMER_NAMES)
 
 
-def test_env_example_shows_the_defaults_and_sets_the_recommended_strategy() -> None:
+def test_env_example_shows_the_defaults() -> None:
     from scripts.settings_table import default_of
 
     of_file = {name: default for name, default in compose_file.variables().items() if default is not None}
     of_code = {name.upper(): default_of(name) for name in Settings.model_fields}
-    assert {
-        name: value for name, value in example().items() if value != {**of_code, **of_file}.get(name, "")
-    } == {"STRATEGY": RECOMMENDED}
-    assert f"\nSTRATEGY={RECOMMENDED}\n" in (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert example() == {name: {**of_code, **of_file}.get(name, "") for name in example()}
 
 
 def test_env_example_asks_for_the_secrets_first() -> None:

@@ -81,7 +81,7 @@ def test_the_tables_are_read_as_before(settings: Settings) -> None:
             }
             assert found == states
         assert len(assignments.by_task(session, 1)) == facts["rows"]["holdings"]
-        assert assignments.has_annotators(session, 1)
+        assert assignments.are_needed(session, 1)
     database.close()
 
 

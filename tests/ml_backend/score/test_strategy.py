@@ -8,7 +8,7 @@ from ml_backend.label_studio.config import parse
 from ml_backend.score.strategy import advice, prediction_fingerprint, wanted
 from ml_backend.settings import Settings
 from ml_backend.store.models import Version
-from model.strategies import RECOMMENDED
+from model.strategies import DEFAULT
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <BrushLabels name="mask" toName="image"{knobs}>
@@ -47,9 +47,9 @@ def test_an_invalid_strategy_is_reported_and_the_setting_applies() -> None:
     [
         ("consistency", "", True),
         ("consistency+clusters", "", True),
-        ("consistency", RECOMMENDED, False),
-        (RECOMMENDED, "", False),
-        (RECOMMENDED, "consistency", True),
+        ("consistency", DEFAULT, False),
+        (DEFAULT, "", False),
+        (DEFAULT, "consistency", True),
         ("random", "", False),
     ],
 )
@@ -59,7 +59,7 @@ def test_only_labelling_the_most_consistent_first_is_advised_against(
     knobs = f' model_strategy="{knob}"' if knob else ""
     text = advice(Settings.model_validate({"strategy": strategy}), parse(CONFIG.format(knobs=knobs)))
     assert (text is not None) == advised
-    assert text is None or RECOMMENDED in text
+    assert text is None or DEFAULT in text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_shapes_predictions_changes_the_fingerprint(changed: str) -> None:
         fingerprint(edit=("<Label", '<Label hotkey="f"')),
         fingerprint(edit=('<Label value="Tibia"/>', '<Label value="Tibia"/><Label value="Fibula"/>')),
         fingerprint(query_size="7"),
-        fingerprint(' model_strategy="consistency"'),
+        fingerprint(f' model_strategy="{DEFAULT}"'),
         fingerprint(' model_mask_floor="0.5"', mask_floor="0.7"),
     ],
     ids=["annotations", "hotkey", "new label", "size without batches", "explicit default", "same floor"],
@@ -109,4 +109,4 @@ def test_the_batch_size_matters_to_strategies_that_choose_batches() -> None:
 
 def test_before_the_first_training_only_the_strategy_matters() -> None:
     assert fingerprint(version=UNTRAINED) == fingerprint(' model_threshold="0.4"', version=UNTRAINED)
-    assert fingerprint(version=UNTRAINED) != fingerprint(version=UNTRAINED, strategy="disagreement")
+    assert fingerprint(version=UNTRAINED) != fingerprint(version=UNTRAINED, strategy="entropy")

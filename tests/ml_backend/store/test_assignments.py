@@ -25,10 +25,10 @@ def test_annotators_who_remain_keep_their_rows(database: Database) -> None:
         assert list(after) == ["ann@x", "dee@x"]
         assert after["ann@x"] == before["ann@x"]
         assert assignments.projects_with_annotators(session) == [3, 4]
-        assert assignments.has_annotators(session, 3)
+        assert assignments.are_needed(session, 3)
     with database.write() as session:
         assignments.set_annotators(session, 3, [])
-        assert not assignments.has_annotators(session, 3)
+        assert not assignments.are_needed(session, 3)
 
 
 def test_assignments_are_stored_by_project_and_forgotten(database: Database) -> None:

@@ -15,8 +15,10 @@ from model.strategies import (
     Measurement,
     Strategy,
     StrategyError,
-    outside_batch,
+    last,
     parse,
+    priorities,
+    priority,
     published,
 )
 
@@ -52,14 +54,12 @@ def first_to_last(strategy: Strategy, scores: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", EVERY)
 @given(pool=measurements(), size=st.integers(0, 15), seed=st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
-def test_published_scores_begin_with_the_batch(
-    name: str, pool: list[Measurement], size: int, seed: int
-) -> None:
+def test_priorities_begin_with_the_batch(name: str, pool: list[Measurement], size: int, seed: int) -> None:
     strategy = parse(name)
     labelled = [m.features for m in pool[:2]]
     batch = strategy.batch(pool, labelled, size, seed)
     assert len(batch) == len(set(batch)) == min(size, len(pool))
-    scores = published(strategy, pool, labelled, size, seed)
+    scores = priorities(strategy, pool, labelled, size, seed)
     assert scores.shape == (len(pool),)
     assert all(0 <= score <= 1 for score in scores)
     ordered = scores[first_to_last(strategy, scores)]
@@ -80,7 +80,7 @@ def test_the_order_of_the_pool_does_not_matter(
     back = [turned[index].key for index in strategy.batch(turned, [], size, seed)]
     assert there == back
     assert np.array_equal(
-        published(strategy, turned, [], size, seed)[::-1], published(strategy, pool, [], size, seed)
+        priorities(strategy, turned, [], size, seed)[::-1], priorities(strategy, pool, [], size, seed)
     )
 
 
@@ -105,9 +105,9 @@ def test_an_image_scored_later_never_ranks_above_a_chosen_batch(
     name: str, pool: list[Measurement], later: list[Measurement], size: int
 ) -> None:
     strategy = parse(name)
-    chosen = published(strategy, pool, [], size, 0)[strategy.batch(pool, [], size, 0)]
+    chosen = priorities(strategy, pool, [], size, 0)[strategy.batch(pool, [], size, 0)]
     for m in later:
-        score = outside_batch(strategy, m)
+        score = priority(strategy, m)
         assert 0 <= score <= 1
         assert all(score < value if strategy.highest_first else score > value for value in chosen)
 
@@ -144,22 +144,41 @@ def test_each_strategy_ranks_by_its_own_number(measure: Measured, name: str, fir
     assert pool[batch[-1]].key == "blank"
 
 
-def test_consistency_and_disagreement_publish_the_same_number(measure: Measured) -> None:
-    pool = [measure(f"{number}", agreement=number / 10) for number in range(1, 10)]
-    first, second = (published(parse(name), pool, [], 3, 0) for name in ("consistency", "disagreement"))
-    assert np.array_equal(first, second)
-    assert np.allclose(first, np.arange(1, 10) / 10)
+@pytest.mark.parametrize("name", EVERY)
+@given(pool=measurements())
+@settings(max_examples=20, deadline=None)
+def test_the_published_score_is_the_mean_dsc_under_every_strategy(name: str, pool: list[Measurement]) -> None:
+    strategy = parse(name)
+    for m in pool:
+        score = published(strategy, m.consistency)
+        if m.consistency.blank:
+            assert score == last(strategy)
+        else:
+            assert score == (m.consistency.l_dsc + m.consistency.m_dsc) / 2
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if parse(name).follows_score])
+@given(pool=measurements())
+@settings(max_examples=20, deadline=None)
+def test_a_strategy_that_follows_the_score_needs_nothing_else(name: str, pool: list[Measurement]) -> None:
+    strategy = parse(name)
+    shown = [published(strategy, m.consistency) for m in pool]
+    assert priorities(strategy, pool, [], 3, 0).tolist() == shown
+
+
+def test_only_the_papers_score_gives_an_order_alone() -> None:
+    assert [name for name in EVERY if parse(name).follows_score] == ["consistency", "disagreement"]
 
 
 def test_random_depends_only_on_key_and_seed(measure: Measured) -> None:
     strategy = parse("random")
     pool = [measure(f"{number}", blank=number % 2 == 0) for number in range(400)]
-    scores = published(strategy, pool, [], 10, seed=1)
+    scores = priorities(strategy, pool, [], 10, seed=1)
     assert np.array_equal(scores, [strategy.score(m, 1) for m in pool])
-    assert np.array_equal(scores[5:7], published(strategy, pool[5:7], [], 10, seed=1))
+    assert np.array_equal(scores[5:7], priorities(strategy, pool[5:7], [], 10, seed=1))
     assert abs(scores.mean() - 0.5) < 0.05
     assert scores.std() == pytest.approx(12**-0.5, abs=0.03)
-    other = published(strategy, pool, [], 10, seed=2)
+    other = priorities(strategy, pool, [], 10, seed=2)
     assert abs(np.corrcoef(scores, other)[0, 1]) < 0.15
 
 
