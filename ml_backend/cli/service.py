@@ -113,7 +113,7 @@ def demo(
 
     if paper:
         if strategy not in (DEFAULT, PAPER):
-            raise typer.BadParameter("Give either --paper or --strategy.")
+            raise WrongUseError("Give either --paper or --strategy, not both.")
         strategy = PAPER
     from ml_backend.demo.processes import Interrupted
 

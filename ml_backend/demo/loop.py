@@ -128,8 +128,11 @@ class Loop:
         serving = self._published()
         assert serving is not None
         client, project = self.annotator.label_studio, self.annotator.project
-        highest_first = order_of(serving).highest_first
-        shown = client.ordered_scores(project, len(self.collection.tasks), highest_first=highest_first)
+        order = order_of(serving)
+        shown = client.ordered_scores(project, len(self.collection.tasks), highest_first=order.highest_first)
+        if order.batch:
+            batch = client.marked(project)
+            shown.sort(key=lambda one: one[0] not in batch)
         stages = made or serving
         seconds = {
             "train": stages.seconds_training,

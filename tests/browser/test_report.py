@@ -18,11 +18,11 @@ def as_round(reported: dict[str, Any]) -> RoundResults:
     return RoundResults(**{**reported, "scores": scores, "top": [TopTask(**top) for top in reported["top"]]})
 
 
-def test_every_round_is_served_by_descending_score(demo: Demo) -> None:
+def test_every_round_is_served_by_score_the_lowest_first(demo: Demo) -> None:
     for result in demo.report["rounds"]:
         scores = [result["scores"][str(task)] for task in result["order"]]
         assert len(scores) == demo.report["settings"]["tasks"] - result["labels"]
-        assert scores == sorted(scores, reverse=True)
+        assert scores == sorted(scores)
         assert result["next_task"] == result["order"][0]
 
 
