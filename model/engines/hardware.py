@@ -1,4 +1,4 @@
-"""Devices by name, their native number formats, and keeping freed memory in the process."""
+"""Devices by name, the number format that suits each, and keeping freed memory in the process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from model.engines.interface import EngineError
+from model.engines.interface import EngineError, Precision
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
@@ -66,3 +66,15 @@ def find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise EngineError(f'The device "{name}" is not available; use "cpu", or install torch for CUDA.')
     return device
+
+
+def find_precision(device: torch.device, wanted: Precision) -> str:
+    """The number format of a network's computations: "fp32", "bf16" or "fp16".
+
+    "auto" is bf16 where the device computes it natively; else fp16 on a CUDA device, and fp32 on a CPU.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_computes_bf16() else "fp32"

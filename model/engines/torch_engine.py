@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.fusion import can_fuse, fuse
-from model.engines.hardware import cpu_computes_bf16, find_device, keep_freed_memory
+from model.engines.hardware import find_device, find_precision, keep_freed_memory
 from model.engines.interface import Output, Precision, Probe, padded, unit_length
 from model.network import DeeplySupervisedUNet
 
@@ -48,7 +48,7 @@ class TorchEngine:
     ) -> None:
         self._device = find_device(device)
         self.device: str = self._device.type
-        self.precision = _precision(self._device, precision)
+        self.precision = find_precision(self._device, precision)
         self._dtype = DTYPES[self.precision]
         rewritten = RewrittenUNet(network)
         self._stride = rewritten.stride
@@ -77,11 +77,3 @@ class TorchEngine:
             unit_length(features.numpy()),
             None if probed is None else probed.numpy()[:height, :width],
         )
-
-
-def _precision(device: torch.device, wanted: Precision) -> str:
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if cpu_computes_bf16() else "fp32"

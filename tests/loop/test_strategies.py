@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.blueprint import BATCH_VERSION
+from ml_backend.label_studio.data_manager import TO_LABEL
 from ml_backend.score.packing import FEATURES
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
@@ -136,6 +137,13 @@ def test_the_served_order_is_that_of_the_strategy(
     (late,) = board.add([phantoms[11]])
     service.wait(lambda: late in dict(board.order()), "the score of a new task")
     assert set(board.in_view()) == set(again[:BATCH])
+
+    # Lost marks and a changed filter are restored like everything else that makes the order.
+    service.label_studio.delete_model_version(board.id, BATCH_VERSION)
+    service.label_studio.patch_view(board.view, board.id, {**rules, "filters": TO_LABEL})
+    assert board.reconcile()
+    service.wait(lambda: set(board.in_view()) == set(again[:BATCH]), "the restored batch")
+    assert board.view_data() == rules
 
     # A strategy that follows the score needs no batch.
     choose(board, "disagreement")

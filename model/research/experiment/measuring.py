@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
 from model.engines import Probe
 from model.engines.torch_engine import TorchEngine
 from model.imaging.preprocessing import to_network
-from model.metrics import mean_dice
+from model.metrics import hausdorff95, mean_dice
 from model.network import DeeplySupervisedUNet
 from model.research.experiment.collection import LabelledImage
 from model.segmenter import Segmentation
 from model.strategies import Measurement
-
-PERCENTILE = 95.0
-"""Percentile of the surface distances that `hausdorff95` returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,28 +65,3 @@ class ImageEvaluator:
             hausdorff95(found.final, image.truth, self._labels) if distance else np.nan,
             np.stack([image.frame.forward_mask(mask) for mask in (found.lower, found.middle, found.final)]),
         )
-
-
-def hausdorff95(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], labels: int) -> float:
-    """95th percentile Hausdorff distance (MONAI) in pixels, mean over the labels that occur in either map.
-
-    Both are label maps (H, W) of the same size. For a label that occurs in only one of them the distance is
-    the image's diagonal, the largest possible one, so that blank masks count in a mean. If no label occurs,
-    the distance is 0.
-    """
-    distances = []
-    for index in range(1, labels + 1):
-        predicted, true = prediction == index, truth == index
-        if predicted.any() and true.any():
-            distances.append(_distance(predicted, true))
-        elif predicted.any() or true.any():
-            distances.append(math.hypot(*truth.shape))
-    return float(np.mean(distances)) if distances else 0.0
-
-
-def _distance(predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    first, second = (torch.from_numpy(mask)[None, None] for mask in (predicted, true))
-    with warnings.catch_warnings():
-        # MONAI calls one of its own functions in a deprecated way.
-        warnings.simplefilter("ignore", FutureWarning)
-        return float(compute_hausdorff_distance(first, second, True, percentile=PERCENTILE))
