@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     query_size: Positive = Field(
         20,
         description="Images that the view shows as the next ones if the strategy does not follow the score, "
-        "as `disagreement+clusters` does not; it chooses them together.",
+        "as the default one does not; it chooses them together.",
     )
     retrain_every: Positive = Field(10, description="New or changed annotations that trigger a training.")
     quiet_seconds: PositiveSeconds = Field(

@@ -27,6 +27,7 @@ from ml_backend.learn.trigger import after_training
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import FINAL, job
+from ml_backend.score.batch import extend_batches
 from ml_backend.store import agreements, events, labels_seen, projects, runs, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
@@ -67,6 +68,7 @@ def train_project(context: Context, project_id: int) -> None:
     if run is None:
         return
     training = Training(context, project_id, run.id, owner)
+    extend_batches(context)
     try:
         with hold(context.database, run.id, owner) as lease:
             version = training.perform(lease)

@@ -48,6 +48,12 @@ def archive(session: Session, project: Project, *, by_hand: bool) -> None:
     session.flush()
 
 
+def showing_batches(session: Session) -> list[Project]:
+    """The active projects whose view shows only the tasks of a batch."""
+    query = select(Project).where(Project.shows_batch, Project.archived_at.is_(None)).order_by(Project.id)
+    return list(session.scalars(query))
+
+
 def restore(session: Session, project: Project) -> None:
     """Restore an archived project; the next comparison reads all of its labels."""
     project.archived_at, project.archived_by_hand, project.extent = None, False, None

@@ -30,7 +30,7 @@ NAMES: tuple[str, ...] = tuple(_STRATEGIES)
 POWER, CLUSTERS = "power", "clusters"
 """Suffixes; `Variation` explains them."""
 
-DEFAULT = "disagreement"
+DEFAULT = "disagreement+clusters"
 """The strategy of every path into the service; docs/strategies.md says why."""
 
 PAPER = "consistency"

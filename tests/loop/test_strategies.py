@@ -13,7 +13,7 @@ from ml_backend.label_studio.blueprint import BATCH_VERSION
 from ml_backend.label_studio.data_manager import TO_LABEL
 from ml_backend.score.packing import FEATURES
 from ml_backend.score.prediction import load_segmenter
-from ml_backend.store.models import Version
+from ml_backend.store.models import RunState, Version
 from model.imaging.decoding import decode_image
 from model.research.phantom import Phantom
 from model.strategies import Measurement, parse, priorities
@@ -150,6 +150,26 @@ def test_the_served_order_is_that_of_the_strategy(
     fourth = board.await_round(4)
     service.wait(lambda: board.stored() == {fourth.name: 6}, "the end of the marks")
     assert board.in_view() == [task for task, _ in board.order(highest_first=False)]
+
+
+def test_the_view_does_not_run_dry_while_a_training_occupies_the_worker(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:12])
+    choose(board, "core-set")
+    service.work()
+    board.annotate(3)
+    first = board.await_round(1)
+    service.wait(lambda: board.stored() == {first.name: 9, BATCH_VERSION: BATCH}, "the batch")
+    service.work(TRAIN_STEPS="", TRAIN_SECONDS="30")
+    board.annotate(BATCH)
+    service.wait(lambda: board.runs()[0].message.startswith("step"), "the second training")
+    # Almost twice as many labels as a batch has, and no worker that could refill it.
+    board.annotate(2 * BATCH - 1)
+    assert board.runs()[0].state is RunState.RUNNING
+    assert len(board.in_view()) == 1
+    service.work()
+    board.await_round(2)
 
 
 def test_a_batch_survives_a_worker_killed_during_its_choice(

@@ -92,11 +92,10 @@ def test_what_shapes_predictions_changes_the_fingerprint(changed: str) -> None:
         fingerprint(' model_annotations="all"'),
         fingerprint(edit=("<Label", '<Label hotkey="f"')),
         fingerprint(edit=('<Label value="Tibia"/>', '<Label value="Tibia"/><Label value="Fibula"/>')),
-        fingerprint(query_size="7"),
         fingerprint(f' model_strategy="{DEFAULT}"'),
         fingerprint(' model_mask_floor="0.5"', mask_floor="0.7"),
     ],
-    ids=["annotations", "hotkey", "new label", "size without batches", "explicit default", "same floor"],
+    ids=["annotations", "hotkey", "new label", "explicit default", "same floor"],
 )
 def test_other_changes_do_not_change_the_fingerprint(same: str) -> None:
     assert same == fingerprint()
@@ -105,6 +104,7 @@ def test_other_changes_do_not_change_the_fingerprint(same: str) -> None:
 def test_the_batch_size_matters_to_strategies_that_choose_batches() -> None:
     batches = {fingerprint(strategy="consistency+clusters", query_size=size) for size in ("7", "8")}
     assert len(batches) == 2
+    assert fingerprint(strategy="entropy") == fingerprint(strategy="entropy", query_size="7")
 
 
 def test_before_the_first_training_only_the_strategy_matters() -> None:
