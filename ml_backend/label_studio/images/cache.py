@@ -22,6 +22,8 @@ Download = Callable[[Source], Generator[bytes, None, None]]
 _PARTIAL = ".part-"
 _ABANDONED_SECONDS = 3600
 _LOCK_SECONDS = 60
+_CHECK_SECONDS = 60
+"""A process that has just started relies on a check of the folder that is younger than this."""
 
 
 class ImageUnavailable(Exception):  # noqa: N818 (a condition of the task, as its name says)
@@ -40,16 +42,80 @@ class _Entry(NamedTuple):
     path: Path
 
 
+class CacheBound:
+    """Keeps the folder of a cache within its bytes; safe for several threads and processes.
+
+    Checking reads the whole folder, 12 000 files in 0.1 s, so one object must live as long as its process
+    uses the folder. Each process checks after writing 5 % of the bytes and evicts down to 90 %, the least
+    recently used files first. It also checks with its first file if no process has done so within a minute:
+    many short processes, as those of jobs are, never write 5 %.
+    """
+
+    def __init__(self, root: Path, cache_bytes: int) -> None:
+        """Take the folder, and the maximum size of all its files together."""
+        self._root = root
+        self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()
+        self._unchecked_bytes: int | None = None
+
+    def account(self, written: int) -> None:
+        """Count a file of `written` bytes that was added, and evict others if it is time to check."""
+        with self._lock:
+            if self._unchecked_bytes is None:
+                self._unchecked_bytes = 0 if self._is_checked() else self._cache_bytes
+            self._unchecked_bytes += written
+            if self._unchecked_bytes < self._cache_bytes // 20:
+                return
+            self._unchecked_bytes = 0
+        self._evict()
+
+    def _is_checked(self) -> bool:
+        try:
+            return time.time() - self._stamp.stat().st_mtime < _CHECK_SECONDS
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _stamp(self) -> Path:
+        """A file whose time is that of the last check."""
+        return self._root / "checked"
+
+    def _evict(self) -> None:
+        self._stamp.touch()
+        entries = sorted(self._entries())
+        total = sum(entry.size for entry in entries)
+        for entry in entries:
+            if total <= self._cache_bytes * 9 // 10:
+                return
+            entry.path.unlink(missing_ok=True)
+            total -= entry.size
+
+    def _entries(self) -> Iterator[_Entry]:
+        """Every finished file; also deletes files that a killed process left partially written."""
+        for path in self._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                if not path.name.startswith(_PARTIAL):
+                    yield _Entry(status.st_mtime_ns, status.st_size, path)
+                elif time.time() - status.st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+
+
 class ImageCache:
     """The images of one project by address, as a folder of files; safe for several threads and processes.
 
     An address is fetched once while it stays in the cache, also under concurrent requests; a file changed
-    at the same address is not noticed. Files are written atomically. The least recently used files are
-    evicted first.
+    at the same address is not noticed. Files are written atomically.
     """
 
     def __init__(
-        self, root: Path, download: Download, *, base_url: str, project: int, cache_bytes: int = 4 << 30
+        self,
+        root: Path,
+        download: Download,
+        *,
+        base_url: str,
+        project: int,
+        bound: CacheBound | None = None,
     ) -> None:
         """Use ``root``, which is created with the first image; projects may share it.
 
@@ -58,16 +124,13 @@ class ImageCache:
             download: yields the body of a source in chunks, size-limited, e.g. ``downloads.Downloader``.
             base_url: address of Label Studio.
             project: part of the key, so that one project never reads an image fetched with another's token.
-            cache_bytes: maximum size of the folder in bytes. Each process checks the folder
-                after writing 5 % of it and evicts down to 90 %, so a single writer never exceeds it.
+            bound: of the folder, shared by all caches of the process; None keeps all files.
         """
         self._root = root
         self._download = download
         self._base_url = base_url
         self._project = project
-        self._cache_bytes = cache_bytes
-        self._lock = threading.Lock()
-        self._unchecked_bytes = cache_bytes
+        self._bound = bound
 
     def fetch(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> bytes:
         """Return the encoded image of a task.
@@ -100,7 +163,8 @@ class ImageCache:
             if content is not None:
                 return content
             content = self._store(source, path)
-        self._account(len(content))
+        if self._bound is not None:
+            self._bound.account(len(content))
         return content
 
     @staticmethod
@@ -141,33 +205,6 @@ class ImageCache:
         finally:
             partial.unlink(missing_ok=True)
         return content
-
-    def _account(self, written: int) -> None:
-        with self._lock:
-            self._unchecked_bytes += written
-            if self._unchecked_bytes < self._cache_bytes // 20:
-                return
-            self._unchecked_bytes = 0
-        self._evict()
-
-    def _evict(self) -> None:
-        entries = sorted(self._entries())
-        total = sum(entry.size for entry in entries)
-        for entry in entries:
-            if total <= self._cache_bytes * 9 // 10:
-                return
-            entry.path.unlink(missing_ok=True)
-            total -= entry.size
-
-    def _entries(self) -> Iterator[_Entry]:
-        """Every finished file; also deletes files that a killed process left partially written."""
-        for path in self._root.glob("[0-9]*/[0-9a-f][0-9a-f]/*"):
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                if not path.name.startswith(_PARTIAL):
-                    yield _Entry(status.st_mtime_ns, status.st_size, path)
-                elif time.time() - status.st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
 
 
 def _read(path: Path) -> bytes | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
 from model.imaging.decoding import ImageError, decode_image
 
@@ -27,7 +27,7 @@ class ImageReader:
         self._download = download
         self._base_url = base_url
         self._root = root
-        self._cache_bytes = cache_bytes
+        self._bound = CacheBound(root, cache_bytes)
         self._pixels = pixels
 
     def read(
@@ -45,7 +45,7 @@ class ImageReader:
             self._download,
             base_url=self._base_url,
             project=project_id,
-            cache_bytes=self._cache_bytes,
+            bound=self._bound,
         )
         content = cache.fetch(task_id, data, config)
         try:

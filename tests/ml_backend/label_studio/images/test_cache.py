@@ -6,14 +6,19 @@ import base64
 import multiprocessing
 import os
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import cv2
+import numpy as np
 import pytest
 
-from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
+from ml_backend.label_studio.images.reader import ImageReader
 from tests.ml_backend.label_studio.images.fetching import CONFIG, downloader, fetch, files
 from tests.ml_backend.label_studio.images.image_server import IMAGE, Server, answer
 
@@ -89,7 +94,9 @@ def test_projects_do_not_share_images(tmp_path: Path, studio: Server) -> None:
 
 
 def test_the_least_recently_used_images_are_evicted_first(tmp_path: Path, studio: Server) -> None:
-    cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=1, cache_bytes=10 * len(IMAGE))
+    cache = ImageCache(
+        tmp_path, downloader(), base_url=studio.url, project=1, bound=CacheBound(tmp_path, 10 * len(IMAGE))
+    )
     for number in range(20):
         studio.routes[f"/data/upload/1/{number}.png"] = answer()
         fetch(cache, f"/data/upload/1/{number}.png")
@@ -102,7 +109,9 @@ def test_the_least_recently_used_images_are_evicted_first(tmp_path: Path, studio
 
 
 def test_an_image_larger_than_the_cache_is_still_served(tmp_path: Path, studio: Server) -> None:
-    cache = ImageCache(tmp_path, downloader(), base_url=studio.url, project=1, cache_bytes=100)
+    cache = ImageCache(
+        tmp_path, downloader(), base_url=studio.url, project=1, bound=CacheBound(tmp_path, 100)
+    )
     assert fetch(cache, "/data/upload/1/a.png") == IMAGE
     assert files(cache) == []
 
@@ -116,7 +125,8 @@ def test_partial_files_of_a_killed_process_are_deleted_and_never_served(
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    again = ImageCache(cache._root, downloader(), base_url=studio.url, project=1)
+    bound = CacheBound(cache._root, 10**9)
+    again = ImageCache(cache._root, downloader(), base_url=studio.url, project=1, bound=bound)
     studio.routes["/data/upload/1/b.png"] = answer()
     assert fetch(again, "/data/upload/1/b.png") == IMAGE
     assert not old.exists()
@@ -128,3 +138,32 @@ def test_a_forgotten_image_is_fetched_again(cache: ImageCache, studio: Server) -
     cache.forget(7, {"image": "/data/upload/1/a.png"}, CONFIG)
     fetch(cache, "/data/upload/1/a.png")
     assert len(studio.requests) == 2
+
+
+def test_the_folder_is_not_read_again_for_every_image(
+    tmp_path: Path, studio: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it costs more than an image once it has thousands of files."""
+    checks: list[CacheBound] = []
+
+    def read_folder(bound: CacheBound) -> Iterator[Any]:
+        checks.append(bound)
+        return iter(())
+
+    def read_images(names: Iterable[str]) -> None:
+        """As a process does that has just started."""
+        reader = ImageReader(downloader(), studio.url, tmp_path, cache_bytes=10**9, pixels=10**8)
+        for number, name in enumerate(names):
+            address = f"/data/upload/1/{name}.png"
+            studio.routes[address] = answer(body=png)
+            reader.read(1, number, {"image": address}, CONFIG)
+
+    monkeypatch.setattr(CacheBound, "_entries", read_folder)
+    png = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    for process in range(3):
+        read_images(f"{process}-{number}" for number in range(10))
+    assert len(checks) == 1
+    # Many short processes never write enough to check of their own accord.
+    os.utime(tmp_path / "checked", (0, 0))
+    read_images(["late"])
+    assert len(checks) == 2
