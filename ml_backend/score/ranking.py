@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ml_backend.score.publication import is_overtaken
 from ml_backend.score.strategy import made_by
 from ml_backend.store import labels_seen, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState
-from model.strategies import Measurement, last, priorities, priority
+from model.strategies import Measurement, Strategy, last, priorities, priority
 
 
 @job(kinds.RANK)
@@ -60,7 +60,7 @@ def _order_together(context: Context, version: Version, rows: Sequence[Score], s
     """Priorities by task, in [0, 1]: the strategy's batch comes first, unreadable images come last."""
     strategy = made_by(version)
     pool = {row.task_id: known for row in rows if (known := _measurement(row)) is not None}
-    labelled = _labelled_features(context, version) if strategy.reads_labelled else []
+    labelled = _labelled(context, version, strategy)
     values = priorities(strategy, list(pool.values()), labelled, context.settings.query_size, seed)
     return {row.task_id: last(strategy) for row in rows} | dict(zip(pool, values.tolist(), strict=True))
 
@@ -76,11 +76,20 @@ def _measurement(row: Score) -> Measurement | None:
     return None if row.packed is None else packing.measurement(row.packed)
 
 
-def _labelled_features(context: Context, version: Version) -> list[NDArray[np.float32]]:
-    """Feature vectors of the labelled images, each (D,); unreadable images are left out."""
-    assert version.weights_hash is not None
+def _labelled(context: Context, version: Version, strategy: Strategy) -> list[NDArray[np.float32]]:
+    """What a strategy reads of the labelled images: feature vectors (D,), empty ones (0,), or nothing."""
+    if not (strategy.reads_labelled or strategy.counts_labelled):
+        return []
     with context.database.read() as session:
         tasks = labels_seen.labelled_tasks(session, version.project_id)
+    if strategy.reads_labelled:
+        return _features(context, version, tasks)
+    return [np.empty(0, np.float32)] * len(tasks)
+
+
+def _features(context: Context, version: Version, tasks: Iterable[int]) -> list[NDArray[np.float32]]:
+    """Feature vectors (D,) of the images of these tasks; unreadable images are left out."""
+    assert version.weights_hash is not None
     config = context.read_config(version.project_id)
     segmenter = load_segmenter(context.settings, context.weights.get(version.weights_hash))
     found = []

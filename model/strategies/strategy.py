@@ -40,6 +40,7 @@ class Strategy(ABC):
         batch_aware: whether images are chosen jointly, so that scores alone do not determine the batch.
         reads_mask: whether the strategy depends on the predicted mask; only then are blank masks ranked last.
         reads_labelled: whether the batch depends on the features of the labelled images.
+        counts_labelled: whether the batch depends on their number alone.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Strategy(ABC):
     batch_aware: bool = False
     reads_mask: bool = True
     reads_labelled: bool = False
+    counts_labelled: bool = False
 
     def probe(self) -> Probe | None:
         """What an engine computes of each image beside a forward, for `Measurement.probed`; mostly None."""

@@ -39,7 +39,7 @@ class Variation(Strategy):
     def __init__(self, base: Strategy, *, power: bool, clustered: bool) -> None:
         self.base, self._power, self._clustered = base, power, clustered
         # The strength of the noise and its random draws depend on the number of labels.
-        self.reads_labelled = power
+        self.counts_labelled = power
         self.name = base.name + "+power" * power + "+clusters" * clustered
         self.highest_first, self.reads_mask = base.highest_first, base.reads_mask
         self.forwards, self.dropout = base.forwards, base.dropout

@@ -211,6 +211,21 @@ def test_suffixes_in_any_order_have_one_name() -> None:
 @pytest.mark.parametrize("name", [name for name in EVERY if not parse(name).reads_labelled])
 @given(pool=measurements(), others=measurements(), size=st.integers(1, 6))
 @settings(max_examples=10, deadline=None)
+def test_only_the_number_of_labelled_images_matters_to_most_strategies(
+    name: str, pool: list[Measurement], others: list[Measurement], size: int
+) -> None:
+    strategy = parse(name)
+    empty = [np.empty(0, np.float32)] * len(others)
+    assert strategy.batch(pool, [m.features for m in others], size, 0) == strategy.batch(pool, empty, size, 0)
+
+
+def _reads_nothing(name: str) -> bool:
+    return not (parse(name).reads_labelled or parse(name).counts_labelled)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if _reads_nothing(name)])
+@given(pool=measurements(), others=measurements(), size=st.integers(1, 6))
+@settings(max_examples=10, deadline=None)
 def test_strategies_that_do_not_read_labelled_images_choose_equally_without_them(
     name: str, pool: list[Measurement], others: list[Measurement], size: int
 ) -> None:
