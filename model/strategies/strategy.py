@@ -91,7 +91,8 @@ class Strategy(ABC):
 
         Args:
             pool: unlabelled images with unique keys; their order does not matter.
-            labelled: features (D,) of the labelled images, under the same version as the pool's.
+            labelled: features (D,) of the labelled images, under the same version as the pool's; of a
+                strategy that only counts them, empty ones.
             size: number of images; a smaller pool is returned whole.
             seed: seed of ties and random draws.
 
