@@ -51,16 +51,14 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
 
 
 def resume_assignments(database: Database, queues: JobQueues) -> None:
-    """Request an assignment of tasks for each active project with several annotators.
+    """Request an assignment for each active project with several annotators, or whose view shows a batch.
 
-    Annotators may have labelled all of their tasks while no worker was running.
+    People may have labelled all of their tasks while no worker was running.
     """
     with database.read() as session:
-        assigned = [
-            project_id
-            for project_id in assignments.projects_with_annotators(session)
-            if projects.is_active(session, project_id)
-        ]
+        several = set(assignments.projects_with_annotators(session))
+        shown = {project.id for project in projects.showing_batches(session)}
+        assigned = [one.id for one in projects.active(session) if one.id in several | shown]
     for project_id in assigned:
         queues.request_assignment(project_id)
 

@@ -6,9 +6,9 @@ from rq.serializers import JSONSerializer
 from ml_backend.label_studio.config import default_config
 from ml_backend.queue import recovery
 from ml_backend.reconcile import resume
-from ml_backend.store import events, projects, runs, scores, versions
+from ml_backend.store import assignments, events, projects, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import ProjectState, ScoreState, VersionState
+from ml_backend.store.models import ProjectState, ScoreState, VersionState, now
 from ml_backend.web.app import Services
 
 
@@ -88,3 +88,16 @@ def test_a_job_that_has_begun_and_recorded_nothing_yet_is_not_missing(services: 
     assert resume.resume_orders(database, queues) == 0
     assert resume.resume_trainings(services.settings, database, queues) == 0
     assert sum(queues.depths().values()) == 2
+
+
+def test_batches_and_assignments_are_refilled_after_a_time_without_workers(services: Services) -> None:
+    database, queues = services.database, services.queues
+    with database.write() as session:
+        for number in (1, 2, 3, 4):
+            projects.ensure(session, number, seed=0)
+        projects.ensure(session, 2, seed=0).shows_batch = True
+        assignments.set_annotators(session, 3, ["ann@x", "bob@x"])
+        archived = projects.ensure(session, 4, seed=0)
+        archived.shows_batch, archived.archived_at = True, now()
+    resume.resume_assignments(database, queues)
+    assert sorted(job for queue in queues.all() for job in queue.get_job_ids()) == ["assign-2", "assign-3"]
