@@ -25,7 +25,6 @@ from typing import Self
 import requests
 
 from ml_backend.demo.account import Account, AccountError
-from ml_backend.label_studio.predictions import FAST_IMPORTS
 
 STOP_SECONDS = 10.0
 MIGRATION_SECONDS = 900.0
@@ -231,7 +230,6 @@ class LabelStudioServer:
             "DISABLE_SIGNUP_WITHOUT_LINK": "true",
             # Only this allows ML backends on private addresses.
             "USE_DEFAULT_BANNED_SUBNETS": "false",
-            FAST_IMPORTS: "true",
             **self._extra_env,
         }
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from ml_backend.doctor.finding import State, Verdict, fault, ok, warning
+from ml_backend.doctor.finding import Verdict, fault, ok, warning
 from ml_backend.doctor.installation import Installation
-from ml_backend.label_studio.client import TESTED, has_flag, release
+from ml_backend.label_studio.client import TESTED, release
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.predictions import FAST_IMPORTS
 from ml_backend.label_studio.tokens import expiry_of, kind_of
 
 NEW_TOKEN = (
@@ -53,21 +52,6 @@ def check_token(installation: Installation) -> Iterator[Verdict]:
             yield _refused(installation, error)
         else:
             yield ok(f"The {KINDS[kind]} of {owner.get('email', 'an unknown user')} is accepted.")
-
-
-def check_imports(installation: Installation) -> Iterator[Verdict]:
-    """Whether Label Studio recounts only the tasks of an import, which matters to large projects."""
-    fast = has_flag(installation.label_studio, FAST_IMPORTS)
-    if fast is None:
-        sentence = "Label Studio does not tell this token's owner how it counts after an import."
-        yield Verdict(State.SKIPPED, sentence)
-    elif fast:
-        yield ok("After an import, Label Studio recounts only the tasks concerned.")
-    else:
-        yield warning(
-            "After each import of predictions Label Studio recounts all tasks of the project, 0.7 ms each.",
-            f"Set {FAST_IMPORTS}=true in Label Studio's environment, and restart it.",
-        )
 
 
 def _refused(installation: Installation, error: LabelStudioError) -> Verdict:

@@ -14,7 +14,6 @@ BEFORE: tuple[Check[Installation], ...] = (
     Check("settings", machine.check_settings),
     Check("Label Studio", access.check_address),
     Check("token", access.check_token, needs=("Label Studio",)),
-    Check("imports", access.check_imports, needs=("token",)),
 )
 PROJECT: tuple[Check[ConnectedProject], ...] = (
     Check("project", connected_project.check_project, needs=("token",)),

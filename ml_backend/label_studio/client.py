@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-
-import requests
 
 from ml_backend.label_studio.assignments import Assignments
 from ml_backend.label_studio.errors import LabelStudioError
@@ -58,22 +55,6 @@ class LabelStudio(Projects, Tasks, Assignments, Survey):
         """Return Label Studio's release, e.g. "1.23.2"; also verifies the address and the token."""
         self.user()
         return str(self._sdk.versions.get().release)
-
-
-def has_flag(label_studio: LabelStudio, name: str, *, timeout: float = 10.0) -> bool | None:
-    """Whether a feature flag of Label Studio is on; None if it does not tell the token's owner.
-
-    It tells owners of personal access tokens only, on a page for people.
-    """
-    headers = {"Authorization": label_studio.authorization()}
-    address = f"{label_studio.url}/feature-flags/"
-    try:
-        page = requests.get(address, headers=headers, timeout=timeout, allow_redirects=False)
-        flags = json.loads(page.text.removeprefix("<pre>").removesuffix("</pre>")) if page.ok else {}
-    except (requests.RequestException, ValueError):
-        return None
-    found = flags.get(name)
-    return None if found is None else bool(found)
 
 
 def release(url: str, *, timeout: float = 10.0) -> str:

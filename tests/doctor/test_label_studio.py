@@ -56,15 +56,6 @@ def test_a_release_that_was_never_tried_is_a_warning(case: Case) -> None:
     assert found.warned("Label Studio", "2.0.0")
 
 
-def test_how_label_studio_counts_after_an_import(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert case.diagnose().state("imports") is State.OK
-    # The same Label Studio, asked about a flag that is off.
-    monkeypatch.setattr("ml_backend.doctor.access.FAST_IMPORTS", "ff_back_2004_async_review_24032022_short")
-    assert case.diagnose().warned("imports", "recounts all tasks")
-    monkeypatch.setattr("ml_backend.doctor.access.FAST_IMPORTS", "fflag_of_no_release")
-    assert case.diagnose().state("imports") is State.SKIPPED
-
-
 def test_no_token(case: Case) -> None:
     found = case.diagnose(label_studio_api_key="")
     assert "personal access token" in found.fault("token", "is empty").cure
