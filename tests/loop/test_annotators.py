@@ -14,9 +14,11 @@ import pytest
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.store import assignments
+from ml_backend.store import scores as scores_in_database
 from model.research.phantom import Phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
+from tests.loop.test_strategies import choose
 from tests.people import sign_up
 
 NAMES = ("ann", "bob", "cho", "dee", "eli")
@@ -187,3 +189,26 @@ def test_together_they_label_the_best_and_everything_once(
     assert f"view of {home.email}" in " ".join(done.stdout.split()), done.stdout + done.stderr
     (again,) = (view["data"] for view in service.label_studio.views(board.id) if view["id"] == home.view)
     assert again == data
+
+
+def test_under_a_strategy_with_batches_they_get_the_first_tasks_of_its_order(
+    service: Service, board: Board, people: dict[str, LabelStudio]
+) -> None:
+    choose(board, "entropy+clusters")
+    service.work(TRAIN_STEPS="60", SCORE_CHUNK="30")
+    board.annotate(3)
+    version = board.await_round(1)
+    assert version.strategy == "entropy+clusters"
+    two = gather(service, board, people, 2)
+    service.wait(lambda: settled(board, two), "the assignment by the order of the version")
+    with service.database.read() as session:
+        priorities = scores_in_database.priorities(session, version.id)
+    left = sorted(value for task, value in priorities.items() if task not in board.labels())
+    assigned = [task for person in two for task in person.assigned()]
+    assert sorted(priorities[task] for task in assigned) == left[: len(assigned)]
+    # Each view is sorted by the score, the mean DSC.
+    shown = {task: score for task, score in board.order(highest_first=False) if score is not None}
+    for person in two:
+        opened = person.next_task()
+        assert opened is not None
+        assert shown[opened] == min(shown[task] for task in person.assigned())
