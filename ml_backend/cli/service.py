@@ -84,8 +84,13 @@ def demo(
         int | None, typer.Option("--steps", metavar="N", min=1, help="Maximum steps of one training.")
     ] = None,
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="Query strategy; docs/strategies.md lists them.")
-    ] = DEFAULT,
+        str | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            help=f"Query strategy, by default {DEFAULT}; docs/strategies.md lists them.",
+        ),
+    ] = None,
     paper: Annotated[bool, typer.Option("--paper", help=f"Use the paper's query strategy, {PAPER}.")] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of images, order and training.")] = 0,
     folder: Annotated[
@@ -110,13 +115,10 @@ def demo(
     Examples: `dsal demo --rounds 3 --exit --report r.json`, `dsal demo --images DIR --masks DIR`
     """
     from ml_backend.demo.demo import DemoOptions, run_demo
-
-    if paper:
-        if strategy not in (DEFAULT, PAPER):
-            raise WrongUseError("Give either --paper or --strategy, not both.")
-        strategy = PAPER
     from ml_backend.demo.processes import Interrupted
 
+    if paper and strategy is not None:
+        raise WrongUseError("Give either --paper or --strategy, not both.")
     if (images is None) != (masks is None):
         raise WrongUseError("Give --images and --masks together.")
     options = DemoOptions(
@@ -133,7 +135,7 @@ def demo(
         size=size,
         seconds=seconds,
         steps=steps,
-        strategy=strategy,
+        strategy=strategy or (PAPER if paper else DEFAULT),
         seed=seed,
         folder=folder,
         label_studio=label_studio,

@@ -100,7 +100,7 @@ def test_every_command_has_an_example_and_fits_100_columns(dsal: Dsal, command: 
         (["demo", "--rounds", "many"], "--rounds"),
         (["demo", "--rounds", "0"], "--rounds"),
         (["demo", "--images", "."], "--masks"),
-        (["demo", "--paper", "--strategy", "random"], "--strategy"),
+        (["demo", "--paper", "--strategy", "disagreement+clusters"], "--strategy"),
         (["phantom"], "--out"),
         (["phantom", "--out", "x", "--groups", "20"], "--groups"),
         (["train"], "--images"),
