@@ -9,6 +9,7 @@ import typer
 
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.folder import Labels, names_of
+from ml_backend.queue.kinds import Lane
 from ml_backend.settings import Settings
 from model.strategies import DEFAULT, PAPER
 
@@ -27,18 +28,26 @@ def serve() -> None:
     run_server(Settings())
 
 
-def worker() -> None:
+def worker(
+    lane: Annotated[
+        Lane | None,
+        typer.Option("--lane", help="Work on this lane only, to run the lanes apart.", show_default=False),
+    ] = None,
+) -> None:
     """Run a worker, which trains, scores and publishes.
+
+    It has two lanes, processes that work side by side: one for all that people wait for, such as scores,
+    assignments and publications, and one for trainings and upkeep, which gives way to the other.
 
     Run at least one; more share the work. Workers on several machines need the same REDIS_URL, DATABASE_URL
     and STORE_URL; on a single machine the same MODEL_DIR is enough. If a worker is killed, the next one
     resumes its jobs, a training from its last checkpoint.
 
-    Example: `LABEL_STUDIO_API_KEY=TOKEN DEVICE=cuda dsal worker`
+    Examples: `LABEL_STUDIO_API_KEY=TOKEN DEVICE=cuda dsal worker`, `dsal worker --lane training`
     """
-    from ml_backend.work.worker import run_worker
+    from ml_backend.work.lanes import run_lanes
 
-    run_worker(Settings())
+    raise typer.Exit(run_lanes(Settings(), tuple(Lane) if lane is None else (lane,)))
 
 
 def demo(

@@ -21,6 +21,7 @@ from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
 from ml_backend.doctor.installation import Installation
 from ml_backend.queue import recovery
 from ml_backend.queue.embedded_redis import running_socket
+from ml_backend.queue.kinds import LANES, Lane
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.store import versions
 from ml_backend.store.database import Database, DatabaseError
@@ -81,7 +82,11 @@ def check_workers(installation: Installation) -> Iterator[Verdict]:
     elif unserved:
         yield fault(f"No worker serves {', '.join(unserved)}.", "Start dsal worker.")
     else:
-        yield ok(f"{len(running)} running.")
+        quick, training = (
+            sum(LANES[lane][0] in worker.queue_names() for worker in running)
+            for lane in (Lane.QUICK, Lane.TRAINING)
+        )
+        yield ok(f"Running: {quick} for quick jobs, {training} for trainings.")
 
 
 def check_queues(installation: Installation) -> Iterator[Verdict]:

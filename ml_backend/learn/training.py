@@ -27,8 +27,7 @@ from ml_backend.learn.trigger import after_training
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import FINAL, job
-from ml_backend.score.batch import extend_batches
-from ml_backend.store import agreements, events, labels_seen, projects, runs, versions
+from ml_backend.store import agreements, events, labels_seen, projects, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.version_names import version_name
@@ -53,6 +52,9 @@ UNCHANGED = "The masks are those that the last version learned from; there is no
 OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
 """Errors whose text is a sentence; others are reported with the name of their class."""
 
+POSTPONED_SECONDS = 3.0
+"""How long a training is postponed while its project is being scored."""
+
 
 @job(kinds.TRAINING)
 def train_project(context: Context, project_id: int) -> None:
@@ -61,6 +63,9 @@ def train_project(context: Context, project_id: int) -> None:
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
     resumes the run from its last checkpoint.
     """
+    if _is_scored_now(context, project_id):
+        context.queues.request_training(project_id, delay=POSTPONED_SECONDS)
+        return
     owner = ProcessId.current()
     with context.database.write() as session:
         active = projects.is_active(session, project_id)
@@ -68,7 +73,6 @@ def train_project(context: Context, project_id: int) -> None:
     if run is None:
         return
     training = Training(context, project_id, run.id, owner)
-    extend_batches(context)
     try:
         with hold(context.database, run.id, owner) as lease:
             version = training.perform(lease)
@@ -83,6 +87,17 @@ def train_project(context: Context, project_id: int) -> None:
         context.queues.request_score_version(version.id)
     training.clear()
     after_training(context.database, context.queues, context.settings, project_id)
+
+
+def _is_scored_now(context: Context, project_id: int) -> bool:
+    """Whether a version of the project is on its way to annotators, which a newer one would overtake."""
+    with context.database.read() as session:
+        unfinished = {
+            version.id: scores.unfinished_chunks(session, version.id)
+            for version in versions.of_project(session, project_id)
+            if version.state is VersionState.SCORING
+        }
+    return any(context.queues.is_scored_now(version, chunks) for version, chunks in unfinished.items())
 
 
 @dataclass

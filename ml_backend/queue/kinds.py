@@ -1,12 +1,29 @@
-"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs."""
+"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs.
+
+A lane is a process that works on some of the queues. Whatever a person waits for is in the quick lane, and
+never waits for a training, a comparison with Label Studio or a deletion, which are in the training lane.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-QUICK, SCORE, TRAIN = "dsal-quick", "dsal-score", "dsal-train"
-QUEUES = (QUICK, SCORE, TRAIN)
+QUICK, SCORE, UPKEEP, TRAIN = "dsal-quick", "dsal-score", "dsal-upkeep", "dsal-train"
+QUEUES = (QUICK, SCORE, TRAIN, UPKEEP)
 """Queue names in order of priority, highest first."""
+
+
+class Lane(StrEnum):
+    """A process of a worker, by what it works on."""
+
+    QUICK = "quick"
+    TRAINING = "training"
+
+
+LANES: Mapping[Lane, tuple[str, ...]] = {Lane.QUICK: (QUICK, SCORE), Lane.TRAINING: (TRAIN, UPKEEP)}
+"""The queues of each lane, in order of priority."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +51,9 @@ SCORE_CHUNK = JobKind("score-chunk", SCORE, 2 * 3600, repeats=False)
 RANK = JobKind("rank", SCORE, 2 * 3600, repeats=False)
 PUBLISH = JobKind("publish", QUICK, 3600, repeats=False)
 RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
+PRUNE = JobKind("prune", UPKEEP, 2 * 3600, repeats=True)
 ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
-RECONCILE = JobKind("reconcile", QUICK, 2 * 3600, repeats=False)
+RECONCILE = JobKind("reconcile", UPKEEP, 2 * 3600, repeats=False)
 TRAINING = JobKind("train", TRAIN, 24 * 3600, repeats=True)
 KINDS = (
     ORDER,
@@ -45,6 +63,7 @@ KINDS = (
     RANK,
     PUBLISH,
     RETRY_IMAGES,
+    PRUNE,
     ASSIGN,
     RECONCILE,
     TRAINING,

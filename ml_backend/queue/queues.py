@@ -24,6 +24,7 @@ from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import (
     ASSIGN,
     ORDER,
+    PRUNE,
     PUBLISH,
     QUEUES,
     RANK,
@@ -129,6 +130,10 @@ class JobQueues:
         """Request the publication of a version."""
         return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
 
+    def request_prune(self, version_id: int) -> bool:
+        """Request the deletion of what a published version has replaced."""
+        return self._request(PRUNE, f"prune-v{version_id}", {"version_id": version_id})
+
     def request_retry_images(self, version_id: int) -> bool:
         """Request a retry of the images that failed for a temporary reason."""
         return self._request(RETRY_IMAGES, f"retry-images-v{version_id}", {"version_id": version_id})
@@ -150,6 +155,16 @@ class JobQueues:
     def training_waits(self, project_id: int) -> bool:
         """Whether a training of the project is queued, that is, waits only for a worker."""
         return self._status(f"train-{project_id}") is JobStatus.QUEUED
+
+    def is_scored_now(self, version_id: int, chunks: Iterable[int]) -> bool:
+        """Whether a job that leads to a version's publication is queued or running.
+
+        One that failed and waits for its retry does not count, so that a version that cannot be published
+        holds nothing up. `chunks` are those that are unfinished.
+        """
+        names = [f"{job}-v{version_id}" for job in ("score", "rank", "publish")]
+        names += [f"score-v{version_id}-c{chunk}" for chunk in chunks]
+        return any(self._status(name) in (JobStatus.QUEUED, JobStatus.STARTED) for name in names)
 
     def executing(self, kind: JobKind) -> set[int]:
         """The ids of the projects for which a worker executes a job of this kind.

@@ -95,11 +95,11 @@ def _retry_images(context: Context, version: Version) -> Iterator[Finding]:
 
 
 def _prune(context: Context, version: Version, stored: Mapping[str, int]) -> Iterator[Finding]:
-    """Request the publication again, which prunes, if it was interrupted before pruning."""
+    """Request pruning if predictions of former versions are left."""
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
     obsolete = obsolete_names(stored, version.project_id, ours)
-    if obsolete and context.queues.request_publish(version.id):
+    if obsolete and context.queues.request_prune(version.id):
         yield Finding(
             version.project_id, f"Predictions of {', '.join(obsolete)} were left over: pruning was requested."
         )

@@ -7,43 +7,21 @@ labelled or skipped.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container
 
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.blueprint import BATCH_VERSION, is_shared_view
-from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by, order_of
-from ml_backend.store import labels_seen, projects, scores, versions
+from ml_backend.store import labels_seen, scores
 from ml_backend.store.models import Project, Version
-
-logger = logging.getLogger(__name__)
-
-RESERVE = 2
-"""Further batches that are marked while a training occupies a worker, so that no view runs dry meanwhile."""
 
 READ_AT_ONCE = 100
 """Tasks of the order that are looked up in Label Studio at a time."""
 
 
-def extend_batches(context: Context) -> None:
-    """Mark `RESERVE` further batches in every project that shows one; the next refresh takes them back.
-
-    To be called by a job that will occupy its worker for long. A Label Studio that fails is only logged.
-    """
-    with context.database.read() as session:
-        shown = [versions.published(session, project.id) for project in projects.showing_batches(session)]
-    for version in shown:
-        if version is not None:
-            try:
-                refresh_batch(context, version, batches=1 + RESERVE)
-            except LabelStudioError as error:
-                logger.warning("The batch of project %d was not extended: %s", version.project_id, error)
-
-
-def refresh_batch(context: Context, version: Version, *, batches: int = 1) -> None:
+def refresh_batch(context: Context, version: Version) -> None:
     """Mark the tasks that a version labels next, and no others; none if its strategy follows the score.
 
     New marks are made before others are removed, so that the view is never empty meanwhile. Does nothing in a
@@ -60,7 +38,7 @@ def refresh_batch(context: Context, version: Version, *, batches: int = 1) -> No
     if not any(is_shared_view(view) for view in client.views(project_id)):
         return
     _note(context, project_id, shows_batch=True)
-    wanted = next_tasks(context, version, batches * context.settings.query_size)
+    wanted = next_tasks(context, version, context.settings.query_size)
     marked = client.marked(project_id)
     client.mark(project_id, [task for task in wanted if task not in marked])
     for task in sorted(marked.difference(wanted)):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
 
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
@@ -11,14 +14,35 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.blind import BlindTasks
 from ml_backend.score.prediction import Scored, scorer
 from ml_backend.score.pruning import keep_for_open_pages
-from ml_backend.score.scoring import note, prediction
+from ml_backend.score.recording import prediction, record
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
 
 logger = logging.getLogger(__name__)
 
+FIRST_WAIT = timedelta(minutes=5)
+"""Delay after the second failure of an image; it doubles with each further failure."""
+
+LONGEST_WAIT = timedelta(days=1)
+
 MAX_CONSECUTIVE_FAILURES = 5
 """After this many temporary failures in a row the image server counts as still down."""
+
+
+def plan_retries(session: Session, version: Version, found: Sequence[Scored]) -> None:
+    """Plan another try of the images that failed for a temporary reason, and of no others."""
+    for one in found:
+        row = session.get_one(Score, (version.id, one.task_id))
+        if one.transient:
+            postpone(row)
+        else:
+            row.retry_at, row.tries = None, 0
+
+
+def postpone(score: Score) -> None:
+    """Record a temporary failure: the first is retried at the next comparison, further ones ever later."""
+    wait = min(FIRST_WAIT * 2 ** min(score.tries - 1, 16), LONGEST_WAIT) if score.tries else timedelta(0)
+    score.retry_at, score.tries = now() + wait, score.tries + 1
 
 
 @job(kinds.RETRY_IMAGES)
@@ -74,7 +98,7 @@ def _record_failure(context: Context, version: Version, scored: Scored) -> None:
         row = session.get_one(Score, (version.id, scored.task_id))
         row.error = scored.error
         if scored.transient:
-            scores.postpone(row)
+            postpone(row)
         else:
             row.retry_at = None
 
@@ -82,7 +106,9 @@ def _record_failure(context: Context, version: Version, scored: Scored) -> None:
 def _replace_predictions(context: Context, version: Version, scored: Sequence[Scored]) -> None:
     if not scored:
         return
-    note(context, version, scored)
+    with context.database.write() as session:
+        record(session, version, scored)
+        plan_retries(session, version, scored)
     for one in scored:
         for old in context.label_studio.predictions(one.task_id):
             if old["model_version"] == version.name:

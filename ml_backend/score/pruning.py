@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
-from ml_backend.store import edits, scores, versions
+from ml_backend.store import edits, projects, scores, versions
 from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, open_name
 
@@ -34,12 +36,19 @@ KEPT_PER_TASK = 2
 """Former predictions kept of a task that is not known to be open: the editor shows a tab for each."""
 
 
-def prune(context: Context, version: Version) -> None:
+@job(kinds.PRUNE)
+def prune(context: Context, version_id: int) -> None:
     """Delete predictions of the project's other versions, and weights beyond KEEP_VERSIONS.
 
-    Predictions that this service did not write are not touched.
+    Does nothing if the version is not the published one. Predictions that this service did not write are not
+    touched.
     """
     with context.database.read() as session:
+        version = versions.get(session, version_id)
+        if version is None or version.state is not VersionState.PUBLISHED:
+            return
+        if not projects.is_active(session, version.project_id):
+            return
         ours = versions.of_project(session, version.project_id)
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
     _prune_predictions(context, version.project_id, ours)

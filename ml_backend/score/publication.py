@@ -11,7 +11,6 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.batch import refresh_batch
-from ml_backend.score.pruning import prune
 from ml_backend.score.strategy import order_of
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
@@ -28,7 +27,7 @@ class PublishError(RuntimeError):
 
 @job(kinds.PUBLISH)
 def publish_version(context: Context, version_id: int) -> None:
-    """Count the version's predictions, make it the current version, read back the order, prune.
+    """Count the version's predictions, make it the current version, read back the order.
 
     If predictions are missing, requests them instead; the last of them requests the publication again.
 
@@ -52,7 +51,7 @@ def publish_version(context: Context, version_id: int) -> None:
         current = session.get_one(Version, version_id)
         versions.publish(session, current)
         current.seconds_publishing = time.monotonic() - began
-    prune(context, version)
+    context.queues.request_prune(version.id)
     context.request_assignment(version.project_id)
     # For tasks that were added while the version was being scored.
     context.queues.request_score_new(version.project_id)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.blind import BlindTasks
-from ml_backend.score.prediction import Scored, scorer
+from ml_backend.score.failed_images import plan_retries
+from ml_backend.score.prediction import scorer
 from ml_backend.score.publication import is_overtaken, make_current
+from ml_backend.score.recording import prediction, record
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
@@ -171,12 +172,14 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
     gone = {row.task_id for row in rows} - data.keys()
-    if is_chosen_together(version):
-        with context.database.write() as session:
+    together = is_chosen_together(version)
+    with context.database.write() as session:
+        if together:
             scores.remove_tasks(session, version.id, gone)
-        note(context, version, found, ScoreState.MEASURED)
+        record(session, version, found, ScoreState.MEASURED if together else ScoreState.WRITING)
+        plan_retries(session, version, found)
+    if together:
         return
-    note(context, version, found)
     there = context.label_studio.predictions_of(project_id, list(data), version.name)
     sent = [prediction(one, version.name) for one in found if one.task_id not in there]
     imported = context.label_studio.import_predictions(project_id, sent)
@@ -219,34 +222,6 @@ def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: s
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, gone)
         scores.set_state(session, version.id, set(task_ids) - gone, ScoreState.WRITTEN)
-
-
-def note(
-    context: Context, version: Version, found: Sequence[Scored], state: ScoreState = ScoreState.WRITING
-) -> None:
-    """Record the scores before they are sent, so that a kill in between leaves no unknown score.
-
-    Rows that are only measured store their regions, and keep the priority they had, if any.
-    """
-    with context.database.write() as session:
-        for one in found:
-            row = session.get_one(Score, (version.id, one.task_id))
-            row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
-            row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
-            row.score, row.state = one.score, state
-            if state is ScoreState.MEASURED:
-                row.packed = packing.pack(one.measurement, one.result)
-            else:
-                row.priority = one.priority
-            if one.transient:
-                scores.postpone(row)
-            else:
-                row.retry_at, row.tries = None, 0
-
-
-def prediction(one: Scored, version: str) -> dict[str, Any]:
-    """The prediction that Label Studio gets for a scored task."""
-    return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}
 
 
 def _finish(context: Context, version: Version) -> None:

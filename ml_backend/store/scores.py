@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Score, ScoreState, now
-
-FIRST_WAIT = timedelta(minutes=5)
-"""Delay after the second failure of an image; it doubles with each further failure."""
-
-LONGEST_WAIT = timedelta(days=1)
+from ml_backend.store.models import Score, ScoreState
 
 
 def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
@@ -136,12 +131,6 @@ def to_retry(session: Session, version_id: int, moment: datetime) -> list[Score]
     """Scores of images that are due for a retry at `moment`, the longest due first."""
     query = select(Score).where(Score.version_id == version_id, Score.retry_at <= moment)
     return list(session.scalars(query.order_by(Score.retry_at, Score.task_id)))
-
-
-def postpone(score: Score) -> None:
-    """Record a temporary failure: the first is retried at the next comparison, further ones ever later."""
-    wait = min(FIRST_WAIT * 2 ** min(score.tries - 1, 16), LONGEST_WAIT) if score.tries else timedelta(0)
-    score.retry_at, score.tries = now() + wait, score.tries + 1
 
 
 def retry_now(session: Session, version_id: int, moment: datetime) -> int:

@@ -1,11 +1,9 @@
-"""The Flask application: routes, basic authentication, JSON errors, request log and metrics."""
+"""The Flask application: routes, basic authentication, JSON errors."""
 
 from __future__ import annotations
 
 import hmac
 import logging
-import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +16,12 @@ from ml_backend.store.database import Database
 from ml_backend.web import edits, predict, prometheus, setup, webhook
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.prometheus import Metrics
+from ml_backend.web.request_log import log_and_measure
 
 logger = logging.getLogger(__name__)
 
 OPEN_ENDPOINT = "setup.health"
 """The only endpoint without authentication."""
-
-FREQUENT = {"/health", "/metrics", "/webhook"}
-"""Routes that are called often; their successes are logged at DEBUG only."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     metrics = Metrics(services.database, services.queues, shared_metrics)
     inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)
-    _log_and_measure(app, metrics)
+    log_and_measure(app, metrics)
     _require_basic_auth(app, services.settings.basic_auth)
     _answer_errors_as_json(app)
     app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues))
@@ -61,33 +57,6 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app.register_blueprint(edits.blueprint(services.database))
     app.register_blueprint(prometheus.blueprint(metrics))
     return app
-
-
-def _log_and_measure(app: Flask, metrics: Metrics) -> None:
-    """Log and time each request, under an id that its answer carries; never log bodies or headers."""
-
-    @app.before_request
-    def begin() -> None:
-        g.began = time.perf_counter()
-        g.request_id = uuid.uuid4().hex[:12]
-
-    @app.after_request
-    def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.began
-        route = request.url_rule.rule if request.url_rule is not None else "unknown"
-        metrics.latency.labels(route, str(response.status_code)).observe(seconds)
-        response.headers["X-Request-ID"] = g.request_id
-        level = logging.DEBUG if route in FREQUENT and response.status_code < 400 else logging.INFO
-        logger.log(
-            level,
-            "%s %s %d in %.0f ms [%s]",
-            request.method,
-            route,
-            response.status_code,
-            seconds * 1000,
-            g.request_id,
-        )
-        return response
 
 
 def _require_basic_auth(app: Flask, credentials: tuple[str, str] | None) -> None:

@@ -17,11 +17,14 @@ from ml_backend.store.models import VersionState
 def order(queues: Sequence[Queue], last: str, database: Database) -> list[Queue]:
     """The queues in the order in which a worker reads them after a job from the queue named `last`.
 
-    Quick jobs come first, then scoring, then training. After a chunk of scores, a training comes before the
-    next chunk if its project is not being scored; it is moved to the front of its queue. A project that is
-    being scored gets its new order before its next training, which would otherwise overtake it.
+    Quick jobs come first, then scoring, then training and upkeep in turn. After a chunk of scores, a training
+    comes before the next chunk if its project is not being scored; it is moved to the front of its queue. A
+    project that is being scored gets its new order before its next training, which would otherwise overtake
+    it.
     """
     by_priority = sorted(queues, key=lambda queue: QUEUES.index(queue.name))
+    if last == TRAIN:
+        return sorted(by_priority, key=lambda queue: queue.name == TRAIN)
     training = next((queue for queue in queues if queue.name == TRAIN), None)
     if last != SCORE or training is None or not _bring_forward(training, database):
         return by_priority

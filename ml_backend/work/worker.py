@@ -72,6 +72,7 @@ class JobWorker(Worker):
         jobs: type[Job],
         names: Sequence[str],
         name: str,
+        niceness: int = NICENESS,
     ) -> None:
         super().__init__(
             [queue for queue in queues.all() if queue.name in names],
@@ -86,6 +87,7 @@ class JobWorker(Worker):
         self._settings = settings
         self._database = database
         self._job_queues = queues
+        self._niceness = niceness
         self._interrupted = False
 
     @property
@@ -120,10 +122,10 @@ class JobWorker(Worker):
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run a job in the forked child, at a lower priority than the web service."""
-        os.nice(NICENESS)
+        os.nice(self._niceness)
         # Linux may schedule by session (autogroup), where the niceness of a process has no effect.
         with suppress(OSError):
-            AUTOGROUP.write_text(str(NICENESS))
+            AUTOGROUP.write_text(str(self._niceness))
         self._database.after_fork()
         super().main_work_horse(job, queue)
 
@@ -197,6 +199,7 @@ def run_worker(
     queues: Sequence[str] = QUEUES,
     burst: bool = False,
     packages: Sequence[str] = JOB_PACKAGES,
+    niceness: int = NICENESS,
 ) -> None:
     """Work until SIGTERM or SIGINT, or with `burst` until no job is left; survives a restart of Redis.
 
@@ -209,12 +212,14 @@ def run_worker(
     configure_logs(settings.log_level)
     jobs = job_class(functions_in(packages))
     preload()
-    _kill_children_with_their_parent()
+    kill_children_with_their_parent()
     database = Database(settings.effective_database_url)
     process = ProcessId.current()
     client = connect_redis(settings)
     for generation in count():
-        worker = JobWorker(settings, database, JobQueues(client), jobs, queues, f"{process}#{generation}")
+        worker = JobWorker(
+            settings, database, JobQueues(client), jobs, queues, f"{process}#{generation}", niceness
+        )
         # Existing connections have the short timeout of web requests, too short for waiting for jobs.
         client.connection_pool.disconnect()
         try:
@@ -239,7 +244,7 @@ def _reconnect(settings: Settings) -> redis.Redis:
             logger.warning("Redis does not answer yet.")
 
 
-def _kill_children_with_their_parent() -> None:
+def kill_children_with_their_parent() -> None:
     """Make the kernel kill every child forked from now on when its parent dies, however that happens."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
+from ml_backend.queue.kinds import QUICK, SCORE, TRAIN, UPKEEP
 from ml_backend.queue.queues import JobQueues
 from ml_backend.store import projects, versions
 from ml_backend.store.models import VersionState
@@ -32,25 +32,26 @@ def fetch(queue: Queue, name: str) -> Job:
     return job
 
 
-def test_quick_jobs_come_first_then_scoring_then_training(services: Services) -> None:
-    for last in (QUICK, SCORE, TRAIN):
-        assert order(services, last) == [QUICK, SCORE, TRAIN]
+def test_quick_jobs_come_first_then_scoring_then_training_and_upkeep_in_turn(services: Services) -> None:
+    for last in (QUICK, SCORE, UPKEEP):
+        assert order(services, last) == [QUICK, SCORE, TRAIN, UPKEEP]
+    assert order(services, TRAIN) == [QUICK, SCORE, UPKEEP, TRAIN]
 
 
 def test_after_a_chunk_a_training_of_another_project_is_next(services: Services) -> None:
     score(services, LARGE)
     for project_id in (LARGE, SMALL, 3):
         services.queues.request_training(project_id)
-    assert order(services, SCORE) == [QUICK, TRAIN, SCORE]
+    assert order(services, SCORE) == [QUICK, TRAIN, UPKEEP, SCORE]
     training = next(queue for queue in services.queues.all() if queue.name == TRAIN)
     assert training.get_job_ids() == [f"train-{SMALL}", "train-3", f"train-{LARGE}"]
-    assert order(services, TRAIN) == [QUICK, SCORE, TRAIN]
+    assert order(services, TRAIN) == [QUICK, SCORE, UPKEEP, TRAIN]
 
 
 def test_a_project_finishes_its_scores_before_it_trains_again(services: Services) -> None:
     score(services, LARGE)
     services.queues.request_training(LARGE)
-    assert order(services, SCORE) == [QUICK, SCORE, TRAIN]
+    assert order(services, SCORE) == [QUICK, SCORE, TRAIN, UPKEEP]
 
 
 def test_a_version_has_only_a_few_chunks_in_the_queue(queues: JobQueues) -> None:
@@ -84,6 +85,6 @@ def test_the_jobs_of_a_purged_project_are_deleted(queues: JobQueues) -> None:
     queues.request_score_chunk(7, 0)
     queues.request_score_chunk(8, 0)
     queues.forget_project(LARGE, [7])
-    assert queues.depths() == {QUICK: 0, SCORE: 1, TRAIN: 1}
+    assert queues.depths() == {QUICK: 0, SCORE: 1, TRAIN: 1, UPKEEP: 0}
     queues.forget_project(SMALL, [8])
-    assert queues.depths() == {QUICK: 0, SCORE: 0, TRAIN: 0}
+    assert queues.depths() == {QUICK: 0, SCORE: 0, TRAIN: 0, UPKEEP: 0}

@@ -1,0 +1,35 @@
+"""What is recorded of a scored task before its prediction is sent, and the prediction that is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ml_backend.score import packing
+from ml_backend.score.prediction import Scored
+from ml_backend.store.models import Score, ScoreState, Version
+
+
+def record(
+    session: Session, version: Version, found: Sequence[Scored], state: ScoreState = ScoreState.WRITING
+) -> None:
+    """Record the scores before they are sent, so that a kill in between leaves no unknown score.
+
+    Rows that are only measured store their regions, and keep the priority they had, if any.
+    """
+    for one in found:
+        row = session.get_one(Score, (version.id, one.task_id))
+        row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
+        row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
+        row.score, row.state = one.score, state
+        if state is ScoreState.MEASURED:
+            row.packed = packing.pack(one.measurement, one.result)
+        else:
+            row.priority = one.priority
+
+
+def prediction(one: Scored, version: str) -> dict[str, Any]:
+    """The prediction that Label Studio gets for a scored task."""
+    return {"task": one.task_id, "result": one.result, "score": one.score, "model_version": version}

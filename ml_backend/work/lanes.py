@@ -1,0 +1,108 @@
+"""The lanes of a worker: processes that work side by side, so that nothing quick waits for anything slow.
+
+`dsal worker` is the parent of both lanes. It imports what jobs need, forks the lanes, which share that
+memory, and then only watches them. A lane that is killed is forked again; a lane that ends with an error,
+such as a database that cannot be opened, ends the worker. When the parent dies, however that happens, the
+kernel kills the lanes, and with them their jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from ml_backend.label_studio.sdk import preload
+from ml_backend.queue.jobs import functions_in
+from ml_backend.queue.kinds import LANES, Lane
+from ml_backend.queue.logs import configure_logs
+from ml_backend.settings import Settings
+from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, run_worker
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+"""Pause before a lane that was killed is forked again."""
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+NICENESS: Mapping[Lane, int] = {Lane.QUICK: 10, Lane.TRAINING: 19}
+"""How far a lane's jobs give way to other processes: both to the web service, trainings to scoring too."""
+
+
+def run_lanes(
+    settings: Settings, lanes: Sequence[Lane] = tuple(Lane), *, packages: Sequence[str] = JOB_PACKAGES
+) -> int:
+    """Run these lanes until SIGTERM or SIGINT; returns the exit status, that of a lane that failed.
+
+    A single lane runs in this process itself.
+
+    Raises:
+        DatabaseError, EmbeddedRedisError, redis.exceptions.ConnectionError: in the process of a lane, if the
+            database or Redis is unavailable at the start.
+    """
+    lane: Lane | int = lanes[0]
+    if len(lanes) > 1:
+        configure_logs(settings.log_level)
+        functions_in(packages)
+        preload()
+        kill_children_with_their_parent()
+        lane = _Parent().watch(lanes)
+    if isinstance(lane, Lane):
+        run_worker(settings, queues=LANES[lane], niceness=NICENESS[lane], packages=packages)
+        return 0
+    return lane
+
+
+class _Parent:
+    """Forks the lanes, passes signals on to them, and replaces those that are killed."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, Lane] = {}
+        self._ending = False
+
+    def watch(self, lanes: Sequence[Lane]) -> Lane | int:
+        """Fork the lanes and wait until all have ended.
+
+        Returns the exit status; in the process of a lane, returns at once, with the lane to be run.
+        """
+        for number in ENDING:
+            signal.signal(number, self._end)
+        for lane in lanes:
+            if self._fork(lane):
+                return lane
+        result = 0
+        while self._running:
+            pid, status = os.wait()
+            ended = self._running.pop(pid, None)
+            if ended is None or self._ending:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                logger.warning("The %s lane was killed by signal %d; it starts again.", ended, -code)
+                time.sleep(RESTART_SECONDS)
+                if not self._ending and self._fork(ended):
+                    return ended
+            else:
+                result = code
+                self._end()
+        return result
+
+    def _fork(self, lane: Lane) -> bool:
+        """Fork a process for a lane; True in that process."""
+        pid = os.fork()
+        if pid:
+            self._running[pid] = lane
+            return False
+        for number in ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        return True
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
+        for pid in list(self._running):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
