@@ -36,8 +36,8 @@ def worker(
 ) -> None:
     """Run a worker, which trains, scores and publishes.
 
-    It has two lanes, processes that work side by side: one for all that people wait for, such as scores,
-    assignments and publications, and one for trainings and upkeep, which gives way to the other.
+    It has three lanes, processes that work side by side: one for all that people wait for, such as scores,
+    assignments and publications, one for trainings, and one for upkeep. The last two give way to the first.
 
     Run at least one; more share the work. Workers on several machines need the same REDIS_URL, DATABASE_URL
     and STORE_URL; on a single machine the same MODEL_DIR is enough. If a worker is killed, the next one

@@ -21,13 +21,14 @@ from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
 from ml_backend.doctor.installation import Installation
 from ml_backend.queue import recovery
 from ml_backend.queue.embedded_redis import running_socket
-from ml_backend.queue.kinds import LANES, Lane
+from ml_backend.queue.kinds import Lane
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.store import versions
 from ml_backend.store.database import Database, DatabaseError
 from ml_backend.store.migrate import revisions
 from ml_backend.store.models import VersionState
 from ml_backend.store.weights import WeightStore, WeightStoreError
+from ml_backend.work.lanes import LANES
 
 OVERDUE = timedelta(minutes=15)
 """A job that has waited longer than this while no worker is busy is reported as stuck."""

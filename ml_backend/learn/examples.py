@@ -24,7 +24,7 @@ from ml_backend.label_studio.regions.masks import Reading, label_map
 from ml_backend.learn.edits import is_accepted, note_edits
 from ml_backend.learn.labels import LabelledTask, blind_sides, new_sides
 from ml_backend.queue.context import Context
-from ml_backend.score.blind import MOST_VALIDATION, BlindTasks
+from ml_backend.score.blind import BlindTasks
 from ml_backend.store import labels_seen, projects
 from ml_backend.store.agreements import TaskAgreement
 from ml_backend.store.labels_seen import LabelDigest
@@ -32,6 +32,7 @@ from ml_backend.store.models import Edit, Part
 from model.consensus import agreement, majority
 from model.imaging.preprocessing import PreprocessingSettings
 from model.training.dataset import Example, make_example
+from model.training.splitting import MOST_VALIDATION
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,7 @@
-"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs.
-
-A lane is a process that works on some of the queues. Whatever a person waits for is in the quick lane, and
-never waits for a training, a comparison with Label Studio or a deletion, which are in the training lane.
-"""
+"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,14 +11,11 @@ QUEUES = (QUICK, SCORE, TRAIN, UPKEEP)
 
 
 class Lane(StrEnum):
-    """A process of a worker, by what it works on."""
+    """A process of a worker, by what it works on; `ml_backend.work.lanes` has the queues of each."""
 
     QUICK = "quick"
     TRAINING = "training"
-
-
-LANES: Mapping[Lane, tuple[str, ...]] = {Lane.QUICK: (QUICK, SCORE), Lane.TRAINING: (TRAIN, UPKEEP)}
-"""The queues of each lane, in order of priority."""
+    UPKEEP = "upkeep"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,7 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.settings import Settings
 from ml_backend.store import labels_seen
 from ml_backend.store.models import Part, Project
-from model.training.splitting import placement
-
-MOST_VALIDATION = 20
-"""The paper validates on 20 images; more would only make every round slower."""
+from model.training.splitting import MOST_VALIDATION, placement
 
 
 def probably_validates(task_id: int, fraction: float, seed: int) -> bool:

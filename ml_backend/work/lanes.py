@@ -1,6 +1,9 @@
 """The lanes of a worker: processes that work side by side, so that nothing quick waits for anything slow.
 
-`dsal worker` is the parent of both lanes. It imports what jobs need, forks the lanes, which share that
+Whatever a person waits for is in the quick lane. Trainings have a lane of their own, and so have the
+comparison with Label Studio and deletions: neither holds the other up.
+
+`dsal worker` is the parent of all lanes. It imports what jobs need, forks the lanes, which share that
 memory, and then only watches them. A lane that is killed is forked again; a lane that ends with an error,
 such as a database that cannot be opened, ends the worker. When the parent dies, however that happens, the
 kernel kills the lanes, and with them their jobs.
@@ -17,7 +20,7 @@ from contextlib import suppress
 
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue.jobs import functions_in
-from ml_backend.queue.kinds import LANES, Lane
+from ml_backend.queue.kinds import QUICK, SCORE, TRAIN, UPKEEP, Lane
 from ml_backend.queue.logs import configure_logs
 from ml_backend.settings import Settings
 from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, run_worker
@@ -29,8 +32,16 @@ RESTART_SECONDS = 1.0
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
-NICENESS: Mapping[Lane, int] = {Lane.QUICK: 10, Lane.TRAINING: 19}
-"""How far a lane's jobs give way to other processes: both to the web service, trainings to scoring too."""
+
+LANES: Mapping[Lane, tuple[str, ...]] = {
+    Lane.QUICK: (QUICK, SCORE),
+    Lane.TRAINING: (TRAIN,),
+    Lane.UPKEEP: (UPKEEP,),
+}
+"""The queues of each lane, in order of priority."""
+
+NICENESS: Mapping[Lane, int] = {Lane.QUICK: 10, Lane.TRAINING: 19, Lane.UPKEEP: 15}
+"""How far a lane's jobs give way to other processes: all to the web service, and trainings to all others."""
 
 
 def run_lanes(

@@ -5,6 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+MOST_VALIDATION = 20
+"""Largest useful number of validation images: the paper has 20, and more would only make every round slower.
+
+`split` and `extend_split` do not know it; callers leave further keys to training.
+"""
+
 
 def split(keys: Iterable[str], fraction: float, seed: int = 0) -> tuple[list[str], list[str]]:
     """Divide keys into (training, validation), each in the given order.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ml_backend.label_studio.config import default_config, parse
-from ml_backend.score.blind import MOST_VALIDATION, BlindTasks
+from ml_backend.score.blind import BlindTasks
 from ml_backend.settings import Settings
 from ml_backend.store import labels_seen, projects
 from ml_backend.store.database import Database
 from ml_backend.store.models import Part
+from model.training.splitting import MOST_VALIDATION
 
 CONFIG = default_config(["Bone"])
 
