@@ -183,9 +183,19 @@ class Settings(BaseSettings):
         description="Images that the view shows as the next ones if the strategy does not follow the score, "
         "as the default one does not; it chooses them together.",
     )
-    retrain_every: Positive = Field(10, description="New or changed annotations that trigger a training.")
+    learn_from: Annotated[int, Field(ge=0)] = Field(
+        2,
+        description="Labels from which on a project learns each label at once, and draws the next tasks by "
+        "what it has learned; 0 learns only in rounds.",
+    )
+    redraw_tasks: Annotated[int, Field(ge=0)] = Field(
+        20, description="Next tasks that are drawn again while a project learns, before their order changes."
+    )
+    retrain_every: Positive = Field(
+        10, description="New or changed annotations that make a round: a new version, and a new order."
+    )
     quiet_seconds: PositiveSeconds = Field(
-        120.0, description="Seconds after the last change that trigger a training."
+        120.0, description="Seconds after the last change that end a round with fewer."
     )
     publish_margin: Fraction = Field(
         0.02, description="How much lower a new version's validation Dice may be for it to be published."

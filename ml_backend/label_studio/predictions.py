@@ -110,6 +110,13 @@ class Predictions(DataManager):
         """
         self._sdk.predictions.update(prediction, model_version=version)
 
+    def redraw_prediction(self, prediction: int, result: list[dict[str, Any]]) -> None:
+        """Replace the regions of one prediction; raises with status 404 if it was deleted.
+
+        It keeps its id, its score and its version, so that neither the order nor an open page is affected.
+        """
+        self._sdk.predictions.update(prediction, result=result)
+
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; raises with status 404 if it was already deleted."""
         self._sdk.predictions.delete(prediction)

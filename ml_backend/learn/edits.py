@@ -24,6 +24,7 @@ from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.label_studio.regions.reading import is_mask
 from ml_backend.learn.labels import LabelledTask, digest, regions
 from ml_backend.queue.context import Context
+from ml_backend.score import packing
 from ml_backend.store import edits, scores, versions
 from ml_backend.store.models import Edit
 from ml_backend.store.states import Provenance
@@ -128,32 +129,44 @@ def _edits(
 ) -> Iterator[Edit]:
     for key, (task_id, one) in fresh.items():
         shown = _shown(context, task_id, one, drawers)
+        candidates = [compare(one, each, config) for each in shown] or [compare(one, None, config)]
         yield Edit(
             project_id=project_id,
             annotation_id=key,
             task_id=task_id,
             digest=digest(one.result),
             lead_time=one.lead_time,
-            **compare(one, shown, config),
+            **max(candidates, key=_closeness),
         )
 
 
-def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Drawers) -> Shown | None:
-    """The prediction that an annotation was made from; None if there is none, or it was deleted."""
+def _closeness(comparison: Mapping[str, Any]) -> tuple[bool, float]:
+    """Which of several masks that may have been on display was: the one most like what was submitted."""
+    dsc = comparison.get("dsc")
+    return comparison["provenance"] is Provenance.ACCEPTED, -1.0 if dsc is None else dsc
+
+
+def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Drawers) -> list[Shown]:
+    """The prediction that an annotation was made from, with each mask it has had; [] if it was deleted."""
     if annotation.parent_prediction is None:
-        return None
+        return []
     try:
         predictions = context.label_studio.predictions(task_id)
     except LabelStudioError as error:
         if error.status != GONE:
             raise
-        return None
+        return []
     for one in predictions:
         if one["id"] == annotation.parent_prediction:
             version = drawers.version_of(one)
             result = [region for region in regions(one["result"]) if isinstance(region, dict)]
-            return Shown(version, result, drawers.is_blank(context, version, task_id))
-    return None
+            with context.database.read() as session:
+                former = edits.former_masks(session, int(one["id"]))
+            return [
+                Shown(version, result, drawers.is_blank(context, version, task_id)),
+                *(Shown(version, packing.result(mask.packed), mask.blank) for mask in former),
+            ]
+    return []
 
 
 @dataclass(frozen=True)

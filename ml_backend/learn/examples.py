@@ -22,7 +22,7 @@ from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.label_studio.regions.canvas import Overlap
 from ml_backend.label_studio.regions.masks import Reading, label_map
 from ml_backend.learn.edits import is_accepted, note_edits
-from ml_backend.learn.labels import LabelledTask, blind_sides, new_sides
+from ml_backend.learn.labels import LabelledTask, blind_sides, digest, new_sides
 from ml_backend.queue.context import Context
 from ml_backend.score.blind import BlindTasks
 from ml_backend.store import labels_seen, projects
@@ -102,6 +102,34 @@ class Data:
     problems: list[str] = field(default_factory=list)
     nested: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    def include(self, other: Data) -> None:
+        """Add the data of further tasks."""
+        self.training += other.training
+        self.validation += other.validation
+        self.validated += other.validated
+        self.accepted += other.accepted
+        self.used += other.used
+        self.teaching += other.teaching
+        self.seen |= other.seen
+        self.agreements |= other.agreements
+        self.problems += other.problems
+        self.nested.update(other.nested)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one task gave, and from which labels; the same labels need not be read again.
+
+    Attributes:
+        state: digests of its annotations, its side of the split, and whether its mask was accepted.
+        data: of the task alone.
+        is_unlabelled: whether all of its regions have labels that the labeling config no longer contains.
+    """
+
+    state: tuple[Any, ...]
+    data: Data
+    is_unlabelled: bool
+
 
 def read_examples(
     context: Context,
@@ -109,26 +137,55 @@ def read_examples(
     tasks: Sequence[LabelledTask],
     config: LabelConfig,
     preprocessing: PreprocessingSettings,
+    known: dict[int, Read] | None = None,
 ) -> Data:
     """Fetch the images, read the masks, and put each task on its side of the split; failures are reported.
+
+    `known` has what former calls with the same config read, by task; unchanged tasks are taken from there.
 
     Raises:
         ImagesAwayError: more than half of the images are temporarily unavailable, as when their server
             restarts.
         LabelStudioError: there is no token to fetch images with.
     """
-    known = note_edits(context, project_id, tasks, config)
-    sides = _sides(context, project_id, tasks, config, known)
+    made = note_edits(context, project_id, tasks, config)
+    sides = _sides(context, project_id, tasks, config, made)
     overlap = context.settings.for_project(config.knobs.overrides).overlap
-    reader = _Reader(context, project_id, config, preprocessing, sides, overlap, Data(edits=known))
+    memory = {} if known is None else known
+    whole, unlabelled, unavailable = Data(edits=made), list[int](), list[ImageUnavailable]()
     for task in tasks:
-        reader.read(task)
-    unavailable = reader.unavailable
+        state = (_digests(task), sides[task.task_id], is_accepted(task, made))
+        found = memory.get(task.task_id)
+        if found is None or found.state != state:
+            reader = _Reader(context, project_id, config, preprocessing, sides, overlap, Data(edits=made))
+            reader.read(task)
+            found = Read(state, reader.data, reader.is_unlabelled)
+            if reader.unavailable is None:
+                memory[task.task_id] = found
+            else:
+                unavailable.append(reader.unavailable)
+        whole.include(found.data)
+        unlabelled += [task.task_id] if found.is_unlabelled else []
     if 2 * len(unavailable) > len(tasks):
         raise ImagesAwayError(
             f"{len(unavailable)} of {len(tasks)} labelled images are unavailable: {unavailable[0]}"
         )
-    return reader.finish()
+    if unlabelled:
+        whole.problems.append(
+            f"{len(unlabelled)} tasks, such as task {unlabelled[0]}, are left out: all regions have labels "
+            "that the labeling config no longer contains."
+        )
+        logger.warning("%s", whole.problems[-1])
+    return whole
+
+
+def _digests(task: LabelledTask) -> tuple[Any, ...]:
+    """What of a task's annotations decides its examples and its annotators' agreement."""
+    return (
+        tuple((one.id, digest(one.result)) for one in task.counting),
+        tuple((one.id, digest(one.result)) for one in task.opinions),
+        task.rule,
+    )
 
 
 def read_pairs(context: Context, project_id: int, task: LabelledTask, config: LabelConfig) -> Iterator[Pair]:
@@ -222,11 +279,11 @@ def _sides(
 
 @dataclass
 class _Reader:
-    """Reads tasks one by one into `data`.
+    """Reads one task into `data`.
 
     Attributes:
-        unavailable: errors of images that may be available later.
-        unlabelled: tasks all of whose regions have labels that the labeling config no longer contains.
+        unavailable: the error of an image that may be available later.
+        is_unlabelled: whether all regions have labels that the labeling config no longer contains.
     """
 
     context: Context
@@ -236,18 +293,18 @@ class _Reader:
     sides: dict[int, Part]
     overlap: Overlap
     data: Data = field(default_factory=Data)
-    unavailable: list[ImageUnavailable] = field(default_factory=list)
-    unlabelled: list[int] = field(default_factory=list)
+    unavailable: ImageUnavailable | None = None
+    is_unlabelled: bool = False
 
     def read(self, task: LabelledTask) -> None:
-        """Read one task; an error in its image or its masks is reported."""
+        """Read the task; an error in its image or its masks is reported."""
         try:
             image = self.context.images.read(self.project_id, task.task_id, task.data, self.config)
             truth = read_truth(task, self.config, (image.shape[0], image.shape[1]), self.overlap)
         except (*IMAGE_FAULTS, MaskError) as error:
             self._report(str(error))
             if isinstance(error, ImageUnavailable) and error.transient:
-                self.unavailable.append(error)
+                self.unavailable = error
             else:
                 self.data.seen.update(task.label_digests)
             return
@@ -262,17 +319,7 @@ class _Reader:
         elif truth.masks:
             self._add_examples(task, image, truth)
         else:
-            self.unlabelled.append(task.task_id)
-
-    def finish(self) -> Data:
-        """Report the tasks without current labels, and return the data."""
-        tasks = self.unlabelled
-        if tasks:
-            self._report(
-                f"{len(tasks)} tasks, such as task {tasks[0]}, are left out: all regions have labels "
-                "that the labeling config no longer contains."
-            )
-        return self.data
+            self.is_unlabelled = True
 
     def _add_examples(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
         examples = [make_example(key, image, mask, self.preprocessing) for key, mask in truth.masks.items()]

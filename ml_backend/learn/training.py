@@ -5,38 +5,38 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.learn.examples import Data, ImagesAwayError, read_examples
+from ml_backend.learn.continuous import LabelFeed, OtherProjectsTurnError, is_scored_now
+from ml_backend.learn.examples import Data, ImagesAwayError, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
-from ml_backend.learn.labels import LabelledTask, label_digests, sort_out
+from ml_backend.learn.labels import Chosen, LabelledTask, label_digests, sort_out
 from ml_backend.learn.problems import summed_up
-from ml_backend.learn.start_weights import starting_point
+from ml_backend.learn.start_weights import StartingPoint, starting_point
 from ml_backend.learn.trigger import after_training
+from ml_backend.learn.version_folder import training_settings, write_folder
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import FINAL, job
-from ml_backend.store import agreements, events, labels_seen, projects, runs, scores, versions
+from ml_backend.store import agreements, drafts, events, labels_seen, projects, runs, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
-from ml_backend.store.version_names import version_name
-from model.engines import prepare_version
-from model.imaging.preprocessing import PreprocessingSettings
-from model.loss import LossWeights, default_dice
+from model.network import DeeplySupervisedUNet
+from model.training.continuous import train_continuously
+from model.training.dataset import Example
 from model.training.run import TrainingResult, train
-from model.training.settings import Progress, TrainingError, TrainingSettings
-from model.weights import Card, WeightsError, save_version
+from model.training.settings import Progress, TrainingError
+from model.weights import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def train_project(context: Context, project_id: int) -> None:
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
     resumes the run from its last checkpoint.
     """
-    if _is_scored_now(context, project_id):
+    if not context.settings.learn_from and is_scored_now(context, project_id):
         context.queues.request_training(project_id, delay=POSTPONED_SECONDS)
         return
     owner = ProcessId.current()
@@ -79,6 +79,11 @@ def train_project(context: Context, project_id: int) -> None:
     except runs.LeaseLostError as error:
         logger.warning("%s", error)
         return
+    except OtherProjectsTurnError as error:
+        with context.database.write() as session:
+            runs.release(session, run.id, owner, "waits for the training of another project")
+        context.queues.request_training(project_id, delay=error.delay)
+        return
     except Exception as error:
         training.fail(error)
         after_training(context.database, context.queues, context.settings, project_id)
@@ -89,15 +94,19 @@ def train_project(context: Context, project_id: int) -> None:
     after_training(context.database, context.queues, context.settings, project_id)
 
 
-def _is_scored_now(context: Context, project_id: int) -> bool:
-    """Whether a version of the project is on its way to annotators, which a newer one would overtake."""
-    with context.database.read() as session:
-        unfinished = {
-            version.id: scores.unfinished_chunks(session, version.id)
-            for version in versions.of_project(session, project_id)
-            if version.state is VersionState.SCORING
-        }
-    return any(context.queues.is_scored_now(version, chunks) for version, chunks in unfinished.items())
+@dataclass(frozen=True)
+class Learned:
+    """The end of a training.
+
+    Attributes:
+        result: its weights and figures.
+        data: the labels that it took into account.
+        ended_early: whether only TRAIN_SECONDS ended it, so that it would learn more if it continued.
+    """
+
+    result: TrainingResult
+    data: Data
+    ended_early: bool
 
 
 @dataclass
@@ -119,45 +128,34 @@ class Training:
         """
         context = self.context
         config = context.read_config(self.project_id)
-        rule = context.settings.for_project(config.knobs.overrides).annotations
-        exported = context.label_studio.labelled_tasks(self.project_id)
-        chosen = sort_out(exported, rule, config.exclusions)
-        tasks = chosen.labelled
-        if self._is_needless(tasks, config):
-            self._end_needless(len(tasks))
+        chosen = self._labels(config)
+        if self._is_needless(chosen.labelled, config):
+            self._end_needless(len(chosen.labelled))
             return None
-        champion = self._champion()
-        begun = starting_point(context, champion, config)
-        data = read_examples(context, self.project_id, tasks, config, begun.preprocessing)
-        data.problems[:0] = chosen.left_out
+        source = self._latest()
+        begun = starting_point(context, source, config)
+        known: dict[int, Read] = {}
+        data = self._read(chosen, config, begun, known)
         if not data.training:
             with context.database.write() as session:
                 self._end(session, data, None, remark="There are no labels to learn from.")
             return None
         further = {
-            name: read(context, champion, config, begun.preprocessing, data.teaching)
+            name: read(context, source, config, begun.preprocessing, data.teaching)
             for name, read in EXTRA_EXAMPLES.items()
         }
-        counts = {name: len(examples) for name, examples in further.items()}
-        result = train(
-            [*data.training, *chain.from_iterable(further.values())],
-            # With too few images nothing is selected: the last weights are kept.
-            data.validation if can_select(data) else [],
-            labels=config.labels,
-            network=begun.network,
-            settings=self._settings(config),
-            start=begun.start,
-            checkpoints=self._folder / "checkpoint",
-            progress=lambda progress: self._report_progress(progress, lease),
-        )
-        parent = champion if begun.start is not None else None
-        if champion is not None and begun.is_champion and result.metrics["kept_step"] == 0:
+        parent = source if begun.start is not None else None
+        learned = self._learn(lease, config, begun, parent, data, [*chain(*further.values())], known)
+        result, data = learned.result, learned.data
+        if source is not None and begun.is_champion and result.metrics["kept_step"] == 0:
             with context.database.write() as session:
-                self._end(session, data, None, remark=_nothing_better(champion, data))
+                self._end(session, data, None, remark=_nothing_better(source, data))
             return None
+        counts = {name: len(examples) for name, examples in further.items()}
         result.metrics.update(counts, training_images=float(len(data.training)))
-        directory = self._save(config, result, parent, begun.preprocessing)
-        judgement = judge(context, self.project_id, config, directory, champion, data)
+        directory = self._folder / "version"
+        self._write(config, begun, parent, directory, result.network, result.steps, result.metrics)
+        judgement = judge(context, self.project_id, config, directory, self._champion(), data)
         figures = {
             "steps": result.steps,
             "training_seconds": round(result.seconds, 1),
@@ -166,8 +164,107 @@ class Training:
             **judgement.metrics,
         }
         verdict = judgement.verdict
-        continues = not verdict and self._ended_early(result)
+        continues = not verdict and learned.ended_early
         return self._record(directory, data, config, parent, figures, verdict, continues=continues)
+
+    def _labels(self, config: LabelConfig) -> Chosen:
+        """The project's labels as Label Studio has them now."""
+        rule = self.context.settings.for_project(config.knobs.overrides).annotations
+        exported = self.context.label_studio.labelled_tasks(self.project_id)
+        return sort_out(exported, rule, config.exclusions)
+
+    def _read(
+        self, chosen: Chosen, config: LabelConfig, begun: StartingPoint, known: dict[int, Read]
+    ) -> Data:
+        """The examples of the labels; `known` remembers those that were read before."""
+        data = read_examples(
+            self.context, self.project_id, chosen.labelled, config, begun.preprocessing, known
+        )
+        data.problems[:0] = chosen.left_out
+        return data
+
+    def _learn(
+        self,
+        lease: Lease,
+        config: LabelConfig,
+        begun: StartingPoint,
+        parent: Version | None,
+        data: Data,
+        further: list[Example],
+        known: dict[int, Read],
+    ) -> Learned:
+        """Train until the round is over, or with LEARN_FROM=0 on the labels there are now."""
+        settings = training_settings(self.context.settings, config)
+        checkpoints = self._folder / "checkpoint"
+        if not self.context.settings.learn_from:
+            result = train(
+                [*data.training, *further],
+                # With too few images nothing is selected: the last weights are kept.
+                data.validation if can_select(data) else [],
+                labels=config.labels,
+                network=begun.network,
+                settings=settings,
+                start=begun.start,
+                checkpoints=checkpoints,
+                progress=lambda progress: self._report_progress(progress, lease),
+            )
+            seconds = settings.seconds
+            early = not result.converged and seconds is not None and result.seconds >= seconds
+            return Learned(result, data, early)
+        feed = LabelFeed(
+            self.context,
+            self.project_id,
+            self.run_id,
+            self.owner,
+            lease,
+            config,
+            read=lambda: self._read(self._labels(config), config, begun, known),
+            write=lambda directory, network, steps: self._write(
+                config, begun, parent, directory, network, steps, {}
+            ),
+            data=data,
+            further=further,
+            is_fresh_network=begun.start is None,
+            folder=self._folder,
+        )
+
+        def report(progress: Progress) -> None:
+            feed.note(progress)
+            self._report_progress(progress, lease)
+
+        result = train_continuously(
+            feed,
+            labels=config.labels,
+            network=begun.network,
+            settings=settings,
+            start=begun.start,
+            checkpoints=checkpoints,
+            progress=report,
+        )
+        return Learned(result, feed.data, feed.ended_settled and not result.converged and not settings.steps)
+
+    def _write(
+        self,
+        config: LabelConfig,
+        begun: StartingPoint,
+        parent: Version | None,
+        directory: Path,
+        network: DeeplySupervisedUNet,
+        steps: int,
+        metrics: Mapping[str, float],
+    ) -> None:
+        write_folder(
+            directory,
+            network,
+            self.context,
+            self.project_id,
+            config,
+            begun.preprocessing,
+            run_id=self.run_id,
+            steps=steps,
+            parent=parent,
+            metrics=metrics,
+        )
 
     def fail(self, error: Exception) -> None:
         """Record why the run failed; its events stay pending for the next attempt or the next change."""
@@ -185,25 +282,6 @@ class Training:
     @property
     def _folder(self) -> Path:
         return self.context.settings.checkpoint_dir / f"run-{self.run_id}"
-
-    def _settings(self, config: LabelConfig) -> TrainingSettings:
-        settings = self.context.settings
-        dice = default_dice(len(config.labels)) if settings.loss_dice is None else settings.loss_dice
-        return TrainingSettings(
-            steps=settings.train_steps,
-            seconds=settings.train_seconds,
-            until_plateau=True,
-            batch=settings.batch_size,
-            seed=settings.seed,
-            precision=settings.precision,
-            device=settings.device,
-            loss=LossWeights(settings.loss_lower, settings.loss_middle, settings.loss_final, dice),
-        )
-
-    def _ended_early(self, result: TrainingResult) -> bool:
-        """Whether only TRAIN_SECONDS ended the training, so that it would learn more if it continued."""
-        seconds = self.context.settings.train_seconds
-        return not result.converged and seconds is not None and result.seconds >= seconds
 
     def _is_needless(self, tasks: Sequence[LabelledTask], config: LabelConfig) -> bool:
         """Whether the training was not requested by a person and the last version learned the same labels.
@@ -227,6 +305,16 @@ class Training:
             return None
         return champion if self.context.weights.can_give(champion.weights_hash) else None
 
+    def _latest(self) -> Version | None:
+        """The newest version that is published or on its way there, if its weights are available."""
+        with self.context.database.read() as session:
+            ours = versions.of_project(session, self.project_id)
+        for version in ours:
+            if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
+                known = version.weights_hash
+                return version if known is not None and self.context.weights.can_give(known) else None
+        return None
+
     def _report_progress(self, progress: Progress, lease: Lease) -> None:
         """Stop if the lease is lost, and record the progress that `dsal status` shows."""
         lease.check()
@@ -238,33 +326,6 @@ class Training:
             runs.keep(session, self.run_id, self.owner)
             run = session.get_one(TrainingRun, self.run_id)
             run.message = f"step {progress.step}{of}, {progress.seconds:.0f} s, loss {progress.loss:.3f}"
-
-    def _save(
-        self,
-        config: LabelConfig,
-        result: TrainingResult,
-        parent: Version | None,
-        preprocessing: PreprocessingSettings,
-    ) -> Path:
-        """Write the version's folder, including what its engine needs."""
-        with self.context.database.read() as session:
-            number = versions.next_round(session, self.project_id)
-            seed = session.get_one(Project, self.project_id).seed
-        directory = self._folder / "version"
-        card = Card(
-            name=version_name(self.project_id, number, seed),
-            labels=config.labels,
-            network=result.network.settings,
-            preprocessing=preprocessing,
-            loss=self._settings(config).loss,
-            metrics={name: value for name, value in result.metrics.items() if np.isfinite(value)},
-            parent=None if parent is None else parent.name,
-            training={**self._settings(config).to_dict(), "steps_done": result.steps, "run": self.run_id},
-        )
-        save_version(directory, result.network, card)
-        settings = self.context.settings
-        prepare_version(result.network, directory, engine=settings.engine, device=settings.device)
-        return directory
 
     def _record(
         self,
@@ -294,10 +355,13 @@ class Training:
                 seconds_training=figures["training_seconds"],
             )
             version.message = verdict
+            surplus = drafts.drop(session, self.project_id) if verdict else []
             self._end(session, data, version, remark=UNFINISHED if continues else "")
             if continues:
                 # Stored with the version, so that a kill in between does not end the learning.
                 events.add(session, self.project_id, events.CONTINUE_TRAINING)
+        for key in surplus:
+            self.context.weights.delete(key)
         return version
 
     def _end(

@@ -1,9 +1,10 @@
 """The trigger of trainings: turns pending events into at most one waiting training per project.
 
-A training starts when enough labels have changed, when a change is followed by a quiet time, or on request.
-While one is running nothing is decided; at its end, all events that arrived meanwhile lead to at most one
-more. An event is committed before `consider` reads the runs, and a run ends before `after_training` reads the
-events, so at least one of the two sees the other and no event is missed.
+From LEARN_FROM labels on, a change starts a training at once. Before that, and with LEARN_FROM=0, one starts
+when enough labels have changed, when a change is followed by a quiet time, or on request. While one is
+running nothing is decided: it takes changes into account by itself, or at its end all that arrived meanwhile
+lead to at most one more. An event is committed before `consider` reads the runs, and a run ends before
+`after_training` reads the events, so at least one of the two sees the other and no event is missed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import timedelta
 
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import events, projects, runs
+from ml_backend.store import events, labels_seen, projects, runs
 from ml_backend.store.database import Database
 from ml_backend.store.models import now
 
@@ -32,7 +33,9 @@ def consider(database: Database, queues: JobQueues, settings: Settings, project_
         if not projects.is_active(session, project_id) or (run is not None and not runs.is_abandoned(run)):
             return False
         pending = events.pending(session, project_id)
+        known = labels_seen.count(session, project_id) + pending.changes
     enough = pending.requested or pending.changes >= settings.retrain_every
+    enough = enough or 0 < settings.learn_from <= known
     if run is not None or (pending.fresh and enough):
         return queues.request_training(project_id)
     if pending.fresh and pending.last_at is not None:

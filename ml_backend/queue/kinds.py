@@ -42,6 +42,7 @@ SCORE_VERSION = JobKind("score-version", QUICK, 4 * 3600, repeats=False)
 SCORE_CHUNK = JobKind("score-chunk", SCORE, 2 * 3600, repeats=False)
 RANK = JobKind("rank", SCORE, 2 * 3600, repeats=False)
 PUBLISH = JobKind("publish", QUICK, 3600, repeats=False)
+REDRAW = JobKind("redraw", QUICK, 3600, repeats=True)
 RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
 PRUNE = JobKind("prune", UPKEEP, 2 * 3600, repeats=True)
 ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
@@ -54,6 +55,7 @@ KINDS = (
     SCORE_CHUNK,
     RANK,
     PUBLISH,
+    REDRAW,
     RETRY_IMAGES,
     PRUNE,
     ASSIGN,

@@ -29,6 +29,7 @@ from ml_backend.queue.kinds import (
     QUEUES,
     RANK,
     RECONCILE,
+    REDRAW,
     RETRY_IMAGES,
     SCORE,
     SCORE_CHUNK,
@@ -134,6 +135,10 @@ class JobQueues:
         """Request the deletion of what a published version has replaced."""
         return self._request(PRUNE, f"prune-v{version_id}", {"version_id": version_id})
 
+    def request_redraw(self, project_id: int) -> bool:
+        """Request that the next tasks of a project are drawn by its newest weights."""
+        return self._request(REDRAW, f"redraw-{project_id}", {"project_id": project_id})
+
     def request_retry_images(self, version_id: int) -> bool:
         """Request a retry of the images that failed for a temporary reason."""
         return self._request(RETRY_IMAGES, f"retry-images-v{version_id}", {"version_id": version_id})
@@ -155,6 +160,12 @@ class JobQueues:
     def training_waits(self, project_id: int) -> bool:
         """Whether a training of the project is queued, that is, waits only for a worker."""
         return self._status(f"train-{project_id}") is JobStatus.QUEUED
+
+    def others_train(self, project_id: int) -> bool:
+        """Whether a training of another project waits for a worker."""
+        waiting = self._queues[TRAINING.queue].get_job_ids()
+        jobs = Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer)
+        return any(job is not None and job.kwargs.get("project_id") != project_id for job in jobs)
 
     def is_scored_now(self, version_id: int, chunks: Iterable[int]) -> bool:
         """Whether a job that leads to a version's publication is queued or running.

@@ -52,6 +52,7 @@ def publish_version(context: Context, version_id: int) -> None:
         versions.publish(session, current)
         current.seconds_publishing = time.monotonic() - began
     context.queues.request_prune(version.id)
+    context.queues.request_redraw(version.project_id)
     context.request_assignment(version.project_id)
     # For tasks that were added while the version was being scored.
     context.queues.request_score_new(version.project_id)

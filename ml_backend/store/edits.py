@@ -10,7 +10,7 @@ from statistics import median
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Edit, KeptPrediction, now
+from ml_backend.store.models import Edit, FormerMask, KeptPrediction, now
 from ml_backend.store.states import Provenance
 
 KEPT_PREDICTIONS = timedelta(days=3)
@@ -93,6 +93,21 @@ def kept(session: Session, project_id: int) -> dict[int, str]:
     """The versions that drew the predictions kept for open pages, by prediction id."""
     rows = session.scalars(select(KeptPrediction).where(KeptPrediction.project_id == project_id))
     return {row.prediction_id: row.version for row in rows}
+
+
+def note_former(session: Session, project_id: int, prediction_id: int, packed: bytes, *, blank: bool) -> None:
+    """Record the mask of a prediction that is about to be drawn again, and forget those of long ago."""
+    long_ago = now() - KEPT_PREDICTIONS
+    session.execute(
+        delete(FormerMask).where(FormerMask.project_id == project_id, FormerMask.replaced_at < long_ago)
+    )
+    session.add(FormerMask(project_id=project_id, prediction_id=prediction_id, packed=packed, blank=blank))
+
+
+def former_masks(session: Session, prediction_id: int) -> list[FormerMask]:
+    """The masks that a prediction had before, the latest first."""
+    query = select(FormerMask).where(FormerMask.prediction_id == prediction_id)
+    return list(session.scalars(query.order_by(FormerMask.id.desc())))
 
 
 def _help(rows: Sequence[Edit]) -> Help:

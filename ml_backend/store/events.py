@@ -72,6 +72,29 @@ def pending(session: Session, project_id: int) -> Pending:
     )
 
 
+@dataclass(frozen=True)
+class Round:
+    """What a running training has taken into account.
+
+    Attributes:
+        changes: number of distinct changes.
+        last_at: when the latest of its events arrived.
+    """
+
+    changes: int
+    last_at: datetime | None
+
+
+def of_run(session: Session, run_id: int) -> Round:
+    """The changes that a run has consumed."""
+    query = select(Event.changes, Event.created_at).where(Event.consumed_by_run == run_id)
+    rows = [row for row in session.execute(query) if row.changes]
+    return Round(
+        len({change for row in rows for change in row.changes}),
+        max((row.created_at for row in rows), default=None),
+    )
+
+
 def was_asked_for(session: Session, run_id: int) -> bool:
     """Whether a run must train even if no label changed.
 

@@ -248,6 +248,44 @@ class KeptPrediction(Base):
     kept_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Draft(Base):
+    """The averaged weights of a running training: the newest that draw masks, but order nothing.
+
+    Attributes:
+        former_hash: weights of the draft before, which a process may still be loading.
+        labels: those of the weights.
+    """
+
+    __tablename__ = "drafts"
+
+    project_id: Mapped[int] = mapped_column(
+        ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    weights_hash: Mapped[str] = mapped_column(String(64))
+    former_hash: Mapped[str | None] = mapped_column(String(64))
+    labels: Mapped[list[str]] = mapped_column(default=list)
+    step: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class FormerMask(Base):
+    """The regions of a prediction before it was drawn again, since a page that is open may still show them.
+
+    Attributes:
+        packed: the regions, packed by `ml_backend.score.packing`.
+        blank: the network had found nothing.
+    """
+
+    __tablename__ = "former_masks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    prediction_id: Mapped[int] = mapped_column(index=True)
+    packed: Mapped[bytes] = mapped_column(LargeBinary)
+    blank: Mapped[bool]
+    replaced_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Agreement(Base):
     """Agreement between a task's annotators at the last training, for tasks that several people annotated."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Project, ProjectState, TrainingRun, Version, now
+from ml_backend.store.models import Draft, Project, ProjectState, TrainingRun, Version, now
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ def purge(session: Session, project_id: int) -> Purged:
     """Delete the project with all its rows; returns what is left to delete elsewhere."""
     hashes = select(Version.weights_hash).where(Version.weights_hash.is_not(None))
     own = set(session.scalars(hashes.where(Version.project_id == project_id)))
+    draft = session.get(Draft, project_id)
+    if draft is not None:
+        own |= {draft.weights_hash, draft.former_hash} - {None}
     others = set(session.scalars(hashes.where(Version.project_id != project_id)))
     versions = list(session.scalars(select(Version.id).where(Version.project_id == project_id)))
     runs = list(session.scalars(select(TrainingRun.id).where(TrainingRun.project_id == project_id)))

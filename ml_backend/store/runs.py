@@ -25,7 +25,12 @@ def running(session: Session, project_id: int) -> TrainingRun | None:
 
 
 def is_abandoned(run: TrainingRun) -> bool:
-    """Whether a running run's owner is dead, or, if that is unknown, without a heartbeat for `LEASE`."""
+    """Whether nobody continues a running run: it has no owner, or a dead one.
+
+    An owner on another host is dead if it has sent no heartbeat for `LEASE`.
+    """
+    if not run.owner:
+        return True
     alive = liveness.alive(run.owner)
     return now() - run.heartbeat_at > LEASE if alive is None else not alive
 
@@ -95,6 +100,13 @@ def keep(session: Session, run_id: int, owner: ProcessId) -> None:
     )
     if kept.one_or_none() is None:
         raise LeaseLostError(f"Training run {run_id} was taken over by another process; this one stops.")
+
+
+def release(session: Session, run_id: int, owner: ProcessId, message: str) -> None:
+    """Give up the lease of a run that is to be continued, by whichever process takes it next."""
+    keep(session, run_id, owner)
+    run = session.get_one(TrainingRun, run_id)
+    run.owner, run.message = "", message
 
 
 def finish(

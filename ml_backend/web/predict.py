@@ -19,7 +19,7 @@ from ml_backend.web.payloads import PredictCall, read
 from ml_backend.web.prometheus import Metrics
 
 if TYPE_CHECKING:
-    from ml_backend.score.prediction import Predictor
+    from ml_backend.score.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Answering:
     def _get(self) -> Predictor:
         with self._lock:
             if self._predictor is None:
-                from ml_backend.score.prediction import Predictor
+                from ml_backend.score.predictor import Predictor
 
                 store = WeightStore(self._settings.effective_store_url, self._settings.weights_cache_dir)
                 self._predictor = Predictor(self._settings, self._database, store)

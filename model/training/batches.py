@@ -21,6 +21,9 @@ from model.training.sampling import Sampler, cropped, have_sides
 
 MULTIPLE = 16
 
+FIRST_STEPS = 10
+"""Steps that learn from new examples, which would otherwise wait for their turn among all others."""
+
 
 class Batch(NamedTuple):
     """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored.
@@ -64,6 +67,8 @@ class Batches:
         augment: whether `Augmentation` varies the examples; it mirrors them unless their labels have sides.
         balanced: whether rare labels are learned as often as common ones, see `Sampler`.
         crop: longest side of the part of a canvas that is used; None for whole canvases.
+        first: examples of which each of the `FIRST_STEPS` steps from `since` on contains one, in turn.
+        since: a step.
     """
 
     def __init__(
@@ -75,8 +80,12 @@ class Batches:
         augment: bool,
         balanced: bool = False,
         crop: int | None = None,
+        first: Sequence[Example] = (),
+        since: int = 0,
     ) -> None:
         self._examples = examples
+        self._first = first
+        self._since = since
         self._size = size
         self._seed = seed
         self._crop = crop
@@ -113,7 +122,10 @@ class Batches:
             return [(self._examples.draw(step, slot, self._size), None) for slot in range(self._size)]
         assert self._sampler is not None  # only a source has none
         places = (self._sampler.at(place) for place in range(step * self._size, (step + 1) * self._size))
-        return [(self._examples[index], label) for index, label in places]
+        drawn = [(self._examples[index], label) for index, label in places]
+        if self._first and 0 <= step - self._since < FIRST_STEPS:
+            drawn[0] = self._first[(step - self._since) % len(self._first)], None
+        return drawn
 
     def stream(self, first: int) -> Generator[Batch, None, None]:
         """Batches of the steps from `first` on; a thread prepares each while the one before is in use."""

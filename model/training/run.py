@@ -72,10 +72,10 @@ def train(
     """
     check_examples(training, validation, labels)
     check_network(labels, network, start)
-    return _Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
+    return Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
 
 
-class _Run:
+class Run:
     """One training, from its start or its checkpoint to its end."""
 
     def __init__(
@@ -130,6 +130,11 @@ class _Run:
                 self._watch_plateau()
         return self._result()
 
+    @property
+    def candidate(self) -> DeeplySupervisedUNet:
+        """The network that is validated and kept: here, the one that is trained."""
+        return self.network
+
     def _seconds(self) -> float:
         return time.monotonic() - self.began
 
@@ -183,9 +188,9 @@ class _Run:
 
     def _validate(self) -> float:
         """Dice of the current weights, which are kept if it is the best so far."""
-        dsc = validation_dsc(self.network, self.validation, self.device)
+        dsc = validation_dsc(self.candidate, self.validation, self.device)
         if self.best is None or dsc > self.best.dsc:
-            self.best = _Best(dsc, self.step, _snapshot(self.network))
+            self.best = _Best(dsc, self.step, _snapshot(self.candidate))
         return dsc
 
     def _report(self, loss: float, dsc: float | None, *, finished: bool = False) -> None:
@@ -212,16 +217,22 @@ class _Run:
         if self.best is not None:
             tensors |= checkpointing.prefixed("best", self.best.weights)
             state["best"] = {"dsc": self.best.dsc, "step": self.best.step}
+        tensors |= self._further_tensors()
         checkpointing.save_checkpoint(
             self.checkpoints, Checkpoint(tensors, state), fingerprint=self.fingerprint
         )
 
-    def _resume(self) -> None:
+    def _further_tensors(self) -> dict[str, Tensor]:
+        """What a subclass needs to resume."""
+        return {}
+
+    def _resume(self) -> Checkpoint | None:
+        """Continue from the run's checkpoint, if there is one; returns it."""
         if self.checkpoints is None:
-            return
+            return None
         found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
         if found is None:
-            return
+            return None
         self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
         checkpointing.restore_optimiser(self.optimiser, checkpointing.unprefixed("optimiser", found.tensors))
         self.step, self.skipped_in_a_row = found.state["step"], found.state["skipped_in_a_row"]
@@ -230,6 +241,7 @@ class _Run:
         self.history = [Progress(**entry) for entry in found.state["history"]]
         if "best" in found.state:
             self.best = _Best(**found.state["best"], weights=checkpointing.unprefixed("best", found.tensors))
+        return found
 
     def _result(self) -> TrainingResult:
         seconds = self._seconds()
@@ -246,7 +258,7 @@ class _Run:
             metrics["validation_dsc"] = self.best.dsc
             if self.history[0].step == 0 and self.history[0].validation_dsc is not None:
                 metrics["start_validation_dsc"] = self.history[0].validation_dsc
-        network = copy.deepcopy(self.network).to("cpu")
+        network = copy.deepcopy(self.candidate).to("cpu")
         if self.best is not None:
             network.load_state_dict(self.best.weights)
         network.zero_grad(set_to_none=True)

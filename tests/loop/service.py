@@ -56,6 +56,8 @@ class Service:
             "TRAIN_SECONDS": "",
             "RETRAIN_EVERY": "3",
             "QUIET_SECONDS": "6",
+            # Most tests count versions and runs; tests/loop/test_continuous.py sets it.
+            "LEARN_FROM": "0",
             "SCORE_CHUNK": "4",
             "ASSIGNMENT_SIZE": "3",
             "QUERY_SIZE": "3",

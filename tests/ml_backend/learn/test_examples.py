@@ -141,7 +141,7 @@ def examples(result: list[dict[str, Any]], side: Part) -> Data:
     reader = _Reader(images, 1, CONFIG, PreprocessingSettings(size=64), {5: side}, "smaller")
     for task in choose([AnnotatedTask(5, {}, (annotation,))], "latest"):
         reader.read(task)
-    return reader.finish()
+    return reader.data
 
 
 def test_an_annotation_with_a_region_in_an_unknown_place_teaches_but_does_not_validate() -> None:

@@ -7,7 +7,8 @@ from rq.serializers import JSONSerializer
 
 from ml_backend.learn.trigger import after_training, consider
 from ml_backend.queue.kinds import TRAIN
-from ml_backend.store import events, projects, runs
+from ml_backend.store import events, labels_seen, projects, runs
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.web.app import Services
@@ -21,10 +22,14 @@ def project(services: Services) -> None:
         projects.ensure(session, 3, seed=0)
 
 
-def happen(services: Services, *changes: str, action: str = "ANNOTATION_CREATED") -> None:
+def happen(
+    services: Services, *changes: str, action: str = "ANNOTATION_CREATED", learn_from: int = 0
+) -> None:
+    """An event, as a project sees it that learns only in rounds unless `learn_from` is given."""
     with services.database.write() as session:
         events.add(session, 3, action, changes=changes)
-    consider(services.database, services.queues, services.settings, 3)
+    settings = services.settings.model_copy(update={"learn_from": learn_from})
+    consider(services.database, services.queues, settings, 3)
 
 
 def annotate(services: Services, first: int, last: int) -> None:
@@ -44,7 +49,8 @@ def begin(services: Services) -> int:
 def end(services: Services, run_id: int, state: RunState = RunState.FINISHED) -> None:
     with services.database.write() as session:
         runs.finish(session, session.get_one(TrainingRun, run_id), state)
-    after_training(services.database, services.queues, services.settings, 3)
+    settings = services.settings.model_copy(update={"learn_from": 0})
+    after_training(services.database, services.queues, settings, 3)
 
 
 def waits(services: Services) -> bool:
@@ -64,6 +70,35 @@ def test_the_tenth_changed_annotation_starts_a_training(services: Services) -> N
     assert not waits(services)
     happen(services, "annotation:10", action="ANNOTATIONS_DELETED")
     assert waits(services)
+
+
+def test_from_the_second_label_on_each_is_learned_at_once(services: Services) -> None:
+    happen(services, "annotation:1", learn_from=2)
+    assert not waits(services)
+    happen(services, "annotation:1", action="ANNOTATION_UPDATED", learn_from=2)
+    assert not waits(services), "it is the same label"
+    happen(services, "annotation:2", learn_from=2)
+    assert waits(services)
+
+
+def test_labels_of_earlier_rounds_count_among_those_that_learning_needs(services: Services) -> None:
+    with services.database.write() as session:
+        labels_seen.replace(session, 3, {7: LabelDigest(5, "d")})
+    happen(services, "annotation:8", learn_from=2)
+    assert waits(services)
+
+
+def test_a_released_run_is_continued_when_something_happens(services: Services) -> None:
+    annotate(services, 1, 10)
+    run = begin(services)
+    with services.database.write() as session:
+        runs.release(session, run, ELSEWHERE, "waits")
+    happen(services, "annotation:11")
+    assert waits(services)
+    with services.database.write() as session:
+        again = runs.begin(session, 3, ProcessId.current())
+        assert again is not None
+        assert (again.id, again.attempts) == (run, 2)
 
 
 def test_a_single_change_triggers_a_training_after_a_quiet_time(services: Services) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import label_map
-from ml_backend.score.prediction import Predictor, load_segmenter
+from ml_backend.score.prediction import load_segmenter
+from ml_backend.score.predictor import Predictor
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database

@@ -1,0 +1,147 @@
+"""Answers to `/predict`, from segmenters that stay loaded between requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.reader import ImageReader
+from ml_backend.queue.context import image_reader
+from ml_backend.score.blind import BlindTasks
+from ml_backend.score.prediction import (
+    Scored,
+    Scorer,
+    at_random,
+    by_network,
+    load_segmenter,
+    with_mask_of,
+    without_masks,
+)
+from ml_backend.score.redraw import drafted
+from ml_backend.score.segmenters import NoRoomError, Segmenters
+from ml_backend.settings import Settings
+from ml_backend.store import drafts, projects, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Draft, Version, now
+from ml_backend.store.version_names import open_name
+from ml_backend.store.weights import WeightStore
+
+logger = logging.getLogger(__name__)
+
+
+class Predictor:
+    """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
+
+    Before a version is published, the initial weights draw each task that is opened, so that annotators need
+    not start on an empty page while all tasks are still being scored. Such an answer is for the page alone
+    (`ml_backend.store.version_names.open_name`). While a project learns, its newest weights draw the mask;
+    the score is always that of the version, so that orders are never mixed.
+    """
+
+    def __init__(self, settings: Settings, database: Database, weights: WeightStore) -> None:
+        self._settings = settings
+        self._database = database
+        self._images: ImageReader | None = None
+        self._segmenters = Segmenters(
+            settings.loaded_versions, lambda weights_hash: load_segmenter(settings, weights.get(weights_hash))
+        )
+        self._lock = threading.Lock()
+
+    def predict(
+        self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
+    ) -> list[list[dict[str, Any]]]:
+        """One list for each task, in their order: a prediction, or nothing if there is none in time.
+
+        Args:
+            tasks: Label Studio's tasks.
+            project_id: their project.
+            deadline: `time.monotonic()` by which the answer must be ready; later tasks get [].
+        """
+        with self._database.read() as session:
+            project = projects.get(session, project_id)
+            version = versions.published(session, project_id) or versions.first_to_draw(session, project_id)
+        if project is None or version is None or project.archived_at is not None:
+            return [[] for _ in tasks]
+        try:
+            config = parse(project.label_config)
+        except LabelConfigError as error:
+            logger.warning("Project %s cannot be predicted: %s", project_id, error)
+            return [[] for _ in tasks]
+        with self._database.read() as session:
+            blind = BlindTasks.read(session, self._settings, project, config)
+            draft = drafts.current(session, project_id)
+        is_ordering = version.id == project.published_version_id
+        name = version.name if is_ordering else open_name(project_id, now().date())
+        try:
+            score = self._score(version, draft, project.seed, config, deadline)
+            return _in_time(without_masks(score, blind), tasks, name, deadline)
+        except NoRoomError as error:
+            logger.warning("Project %s is left to the workers: %s", project_id, error)
+            return [[] for _ in tasks]
+
+    def _score(
+        self, version: Version, draft: Draft | None, seed: int, config: LabelConfig, deadline: float
+    ) -> Scorer:
+        """Scores by the version, and draws by the draft if there is one; segmenters are borrowed in turn."""
+
+        def score(task_id: int, data: Mapping[str, Any]) -> Scored:
+            with self._scorer(version, seed, config, deadline) as by_version:
+                scored = by_version(task_id, data)
+            if draft is None:
+                return scored
+            with self._scorer(drafted(version, draft), seed, config, deadline) as by_draft:
+                return with_mask_of(scored, by_draft(task_id, data))
+
+        return score
+
+    @contextmanager
+    def _scorer(self, version: Version, seed: int, config: LabelConfig, deadline: float) -> Iterator[Scorer]:
+        """A scorer, with the version's segmenter borrowed for the block."""
+        if version.weights_hash is None:
+            yield partial(at_random, seed)
+            return
+        with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
+            reader = partial(self._reader().read, version.project_id)
+            yield by_network(segmenter, self._settings, reader, version, seed, config)
+
+    def _reader(self) -> ImageReader:
+        """Made on first use: without a token the server can still answer everything but images."""
+        with self._lock:
+            if self._images is None:
+                label_studio = LabelStudio(
+                    self._settings.label_studio_url,
+                    self._settings.label_studio_api_key.get_secret_value(),
+                    timeout=self._settings.http_timeout,
+                )
+                self._images = image_reader(self._settings, label_studio)
+            return self._images
+
+
+def _in_time(
+    score: Scorer, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
+) -> list[list[dict[str, Any]]]:
+    """One answer per task; [] if the longest answer so far would not fit into the time that is left."""
+    answers: list[list[dict[str, Any]]] = []
+    longest = 0.0
+    for task in tasks:
+        began = time.monotonic()
+        if began + longest > deadline:
+            answers.append([])
+            continue
+        answers.append(_answer(score(int(task["id"]), task["data"]), version))
+        longest = max(longest, time.monotonic() - began)
+    return answers
+
+
+def _answer(scored: Scored, version: str) -> list[dict[str, Any]]:
+    if scored.error is not None:
+        logger.warning("Task %s is not predicted: %s", scored.task_id, scored.error)
+        return []
+    return [{"result": scored.result, "score": scored.score, "model_version": version}]

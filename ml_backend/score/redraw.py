@@ -1,0 +1,126 @@
+"""Redrawing: while a project learns, its newest weights draw the tasks that are opened next.
+
+Masks and order have two clocks. The order changes only as a whole, with a version; the masks of the next
+tasks follow the weights of the running training (`ml_backend.store.drafts`). A prediction that is drawn again
+keeps its id, its version and its score, so no order is mixed, and an open page can still submit.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.queue import kinds
+from ml_backend.queue.context import Context
+from ml_backend.queue.jobs import job
+from ml_backend.score import packing
+from ml_backend.score.batch import next_tasks
+from ml_backend.score.blind import BlindTasks
+from ml_backend.score.prediction import Scored, scorer
+from ml_backend.store import assignments, drafts, edits, projects, versions
+from ml_backend.store.models import Draft, Score, Version
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 5
+"""Tasks that are drawn before their masks are replaced, so that the very next ones are not kept waiting."""
+
+
+@job(kinds.REDRAW)
+def redraw(context: Context, project_id: int) -> None:
+    """Draw the next REDRAW_TASKS tasks, and those assigned to annotators, by the project's draft.
+
+    Tasks that are open or begun keep the mask that their annotator sees. Does nothing without a draft, or
+    before the first order.
+
+    Raises:
+        LabelStudioError: Label Studio does not answer.
+        WeightStoreError: the draft was replaced meanwhile; the next one requests this again.
+    """
+    with context.database.read() as session:
+        version, draft = versions.published(session, project_id), drafts.current(session, project_id)
+        active = projects.is_active(session, project_id)
+    if version is None or draft is None or not active:
+        return
+    config = context.read_config(project_id)
+    with context.database.read() as session:
+        project = projects.get(session, project_id)
+        assert project is not None  # guaranteed by read_config
+        blind = BlindTasks.read(session, context.settings, project, config)
+    by_draft = drafted(version, draft)
+    score = scorer(context.settings, context.weights, context.images, by_draft, project.seed, config, blind)
+    tasks, replaced = _tasks(context, version), 0
+    for first in range(0, len(tasks), AT_ONCE):
+        part = tasks[first : first + AT_ONCE]
+        drawn = [score(task, data) for task, data in context.label_studio.task_data(project_id, part).items()]
+        # Whoever opened a task meanwhile works on the mask that was shown.
+        opened = context.label_studio.opened(project_id)
+        replaced += sum(_replace(context, version, one) for one in drawn if one.task_id not in opened)
+    logger.info("Drew %d tasks of project %d by step %d.", replaced, project_id, draft.step)
+
+
+def drafted(version: Version, draft: Draft) -> Version:
+    """The version as it would be with the weights of the draft; not stored."""
+    return Version(
+        id=version.id,
+        project_id=version.project_id,
+        name=version.name,
+        round=version.round,
+        weights_hash=draft.weights_hash,
+        labels=draft.labels,
+        labels_used=max(version.labels_used, 1),
+        metrics=version.metrics,
+        strategy=version.strategy,
+        fingerprint=version.fingerprint,
+    )
+
+
+def _tasks(context: Context, version: Version) -> list[int]:
+    """The tasks to draw again: the next ones in order, and the assigned ones, except those that are open."""
+    most = context.settings.redraw_tasks
+    chosen = next_tasks(context, version, most) if most else []
+    with context.database.read() as session:
+        known = assignments.by_task(session, version.project_id)
+    chosen += sorted(task for task, one in known.items() if one.email is not None)
+    opened = context.label_studio.opened(version.project_id)
+    return [task for task in dict.fromkeys(chosen) if task not in opened]
+
+
+def _replace(context: Context, version: Version, drawn: Scored) -> bool:
+    """Replace the mask of a task's prediction, and record the former one; False if nothing was replaced."""
+    if drawn.error:
+        return False
+    found = _prediction(context, version, drawn.task_id)
+    if found is None or found["result"] == drawn.result:
+        return False
+    with context.database.write() as session:
+        row = session.get(Score, (version.id, drawn.task_id))
+        if row is None or row.error:
+            return False
+        # First the record, so that a kill in between leaves no mask that nobody knows.
+        packed = packing.pack(None, found["result"])
+        edits.note_former(session, version.project_id, found["id"], packed, blank=row.blank)
+        row.blank, row.hidden, row.quality, row.margin = (
+            drawn.blank,
+            drawn.hidden,
+            drawn.quality,
+            drawn.margin,
+        )
+    try:
+        context.label_studio.redraw_prediction(found["id"], drawn.result)
+    except LabelStudioError as error:
+        if error.status != GONE:
+            raise
+        return False
+    return True
+
+
+def _prediction(context: Context, version: Version, task_id: int) -> dict[str, Any] | None:
+    try:
+        stored = context.label_studio.predictions(task_id)
+    except LabelStudioError as error:
+        if error.status != GONE:
+            raise
+        return None
+    return next((one for one in stored if one["model_version"] == version.name), None)
