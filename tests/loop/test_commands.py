@@ -99,7 +99,7 @@ def test_the_logs_contain_every_call_and_no_secret(
     service.wait(lambda: board.changes() == 1, "the event")
     service.wait(board.published, "the first order")
     assert "POST /setup 200 in" in service.log("serve")
-    assert "INFO    ml_backend.web.app" in service.log("serve")
+    assert "INFO    ml_backend.web.request_log" in service.log("serve")
     assert "publish(version_id=" in service.log("worker")
     for name in ("serve", "worker"):
         log = service.log(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml_backend.demo.processes import free_port
+from ml_backend.queue.kinds import TRAIN
 from ml_backend.store.models import TrainingRun, now
 from model.research.phantom import Phantom
 from tests.file_server import serve_folder
@@ -166,7 +167,8 @@ def test_a_training_that_failed_because_of_unavailable_images(
 
     # The queue has no retries left, and an hour has passed.
     with service.context() as context:
-        retries = context.queues.all()[-1].scheduled_job_registry
+        (training,) = [queue for queue in context.queues.all() if queue.name == TRAIN]
+        retries = training.scheduled_job_registry
         service.wait(lambda: f"train-{board.id}" in retries.get_job_ids(), "the scheduled retry")
         context.queues.forget_project(board.id, [])
     assert board.reconcile() == []

@@ -1,0 +1,275 @@
+"""How soon a label is seen: in the weights, on the next task and in the order; and what drawing costs meanwhile.
+
+Usage: python benchmarks/turnaround.py --images DIR --masks DIR [--tasks N] [--labels N] [--seconds S]
+
+A simulated annotator works down the view of a project in a real Label Studio, once with LEARN_FROM=0 (labels
+are learned in rounds) and once with continuous learning, on the same images, from the shipped weights. It
+opens the next task, works on it for `--seconds`, and submits the true mask. Measured from each submit on:
+
+- weights: until weights that have learned from the label are in the store (or from its task, if it validates),
+- next mask: until the task that is opened next is drawn by them,
+- order: from the last label of a round until the new version orders the tasks.
+
+Effort is the added path length (pixels of outline that had to be drawn) of each task's mask when it is
+submitted, compared with the mask on display when it was opened. A round that the run does not live to see
+counts as not seen. Targets on two cores: next mask 30 s (median), order 90 s after the tenth label with 200
+tasks, less effort than in rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+
+from ml_backend.demo.images import own_images, upload_names
+from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.demo.processes import Processes, adopt_orphans, end_descendants, free_port
+from ml_backend.label_studio.blueprint import Order
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.config import parse as parse_config
+from ml_backend.label_studio.connection import connect
+from ml_backend.label_studio.regions.masks import label_map, results
+from ml_backend.settings import Settings
+from ml_backend.store import drafts, versions
+from ml_backend.store.database import Database
+from model.metrics import added_path_length, mean_dice
+from model.strategies import DEFAULT
+from model.strategies import parse as parse_strategy
+from model.training.dataset import FolderSample, read_mask
+
+ARMS = {"in rounds": "0", "continuous": "2"}
+"""LEARN_FROM of each arm."""
+
+PASSWORD = "benchmark"
+PATIENCE = 900.0
+"""Longest time in seconds that the last labels of an arm are waited for."""
+
+
+@dataclass
+class Label:
+    """One submitted label: when, at what cost, and the seconds until it was seen; None if it never was.
+
+    Attributes:
+        at: time of the submit, on the monotonic clock.
+        effort: added path length in pixels.
+        dsc: Dice of the shown and the submitted mask.
+        weights, mask, order: seconds from the submit.
+    """
+
+    at: float
+    effort: int
+    dsc: float
+    weights: float | None = None
+    mask: float | None = None
+    order: float | None = None
+
+
+@dataclass
+class Arm:
+    """One project and its simulated annotator."""
+
+    client: LabelStudio
+    database: Database
+    project: int
+    view: int
+    config: LabelConfig
+    truth: dict[int, FolderSample]
+    labels: list[Label]
+
+    def work(self, count: int, seconds: float) -> None:
+        """Label `count` tasks, `seconds` each."""
+        while len(self.labels) < count:
+            task = self.client.next_task(self.project, self.view)
+            if task is None:
+                # The view is being refilled.
+                self.look(1.0)
+                continue
+            mask = read_mask(self.truth[int(task["id"])].mask_path)
+            shown = self.shown(int(task["id"]), mask.shape)
+            effort = added_path_length(shown, mask, len(self.config.labels))
+            self.look(seconds)
+            self.client.submit_annotation(int(task["id"]), results(mask, self.config), lead_time=seconds)
+            dsc = mean_dice(shown, mask, len(self.config.labels))
+            self.labels.append(Label(time.monotonic(), effort, dsc))
+            print(f"  label {len(self.labels)}: effort {effort}, DSC {dsc:.3f}", flush=True)
+
+    def shown(self, task: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The mask that a task opens with: that of the current version, or of an answer to /predict."""
+        current = str(self.client.project(self.project)["model_version"])
+        found = [one for one in self.client.predictions(task) if one["model_version"] == current]
+        drawn = None
+        if found:
+            drawn = label_map(found[0]["result"], self.config, (shape[0], shape[1])).label_map
+        return np.zeros(shape, np.uint8) if drawn is None else drawn
+
+    def look(self, seconds: float) -> None:
+        """Note for `seconds` what the newest weights, masks and order have learned from."""
+        ends = time.monotonic() + seconds
+        while True:
+            self._note(*self._learned())
+            if time.monotonic() >= ends:
+                return
+            time.sleep(min(0.25, max(0.0, ends - time.monotonic())))
+
+    def _learned(self) -> tuple[int, int, int]:
+        """How many labels the newest weights, the next masks and the order have learned from."""
+        with self.database.read() as session:
+            draft = drafts.current(session, self.project)
+            published = versions.published(session, self.project)
+            newest = max((one.labels_used for one in versions.of_project(session, self.project)), default=0)
+        order = 0 if published is None else published.labels_used
+        weights = max(newest, 0 if draft is None else draft.learned)
+        drawn = 0 if draft is None or draft.drawn_at is None else draft.learned
+        return weights, max(order, drawn), order
+
+    def _note(self, weights: int, masks: int, order: int) -> None:
+        moment = time.monotonic()
+        for index, label in enumerate(self.labels):
+            after = moment - label.at
+            if index < weights and label.weights is None:
+                label.weights = after
+            if index < masks and label.mask is None:
+                label.mask = after
+            if index < order and label.order is None:
+                label.order = after
+
+    def wait(self) -> None:
+        """Look until all labels are in the order, or until `PATIENCE` is over."""
+        ends = time.monotonic() + PATIENCE
+        while self.labels[-1].order is None and time.monotonic() < ends:
+            self.look(1.0)
+
+
+def main() -> None:
+    """Run both arms, and print their table."""
+    arguments = parse()
+    adopt_orphans()
+    with ExitStack() as stack:
+        stack.callback(end_descendants, 10.0)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = LabelStudioServer(arguments.label_studio.absolute(), folder / "label-studio")
+        stack.callback(server.stop)
+        server.start(lambda stage: print(stage, flush=True))
+        arms = {}
+        for name in arguments.arms:
+            print(f"{name}:", flush=True)
+            arms[name] = run(arguments, name, folder / name.replace(" ", "-"), server)
+    show(arms, arguments.round)
+
+
+def run(arguments: argparse.Namespace, name: str, folder: Path, server: LabelStudioServer) -> list[Label]:
+    """Run one arm with a service of its own."""
+    environment = {
+        "LABEL_STUDIO_URL": server.url,
+        "LABEL_STUDIO_API_KEY": server.token,
+        "MODEL_DIR": str(folder),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "STORE_URL": "",
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "BASIC_AUTH_USER": "label-studio",
+        "BASIC_AUTH_PASS": PASSWORD,
+        "LEARN_FROM": ARMS[name],
+        "RETRAIN_EVERY": str(arguments.round),
+        "STRATEGY": DEFAULT,
+    }
+    settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
+    folder.mkdir(parents=True)
+    images = own_images(
+        arguments.images, arguments.masks, arguments.tasks, arguments.test, 0, lambda *_: None, arguments.names
+    )
+    with ExitStack() as stack:
+        processes = Processes(folder / "logs", environment)
+        stack.callback(processes.stop)
+        processes.start("service", ["serve"])
+        processes.start("worker", ["worker"])
+        address = f"http://127.0.0.1:{settings.port}"
+        processes.wait_until_healthy(f"{address}/health")
+        client = LabelStudio(server.url, server.token)
+        project = int(client.create_project(name)["id"])
+        files = upload_names(images.tasks)
+        uploaded = client.upload(project, {key: one.image_path.read_bytes() for key, one in files.items()})
+        strategy = parse_strategy(DEFAULT)
+        connection = connect(
+            client,
+            backend_url=address,
+            project=project,
+            labels=[label.capitalize() for label in images.labels],
+            basic_auth=settings.basic_auth,
+            order=lambda *_: Order(strategy.highest_first),
+        )
+        config = parse_config(client.project(project)["label_config"])
+        database = Database(settings.effective_database_url)
+        stack.callback(database.close)
+        truth = {uploaded[key]: sample for key, sample in files.items()}
+        arm = Arm(client, database, project, connection.view, config, truth, [])
+        while not published(arm):
+            processes.check()
+            time.sleep(0.5)
+        # Until the batch of the first version is marked.
+        time.sleep(10)
+        arm.work(arguments.labels, arguments.seconds)
+        arm.wait()
+        return arm.labels
+
+
+def published(arm: Arm) -> bool:
+    """Whether the first order is published."""
+    with arm.database.read() as session:
+        return versions.published(session, arm.project) is not None
+
+
+def show(arms: dict[str, list[Label]], per_round: int) -> None:
+    """Print one line for each arm, and the ratio of efforts."""
+    heads = ("weights s", "next mask s", "order s", "order, last of a round s", "effort a task", "DSC shown")
+    print(f"{'median from submit':<20}" + "".join(f"{head:>26}" for head in heads))
+    for name, labels in arms.items():
+        last = labels[per_round - 1 :: per_round]
+        figures = [
+            middle([label.weights for label in labels]),
+            middle([label.mask for label in labels]),
+            middle([label.order for label in labels]),
+            middle([label.order for label in last]),
+            f"{mean(label.effort for label in labels):.0f}",
+            f"{mean(label.dsc for label in labels):.4f}",
+        ]
+        print(f"{name:<20}" + "".join(f"{figure:>26}" for figure in figures))
+    if len(arms) == 2:
+        rounds, continuous = (sum(label.effort for label in arms[name]) for name in ARMS)
+        print(f"effort, continuous / in rounds: {continuous / max(rounds, 1):.2f}")
+
+
+def middle(values: list[float | None]) -> str:
+    """Median and largest of the known values, and how many are unknown."""
+    known = [value for value in values if value is not None]
+    unknown = f", {len(values) - len(known)} never" if len(known) < len(values) else ""
+    return f"{median(known):.0f} (max {max(known):.0f}{unknown})" if known else "never"
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--names", nargs="*", default=["bone"], help="labels of the masks")
+    parser.add_argument("--label-studio", type=Path, default=Path(".venv-label-studio/bin/label-studio"))
+    parser.add_argument("--tasks", type=int, default=40)
+    parser.add_argument("--test", type=int, default=0)
+    parser.add_argument("--labels", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--round", type=int, default=10)
+    parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
