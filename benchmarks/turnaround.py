@@ -1,4 +1,4 @@
-"""How soon a label is seen: in the weights, on the next task and in the order; and what drawing costs meanwhile.
+"""How soon a label is seen, in the weights, on the next task and in the order, and what drawing costs.
 
 Usage: python benchmarks/turnaround.py --images DIR --masks DIR [--tasks N] [--labels N] [--seconds S]
 
@@ -6,7 +6,7 @@ A simulated annotator works down the view of a project in a real Label Studio, o
 are learned in rounds) and once with continuous learning, on the same images, from the shipped weights. It
 opens the next task, works on it for `--seconds`, and submits the true mask. Measured from each submit on:
 
-- weights: until weights that have learned from the label are in the store (or from its task, if it validates),
+- weights: until weights that have learned from the label are in the store,
 - next mask: until the task that is opened next is drawn by them,
 - order: from the last label of a round until the new version orders the tasks.
 
@@ -185,7 +185,13 @@ def run(arguments: argparse.Namespace, name: str, folder: Path, server: LabelStu
     settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
     folder.mkdir(parents=True)
     images = own_images(
-        arguments.images, arguments.masks, arguments.tasks, arguments.test, 0, lambda *_: None, arguments.names
+        arguments.images,
+        arguments.masks,
+        arguments.tasks,
+        arguments.test,
+        0,
+        lambda *_: None,
+        arguments.names,
     )
     with ExitStack() as stack:
         processes = Processes(folder / "logs", environment)

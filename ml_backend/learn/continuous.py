@@ -122,7 +122,7 @@ class LabelFeed(Feed):
             return None
         return self._examples(fresh=[one for one in data.training if one.key not in former])
 
-    def ends(self, steps: int, *, settled: bool) -> bool:  # noqa: ARG002
+    def ends(self, *, settled: bool) -> bool:
         """Whether the round is over; it is not while a version of the project is being scored."""
         self._full_steps += self._is_full()
         hurries = self._full_steps >= ROUND_STEPS and not (self.is_fresh_network or self._is_requested)
@@ -159,7 +159,7 @@ class LabelFeed(Feed):
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
             surplus = drafts.replace(
-                session, self.project_id, weights_hash, self.config.labels, progress.step
+                session, self.project_id, weights_hash, self.config.labels, progress.step, self.data.used
             )
         for key in surplus:
             self.context.weights.delete(key)

@@ -9,48 +9,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.continuous import LabelFeed, OtherProjectsTurnError, is_scored_now
-from ml_backend.learn.examples import Data, ImagesAwayError, Read, read_examples
+from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
 from ml_backend.learn.labels import Chosen, LabelledTask, label_digests, sort_out
-from ml_backend.learn.problems import summed_up
+from ml_backend.learn.outcome import Outcome, nothing_better
 from ml_backend.learn.start_weights import StartingPoint, starting_point
 from ml_backend.learn.trigger import after_training
 from ml_backend.learn.version_folder import training_settings, write_folder
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
-from ml_backend.queue.jobs import FINAL, job
-from ml_backend.store import agreements, drafts, events, labels_seen, projects, runs, versions
+from ml_backend.queue.jobs import job
+from ml_backend.store import events, labels_seen, projects, runs, versions
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
+from ml_backend.store.models import TrainingRun, Version, VersionState
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import train_continuously
 from model.training.dataset import Example
 from model.training.run import TrainingResult, train
-from model.training.settings import Progress, TrainingError
-from model.weights import WeightsError
+from model.training.settings import Progress
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 3.0
 """Shortest time between two updates of the training's progress."""
-
-UNFINISHED = "It had not converged after TRAIN_SECONDS and continues as soon as nothing else waits."
-"""Message of a run whose version is published and trained further."""
-
-UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
-"""Message of a run that made no version."""
-
-OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
-"""Errors whose text is a sentence; others are reported with the name of their class."""
 
 POSTPONED_SECONDS = 3.0
 """How long a training is postponed while its project is being scored."""
@@ -85,7 +71,8 @@ def train_project(context: Context, project_id: int) -> None:
         context.queues.request_training(project_id, delay=error.delay)
         return
     except Exception as error:
-        training.fail(error)
+        training.outcome.failure(error)
+        training.clear()
         after_training(context.database, context.queues, context.settings, project_id)
         raise
     if version is not None and version.state is VersionState.SCORING:
@@ -130,15 +117,14 @@ class Training:
         config = context.read_config(self.project_id)
         chosen = self._labels(config)
         if self._is_needless(chosen.labelled, config):
-            self._end_needless(len(chosen.labelled))
+            self.outcome.needless(len(chosen.labelled))
             return None
         source = self._latest()
         begun = starting_point(context, source, config)
         known: dict[int, Read] = {}
         data = self._read(chosen, config, begun, known)
         if not data.training:
-            with context.database.write() as session:
-                self._end(session, data, None, remark="There are no labels to learn from.")
+            self.outcome.without_version(data, "There are no labels to learn from.")
             return None
         further = {
             name: read(context, source, config, begun.preprocessing, data.teaching)
@@ -148,8 +134,7 @@ class Training:
         learned = self._learn(lease, config, begun, parent, data, [*chain(*further.values())], known)
         result, data = learned.result, learned.data
         if source is not None and begun.is_champion and result.metrics["kept_step"] == 0:
-            with context.database.write() as session:
-                self._end(session, data, None, remark=_nothing_better(source, data))
+            self.outcome.without_version(data, nothing_better(source, data))
             return None
         counts = {name: len(examples) for name, examples in further.items()}
         result.metrics.update(counts, training_images=float(len(data.training)))
@@ -165,7 +150,7 @@ class Training:
         }
         verdict = judgement.verdict
         continues = not verdict and learned.ended_early
-        return self._record(directory, data, config, parent, figures, verdict, continues=continues)
+        return self.outcome.version(directory, data, config, parent, figures, verdict, continues=continues)
 
     def _labels(self, config: LabelConfig) -> Chosen:
         """The project's labels as Label Studio has them now."""
@@ -266,14 +251,10 @@ class Training:
             metrics=metrics,
         )
 
-    def fail(self, error: Exception) -> None:
-        """Record why the run failed; its events stay pending for the next attempt or the next change."""
-        sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
-        with self.context.database.write() as session:
-            run = session.get_one(TrainingRun, self.run_id)
-            run.passing = _may_pass(error)
-            runs.finish(session, run, RunState.FAILED, message=sentence)
-        self.clear()
+    @property
+    def outcome(self) -> Outcome:
+        """Records how the run ends."""
+        return Outcome(self.context, self.project_id, self.run_id, self.owner)
 
     def clear(self) -> None:
         """Remove the checkpoints."""
@@ -326,79 +307,3 @@ class Training:
             runs.keep(session, self.run_id, self.owner)
             run = session.get_one(TrainingRun, self.run_id)
             run.message = f"step {progress.step}{of}, {progress.seconds:.0f} s, loss {progress.loss:.3f}"
-
-    def _record(
-        self,
-        directory: Path,
-        data: Data,
-        config: LabelConfig,
-        parent: Version | None,
-        figures: dict[str, Any],
-        verdict: str,
-        *,
-        continues: bool,
-    ) -> Version:
-        """Store the weights, then record version, seen labels and the end of the run in one transaction."""
-        weights_hash = self.context.weights.put(directory)
-        with self.context.database.write() as session:
-            runs.keep(session, self.run_id, self.owner)
-            version = versions.create(
-                session,
-                session.get_one(Project, self.project_id),
-                round=versions.next_round(session, self.project_id),
-                state=VersionState.REJECTED if verdict else VersionState.SCORING,
-                labels=config.labels,
-                parent_id=None if parent is None else parent.id,
-                weights_hash=weights_hash,
-                labels_used=data.used,
-                metrics=figures,
-                seconds_training=figures["training_seconds"],
-            )
-            version.message = verdict
-            surplus = drafts.drop(session, self.project_id) if verdict else []
-            self._end(session, data, version, remark=UNFINISHED if continues else "")
-            if continues:
-                # Stored with the version, so that a kill in between does not end the learning.
-                events.add(session, self.project_id, events.CONTINUE_TRAINING)
-        for key in surplus:
-            self.context.weights.delete(key)
-        return version
-
-    def _end(
-        self,
-        session: Session,
-        data: Data,
-        version: Version | None,
-        *,
-        remark: str = "",
-    ) -> None:
-        labels_seen.replace(session, self.project_id, data.seen)
-        agreements.replace(session, self.project_id, data.agreements)
-        sentences = [*summed_up(data.problems), *([remark] if remark else [])]
-        runs.finish(
-            session,
-            session.get_one(TrainingRun, self.run_id),
-            RunState.FINISHED,
-            message="; ".join(sentences),
-            labels=data.used,
-            version_id=None if version is None else version.id,
-        )
-
-    def _end_needless(self, tasks: int) -> None:
-        with self.context.database.write() as session:
-            run = session.get_one(TrainingRun, self.run_id)
-            runs.finish(session, run, RunState.FINISHED, message=UNCHANGED, labels=tasks)
-
-
-def _nothing_better(champion: Version, data: Data) -> str:
-    return (
-        f"The training found no better weights than those of {champion.name} on {len(data.validated)} "
-        "validation images, so that version stays."
-    )
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether a training that failed with this error may succeed later without anyone's help."""
-    if isinstance(error, LabelStudioError):
-        return error.status is None or error.status >= 500
-    return isinstance(error, ImagesAwayError)

@@ -56,7 +56,9 @@ def redraw(context: Context, project_id: int) -> None:
         drawn = [score(task, data) for task, data in context.label_studio.task_data(project_id, part).items()]
         # Whoever opened a task meanwhile works on the mask that was shown.
         opened = context.label_studio.opened(project_id)
-        replaced += sum(_replace(context, version, one) for one in drawn if one.task_id not in opened)
+        replaced += sum([_replace(context, version, one) for one in drawn if one.task_id not in opened])
+        with context.database.write() as session:
+            drafts.note_drawn(session, project_id, draft.weights_hash)
     logger.info("Drew %d tasks of project %d by step %d.", replaced, project_id, draft.step)
 
 

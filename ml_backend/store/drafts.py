@@ -21,9 +21,14 @@ def current(session: Session, project_id: int) -> Draft | None:
 
 
 def replace(
-    session: Session, project_id: int, weights_hash: str, labels: Sequence[str], step: int
+    session: Session, project_id: int, weights_hash: str, labels: Sequence[str], step: int, learned: int
 ) -> list[str]:
     """Make these weights the project's draft; needs a writing session.
+
+    Args:
+        session: a writing session.
+        project_id: the project.
+        weights_hash, labels, step, learned: as in `Draft`.
 
     Returns the hashes of weights that nothing needs any more. The former draft stays for now, since a process
     may be loading it.
@@ -35,9 +40,17 @@ def replace(
     surplus = [draft.former_hash] if draft.former_hash is not None else []
     if draft.weights_hash != weights_hash:
         draft.former_hash = draft.weights_hash
-    draft.weights_hash, draft.labels, draft.step, draft.created_at = weights_hash, list(labels), step, now()
+    draft.weights_hash, draft.labels, draft.step, draft.learned = weights_hash, list(labels), step, learned
+    draft.created_at, draft.drawn_at = now(), None
     session.flush()
     return _unused(session, {*surplus} - {weights_hash, draft.former_hash})
+
+
+def note_drawn(session: Session, project_id: int, weights_hash: str) -> None:
+    """Record that the very next tasks are drawn by these weights, if they are still the draft's."""
+    draft = session.get(Draft, project_id)
+    if draft is not None and draft.weights_hash == weights_hash and draft.drawn_at is None:
+        draft.drawn_at = now()
 
 
 def drop(session: Session, project_id: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 from sqlalchemy import delete, select
@@ -108,6 +108,12 @@ def former_masks(session: Session, prediction_id: int) -> list[FormerMask]:
     """The masks that a prediction had before, the latest first."""
     query = select(FormerMask).where(FormerMask.prediction_id == prediction_id)
     return list(session.scalars(query.order_by(FormerMask.id.desc())))
+
+
+def was_redrawn_since(session: Session, project_id: int, moment: datetime) -> bool:
+    """Whether a prediction of the project was drawn again since then."""
+    query = select(FormerMask.id).where(FormerMask.project_id == project_id, FormerMask.replaced_at >= moment)
+    return session.scalar(query.limit(1)) is not None
 
 
 def _help(rows: Sequence[Edit]) -> Help:

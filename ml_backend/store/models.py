@@ -254,6 +254,9 @@ class Draft(Base):
     Attributes:
         former_hash: weights of the draft before, which a process may still be loading.
         labels: those of the weights.
+        step: of the training.
+        learned: number of labelled tasks that the training had taken into account.
+        drawn_at: when the very next tasks were drawn by it; None until then.
     """
 
     __tablename__ = "drafts"
@@ -265,7 +268,9 @@ class Draft(Base):
     former_hash: Mapped[str | None] = mapped_column(String(64))
     labels: Mapped[list[str]] = mapped_column(default=list)
     step: Mapped[int]
+    learned: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    drawn_at: Mapped[datetime | None]
 
 
 class FormerMask(Base):

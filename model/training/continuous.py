@@ -63,12 +63,10 @@ class Feed(ABC):
         """All examples if any have changed since the last call, else None; asked before each step."""
 
     @abstractmethod
-    def ends(self, steps: int, *, settled: bool) -> bool:
+    def ends(self, *, settled: bool) -> bool:
         """Whether the training ends now; asked after each step, and repeatedly while it rests.
 
-        Args:
-            steps: since examples were last taken.
-            settled: whether it rests: it has stopped improving, or its budget is spent.
+        `settled` says whether it rests: it has stopped improving, or its budget is spent.
         """
 
     @abstractmethod
@@ -165,8 +163,8 @@ class _ContinuousRun(Run):
                 check_examples(fresh.training, fresh.validation, self.labels)
                 self.examples = fresh
                 return True
-            steps, settled = self.step - self.taken_at, self._is_settled()
-            if steps and self.feed.ends(steps, settled=settled):
+            settled = self._is_settled()
+            if self.step > self.taken_at and self.feed.ends(settled=settled):
                 self._report_end()
                 return False
             if settled:

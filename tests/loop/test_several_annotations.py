@@ -10,7 +10,7 @@ import pytest
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.training import UNCHANGED
+from ml_backend.learn.outcome import UNCHANGED
 from ml_backend.store import agreements, labels_seen
 from ml_backend.store.models import LabelSeen, Part, Version
 from model.research.phantom import Phantom

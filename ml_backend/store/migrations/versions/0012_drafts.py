@@ -22,7 +22,9 @@ def upgrade() -> None:
         sa.Column("former_hash", sa.String(64)),
         sa.Column("labels", sa.JSON, nullable=False),
         sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("learned", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("drawn_at", sa.DateTime(timezone=True)),
     )
     op.create_table(
         "former_masks",
