@@ -31,8 +31,8 @@ AT_ONCE = 5
 def redraw(context: Context, project_id: int) -> None:
     """Draw the next REDRAW_TASKS tasks, and those assigned to annotators, by the project's draft.
 
-    Tasks that are open or begun keep the mask that their annotator sees. Does nothing without a draft, or
-    before the first order.
+    Tasks that are open or begun keep the mask that their annotator sees. Without a draft, the published
+    version draws again what a former draft drew. Does nothing before the first order.
 
     Raises:
         LabelStudioError: Label Studio does not answer.
@@ -41,15 +41,18 @@ def redraw(context: Context, project_id: int) -> None:
     with context.database.read() as session:
         version, draft = versions.published(session, project_id), drafts.current(session, project_id)
         active = projects.is_active(session, project_id)
-    if version is None or draft is None or not active:
+        drawn_by_others = version is not None and edits.was_redrawn_since(
+            session, project_id, version.published_at or version.created_at
+        )
+    if version is None or not active or not (draft is not None or drawn_by_others):
         return
     config = context.read_config(project_id)
     with context.database.read() as session:
         project = projects.get(session, project_id)
         assert project is not None  # guaranteed by read_config
         blind = BlindTasks.read(session, context.settings, project, config)
-    by_draft = drafted(version, draft)
-    score = scorer(context.settings, context.weights, context.images, by_draft, project.seed, config, blind)
+    drawer = version if draft is None else drafted(version, draft)
+    score = scorer(context.settings, context.weights, context.images, drawer, project.seed, config, blind)
     tasks, replaced = _tasks(context, version), 0
     for first in range(0, len(tasks), AT_ONCE):
         part = tasks[first : first + AT_ONCE]
@@ -57,9 +60,11 @@ def redraw(context: Context, project_id: int) -> None:
         # Whoever opened a task meanwhile works on the mask that was shown.
         opened = context.label_studio.opened(project_id)
         replaced += sum([_replace(context, version, one) for one in drawn if one.task_id not in opened])
-        with context.database.write() as session:
-            drafts.note_drawn(session, project_id, draft.weights_hash)
-    logger.info("Drew %d tasks of project %d by step %d.", replaced, project_id, draft.step)
+        if draft is not None:
+            with context.database.write() as session:
+                drafts.note_drawn(session, project_id, draft.weights_hash)
+    by = version.name if draft is None else f"step {draft.step} of the running training"
+    logger.info("Drew %d tasks of project %d again, by %s.", replaced, project_id, by)
 
 
 def drafted(version: Version, draft: Draft) -> Version:

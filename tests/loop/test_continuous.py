@@ -9,6 +9,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from ml_backend.score.redraw import redraw
 from ml_backend.store import drafts, edits, runs
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.store.states import Provenance
@@ -128,6 +129,24 @@ def test_a_killed_training_keeps_its_steps_and_its_labels(service: Service, lear
     assert version.labels_used == 5
     (run,) = board.runs()
     assert run.attempts == 2
+
+
+def test_masks_of_a_rejected_training_are_drawn_again_by_the_published_version(
+    service: Service, learning: Board
+) -> None:
+    board = learning
+    first = board.published()
+    assert first is not None
+    board.annotate(2)
+    service.wait(lambda: any(masks(board, first.name).values()), "masks of a draft")
+    service.work(**LEARNING)
+    service.rest()
+    with service.database.write() as session:
+        drafts.drop(session, board.id)
+    with service.context() as context:
+        redraw(context, board.id)
+    # The first version has no weights, so it draws nothing.
+    assert not any(masks(board, first.name).values())
 
 
 def test_projects_take_turns(
