@@ -9,7 +9,6 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from ml_backend.score.redraw import redraw
 from ml_backend.store import drafts, edits, runs
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.store.states import Provenance
@@ -139,14 +138,18 @@ def test_masks_of_a_rejected_training_are_drawn_again_by_the_published_version(
     assert first is not None
     board.annotate(2)
     service.wait(lambda: any(masks(board, first.name).values()), "masks of a draft")
-    service.work(**LEARNING)
     service.rest()
     with service.database.write() as session:
         drafts.drop(session, board.id)
+        run = runs.running(session, board.id)
+        assert run is not None
+        runs.finish(session, run, RunState.FINISHED)
     with service.context() as context:
-        redraw(context, board.id)
+        context.queues.forget_project(board.id, [])
+        context.queues.request_redraw(board.id)
+    service.work()
     # The first version has no weights, so it draws nothing.
-    assert not any(masks(board, first.name).values())
+    service.wait(lambda: not any(masks(board, first.name).values()), "pages without masks")
 
 
 def test_projects_take_turns(
