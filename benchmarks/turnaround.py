@@ -269,7 +269,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--names", nargs="*", default=["bone"], help="labels of the masks")
     parser.add_argument("--label-studio", type=Path, default=Path(".venv-label-studio/bin/label-studio"))
     parser.add_argument("--tasks", type=int, default=40)
-    parser.add_argument("--test", type=int, default=0)
+    parser.add_argument("--test", type=int, default=1)
     parser.add_argument("--labels", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=int, default=10)

@@ -86,7 +86,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.label_studio.config import LabelConfigError, parse
     from ml_backend.learn.problems import summed_up
     from ml_backend.score.strategy import order_of
-    from ml_backend.store import runs, scores
+    from ml_backend.store import drafts, runs, scores
     from ml_backend.store.label_figures import label_figures, sentences
     from ml_backend.store.models import RunState, VersionState
 
@@ -99,6 +99,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     run = runs.last(session, project.id)
     if run is not None and (run.state is RunState.RUNNING or run.message):
         yield f"last training {run.state.value}: {run.message}"
+    draft = drafts.current(session, project.id)
+    if draft is not None and draft.drawn_at is not None:
+        yield f"the next tasks are drawn by {draft.learned} labels: step {draft.step} of the running training"
     if listed:
         yield from _masks(listed[0], project, again=run is None or run.version_id != listed[0].id)
     if listed and listed[0].message:

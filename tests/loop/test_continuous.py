@@ -62,6 +62,7 @@ def test_two_labels_draw_the_next_task_and_leave_the_order_alone(service: Servic
     service.wait(lambda: masks(board, first.name)[following], "a mask on the task that is opened next")
     (run,) = board.runs()
     assert run.state is RunState.RUNNING, "the training goes on"
+    assert "the next tasks are drawn by 2 labels: step" in service.command("status").stdout
 
 
 def test_labels_join_the_running_training_and_five_make_a_round(service: Service, learning: Board) -> None:
