@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -16,6 +17,7 @@ from ml_backend.cli.folder import Images, Labels, Masks, names_of
 
 if TYPE_CHECKING:
     from model.loss import LossWeights
+    from model.research.experiment.collection import Source
     from model.research.experiment.report import Report
     from model.research.experiment.rounds import RoundProgress
     from model.research.experiment.settings import ExperimentSettings
@@ -122,15 +124,17 @@ def experiment(
         ),
     ] = "0.1,0.3,0.6",
     dice: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--dice",
             metavar="S",
             min=0,
             max=1,
-            help="Share of soft Dice in each classifier's loss; 0 in the paper.",
+            help="Share of soft Dice in each classifier's loss, 0 in the paper; by default 0.8 for several "
+            "labels and 0 for one.",
+            show_default=False,
         ),
-    ] = 0.8,
+    ] = None,
     balanced: Annotated[
         bool,
         typer.Option(
@@ -254,7 +258,7 @@ def experiment(
             steps=steps,
             start_steps=start_steps,
             learning_rate=learning_rate,
-            loss=_loss(loss_weights, dice),
+            loss=_loss(loss_weights, dice or 0.0),
             balanced=balanced,
             crop=crop,
             batch=batch,
@@ -273,16 +277,11 @@ def experiment(
         raise WrongUseError(str(error)) from error
     if phantom == (images is not None or masks is not None) or (images is None) != (masks is None):
         raise WrongUseError("Give --images and --masks, or --phantom.")
+    source = _source(out, images, masks, names_of(labels), subjects)
+    if dice is None:
+        settings = replace(settings, loss=replace(settings.loss, dice=_default_dice(source)))
     try:
-        report = _run(
-            settings,
-            out,
-            images,
-            masks,
-            names_of(labels),
-            subjects,
-            processes or len(os.sched_getaffinity(0)),
-        )
+        report = _run(settings, out, source, processes or len(os.sched_getaffinity(0)))
     except ExperimentFolderError as error:
         raise WrongUseError(str(error)) from error
     print_report(report, out)
@@ -318,23 +317,32 @@ def _loss(text: str, dice: float) -> LossWeights:
         raise WrongUseError(str(error)) from error
 
 
-def _run(
-    settings: ExperimentSettings,
-    out: Path,
-    images: Path | None,
-    masks: Path | None,
-    names: list[str] | None,
-    subjects: Path | None,
-    processes: int,
-) -> Report:
+def _source(
+    out: Path, images: Path | None, masks: Path | None, names: list[str] | None, subjects: Path | None
+) -> Source:
     from model.research.experiment.collection import Source
     from model.research.experiment.records import PHANTOMS
+
+    if images is None or masks is None:
+        return Source.of_phantoms(out / PHANTOMS)
+    return Source(images, masks, subjects, labels=None if names is None else tuple(names))
+
+
+def _default_dice(source: Source) -> float:
+    """The share of soft Dice with which the service learns as many labels."""
+    from model.loss import default_dice
+    from model.training.dataset import folder_labels, read_folder
+
+    if source.phantoms:
+        return default_dice(len(source.labels or ()))
+    return default_dice(len(folder_labels(read_folder(source.images, source.masks), source.labels)))
+
+
+def _run(settings: ExperimentSettings, out: Path, source: Source, processes: int) -> Report:
     from model.research.experiment.report import run_experiment
 
-    source = Source.of_phantoms(out / PHANTOMS)
-    if images is not None and masks is not None:
-        source = Source(images, masks, subjects, labels=None if names is None else tuple(names))
-        print_left_out(images, masks)
+    if not source.phantoms:
+        print_left_out(source.images, source.masks)
     with long_progress_bar() as bar:
         reading = bar.add_task("Images", total=None, note="")
         working = bar.add_task("Rounds", total=None, note="", start=False)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError
@@ -24,7 +26,7 @@ from ml_backend.learn.judgement import can_select
 from ml_backend.queue.context import Context
 from ml_backend.store import drafts, events, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import VersionState, now
+from ml_backend.store.models import TrainingRun, VersionState, now
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import Examples, Feed, Interrupted
 from model.training.dataset import Example
@@ -92,6 +94,7 @@ class LabelFeed(Feed):
     _looked_at: float = field(default=0.0, init=False)
     _asked_at: float = field(default=0.0, init=False)
     _full_steps: int = field(default=0, init=False)
+    _rests: bool = field(default=False, init=False)
     _start_dsc: float | None = field(default=None, init=False)
     _began: float = field(default_factory=time.monotonic, init=False)
 
@@ -120,6 +123,7 @@ class LabelFeed(Feed):
         changed = former != {one.key for one in data.training} | {one.key for one in data.validation}
         if not changed or not data.training:
             return None
+        self._rests = False
         return self._examples(fresh=[one for one in data.training if one.key not in former])
 
     def ends(self, *, settled: bool) -> bool:
@@ -130,6 +134,13 @@ class LabelFeed(Feed):
         if moment - self._asked_at < LOOK_SECONDS:
             return False
         self._asked_at = moment
+        try:
+            return self._is_over(settled=settled, hurries=hurries)
+        except RedisError:
+            logger.warning("Redis does not answer; the training of project %d goes on.", self.project_id)
+            return False
+
+    def _is_over(self, *, settled: bool, hurries: bool) -> bool:
         is_quiet = self._quiet_for() >= self.context.settings.quiet_seconds
         is_due = self._is_full() or self._is_requested or is_quiet
         may_end = (settled or hurries) and is_due and self._retry_at is None
@@ -142,6 +153,12 @@ class LabelFeed(Feed):
     def rest(self) -> None:
         """Wait for the next look, and keep the lease."""
         self.lease.check()
+        if not self._rests:
+            self._rests = True
+            with self.context.database.write() as session:
+                runs.keep(session, self.run_id, self.owner)
+                run = session.get_one(TrainingRun, self.run_id)
+                run.message = f"has learned {self.data.used} labels and waits for the next"
         time.sleep(LOOK_SECONDS / 2)
 
     def draft(self, network: DeeplySupervisedUNet, progress: Progress) -> None:
@@ -163,7 +180,10 @@ class LabelFeed(Feed):
             )
         for key in surplus:
             self.context.weights.delete(key)
-        self.context.queues.request_redraw(self.project_id)
+        try:
+            self.context.queues.request_redraw(self.project_id)
+        except RedisError:
+            logger.warning("Redis does not answer; project %d is drawn again later.", self.project_id)
 
     def note(self, progress: Progress) -> None:
         """Remember the validation Dice of the start weights; called with the report of each step."""

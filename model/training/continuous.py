@@ -197,8 +197,8 @@ class _ContinuousRun(Run):
 
     def _begin_with(self, examples: Examples) -> None:
         """Continue with these examples: the plateau and the budget count from now on."""
-        if self.step and list(self.validation) != list(examples.validation):
-            # A Dice on other images says nothing about which weights are better.
+        if self.step:
+            # The best weights so far have not seen the new examples, or were chosen on other images.
             self.best = None
         self.training, self.validation = examples.training, examples.validation
         self.taken_at, self.taken_after, self.converged_at = self.step, self._seconds(), None

@@ -162,6 +162,25 @@ def test_an_annotation_is_refused_once_its_prediction_is_deleted(
         assert refused.value.status == 404
 
 
+def test_a_prediction_that_is_drawn_again_keeps_its_place_and_its_open_pages(
+    client: LabelStudio, project: int, make_tasks: MakeTasks
+) -> None:
+    (task,) = make_tasks(1)
+    client.import_predictions(project, [prediction(task, 0.5)])
+    (before,) = client.predictions(task)
+    again = {**region(), "id": "again"}
+    client.redraw_prediction(before["id"], [again])
+    (after,) = client.predictions(task)
+    assert after["result"] == [again]
+    assert [after[key] for key in ("id", "score", "model_version", "task")] == [
+        before[key] for key in ("id", "score", "model_version", "task")
+    ]
+    assert client.model_versions(project) == {"v1": 1}
+    assert client.ordered_scores(project, 10, highest_first=True)[0] == (task, 0.5)
+    annotate_from(client, task, before["id"])
+    assert client.labelled_now(project, [task]) == {task}
+
+
 def test_the_tasks_labelled_last_are_found_by_version(
     client: LabelStudio, project: int, make_tasks: MakeTasks
 ) -> None:

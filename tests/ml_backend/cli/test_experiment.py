@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from model.loss import LossWeights
 from model.research.experiment.collection import Source
 from model.research.experiment.report import write_table
 from model.research.experiment.rounds import run_rounds
@@ -30,6 +31,8 @@ SETTINGS = ExperimentSettings(
     size=48,
     steps=4,
     batch=2,
+    # The set has one label.
+    loss=LossWeights(dice=0.0),
 )
 OPTIONS = [
     *("--arms", "random,consistency", "--seeds", 2, "--start", 3, "--per-round", 2, "--rounds", 2),

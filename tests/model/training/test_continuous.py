@@ -136,10 +136,14 @@ def test_the_best_average_is_kept_and_start_weights_count() -> None:
     assert same(result.network, start)
 
 
-def test_other_validation_images_begin_the_comparison_again() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [Examples(TRAINING, [*VALIDATION, square("x")]), Examples([*TRAINING, square("x")], VALIDATION)],
+    ids=["validation", "training"],
+)
+def test_weights_that_have_not_seen_the_newest_label_are_not_kept(more: Examples) -> None:
     start = run(replace(SETTINGS, steps=40)).network
-    other = Examples(TRAINING, [*VALIDATION, square("x")])
-    feed = Script({0: Examples(TRAINING, VALIDATION), 6: other}, lambda step, _: step == 12)
+    feed = Script({0: Examples(TRAINING, VALIDATION), 6: more}, lambda step, _: step == 12)
     result = follow(feed, replace(LONG, learning_rate=5.0), start)
     assert result.metrics["kept_step"] > 6
 
