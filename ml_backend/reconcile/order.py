@@ -17,6 +17,7 @@ from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.views import restore_annotator_views
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.finding import Finding
+from ml_backend.score.batch import refresh_batch
 from ml_backend.score.first_order import IN_PROGRESS, is_outdated
 from ml_backend.score.strategy import order_of, wanted
 from ml_backend.store import versions
@@ -44,7 +45,7 @@ def repair_display(
     """
     yield from _repair_model_version(context, version, fields, stored)
     views, order = context.label_studio.views(project.id), order_of(version)
-    yield from _repair_view(context, project, views, order)
+    yield from _repair_view(context, project, version, views)
     yield from _repair_annotator_views(context, project, views, order)
     if project.has_view or any(_is_ours(view) for view in views):
         yield from _repair_sampling(context, project, fields, order)
@@ -94,9 +95,10 @@ def _repair_model_version(
 
 
 def _repair_view(
-    context: Context, project: Project, views: list[dict[str, Any]], order: Order
+    context: Context, project: Project, version: Version, views: list[dict[str, Any]]
 ) -> Iterator[Finding]:
     """Reset the view's order and filter, or create it again; a view that a person renamed is left alone."""
+    order = order_of(version)
     rules = view_rules(order)
     ours = next((view for view in views if _is_ours(view)), None)
     if ours is None:
@@ -107,6 +109,9 @@ def _repair_view(
         yield Finding(project.id, f'The view "{VIEW_TITLE}" was missing: created again.')
         return
     if not rules.items() <= ours["data"].items():
+        if order.batch:
+            # Tasks are marked first, so that the view is not empty once it is filtered to the marks.
+            refresh_batch(context, version)
         context.label_studio.patch_view(ours["id"], project.id, {**ours["data"], **rules})
         yield Finding(project.id, f'The view "{VIEW_TITLE}" had another order or filter: reset.')
     if not project.has_view:
