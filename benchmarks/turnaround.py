@@ -1,9 +1,10 @@
 """How soon a label is seen, in the weights, on the next task and in the order, and what drawing costs.
 
-Usage: python benchmarks/turnaround.py --images DIR --masks DIR [--tasks N] [--labels N] [--seconds S]
+Usage: python benchmarks/turnaround.py [--images DIR --masks DIR] [--tasks N] [--labels N] [--seconds S]
 
 A simulated annotator works down the view of a project in a real Label Studio, once with LEARN_FROM=0 (labels
-are learned in rounds) and once with continuous learning, on the same images, from the shipped weights. It
+are learned in rounds) and once with continuous learning, on the same images: those of the folders from the
+shipped weights, or phantoms from none, since the shipped weights have learned phantoms. The annotator
 opens the next task, works on it for `--seconds`, and submits the true mask. Measured from each submit on:
 
 - weights: until weights that have learned from the label are in the store,
@@ -28,7 +29,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from ml_backend.demo.images import own_images, upload_names
+from ml_backend.demo.images import DemoImages, draw_phantoms, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import Processes, adopt_orphans, end_descendants, free_port
 from ml_backend.label_studio.blueprint import Order
@@ -158,14 +159,17 @@ def main() -> None:
         server = LabelStudioServer(arguments.label_studio.absolute(), folder / "label-studio")
         stack.callback(server.stop)
         server.start(lambda stage: print(stage, flush=True))
+        images = collection(arguments, folder / "phantoms")
         arms = {}
         for name in arguments.arms:
             print(f"{name}:", flush=True)
-            arms[name] = run(arguments, name, folder / name.replace(" ", "-"), server)
+            arms[name] = run(arguments, images, name, folder / name.replace(" ", "-"), server)
     show(arms, arguments.round)
 
 
-def run(arguments: argparse.Namespace, name: str, folder: Path, server: LabelStudioServer) -> list[Label]:
+def run(
+    arguments: argparse.Namespace, images: DemoImages, name: str, folder: Path, server: LabelStudioServer
+) -> list[Label]:
     """Run one arm with a service of its own."""
     environment = {
         "LABEL_STUDIO_URL": server.url,
@@ -182,17 +186,10 @@ def run(arguments: argparse.Namespace, name: str, folder: Path, server: LabelStu
         "RETRAIN_EVERY": str(arguments.round),
         "STRATEGY": DEFAULT,
     }
+    if arguments.images is None:
+        environment["INITIAL_WEIGHTS"] = "none"
     settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
     folder.mkdir(parents=True)
-    images = own_images(
-        arguments.images,
-        arguments.masks,
-        arguments.tasks,
-        arguments.test,
-        0,
-        lambda *_: None,
-        arguments.names,
-    )
     with ExitStack() as stack:
         processes = Processes(folder / "logs", environment)
         stack.callback(processes.stop)
@@ -226,6 +223,14 @@ def run(arguments: argparse.Namespace, name: str, folder: Path, server: LabelStu
         arm.work(arguments.labels, arguments.seconds)
         arm.wait()
         return arm.labels
+
+
+def collection(arguments: argparse.Namespace, phantoms: Path) -> DemoImages:
+    """The images of both arms with their masks."""
+    if arguments.images is None or arguments.masks is None:
+        return draw_phantoms(phantoms, arguments.tasks, 1, 0, lambda *_: None)
+    folders = arguments.images, arguments.masks
+    return own_images(*folders, arguments.tasks, 1, 0, lambda *_: None, arguments.names)
 
 
 def published(arm: Arm) -> bool:
@@ -264,12 +269,11 @@ def middle(values: list[float | None]) -> str:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--masks", type=Path)
     parser.add_argument("--names", nargs="*", default=["bone"], help="labels of the masks")
     parser.add_argument("--label-studio", type=Path, default=Path(".venv-label-studio/bin/label-studio"))
     parser.add_argument("--tasks", type=int, default=40)
-    parser.add_argument("--test", type=int, default=1)
     parser.add_argument("--labels", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=int, default=10)
