@@ -33,15 +33,16 @@ def follow_training(project_id: int) -> None:
     queues = JobQueues(connect_redis(settings))
     _check_known(database, project_id)
     with database.write() as session:
-        previous = runs.last(session, project_id)
-        events.add(session, project_id, events.START_TRAINING)
+        added = events.add(session, project_id, events.START_TRAINING)
+        session.flush()
+        event = added.id
     consider(database, queues, settings, project_id)
     with progress_bar() as bar:
         task = bar.add_task("Training", total=None, note="waiting for a worker")
         while True:
             with database.read() as session:
-                run = runs.last(session, project_id)
-            if run is not None and (previous is None or run.id != previous.id):
+                run = runs.that_consumed(session, event)
+            if run is not None:
                 if run.state is not RunState.RUNNING:
                     break
                 bar.update(task, note=run.message)

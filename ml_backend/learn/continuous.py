@@ -1,8 +1,8 @@
 """Continuous learning: labels join the running training, whose weights draw the next tasks meanwhile.
 
-A run is a round: it takes each label as it comes, rests when it has learned them, and ends with a new version
-when RETRAIN_EVERY labels have changed, after a quiet time, or on request. It also makes way for trainings of
-other projects, and is continued from its checkpoint afterwards.
+A run is a round: it takes each label as it comes, pauses when it has learned them, and ends with a new
+version when RETRAIN_EVERY labels have changed, after a quiet time, or on request. If another project's
+training waits, the run stops and is resumed later from its checkpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError
 from ml_backend.learn.heartbeat import Lease
 from ml_backend.learn.judgement import can_select
+from ml_backend.learn.labels import task_of
 from ml_backend.queue.context import Context
 from ml_backend.store import drafts, events, runs, scores, versions
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import TrainingRun, VersionState, now
+from ml_backend.store.models import Draft, TrainingRun, VersionState, now
+from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import Examples, Feed, Interrupted
 from model.training.dataset import Example
@@ -40,22 +42,36 @@ LOOK_SECONDS = 1.0
 RETRY_SECONDS = 15.0
 """Time after which labels that could not be read are read again."""
 
+MOST_RETRIES = 20
+"""Retries after which the run fails; it is repeated like any training that failed for a temporary reason."""
+
 TURN_SECONDS = 30.0
 """Time after which a run makes way for a training of another project that waits."""
 
 ROUND_STEPS = 40
-"""Steps after the last label of a round, for weights that were trained before.
+"""Steps with all labels of a round, for weights that were trained before.
 
 A network that learns from scratch goes on to its plateau, and so does a training that was asked for.
 """
 
+LAST_STEPS = 10
+"""Steps with the newest label, unless labels come so fast that a full round would not end."""
 
-class OtherProjectsTurnError(Interrupted):
-    """Another project's training waits; `delay` is the time in seconds after which this one is requested."""
+LONGEST_STEPS = 3 * ROUND_STEPS
+"""Steps with all labels of a round after which it ends however new the newest label is."""
 
-    def __init__(self, delay: float) -> None:
-        super().__init__("Another project's training waits.")
-        self.delay = delay
+
+class StoppedError(Interrupted):
+    """The run stops here and is to be resumed.
+
+    Attributes:
+        reason: why, in words.
+        delay: seconds after which it is requested; None if something else will request it.
+    """
+
+    def __init__(self, reason: str, delay: float | None) -> None:
+        super().__init__(reason)
+        self.reason, self.delay = reason, delay
 
 
 @dataclass
@@ -72,6 +88,8 @@ class LabelFeed(Feed):
         is_fresh_network: whether the network learns from scratch.
         folder: for drafts.
         ended_settled: whether the training had nothing more to gain within its budget when it ended.
+        config_changed: whether the labeling config is no longer `config`: the round ends, and later labels
+            are left to the next run.
     """
 
     context: Context
@@ -87,15 +105,16 @@ class LabelFeed(Feed):
     is_fresh_network: bool
     folder: Path
     ended_settled: bool = field(default=False, init=False)
+    config_changed: bool = field(default=False, init=False)
     _round: events.Round = field(init=False)
     _is_requested: bool = field(init=False)
     _given: bool = field(default=False, init=False)
     _retry_at: float | None = field(default=None, init=False)
+    _retries: int = field(default=0, init=False)
     _looked_at: float = field(default=0.0, init=False)
     _asked_at: float = field(default=0.0, init=False)
     _full_steps: int = field(default=0, init=False)
     _rests: bool = field(default=False, init=False)
-    _start_dsc: float | None = field(default=None, init=False)
     _began: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
@@ -110,102 +129,152 @@ class LabelFeed(Feed):
         if moment - self._looked_at < LOOK_SECONDS:
             return None
         self._looked_at = moment
-        if not self._consume() and not (self._retry_at is not None and moment >= self._retry_at):
+        is_due = self._retry_at is not None and moment >= self._retry_at
+        if not self._consume() and not is_due:
             return None
         former = {one.key for one in self.data.training} | {one.key for one in self.data.validation}
-        try:
-            data = self.read()
-        except (LabelStudioError, ImagesAwayError) as error:
-            logger.warning("New labels of project %d are read again later: %s", self.project_id, error)
-            self._retry_at = moment + RETRY_SECONDS
+        data = self._read_again(moment)
+        if data is None:
             return None
-        self._retry_at, self.data = None, data
+        self.data = data
         changed = former != {one.key for one in data.training} | {one.key for one in data.validation}
         if not changed or not data.training:
             return None
         self._rests = False
         return self._examples(fresh=[one for one in data.training if one.key not in former])
 
-    def ends(self, *, settled: bool) -> bool:
+    def _read_again(self, moment: float) -> Data | None:
+        """All labels; None if they cannot be read now and are to be read again.
+
+        Raises:
+            LabelStudioError, ImagesAwayError: they cannot be read, or not for a long time.
+        """
+        try:
+            data = self.read()
+        except (LabelStudioError, ImagesAwayError) as error:
+            may_pass = not (isinstance(error, LabelStudioError) and error.status and error.status < 500)
+            if not may_pass or self._retries == MOST_RETRIES:
+                raise
+            self._retries, self._retry_at = self._retries + 1, moment + RETRY_SECONDS
+            self._say(f"new labels cannot be read and are tried again: {error}")
+            return None
+        self._retries, self._retry_at = 0, None
+        return data
+
+    def ends(self, steps: int, *, settled: bool) -> bool:
         """Whether the round is over; it is not while a version of the project is being scored."""
         self._full_steps += self._is_full()
-        hurries = self._full_steps >= ROUND_STEPS and not (self.is_fresh_network or self._is_requested)
         moment = time.monotonic()
         if moment - self._asked_at < LOOK_SECONDS:
             return False
         self._asked_at = moment
+        if not self.context.is_active(self.project_id):
+            raise StoppedError("the project is archived", None)
         try:
-            return self._is_over(settled=settled, hurries=hurries)
+            return self._is_over(steps, settled=settled)
         except RedisError:
             logger.warning("Redis does not answer; the training of project %d goes on.", self.project_id)
             return False
 
-    def _is_over(self, *, settled: bool, hurries: bool) -> bool:
+    def _is_over(self, steps: int, *, settled: bool) -> bool:
+        """Whether the round is over.
+
+        Raises:
+            StoppedError: it is another project's turn.
+        """
         is_quiet = self._quiet_for() >= self.context.settings.quiet_seconds
         is_due = self._is_full() or self._is_requested or is_quiet
-        may_end = (settled or hurries) and is_due and self._retry_at is None
-        if may_end and not is_scored_now(self.context, self.project_id):
+        is_learned = settled or self._hurries(steps)
+        is_over = self.config_changed or (is_due and is_learned and self._retry_at is None)
+        if is_over and not is_scored_now(self.context, self.project_id):
             self.ended_settled = settled
             return True
-        self._make_way(settled=settled)
+        if is_over or not is_due:
+            # A round that only needs to be learned is finished first; otherwise two projects would take
+            # turns for ever.
+            self._make_way(settled=settled)
         return False
+
+    def _hurries(self, steps: int) -> bool:
+        """Whether a full round has been learned well enough to end before the plateau."""
+        if self.is_fresh_network or self._is_requested:
+            return False
+        if self._full_steps >= LONGEST_STEPS:
+            return True
+        return self._full_steps >= ROUND_STEPS and steps >= LAST_STEPS
 
     def rest(self) -> None:
         """Wait for the next look, and keep the lease."""
         self.lease.check()
         if not self._rests:
             self._rests = True
-            with self.context.database.write() as session:
-                runs.keep(session, self.run_id, self.owner)
-                run = session.get_one(TrainingRun, self.run_id)
-                run.message = f"has learned {self.data.used} labels and waits for the next"
+            self._say(f"has learned {self.data.used} labels and waits for the next")
         time.sleep(LOOK_SECONDS / 2)
 
-    def draft(self, network: DeeplySupervisedUNet, progress: Progress) -> None:
-        """Let these weights draw the next tasks, unless the first were better on the validation images."""
-        if self._start_dsc is not None and progress.validation_dsc is not None and can_select(self.data):
-            margin = self.context.settings.publish_margin
-            if progress.validation_dsc < self._start_dsc - margin:
-                logger.info("Step %d draws nothing: its validation Dice is too low.", progress.step)
-                return
+    def draft(self, network: DeeplySupervisedUNet, progress: Progress, start_dsc: float | None) -> None:
+        """Let these weights draw the next tasks, unless the first were better on the validation images.
+
+        A draft is worth having, but not a failed training: a store or queue that fails is only logged.
+        """
+        margin = self.context.settings.publish_margin
+        dsc = progress.validation_dsc
+        if start_dsc is not None and dsc is not None and dsc < start_dsc - margin:
+            logger.info("Step %d draws nothing: its validation Dice is too low.", progress.step)
+            return
         self.lease.check()
         directory = self.folder / "draft"
         shutil.rmtree(directory, ignore_errors=True)
         self.write(directory, copy.deepcopy(network).to("cpu"), progress.step)
+        try:
+            self._publish(directory, progress.step)
+        except (OSError, WeightStoreError, RedisError) as error:
+            logger.warning("The draft of step %d is not used: %s", progress.step, error)
+
+    def _publish(self, directory: Path, step: int) -> None:
+        """Store the weights in `directory` as the project's draft, and request that tasks are drawn by it."""
         weights_hash = self.context.weights.put(directory)
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
-            surplus = drafts.replace(
-                session, self.project_id, weights_hash, self.config.labels, progress.step, self.data.used
+            draft = Draft(
+                project_id=self.project_id,
+                run_id=self.run_id,
+                weights_hash=weights_hash,
+                labels=list(self.config.labels),
+                step=step,
+                learned=self.data.used,
             )
+            surplus = drafts.replace(session, draft)
+        self.context.queues.request_redraw(self.project_id)
         for key in surplus:
             self.context.weights.delete(key)
-        try:
-            self.context.queues.request_redraw(self.project_id)
-        except RedisError:
-            logger.warning("Redis does not answer; project %d is drawn again later.", self.project_id)
-
-    def note(self, progress: Progress) -> None:
-        """Remember the validation Dice of the start weights; called with the report of each step."""
-        if progress.step == 0:
-            self._start_dsc = progress.validation_dsc
 
     def _examples(self, fresh: list[Example]) -> Examples:
         # With too few images nothing is selected: the last weights are kept.
         validation = self.data.validation if can_select(self.data) else []
-        return Examples([*self.data.training, *self.further], validation, fresh)
+        labelled = {label.task_id for label in self.data.seen.values()}
+        further = [one for one in self.further if task_of(one.key) not in labelled]
+        return Examples([*self.data.training, *further], validation, fresh)
 
     def _consume(self) -> bool:
-        """Take the pending events into this run; False if there are none."""
+        """Take the pending events into this run; False if there are none for it."""
         with self.context.database.read() as session:
             pending = events.pending(session, self.project_id)
-        if not pending.fresh:
+        if not pending.fresh or self.config_changed:
+            return False
+        self.config_changed = self.context.read_config(self.project_id) != self.config
+        if self.config_changed:
             return False
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
             events.consume(session, self.project_id, self.run_id)
         self._read_round()
         return True
+
+    def _say(self, message: str) -> None:
+        """Show what the run does in `dsal status`."""
+        with self.context.database.write() as session:
+            runs.keep(session, self.run_id, self.owner)
+            session.get_one(TrainingRun, self.run_id).message = message
 
     def _read_round(self) -> None:
         with self.context.database.read() as session:
@@ -221,12 +290,13 @@ class LabelFeed(Feed):
         return math.inf if last is None else (now() - last).total_seconds()
 
     def _make_way(self, *, settled: bool) -> None:
-        """Raise `OtherProjectsTurnError` if it is another project's turn."""
+        """Raise `StoppedError` if it is another project's turn."""
         if time.monotonic() - self._began < TURN_SECONDS:
             return
         if self.context.queues.others_train(self.project_id):
             quiet = self.context.settings.quiet_seconds - self._quiet_for()
-            raise OtherProjectsTurnError(max(1.0, quiet) if settled else 1.0)
+            delay = max(1.0, quiet) if settled else 1.0
+            raise StoppedError("waits for the training of another project", delay)
 
 
 def is_scored_now(context: Context, project_id: int) -> bool:

@@ -25,7 +25,7 @@ from ml_backend.label_studio.regions.reading import is_mask
 from ml_backend.learn.labels import LabelledTask, digest, regions
 from ml_backend.queue.context import Context
 from ml_backend.score import packing
-from ml_backend.store import edits, scores, versions
+from ml_backend.store import drafts, edits, scores, versions
 from ml_backend.store.models import Edit
 from ml_backend.store.states import Provenance
 from ml_backend.store.version_names import is_open_name
@@ -160,12 +160,22 @@ def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Dra
         if one["id"] == annotation.parent_prediction:
             version = drawers.version_of(one)
             result = [region for region in regions(one["result"]) if isinstance(region, dict)]
+            blank = drawers.is_blank(context, version, task_id)
             with context.database.read() as session:
-                former = edits.former_masks(session, int(one["id"]))
-            return [
-                Shown(version, result, drawers.is_blank(context, version, task_id)),
-                *(Shown(version, packing.result(mask.packed), mask.blank) for mask in former),
-            ]
+                # Of a prediction that was renamed, it is known who drew it.
+                ours = None if version != one["model_version"] else drawers.ids.get(version)
+                run_id = scores.drawn_by_run(session, ours, task_id)
+                by = drafts.drawer(session, version, drawers.project_id, run_id)
+                former = [
+                    Shown(
+                        drafts.drawer(session, version, drawers.project_id, mask.drawn_by_run),
+                        packing.result(mask.packed),
+                        mask.blank,
+                    )
+                    for mask in edits.former_masks(session, int(one["id"]))
+                ]
+            # A page without a mask cannot be told from one whose mask was deleted.
+            return [Shown(by, result, blank), *(mask for mask in former if mask.result)]
     return []
 
 

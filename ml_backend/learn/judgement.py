@@ -7,7 +7,7 @@ edited from the champion's favours the champion. So the figures rest on masks th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -47,8 +47,11 @@ def judge(
     directory: Path,
     champion: Version | None,
     data: Data,
+    drafts: str = "",
 ) -> Judgement:
     """Evaluate the challenger in `directory`, and the champion if there is one, at original resolution.
+
+    `drafts` is the name of the challenger's own drafts, which favour it where they drew the masks.
 
     The challenger is rejected only if it is clearly worse: on at least `MIN_IMAGES` images that favour
     neither version, its mean DSC is lower by more than PUBLISH_MARGIN. If the two versions know different
@@ -88,7 +91,9 @@ def judge(
     theirs = images.evaluate(context.weights.get(champion.weights_hash), classes)
     before, after = theirs.over(both), own.over(both)
     metrics["champion_validation_dsc"] = mean(before)
-    neutral = [index for index, task in enumerate(images.tasks) if is_neutral(task, data, champion.name)]
+    neutral = [
+        index for index, task in enumerate(images.tasks) if is_neutral(task, data, {champion.name, drafts})
+    ]
     found = compare([before[index] for index in neutral], [after[index] for index in neutral])
     sentence = found.sentence(champion.name)
     metrics["comparison"] = {**found.to_dict(), "champion": champion.name, "sentence": sentence}
@@ -98,9 +103,9 @@ def judge(
     return Judgement(metrics, f"Not published. {sentence}{what}")
 
 
-def is_neutral(task: LabelledTask, data: Data, champion: str) -> bool:
-    """Whether no mask of a validation task that counts was made from a mask of the champion."""
-    return not any(one.id in data.edits and data.edits[one.id].version == champion for one in task.counting)
+def is_neutral(task: LabelledTask, data: Data, compared: Container[str]) -> bool:
+    """Whether no mask of a validation task that counts was made from a mask of one of these versions."""
+    return not any(one.id in data.edits and data.edits[one.id].version in compared for one in task.counting)
 
 
 def can_select(data: Data) -> bool:

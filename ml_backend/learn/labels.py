@@ -80,6 +80,11 @@ class LabelledTask:
         return (Sample(f"task {self.task_id} {drawn[:16]}", self.counting),)
 
 
+def task_of(key: str) -> int:
+    """The task in the key of an example: of a `Sample`, or of one that another source made from a task."""
+    return int(key.split()[1])
+
+
 def digest(result: Any) -> str:
     """SHA-256 of an annotation's masks, which changes only if a mask changes.
 

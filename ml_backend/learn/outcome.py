@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
@@ -15,11 +17,13 @@ from ml_backend.learn.examples import Data, ImagesAwayError
 from ml_backend.learn.problems import summed_up
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import FINAL
-from ml_backend.store import agreements, drafts, events, labels_seen, runs, versions
+from ml_backend.store import agreements, drafts, edits, events, labels_seen, runs, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
 from model.training.settings import TrainingError
 from model.weights import WeightsError
+
+logger = logging.getLogger(__name__)
 
 UNFINISHED = "It had not converged after TRAIN_SECONDS and continues as soon as nothing else waits."
 """Message of a run whose version is published and trained further."""
@@ -68,6 +72,7 @@ class Outcome:
                 seconds_training=figures["training_seconds"],
             )
             version.message = verdict
+            edits.rename(session, self.project_id, drafts.name_of(self.project_id, self.run_id), version.name)
             surplus = drafts.drop(session, self.project_id) if verdict else []
             self._end(session, data, version, UNFINISHED if continues else "")
             if continues:
@@ -95,14 +100,22 @@ class Outcome:
         sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
         with self.context.database.write() as session:
             run = session.get_one(TrainingRun, self.run_id)
+            if run.state is not RunState.RUNNING or run.owner != str(self.owner):
+                return
             run.passing = _may_pass(error)
             runs.finish(session, run, RunState.FAILED, message=sentence)
 
     def _forget(self, surplus: Iterable[str]) -> None:
-        """Delete the weights of a dropped draft, and have the published version draw again what it drew."""
-        for key in surplus:
-            self.context.weights.delete(key)
-        self.context.queues.request_redraw(self.project_id)
+        """Delete the weights of a dropped draft, and request that its masks are drawn again.
+
+        The run has ended by now, so a store or queue that fails is only logged.
+        """
+        try:
+            self.context.queues.request_redraw(self.project_id)
+            for key in surplus:
+                self.context.weights.delete(key)
+        except (OSError, RedisError) as error:
+            logger.warning("The draft of project %d is not cleared away: %s", self.project_id, error)
 
     def _end(self, session: Session, data: Data, version: Version | None, remark: str) -> None:
         labels_seen.replace(session, self.project_id, data.seen)

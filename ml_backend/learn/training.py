@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.learn.continuous import LabelFeed, OtherProjectsTurnError, is_scored_now
+from ml_backend.learn.continuous import LabelFeed, StoppedError, is_scored_now
 from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
@@ -25,6 +25,7 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.store import events, labels_seen, projects, runs, versions
+from ml_backend.store.drafts import name_of
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import TrainingRun, Version, VersionState
 from model.network import DeeplySupervisedUNet
@@ -65,10 +66,11 @@ def train_project(context: Context, project_id: int) -> None:
     except runs.LeaseLostError as error:
         logger.warning("%s", error)
         return
-    except OtherProjectsTurnError as error:
+    except StoppedError as stopped:
         with context.database.write() as session:
-            runs.release(session, run.id, owner, "waits for the training of another project")
-        context.queues.request_training(project_id, delay=error.delay)
+            runs.release(session, run.id, owner, stopped.reason)
+        if stopped.delay is not None:
+            context.queues.request_training(project_id, delay=stopped.delay)
         return
     except Exception as error:
         training.outcome.failure(error)
@@ -140,7 +142,8 @@ class Training:
         result.metrics.update(counts, training_images=float(len(data.training)))
         directory = self._folder / "version"
         self._write(config, begun, parent, directory, result.network, result.steps, result.metrics)
-        judgement = judge(context, self.project_id, config, directory, self._champion(), data)
+        own = name_of(self.project_id, self.run_id)
+        judgement = judge(context, self.project_id, config, directory, self._champion(), data, own)
         figures = {
             "steps": result.steps,
             "training_seconds": round(result.seconds, 1),
@@ -212,11 +215,6 @@ class Training:
             is_fresh_network=begun.start is None,
             folder=self._folder,
         )
-
-        def report(progress: Progress) -> None:
-            feed.note(progress)
-            self._report_progress(progress, lease)
-
         result = train_continuously(
             feed,
             labels=config.labels,
@@ -224,7 +222,7 @@ class Training:
             settings=settings,
             start=begun.start,
             checkpoints=checkpoints,
-            progress=report,
+            progress=lambda progress: self._report_progress(progress, lease),
         )
         return Learned(result, feed.data, feed.ended_settled and not result.converged and not settings.steps)
 

@@ -36,6 +36,9 @@ def consider(database: Database, queues: JobQueues, settings: Settings, project_
         known = labels_seen.count(session, project_id) + pending.changes
     enough = pending.requested or pending.changes >= settings.retrain_every
     enough = enough or 0 < settings.learn_from <= known
+    if run is not None and not run.owner and not pending.fresh:
+        # It made way for another project, and its next turn is scheduled unless the queue was lost.
+        return queues.request_training(project_id, delay=settings.quiet_seconds, postpone=False)
     if run is not None or (pending.fresh and enough):
         return queues.request_training(project_id)
     if pending.fresh and pending.last_at is not None:

@@ -150,12 +150,16 @@ class JobQueues:
         """
         return self._request(ASSIGN, f"assign-{project_id}", {"project_id": project_id}, delay)
 
-    def request_training(self, project_id: int, *, delay: float | None = None) -> bool:
+    def request_training(self, project_id: int, *, delay: float | None = None, postpone: bool = True) -> bool:
         """Request a training, at once or `delay` seconds from now.
 
-        A request with a delay postpones a scheduled training; a request without one starts it.
+        A request without a delay starts a scheduled training; one with a delay postpones it, unless
+        `postpone` is False.
         """
-        return self._request(TRAINING, f"train-{project_id}", {"project_id": project_id}, delay)
+        name = f"train-{project_id}"
+        if not postpone and self._status(name) is JobStatus.SCHEDULED:
+            return False
+        return self._request(TRAINING, name, {"project_id": project_id}, delay)
 
     def training_waits(self, project_id: int) -> bool:
         """Whether a training of the project is queued, that is, waits only for a worker."""

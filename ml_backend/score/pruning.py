@@ -15,7 +15,7 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
-from ml_backend.store import edits, projects, scores, versions
+from ml_backend.store import drafts, edits, projects, scores, versions
 from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, open_name
 
@@ -116,7 +116,10 @@ def _keep_task(context: Context, version: Version, task: int, *, is_open: bool) 
     former = [one["id"] for one in found if is_open_name(one["model_version"], version.project_id)]
     for one in found:
         if one["model_version"] == version.name:
-            keep_for_open_pages(context, version.project_id, one["id"], version.name)
+            with context.database.read() as session:
+                run_id = scores.drawn_by_run(session, version.id, task)
+                by = drafts.drawer(session, version.name, version.project_id, run_id)
+            keep_for_open_pages(context, version.project_id, one["id"], by)
             former.append(one["id"])
     if not is_open:
         for surplus in former[:-KEPT_PER_TASK]:

@@ -23,7 +23,7 @@ def record(
         row = session.get_one(Score, (version.id, one.task_id))
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
-        row.score, row.state = one.score, state
+        row.score, row.state, row.drawn_by_run = one.score, state, None
         if state is ScoreState.MEASURED:
             row.packed = packing.pack(one.measurement, one.result)
         else:

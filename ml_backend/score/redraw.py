@@ -1,8 +1,9 @@
 """Redrawing: while a project learns, its newest weights draw the tasks that are opened next.
 
-Masks and order have two clocks. The order changes only as a whole, with a version; the masks of the next
-tasks follow the weights of the running training (`ml_backend.store.drafts`). A prediction that is drawn again
-keeps its id, its version and its score, so no order is mixed, and an open page can still submit.
+Masks and the order are updated at different times. The order changes only as a whole, with a version; the
+masks of the next tasks follow the weights of the running training (`ml_backend.store.drafts`). A prediction
+that is drawn again keeps its id, its version and its score, so no order is mixed, and an open page can still
+submit.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from ml_backend.score import packing
 from ml_backend.score.batch import next_tasks
 from ml_backend.score.blind import BlindTasks
 from ml_backend.score.prediction import Scored, scorer
-from ml_backend.store import assignments, drafts, edits, projects, versions
-from ml_backend.store.models import Draft, Score, Version
+from ml_backend.store import drafts, edits, projects, versions
+from ml_backend.store.models import Draft, FormerMask, Score, Version
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 5
-"""Tasks that are drawn before their masks are replaced, so that the very next ones are not kept waiting."""
+"""Tasks that are drawn before their masks are sent, so that the very next ones get theirs early."""
 
 
 @job(kinds.REDRAW)
 def redraw(context: Context, project_id: int) -> None:
-    """Draw the next REDRAW_TASKS tasks, and those assigned to annotators, by the project's draft.
+    """Draw the next REDRAW_TASKS tasks in order by the project's draft; ends early if there is a newer one.
 
-    Tasks that are open or begun keep the mask that their annotator sees. Without a draft, the published
-    version draws again what a former draft drew. Does nothing before the first order.
+    Tasks that are open or begun keep the mask that their annotator sees. Without a draft, masks drawn
+    by a former one are drawn again by the published version. Does nothing before the first order.
 
     Raises:
         LabelStudioError: Label Studio does not answer.
@@ -59,10 +60,11 @@ def redraw(context: Context, project_id: int) -> None:
         drawn = [score(task, data) for task, data in context.label_studio.task_data(project_id, part).items()]
         # Whoever opened a task meanwhile works on the mask that was shown.
         opened = context.label_studio.opened(project_id)
-        replaced += sum([_replace(context, version, one) for one in drawn if one.task_id not in opened])
-        if draft is not None:
-            with context.database.write() as session:
-                drafts.note_drawn(session, project_id, draft.weights_hash)
+        run_id = None if draft is None else draft.run_id
+        left = [one for one in drawn if one.task_id not in opened]
+        replaced += sum([_replace(context, version, one, run_id) for one in left])
+        if draft is not None and not _note(context, draft):
+            break
     by = version.name if draft is None else f"step {draft.step} of the running training"
     logger.info("Drew %d tasks of project %d again, by %s.", replaced, project_id, by)
 
@@ -84,17 +86,28 @@ def drafted(version: Version, draft: Draft) -> Version:
 
 
 def _tasks(context: Context, version: Version) -> list[int]:
-    """The tasks to draw again: the next ones in order, and the assigned ones, except those that are open."""
+    """The tasks to draw again: the next ones in order, except those that are open.
+
+    Assigned tasks are among them, since assignments follow the order.
+    """
     most = context.settings.redraw_tasks
-    chosen = next_tasks(context, version, most) if most else []
-    with context.database.read() as session:
-        known = assignments.by_task(session, version.project_id)
-    chosen += sorted(task for task, one in known.items() if one.email is not None)
+    if not most:
+        return []
     opened = context.label_studio.opened(version.project_id)
-    return [task for task in dict.fromkeys(chosen) if task not in opened]
+    return [task for task in next_tasks(context, version, most + len(opened)) if task not in opened][:most]
 
 
-def _replace(context: Context, version: Version, drawn: Scored) -> bool:
+def _note(context: Context, draft: Draft) -> bool:
+    """Record that the draft draws the next tasks; False if it is no longer the project's draft."""
+    with context.database.write() as session:
+        current = drafts.current(session, draft.project_id)
+        if current is None or current.weights_hash != draft.weights_hash:
+            return False
+        drafts.note_drawn(session, draft.project_id, draft.weights_hash)
+    return True
+
+
+def _replace(context: Context, version: Version, drawn: Scored, run_id: int | None) -> bool:
     """Replace the mask of a task's prediction, and record the former one; False if nothing was replaced."""
     if drawn.error:
         return False
@@ -106,14 +119,16 @@ def _replace(context: Context, version: Version, drawn: Scored) -> bool:
         if row is None or row.error:
             return False
         # First the record, so that a kill in between leaves no mask that nobody knows.
-        packed = packing.pack(None, found["result"])
-        edits.note_former(session, version.project_id, found["id"], packed, blank=row.blank)
-        row.blank, row.hidden, row.quality, row.margin = (
-            drawn.blank,
-            drawn.hidden,
-            drawn.quality,
-            drawn.margin,
+        former = FormerMask(
+            project_id=version.project_id,
+            prediction_id=found["id"],
+            packed=packing.pack(None, found["result"]),
+            blank=row.blank,
+            drawn_by_run=row.drawn_by_run,
         )
+        edits.note_former(session, former)
+        row.blank, row.hidden, row.drawn_by_run = drawn.blank, drawn.hidden, run_id
+        row.quality, row.margin = drawn.quality, drawn.margin
     try:
         context.label_studio.redraw_prediction(found["id"], drawn.result)
     except LabelStudioError as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ml_backend.store import versions
-from ml_backend.store.models import Draft, Version, now
+from ml_backend.store.models import Draft, TrainingRun, Version, now
 
 
 def current(session: Session, project_id: int) -> Draft | None:
@@ -20,30 +18,43 @@ def current(session: Session, project_id: int) -> Draft | None:
     return draft
 
 
-def replace(
-    session: Session, project_id: int, weights_hash: str, labels: Sequence[str], step: int, learned: int
-) -> list[str]:
-    """Make these weights the project's draft; needs a writing session.
+def replace(session: Session, draft: Draft) -> list[str]:
+    """Make `draft` its project's draft; needs a writing session.
+
+    Returns the hashes of weights that nothing needs any more. The former draft's stay for now, since a
+    process may be loading them.
+    """
+    former = session.get(Draft, draft.project_id)
+    surplus: set[str | None] = set()
+    if former is not None:
+        surplus.add(former.former_hash)
+        is_same = former.weights_hash == draft.weights_hash
+        draft.former_hash = former.former_hash if is_same else former.weights_hash
+    draft.created_at, draft.drawn_at = now(), None
+    session.merge(draft)
+    session.flush()
+    return _unused(session, surplus - {draft.weights_hash, draft.former_hash})
+
+
+def name_of(project_id: int, run_id: int) -> str:
+    """Name by which the masks of a run's drafts are known until it ends with a version: `p3-draft-7`."""
+    return f"p{project_id}-draft-{run_id}"
+
+
+def drawer(session: Session, version: str, project_id: int, run_id: int | None) -> str:
+    """Who drew a mask: the version that a run became, the run's drafts, or `version` if it is no run's.
 
     Args:
-        session: a writing session.
+        session: any.
+        version: name of the prediction's version.
         project_id: the project.
-        weights_hash, labels, step, learned: as in `Draft`.
-
-    Returns the hashes of weights that nothing needs any more. The former draft stays for now, since a process
-    may be loading it.
+        run_id: the training whose draft drew the mask; None if the version did.
     """
-    draft = session.get(Draft, project_id)
-    if draft is None:
-        draft = Draft(project_id=project_id, weights_hash=weights_hash)
-        session.add(draft)
-    surplus = [draft.former_hash] if draft.former_hash is not None else []
-    if draft.weights_hash != weights_hash:
-        draft.former_hash = draft.weights_hash
-    draft.weights_hash, draft.labels, draft.step, draft.learned = weights_hash, list(labels), step, learned
-    draft.created_at, draft.drawn_at = now(), None
-    session.flush()
-    return _unused(session, {*surplus} - {weights_hash, draft.former_hash})
+    if run_id is None:
+        return version
+    run = session.get(TrainingRun, run_id)
+    became = None if run is None or run.version_id is None else session.get(Version, run.version_id)
+    return name_of(project_id, run_id) if became is None else became.name
 
 
 def note_drawn(session: Session, project_id: int, weights_hash: str) -> None:
@@ -63,13 +74,7 @@ def drop(session: Session, project_id: int) -> list[str]:
     return _unused(session, {draft.weights_hash, draft.former_hash})
 
 
-def hashes(session: Session, project_id: int) -> set[str]:
-    """Hashes of the weights that the project's draft keeps."""
-    draft = session.get(Draft, project_id)
-    return set() if draft is None else {one for one in (draft.weights_hash, draft.former_hash) if one}
-
-
-def _unused(session: Session, candidates: set[str] | set[str | None]) -> list[str]:
+def _unused(session: Session, candidates: set[str | None]) -> list[str]:
     """Those of the hashes that belong to no version and to no draft."""
     found = {one for one in candidates if one is not None}
     used = set(session.scalars(select(Version.weights_hash).where(Version.weights_hash.in_(found))))

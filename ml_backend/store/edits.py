@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ml_backend.store.models import Edit, FormerMask, KeptPrediction, now
@@ -15,6 +15,9 @@ from ml_backend.store.states import Provenance
 
 KEPT_PREDICTIONS = timedelta(days=3)
 """Longer than a prediction is kept for open pages."""
+
+FORMER_MASKS = 5
+"""Most masks of a prediction that are kept after it was drawn again."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,25 @@ def kept(session: Session, project_id: int) -> dict[int, str]:
     return {row.prediction_id: row.version for row in rows}
 
 
-def note_former(session: Session, project_id: int, prediction_id: int, packed: bytes, *, blank: bool) -> None:
-    """Record the mask of a prediction that is about to be drawn again, and forget those of long ago."""
+def note_former(session: Session, mask: FormerMask) -> None:
+    """Record the mask of a prediction that is about to be drawn again.
+
+    Forgets those of long ago, and all but the latest `FORMER_MASKS` of this prediction.
+    """
     long_ago = now() - KEPT_PREDICTIONS
     session.execute(
-        delete(FormerMask).where(FormerMask.project_id == project_id, FormerMask.replaced_at < long_ago)
+        delete(FormerMask).where(FormerMask.project_id == mask.project_id, FormerMask.replaced_at < long_ago)
     )
-    session.add(FormerMask(project_id=project_id, prediction_id=prediction_id, packed=packed, blank=blank))
+    for surplus in former_masks(session, mask.prediction_id)[FORMER_MASKS - 1 :]:
+        session.delete(surplus)
+    session.add(mask)
+
+
+def rename(session: Session, project_id: int, former: str, version: str) -> None:
+    """Attribute the edits of one version's masks to another."""
+    session.execute(
+        update(Edit).where(Edit.project_id == project_id, Edit.version == former).values(version=version)
+    )
 
 
 def former_masks(session: Session, prediction_id: int) -> list[FormerMask]:

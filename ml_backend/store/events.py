@@ -51,9 +51,11 @@ def add(
     *,
     task_ids: Sequence[int] = (),
     changes: Sequence[str] = (),
-) -> None:
+) -> Event:
     """Store an event of a known project; `changes` names what changed, as in "annotation:3" or "task:5"."""
-    session.add(Event(project_id=project_id, action=action, task_ids=list(task_ids), changes=list(changes)))
+    event = Event(project_id=project_id, action=action, task_ids=list(task_ids), changes=list(changes))
+    session.add(event)
+    return event
 
 
 def pending(session: Session, project_id: int) -> Pending:

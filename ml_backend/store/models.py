@@ -252,6 +252,7 @@ class Draft(Base):
     """The averaged weights of a running training: the newest that draw masks, but order nothing.
 
     Attributes:
+        run_id: the training.
         former_hash: weights of the draft before, which a process may still be loading.
         labels: those of the weights.
         step: of the training.
@@ -264,6 +265,7 @@ class Draft(Base):
     project_id: Mapped[int] = mapped_column(
         ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+    run_id: Mapped[int]
     weights_hash: Mapped[str] = mapped_column(String(64))
     former_hash: Mapped[str | None] = mapped_column(String(64))
     labels: Mapped[list[str]] = mapped_column(default=list)
@@ -279,6 +281,7 @@ class FormerMask(Base):
     Attributes:
         packed: the regions, packed by `ml_backend.score.packing`.
         blank: the network had found nothing.
+        drawn_by_run: the training whose draft drew it; None for the prediction's version.
     """
 
     __tablename__ = "former_masks"
@@ -288,6 +291,7 @@ class FormerMask(Base):
     prediction_id: Mapped[int] = mapped_column(index=True)
     packed: Mapped[bytes] = mapped_column(LargeBinary)
     blank: Mapped[bool]
+    drawn_by_run: Mapped[int | None]
     replaced_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -319,6 +323,7 @@ class Score(Base):
         error: why the image could not be read, or None.
         retry_at: when to retry the image; None unless it failed for a temporary reason.
         tries: number of such failures.
+        drawn_by_run: the training whose draft drew the mask; None if the version itself did.
     """
 
     __tablename__ = "scores"
@@ -339,6 +344,7 @@ class Score(Base):
     quality: Mapped[float | None]
     margin: Mapped[float | None]
     hidden: Mapped[bool] = mapped_column(default=False)
+    drawn_by_run: Mapped[int | None]
 
 
 class Annotator(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.store import events, liveness
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import RunState, TrainingRun, now
+from ml_backend.store.models import Event, RunState, TrainingRun, now
 
 LEASE = timedelta(seconds=60)
 """A running run on another host without a heartbeat for this long counts as abandoned."""
@@ -45,6 +45,14 @@ def last(session: Session, project_id: int) -> TrainingRun | None:
     """The project's latest run in any state, or None."""
     query = select(TrainingRun).where(TrainingRun.project_id == project_id)
     return session.scalars(query.order_by(TrainingRun.id.desc()).limit(1)).one_or_none()
+
+
+def that_consumed(session: Session, event_id: int) -> TrainingRun | None:
+    """The run that takes an event into account; None until there is one."""
+    event = session.get(Event, event_id)
+    if event is None or event.consumed_by_run is None:
+        return None
+    return session.get(TrainingRun, event.consumed_by_run)
 
 
 def of_project(session: Session, project_id: int) -> list[TrainingRun]:

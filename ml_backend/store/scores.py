@@ -52,6 +52,12 @@ def is_blank(session: Session, version_id: int, task_id: int) -> bool:
     return score is not None and score.blank
 
 
+def drawn_by_run(session: Session, version_id: int | None, task_id: int) -> int | None:
+    """The training whose draft drew the mask of a task's prediction; None if the version did."""
+    score = None if version_id is None else session.get(Score, (version_id, task_id))
+    return None if score is None else score.drawn_by_run
+
+
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
     """Numbers of the chunks with scores to compute or to send; measured scores count as done."""
     done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -17,6 +19,8 @@ MANIFEST = "MANIFEST.json"
 HASH = re.compile(r"[0-9a-f]{64}")
 BLOCK = 2**20
 """Bytes read at once."""
+CACHED_VERSIONS = 50
+"""Most versions in the local cache: a training replaces its weights every few seconds, on every machine."""
 
 
 class WeightStoreError(ValueError):
@@ -67,8 +71,12 @@ class WeightStore:
         """
         target = self._cache / _checked(key)
         if target.is_dir():
+            # The versions used last are kept; another process may have deleted this one.
+            with suppress(FileNotFoundError):
+                os.utime(target)
             return target
         self._cache.mkdir(parents=True, exist_ok=True)
+        self._make_room()
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
         try:
             self._fetch(key, partial)
@@ -81,6 +89,18 @@ class WeightStore:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return target
+
+    def _make_room(self) -> None:
+        """Delete the cached versions that were not used for the longest time, if there are too many."""
+        used: dict[Path, float] = {}
+        for folder in self._cache.iterdir():
+            with suppress(FileNotFoundError):
+                if HASH.fullmatch(folder.name):
+                    used[folder] = folder.stat().st_mtime
+        for folder in sorted(used, key=lambda folder: used[folder])[
+            : max(0, len(used) - CACHED_VERSIONS + 1)
+        ]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def contains(self, key: str) -> bool:
         """Whether all files of `key` are in the store; their content is not verified."""

@@ -41,7 +41,7 @@ LANES: Mapping[Lane, tuple[str, ...]] = {
 """The queues of each lane, in order of priority."""
 
 NICENESS: Mapping[Lane, int] = {Lane.QUICK: 10, Lane.TRAINING: 19, Lane.UPKEEP: 15}
-"""How far a lane's jobs give way to other processes: all to the web service, and trainings to all others."""
+"""Niceness of each lane's jobs: all yield to the web service, and trainings to everything."""
 
 
 def run_lanes(
@@ -83,7 +83,7 @@ class _Parent:
         for number in ENDING:
             signal.signal(number, self._end)
         for lane in lanes:
-            if self._fork(lane):
+            if not self._ending and self._fork(lane):
                 return lane
         result = 0
         while self._running:
@@ -104,13 +104,18 @@ class _Parent:
 
     def _fork(self, lane: Lane) -> bool:
         """Fork a process for a lane; True in that process."""
-        pid = os.fork()
-        if pid:
-            self._running[pid] = lane
-            return False
-        for number in ENDING:
-            signal.signal(number, signal.SIG_DFL)
-        return True
+        # A signal must find the lane registered here, and not meet this process's handler there.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            pid = os.fork()
+            if pid:
+                self._running[pid] = lane
+                return False
+            for number in ENDING:
+                signal.signal(number, signal.SIG_DFL)
+            return True
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def _end(self, *_: object) -> None:
         self._ending = True

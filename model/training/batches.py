@@ -67,8 +67,8 @@ class Batches:
         augment: whether `Augmentation` varies the examples; it mirrors them unless their labels have sides.
         balanced: whether rare labels are learned as often as common ones, see `Sampler`.
         crop: longest side of the part of a canvas that is used; None for whole canvases.
-        first: examples of which each of the `FIRST_STEPS` steps from `since` on contains one, in turn.
-        since: a step.
+        first: new examples; each of the `FIRST_STEPS` steps from `since` on contains one of them, in turn.
+        since: the step at which they were added.
     """
 
     def __init__(

@@ -1,12 +1,14 @@
 """Continuous training: new examples join at the next step, and averaged weights are handed out on the way.
 
-A training that ends and begins again for every few labels shows them late and forgets its optimiser. Here
-one run goes on: its caller feeds it, it rests at its plateau, and the next label wakes it. The weights of
-single steps are noisy, so whatever leaves the run is their moving average (`model.training.averaging`).
+A training that ends and begins again for every few labels shows their effect late and loses the state of its
+optimiser. Here one run continues: its caller feeds it, it pauses once it has converged, and it continues with
+the next label. The weights of single steps are noisy, so the run hands out only the moving average of its
+weights (`model.training.averaging`).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from abc import ABC, abstractmethod
@@ -28,12 +30,13 @@ from model.training.dataset import Example
 from model.training.plateau import has_converged
 from model.training.run import Run
 from model.training.settings import Progress, TrainingResult, TrainingSettings
+from model.training.validation import validation_dsc
 
 WARM_UP_STEPS = 10
 """Steps in which the learning rate rises to its peak, where it stays: the average replaces a cool-down."""
 
 DRAFT_STEPS = 10
-"""Steps with new examples after which averaged weights are handed out; later, each time they have doubled."""
+"""Steps with new examples after which averaged weights are handed out, and again each time it has doubled."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ class Feed(ABC):
         """All examples if any have changed since the last call, else None; asked before each step."""
 
     @abstractmethod
-    def ends(self, *, settled: bool) -> bool:
-        """Whether the training ends now; asked after each step, and repeatedly while it rests.
+    def ends(self, steps: int, *, settled: bool) -> bool:
+        """Whether the training ends now; asked after each step, and repeatedly while it pauses.
 
-        `settled` says whether it rests: it has stopped improving, or its budget is spent.
+        Args:
+            steps: since examples were last taken.
+            settled: whether it pauses: it has stopped improving, or its budget is spent.
         """
 
     @abstractmethod
@@ -74,8 +79,15 @@ class Feed(ABC):
         """Wait a moment; called repeatedly between the plateau and the next example."""
 
     @abstractmethod
-    def draft(self, network: DeeplySupervisedUNet, progress: Progress) -> None:
-        """Use averaged weights: a network in evaluation mode, which the next step changes again."""
+    def draft(self, network: DeeplySupervisedUNet, progress: Progress, start_dsc: float | None) -> None:
+        """Use averaged weights.
+
+        Args:
+            network: in evaluation mode; the next step changes it again.
+            progress: of the step.
+            start_dsc: Dice of the start weights on the same validation images as `progress.validation_dsc`;
+                None without start weights or validation images.
+        """
 
 
 def train_continuously(
@@ -112,6 +124,8 @@ class _ContinuousRun(Run):
 
     Attributes:
         average: of the weights of all steps.
+        start, start_dsc: the start weights, and their Dice on the present validation images.
+        keys: of the examples that were last taken.
         taken_at: step at which examples were last taken.
         taken_after: seconds of training until then.
         rested: seconds without steps.
@@ -137,6 +151,9 @@ class _ContinuousRun(Run):
         self.fingerprint = checkpointing.run_fingerprint({"continuous": True, **shape}, [], None)
         self.feed, self.labels, self.examples = feed, labels, examples
         self.average = Average(self.network)
+        self.start = start
+        self.start_dsc: float | None = None
+        self.keys: list[str] = []
         self.taken_at, self.taken_after, self.rested, self.draft_at = 0, 0.0, 0.0, DRAFT_STEPS
 
     def finish(self) -> TrainingResult:
@@ -163,8 +180,8 @@ class _ContinuousRun(Run):
                 check_examples(fresh.training, fresh.validation, self.labels)
                 self.examples = fresh
                 return True
-            settled = self._is_settled()
-            if self.step > self.taken_at and self.feed.ends(settled=settled):
+            steps, settled = self.step - self.taken_at, self._is_settled()
+            if steps and self.feed.ends(steps, settled=settled):
                 self._report_end()
                 return False
             if settled:
@@ -184,7 +201,7 @@ class _ContinuousRun(Run):
         self._watch_plateau()
         if drafts or self._is_settled():
             self.draft_at = self.step + max(DRAFT_STEPS, self.step - self.taken_at)
-            self.feed.draft(self.average.network, self.history[-1])
+            self.feed.draft(self.average.network, self.history[-1], self._start_dsc())
 
     def _report_end(self) -> None:
         """Validate and save the last step, unless that has happened."""
@@ -196,14 +213,19 @@ class _ContinuousRun(Run):
             self._save()
 
     def _begin_with(self, examples: Examples) -> None:
-        """Continue with these examples: the plateau and the budget count from now on."""
-        if self.step:
+        """Continue with these examples; if any is new, the plateau and the budget count from now on."""
+        keys = [one.key for one in (*examples.training, *examples.validation)]
+        if [one.key for one in self.validation] != [one.key for one in examples.validation]:
+            self.start_dsc = None
+        self.training, self.validation = examples.training, examples.validation
+        if self.step and keys != self.keys:
             # The best weights so far have not seen the new examples, or were chosen on other images.
             self.best = None
-        self.training, self.validation = examples.training, examples.validation
-        self.taken_at, self.taken_after, self.converged_at = self.step, self._seconds(), None
-        soon = self.step + DRAFT_STEPS
-        self.draft_at = soon if self.draft_at <= self.step else min(self.draft_at, soon)
+        if keys != self.keys:
+            self.taken_at, self.taken_after, self.converged_at = self.step, self._seconds(), None
+            soon = self.step + DRAFT_STEPS
+            self.draft_at = soon if self.draft_at <= self.step else min(self.draft_at, soon)
+        self.keys = keys
         settings = self.settings
         self.batches = Batches(
             examples.training,
@@ -220,6 +242,15 @@ class _ContinuousRun(Run):
     def candidate(self) -> DeeplySupervisedUNet:
         """The averaged network."""
         return self.average.network
+
+    def _start_dsc(self) -> float | None:
+        """Dice of the start weights on the present validation images."""
+        if self.start is None or not self.validation:
+            return None
+        if self.start_dsc is None:
+            start = copy.deepcopy(self.start).to(self.device.device)
+            self.start_dsc = validation_dsc(start, self.validation, self.device)
+        return self.start_dsc
 
     def _is_settled(self) -> bool:
         spent = self.budget.spent(self.step - self.taken_at, self._seconds() - self.taken_after)
@@ -239,10 +270,20 @@ class _ContinuousRun(Run):
     def _further_tensors(self) -> dict[str, Tensor]:
         return checkpointing.prefixed("average", self.average.state())
 
+    def _further_state(self) -> dict[str, Any]:
+        return {
+            "keys": self.keys,
+            "taken_at": self.taken_at,
+            "taken_after": self.taken_after,
+            "draft_at": self.draft_at,
+        }
+
     def _resume(self) -> Checkpoint | None:
         found = super()._resume()
         if found is None:
             self.average = Average(self.network)
         else:
             self.average.network.load_state_dict(checkpointing.unprefixed("average", found.tensors))
+            self.keys, self.draft_at = found.state["keys"], found.state["draft_at"]
+            self.taken_at, self.taken_after = found.state["taken_at"], found.state["taken_after"]
         return found

@@ -218,12 +218,17 @@ class Run:
             tensors |= checkpointing.prefixed("best", self.best.weights)
             state["best"] = {"dsc": self.best.dsc, "step": self.best.step}
         tensors |= self._further_tensors()
+        state |= self._further_state()
         checkpointing.save_checkpoint(
             self.checkpoints, Checkpoint(tensors, state), fingerprint=self.fingerprint
         )
 
     def _further_tensors(self) -> dict[str, Tensor]:
-        """What a subclass needs to resume."""
+        """Tensors that a subclass needs to resume."""
+        return {}
+
+    def _further_state(self) -> dict[str, Any]:
+        """JSON values that a subclass needs to resume."""
         return {}
 
     def _resume(self) -> Checkpoint | None:

@@ -9,6 +9,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from ml_backend.label_studio.config import default_config
 from ml_backend.store import drafts, edits, runs
 from ml_backend.store.models import RunState, TrainingRun
 from ml_backend.store.states import Provenance
@@ -109,10 +110,11 @@ def test_a_mask_that_was_on_display_is_known_after_it_was_drawn_again(
     service.wait(lambda: board.predictions(task)[0]["result"] != shown["result"], "another mask")
     made = service.label_studio.submit_annotation(task, shown["result"], parent_prediction=shown["id"])
     board.annotate(1)
-    board.await_round(1)
+    version = board.await_round(1)
     with service.database.read() as session:
         edit = edits.of_project(session, board.id)[int(made["id"])]
     assert edit.provenance is Provenance.ACCEPTED
+    assert edit.version == version.name, "its drafts drew the mask"
 
 
 def test_a_killed_training_keeps_its_steps_and_its_labels(service: Service, learning: Board) -> None:
@@ -168,6 +170,49 @@ def test_projects_take_turns(
         assert run.message == "waits for the training of another project"
     before = draft_step(learning)
     service.wait(lambda: draft_step(learning) != before, "the first project's next turn", 120)
+
+
+def test_projects_that_learn_at_once_both_finish_their_rounds(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom], learning: Board
+) -> None:
+    other = make_board(phantoms[:8])
+    # More steps than there are in a turn.
+    service.work(**LEARNING | {"TRAIN_STEPS": "2000"})
+    learning.annotate(2)
+    service.wait(lambda: draft_step(learning), "a draft of the first project")
+    other.annotate(2)
+    service.wait(lambda: draft_step(other), "a draft of the other project", 120)
+    learning.annotate(3)
+    other.annotate(3)
+    assert learning.await_round(1).labels_used == 5
+    assert other.await_round(1).labels_used == 5
+
+
+def test_a_training_that_is_asked_for_is_the_one_that_runs(service: Service, learning: Board) -> None:
+    learning.annotate(2)
+    service.wait(lambda: draft_step(learning), "a draft")
+    done = service.command("train", "--project", str(learning.id))
+    assert "Training finished: 2 labels" in done.stdout, done.stderr
+    assert len(learning.runs()) == 1
+    learning.await_round(1)
+
+
+def test_labels_of_a_changed_config_are_left_to_the_next_run(service: Service, learning: Board) -> None:
+    board = learning
+    board.annotate(2)
+    service.wait(lambda: draft_step(board), "a draft")
+    service.label_studio.patch_project(board.id, label_config=default_config(["Bone", "Nail"]))
+    board.config = Board.read_config(service, board.id)
+    board.annotate(1)
+    first = service.wait(
+        lambda: next((one for one in board.versions() if one.round == 1), None), "the end of the round"
+    )
+    assert first.labels == ["Bone"]
+    assert first.labels_used == 2
+    board.annotate(4)
+    second = board.await_round(2)
+    assert second.labels == ["Bone", "Nail"]
+    assert second.labels_used == 7
 
 
 def test_predict_draws_by_the_newest_weights_and_scores_by_the_version(

@@ -101,6 +101,20 @@ def test_a_released_run_is_continued_when_something_happens(services: Services) 
         assert (again.id, again.attempts) == (run, 2)
 
 
+def test_a_released_run_waits_for_its_turn_unless_something_happens(services: Services) -> None:
+    annotate(services, 1, 10)
+    run = begin(services)
+    with services.database.write() as session:
+        runs.release(session, run, ELSEWHERE, "waits")
+    services.queues.request_training(3, delay=1)
+    for _ in range(2):
+        consider(services.database, services.queues, services.settings, 3)
+        assert due_in(services) == pytest.approx(1, abs=2)
+    services.queues.redis.flushall()
+    consider(services.database, services.queues, services.settings, 3)
+    assert due_in(services) is not None, "a lost turn is scheduled again"
+
+
 def test_a_single_change_triggers_a_training_after_a_quiet_time(services: Services) -> None:
     happen(services, "annotation:1")
     assert due_in(services) == pytest.approx(services.settings.quiet_seconds, abs=3)

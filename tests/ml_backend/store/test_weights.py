@@ -1,10 +1,12 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from ml_backend.store import weights
 from ml_backend.store.weights import MANIFEST, WeightStore, WeightStoreError
 
 
@@ -46,6 +48,21 @@ def test_the_same_content_has_one_name_and_other_content_another(
     assert store.put(version) == key
     (version / "card.json").write_text('{"other": 1}')
     assert store.put(version) != key
+
+
+def test_the_cache_keeps_what_was_used_last(
+    tmp_path: Path, version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "CACHED_VERSIONS", 3)
+    store, cache = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache"), tmp_path / "cache"
+    keys = []
+    for number in range(4):
+        (version / "card.json").write_text(str(number))
+        keys.append(store.put(version))
+        os.utime(store.get(keys[-1]), (number, number))
+        store.get(keys[0])
+    assert {folder.name for folder in cache.iterdir()} == {keys[0], keys[2], keys[3]}
+    assert contents(store.get(keys[1]))["card.json"] == b"1"
 
 
 def test_altered_files_are_refused(tmp_path: Path, version: Path) -> None:

@@ -33,20 +33,24 @@ class Script(Feed):
         self.arrivals, self._ends, self._at_step = dict(arrivals), ends, at_step
         self.step, self.rests = 0, 0
         self.asked: list[int] = []
+        self.since: list[int] = []
+        self.start_dsc: list[float | None] = []
         self.drafts: list[tuple[int, DeeplySupervisedUNet]] = []
 
     def take(self) -> Examples | None:
         return self.arrivals.pop(self.step, None)
 
-    def ends(self, *, settled: bool) -> bool:
+    def ends(self, steps: int, *, settled: bool) -> bool:
         self.asked.append(self.step)
+        self.since.append(steps)
         self._at_step(self.step)
         return self._ends(self.step, settled)
 
     def rest(self) -> None:
         self.rests += 1
 
-    def draft(self, network: DeeplySupervisedUNet, progress: Progress) -> None:
+    def draft(self, network: DeeplySupervisedUNet, progress: Progress, start_dsc: float | None) -> None:
+        self.start_dsc.append(start_dsc)
         copy = DeeplySupervisedUNet(network.settings)
         copy.load_state_dict(network.state_dict())
         self.drafts.append((progress.step, copy))
@@ -176,7 +180,7 @@ def test_an_interrupted_training_loses_no_step(tmp_path: Path) -> None:
         follow(first, checkpoints=tmp_path)
     again = Script({0: Examples(TRAINING, [])}, lambda step, _: step == 8)
     follow(again, checkpoints=tmp_path)
-    assert again.asked == [8]
+    assert again.since == [7, 8], "it continues where it was, and the plateau is not put off"
 
 
 def test_a_label_that_contradicts_the_config_ends_the_run_with_a_sentence() -> None:
@@ -185,3 +189,13 @@ def test_a_label_that_contradicts_the_config_ends_the_run_with_a_sentence() -> N
     feed = Script({0: Examples(TRAINING, []), 3: Examples([*TRAINING, wrong], [])}, lambda *_: False)
     with pytest.raises(TrainingError, match="class index 2"):
         follow(feed)
+
+
+def test_the_start_is_measured_on_the_images_that_drafts_are_measured_on() -> None:
+    start = run(replace(SETTINGS, steps=40)).network
+    more = Examples(TRAINING, [*VALIDATION, square("x")])
+    feed = Script({0: Examples(TRAINING, VALIDATION), 12: more}, lambda step, _: step == 22)
+    result = follow(feed, start=start)
+    assert feed.start_dsc[0] == pytest.approx(result.history[0].validation_dsc)
+    assert feed.start_dsc[-1] is not None
+    assert feed.start_dsc[-1] != feed.start_dsc[0]
