@@ -134,9 +134,13 @@ class Settings(BaseSettings):
         description="Where a training starts: from the published version's weights (previous), or from "
         "scratch.",
     )
-    train_steps: Positive | None = Field(None, description="Maximum steps of one training.")
+    train_steps: Positive | None = Field(
+        None, description="Maximum steps of a training, counted from the last new label on."
+    )
     train_seconds: PositiveSeconds | None = Field(
-        600.0, description="Maximum seconds of one training; it ends earlier once it has converged."
+        600.0,
+        description="Maximum seconds of a training, counted from the last new label on; it pauses or ends "
+        "earlier once it has converged.",
     )
     annotations: Rule = Field(
         "latest",
@@ -185,17 +189,18 @@ class Settings(BaseSettings):
     )
     learn_from: Annotated[int, Field(ge=0)] = Field(
         2,
-        description="Labels from which on a project learns each label at once, and draws the next tasks by "
-        "what it has learned; 0 learns only in rounds.",
+        description="Number of labels from which on each label is learned at once and the masks of the next "
+        "tasks are drawn again; 0 learns only in rounds.",
     )
     redraw_tasks: Annotated[int, Field(ge=0)] = Field(
-        20, description="Next tasks that are drawn again while a project learns, before their order changes."
+        20,
+        description="Number of next tasks whose masks are drawn again during a training; their order stays.",
     )
     retrain_every: Positive = Field(
-        10, description="New or changed annotations that make a round: a new version, and a new order."
+        10, description="New or changed annotations after which a round ends with a new version and order."
     )
     quiet_seconds: PositiveSeconds = Field(
-        120.0, description="Seconds after the last change that end a round with fewer."
+        120.0, description="Seconds after the last change after which a round with fewer changes ends."
     )
     publish_margin: Fraction = Field(
         0.02, description="How much lower a new version's validation Dice may be for it to be published."

@@ -20,8 +20,8 @@ from ml_backend.store import assignments, versions
 from ml_backend.store.models import Assignment, Version, now
 
 WAIT_SECONDS = 15.0
-"""How long a job waits for tasks that are cooling down. If it left them to a later job, the only worker might
-train first, and annotators would have only their reserve meanwhile."""
+"""How long a job waits for tasks that are cooling down. If it left them to a later job, annotators would have
+only their reserve until that one comes."""
 
 POLL_SECONDS = 2.0
 """While a job waits, how often it checks for annotators without an unopened task."""

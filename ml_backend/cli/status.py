@@ -101,7 +101,10 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
         yield f"last training {run.state.value}: {run.message}"
     draft = drafts.current(session, project.id)
     if draft is not None and draft.drawn_at is not None:
-        yield f"the next tasks are drawn by {draft.learned} labels: step {draft.step} of the running training"
+        yield (
+            f"the masks of the next tasks are from step {draft.step} of the running training, which has "
+            f"learned from {draft.learned} labels"
+        )
     if listed:
         yield from _masks(listed[0], project, again=run is None or run.version_id != listed[0].id)
     if listed and listed[0].message:

@@ -118,7 +118,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Read:
-    """What one task gave, and from which labels; the same labels need not be read again.
+    """What was read from one task, and the labels it was read from; the same labels are not read again.
 
     Attributes:
         state: digests of its annotations, its side of the split, and whether its mask was accepted.

@@ -25,7 +25,8 @@ class ExtraExamples(Protocol):
     ) -> list[Example]:
         """Examples for a training.
 
-        Must return the same examples when a training resumes after a kill; otherwise the training restarts.
+        Must return the same examples when a training resumes after a kill. Otherwise a training with
+        LEARN_FROM=0 restarts, and any other counts them as new.
 
         Args:
             context: of the training's job.

@@ -300,7 +300,8 @@ class Training:
         if time.monotonic() - self._progress_at < PROGRESS_SECONDS:
             return
         self._progress_at = time.monotonic()
-        of = "" if progress.steps is None else f" of {progress.steps}"
+        # With continuous learning the budget counts from the last label on.
+        of = "" if progress.steps is None or self.context.settings.learn_from else f" of {progress.steps}"
         with self.context.database.write() as session:
             runs.keep(session, self.run_id, self.owner)
             run = session.get_one(TrainingRun, self.run_id)

@@ -249,7 +249,7 @@ class KeptPrediction(Base):
 
 
 class Draft(Base):
-    """The averaged weights of a running training: the newest that draw masks, but order nothing.
+    """The newest averaged weights of a running training, which draw masks; they do not affect the order.
 
     Attributes:
         run_id: the training.
