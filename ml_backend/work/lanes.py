@@ -40,8 +40,10 @@ LANES: Mapping[Lane, tuple[str, ...]] = {
 }
 """The queues of each lane, in order of priority."""
 
-NICENESS: Mapping[Lane, int] = {Lane.QUICK: 10, Lane.TRAINING: 19, Lane.UPKEEP: 15}
-"""Niceness of each lane's jobs: all yield to the web service, and trainings to everything."""
+NICENESS: Mapping[Lane, int] = {Lane.QUICK: 5, Lane.TRAINING: 10, Lane.UPKEEP: 10}
+"""Niceness of each lane's jobs: all yield to the web service, trainings and upkeep also to quick jobs.
+
+It is not higher, because a process of niceness 19 hardly runs beside a busy Label Studio."""
 
 
 def run_lanes(

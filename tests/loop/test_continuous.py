@@ -69,7 +69,9 @@ def test_two_labels_draw_the_next_task_and_leave_the_order_alone(service: Servic
     service.wait(lambda: masks(board, first.name)[following], "a mask on the task that is opened next")
     (run,) = board.runs()
     assert run.state is RunState.RUNNING, "the training goes on"
-    assert "which has learned from 2 labels" in service.command("status").stdout
+    service.wait(
+        lambda: "which has learned from 2 labels" in service.command("status").stdout, "a sentence in status"
+    )
 
 
 def test_labels_join_the_running_training_and_five_make_a_round(service: Service, learning: Board) -> None:

@@ -152,7 +152,7 @@ def test_the_served_order_is_that_of_the_strategy(
     assert board.in_view() == [task for task, _ in board.order(highest_first=False)]
 
 
-def test_the_view_does_not_run_dry_while_a_training_occupies_the_worker(
+def test_the_batch_is_refilled_while_a_training_runs(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:12])
@@ -164,10 +164,10 @@ def test_the_view_does_not_run_dry_while_a_training_occupies_the_worker(
     service.work(TRAIN_STEPS="", TRAIN_SECONDS="30")
     board.annotate(BATCH)
     service.wait(lambda: board.runs()[0].message.startswith("step"), "the second training")
-    # Almost twice as many labels as a batch has, and no worker that could refill it.
-    board.annotate(2 * BATCH - 1)
+    for _ in range(2):
+        service.wait(lambda: len(board.in_view()) == BATCH, "a full batch")
+        board.annotate(1)
     assert board.runs()[0].state is RunState.RUNNING
-    assert len(board.in_view()) == 1
     service.work()
     board.await_round(2)
 
