@@ -202,6 +202,9 @@ class Settings(BaseSettings):
     quiet_seconds: PositiveSeconds = Field(
         120.0, description="Seconds after the last change after which a round with fewer changes ends."
     )
+    turn_seconds: PositiveSeconds = Field(
+        30.0, description="Seconds after which a training makes way for a waiting one of another project."
+    )
     publish_margin: Fraction = Field(
         0.02, description="How much lower a new version's validation Dice may be for it to be published."
     )

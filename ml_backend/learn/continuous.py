@@ -45,9 +45,6 @@ RETRY_SECONDS = 15.0
 MOST_RETRIES = 20
 """Retries after which the run fails; it is repeated like any training that failed for a temporary reason."""
 
-TURN_SECONDS = 30.0
-"""Time after which a run makes way for a training of another project that waits."""
-
 ROUND_STEPS = 40
 """Steps with all labels of a round, for weights that were trained before.
 
@@ -291,7 +288,7 @@ class LabelFeed(Feed):
 
     def _make_way(self, *, settled: bool) -> None:
         """Raise `StoppedError` if it is another project's turn."""
-        if time.monotonic() - self._began < TURN_SECONDS:
+        if time.monotonic() - self._began < self.context.settings.turn_seconds:
             return
         if self.context.queues.others_train(self.project_id):
             quiet = self.context.settings.quiet_seconds - self._quiet_for()

@@ -104,7 +104,8 @@ class JobWorker(Worker):
         """Requeue what dead workers left, and request all work that the database shows as unfinished."""
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
-        recovery.requeue_lost(self._job_queues)
+        # Other lanes start at the same moment, and may just have taken a job.
+        recovery.requeue_lost(self._job_queues, beside_others=True)
         resume.resume_orders(self._database, self._job_queues)
         resume.resume_assignments(self._database, self._job_queues)
         resume.resume_trainings(self._settings, self._database, self._job_queues)

@@ -18,7 +18,13 @@ from model.research.phantom import Phantom
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
-LEARNING = {"LEARN_FROM": "2", "RETRAIN_EVERY": "5", "QUIET_SECONDS": "600", "TRAIN_STEPS": "40"}
+LEARNING = {
+    "LEARN_FROM": "2",
+    "RETRAIN_EVERY": "5",
+    "QUIET_SECONDS": "600",
+    "TRAIN_STEPS": "40",
+    "TURN_SECONDS": "5",
+}
 
 
 def draft_step(board: Board) -> int | None:

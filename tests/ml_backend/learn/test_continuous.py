@@ -20,7 +20,6 @@ from ml_backend.learn.continuous import (
     LONGEST_STEPS,
     MOST_RETRIES,
     ROUND_STEPS,
-    TURN_SECONDS,
     LabelFeed,
     StoppedError,
 )
@@ -220,7 +219,7 @@ def test_it_makes_way_for_another_project_after_its_turn(case: Case) -> None:
     feed = case.feed()
     case.other_project_trains()
     assert not feed.ends(1, settled=False)
-    feed._began = time.monotonic() - TURN_SECONDS
+    feed._began = time.monotonic() - case.services.settings.turn_seconds
     with pytest.raises(StoppedError) as stopped:
         feed.ends(1, settled=False)
     assert stopped.value.delay == 1
@@ -234,7 +233,7 @@ def test_a_round_that_is_due_is_finished_first(case: Case) -> None:
     feed = case.feed(is_fresh_network=True)
     full(case, feed)
     case.other_project_trains()
-    feed._began = time.monotonic() - 10 * TURN_SECONDS
+    feed._began = time.monotonic() - 10 * case.services.settings.turn_seconds
     assert not steps(feed, 50)
     assert feed.ends(100, settled=True)
 
