@@ -169,14 +169,15 @@ def test_a_prediction_that_is_drawn_again_keeps_its_place_and_its_open_pages(
     client.import_predictions(project, [prediction(task, 0.5)])
     (before,) = client.predictions(task)
     again = {**region(), "id": "again"}
+    client.patch_project(project, model_version="v1")
     client.redraw_prediction(before["id"], [again])
+    assert client.ordered_scores(project, 10, highest_first=True) == [(task, 0.5)]
     (after,) = client.predictions(task)
     assert after["result"] == [again]
     assert [after[key] for key in ("id", "score", "model_version", "task")] == [
         before[key] for key in ("id", "score", "model_version", "task")
     ]
     assert client.model_versions(project) == {"v1": 1}
-    assert client.ordered_scores(project, 10, highest_first=True)[0] == (task, 0.5)
     annotate_from(client, task, before["id"])
     assert client.labelled_now(project, [task]) == {task}
 
