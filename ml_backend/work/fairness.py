@@ -1,4 +1,7 @@
-"""Order of the queues: scoring and training alternate, so that no project waits for all work of another."""
+"""Order of the queues: scoring and training alternate, so that no project waits for all work of another.
+
+This matters only to a worker that serves both queues; the lanes of `dsal worker` never do.
+"""
 
 from __future__ import annotations
 

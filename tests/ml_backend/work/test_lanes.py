@@ -1,4 +1,4 @@
-"""A worker's two lanes: what is quick waits for nothing slow, and no lane stays dead."""
+"""A worker's lanes: quick jobs do not wait for slow ones, and a lane that is killed starts again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sys.exit(run_lanes(Settings(model_dir=sys.argv[1], redis_url=sys.argv[2], **url)
 
 
 class Worker:
-    """A process with two lanes, and what its jobs recorded."""
+    """A worker with all lanes, and what its jobs recorded."""
 
     def __init__(self, settings: Settings, queues: JobQueues, folder: Path) -> None:
         self.settings, self.queues, self.folder = settings, queues, folder
@@ -90,7 +90,7 @@ def test_a_killed_lane_starts_again_and_finishes_its_job(worker: Worker) -> None
     assert parent.is_running()
 
 
-def test_a_signal_ends_both_lanes_and_their_jobs(worker: Worker) -> None:
+def test_a_signal_ends_all_lanes_and_their_jobs(worker: Worker) -> None:
     worker.sleep(TRAIN, "training", 60)
     parent = worker.start()
     until(lambda: worker.pids("training"))
