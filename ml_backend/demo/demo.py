@@ -211,6 +211,8 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
         "PORT": str(free_port(BACKEND_PORT)),
         "BASIC_AUTH_USER": "label-studio",
         "BASIC_AUTH_PASS": secrets.token_urlsafe(12),
+        # The demo waits for the end of each round; see its table.
+        "LEARN_FROM": "0",
         "RETRAIN_EVERY": str(options.per_round),
         "NETWORK_WIDTH": str(options.width),
         "IMAGE_SIZE": str(options.size),
