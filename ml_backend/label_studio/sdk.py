@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 # `label_studio_sdk.client` adds features to this base class that we do not use, and imports pandas and lxml
 # for them: 1.1 s and 64 MB in the web process, against 0.1 s and 3 MB for the base class.
 
-_CALLED = ("annotations", "predictions", "projects", "tasks", "users", "versions", "views")
+_CALLED = (
+    "annotations",
+    "predictions",
+    "projects",
+    "projects.exports",
+    "tasks",
+    "users",
+    "versions",
+    "views",
+)
 
 
 class Transport:
@@ -83,8 +92,8 @@ class Resource:
 def preload() -> None:
     """Load what the first client and first calls of a process load (0.5 s), before worker processes fork."""
     trusted_certificates()
-    for group in _CALLED:
-        import_module(f"label_studio_sdk.{group}.client")
+    for module in ("httpcore", *(f"label_studio_sdk.{group}.client" for group in _CALLED)):
+        import_module(module)
 
 
 def within(seconds: float | None) -> RequestOptions | None:

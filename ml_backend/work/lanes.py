@@ -18,12 +18,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from ml_backend.label_studio.sdk import preload
-from ml_backend.queue.jobs import functions_in
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN, UPKEEP, Lane
 from ml_backend.queue.logs import configure_logs
 from ml_backend.settings import Settings
-from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, run_worker
+from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, load_jobs, run_worker
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +58,7 @@ def run_lanes(
     lane: Lane | int = lanes[0]
     if len(lanes) > 1:
         configure_logs(settings.log_level)
-        functions_in(packages)
-        preload()
+        load_jobs(packages)
         kill_children_with_their_parent()
         lane = _Parent().watch(lanes)
     if isinstance(lane, Lane):

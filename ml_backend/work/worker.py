@@ -6,9 +6,11 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -211,8 +213,7 @@ def run_worker(
             unavailable at the start.
     """
     configure_logs(settings.log_level)
-    jobs = job_class(functions_in(packages))
-    preload()
+    jobs = job_class(load_jobs(packages))
     kill_children_with_their_parent()
     database = Database(settings.effective_database_url)
     process = ProcessId.current()
@@ -234,6 +235,16 @@ def run_worker(
             worker.kill_horse()
             worker.wait_for_horse()
         client = _reconnect(settings)
+
+
+def load_jobs(packages: Sequence[str]) -> dict[str, Callable[..., None]]:
+    """Import all that jobs need, before their processes are forked; returns the functions of the jobs."""
+    found = functions_in(packages)
+    preload()
+    if "torch" in sys.modules:
+        # The first optimiser of a process imports it, in more than a second: each training would wait for it.
+        import_module("torch._dynamo")
+    return found
 
 
 def _reconnect(settings: Settings) -> redis.Redis:

@@ -109,10 +109,9 @@ def _reap(*_: object) -> None:
 def main() -> None:
     """Fork a worker for each request on standard input, until it is closed."""
     from ml_backend.cli import main as dsal
-    from ml_backend.queue.jobs import functions_in
-    from ml_backend.work.worker import JOB_PACKAGES
+    from ml_backend.work.worker import JOB_PACKAGES, load_jobs
 
-    functions_in(JOB_PACKAGES)
+    load_jobs(JOB_PACKAGES)
     signal.signal(signal.SIGCHLD, _reap)
     while line := sys.stdin.readline():
         pid = os.fork()
