@@ -7,8 +7,8 @@ ever get the same task.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from ml_backend.assign.distribution import COOLDOWN, Snapshot, outdated, plan, surplus_of
 from ml_backend.queue import kinds
@@ -18,13 +18,6 @@ from ml_backend.score.batch import next_tasks, refresh_batch
 from ml_backend.score.strategy import order_of
 from ml_backend.store import assignments, versions
 from ml_backend.store.models import Assignment, Version, now
-
-WAIT_SECONDS = 15.0
-"""How long a job waits for tasks that are cooling down. If it left them to a later job, annotators would have
-only their reserve until that one comes."""
-
-POLL_SECONDS = 2.0
-"""While a job waits, how often it checks for annotators without an unopened task."""
 
 LOCK_SECONDS = 300
 """How long one job may keep others from assigning tasks of the same project."""
@@ -49,22 +42,14 @@ def assign_tasks(context: Context, project_id: int) -> None:
             version = versions.published(session, project_id)
         if version is not None:
             refresh_batch(context, version)
-        if _assign_and_wait(context, project_id):
-            context.queues.request_assignment(project_id, delay=COOLDOWN.total_seconds() + 1)
+        cooled_down = _assign(context, project_id)
+        if cooled_down is not None:
+            delay = max((cooled_down - now()).total_seconds(), 0.0)
+            context.queues.request_assignment(project_id, delay=delay)
 
 
-def _assign_and_wait(context: Context, project_id: int) -> bool:
-    """Assign until no task is cooling down; True if some still are after `WAIT_SECONDS`."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while _assign(context, project_id):
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _assign(context: Context, project_id: int) -> bool:
-    """Assign tasks to all annotators; True if tasks are cooling down and can be assigned later."""
+def _assign(context: Context, project_id: int) -> datetime | None:
+    """Assign tasks to all annotators; returns when the first task that is cooling down can be assigned."""
     views = context.label_studio.annotators(project_id)
     with context.database.write() as session:
         former = {one.email for one in assignments.annotators(session, project_id)}
@@ -73,7 +58,7 @@ def _assign(context: Context, project_id: int) -> bool:
             assignments.set_annotators(session, project_id, views)
         version = versions.published(session, project_id)
     if version is None or not (views or former):
-        return False
+        return None
     snapshot = _take_snapshot(context, version, sorted({*views, *former}))
     _clear(context, project_id, snapshot)
     _take_back(context, snapshot, outdated(snapshot))
@@ -82,7 +67,8 @@ def _assign(context: Context, project_id: int) -> bool:
         _give(context, project_id, snapshot, given)
     elif not snapshot.cooling_down:
         _take_back(context, snapshot, surplus_of(snapshot))
-    return bool(snapshot.cooling_down)
+    since = [snapshot.known[task].since for task in snapshot.cooling_down]
+    return min(since) + COOLDOWN if since else None
 
 
 def _take_snapshot(context: Context, version: Version, emails: list[str]) -> Snapshot:
