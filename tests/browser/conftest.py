@@ -71,6 +71,12 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> None:
+    """Assertions wait as long as actions do: on a busy machine an image may take longer than their 5 s."""
+    expect.set_options(timeout=PATIENCE)
+
+
 @pytest.fixture(scope="session")
 def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContext]]:
     """A function that returns a browser logged in to the Label Studio at a URL, with e-mail and password."""
@@ -79,7 +85,7 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
     def enter(url: str, email: str, password: str) -> BrowserContext:
         context = browser.new_context(viewport=WINDOW)
         opened.append(context)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(PATIENCE)
         # Posts the form without opening its page: closing a page during its navigation may hang.
         form = context.request.get(url)
         (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken"]
