@@ -25,7 +25,8 @@ ANNOTATED_PAGE = 50
 OVERLAP = timedelta(seconds=10)
 
 WITH_MASKS = (
-    "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by,updated_by,lead_time"
+    "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by,updated_by,lead_time,"
+    "parent_prediction"
 )
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
 

@@ -68,11 +68,11 @@ def note_edits(
     with context.database.read() as session:
         known = edits.of_project(session, project_id)
         drawers = _Drawers.read(session, project_id)
-    annotations = {one.id: (task.task_id, one) for task in tasks for one in (*task.opinions, *task.counting)}
+    annotations = {one.id: (task, one) for task in tasks for one in (*task.opinions, *task.counting)}
     fresh = {
-        key: (task_id, one)
-        for key, (task_id, one) in annotations.items()
-        if key not in known or known[key].digest != digest(one.result)
+        key: (task.task_id, one)
+        for key, (task, one) in annotations.items()
+        if key not in known or known[key].digest != task.digests[key]
     }
     found = list(_edits(context, project_id, fresh, drawers, config))
     with context.database.write() as session:

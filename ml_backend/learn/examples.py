@@ -22,7 +22,7 @@ from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.label_studio.regions.canvas import Overlap
 from ml_backend.label_studio.regions.masks import Reading, label_map
 from ml_backend.learn.edits import is_accepted, note_edits
-from ml_backend.learn.labels import LabelledTask, blind_sides, digest, new_sides
+from ml_backend.learn.labels import LabelledTask, blind_sides, new_sides
 from ml_backend.queue.context import Context
 from ml_backend.score.blind import BlindTasks
 from ml_backend.store import labels_seen, projects
@@ -182,8 +182,8 @@ def read_examples(
 def _digests(task: LabelledTask) -> tuple[Any, ...]:
     """What of a task's annotations decides its examples and its annotators' agreement."""
     return (
-        tuple((one.id, digest(one.result)) for one in task.counting),
-        tuple((one.id, digest(one.result)) for one in task.opinions),
+        tuple((one.id, task.digests[one.id]) for one in task.counting),
+        tuple((one.id, task.digests[one.id]) for one in task.opinions),
         task.rule,
     )
 

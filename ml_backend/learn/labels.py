@@ -17,6 +17,7 @@ import json
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
@@ -63,20 +64,25 @@ class LabelledTask:
     opinions: tuple[Annotation, ...]
     rule: Rule = "latest"
 
+    @cached_property
+    def digests(self) -> dict[int, str]:
+        """`digest` of all its annotations' masks, by annotation id."""
+        return {one.id: digest(one.result) for one in (*self.opinions, *self.counting)}
+
     @property
     def label_digests(self) -> dict[int, LabelDigest]:
         """Digests of the masks of the annotations that count, by annotation id."""
-        return {one.id: LabelDigest(self.task_id, digest(one.result)) for one in self.counting}
+        return {one.id: LabelDigest(self.task_id, self.digests[one.id]) for one in self.counting}
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The examples that a training makes of the task."""
         if self.rule == "all":
             return tuple(
-                Sample(f"task {self.task_id} annotation {one.id} {digest(one.result)[:16]}", (one,))
+                Sample(f"task {self.task_id} annotation {one.id} {self.digests[one.id][:16]}", (one,))
                 for one in self.counting
             )
-        drawn = digest([digest(one.result) for one in self.counting])
+        drawn = digest([self.digests[one.id] for one in self.counting])
         return (Sample(f"task {self.task_id} {drawn[:16]}", self.counting),)
 
 

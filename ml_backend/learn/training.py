@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,8 @@ from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
-from ml_backend.learn.labels import Chosen, LabelledTask, label_digests, sort_out
+from ml_backend.learn.label_reader import LabelReader
+from ml_backend.learn.labels import Chosen, LabelledTask, label_digests
 from ml_backend.learn.outcome import Outcome, nothing_better
 from ml_backend.learn.start_weights import StartingPoint, starting_point
 from ml_backend.learn.trigger import after_training
@@ -117,23 +118,29 @@ class Training:
         """
         context = self.context
         config = context.read_config(self.project_id)
-        chosen = self._labels(config)
+        labels = LabelReader(context, self.project_id, config)
+        chosen = labels.read()
         if self._is_needless(chosen.labelled, config):
             self.outcome.needless(len(chosen.labelled))
             return None
         source = self._latest()
         begun = starting_point(context, source, config)
         known: dict[int, Read] = {}
-        data = self._read(chosen, config, begun, known)
+
+        def read(chosen: Chosen) -> Data:
+            return self._read(chosen, config, begun, known)
+
+        data = read(chosen)
         if not data.training:
             self.outcome.without_version(data, "There are no labels to learn from.")
             return None
         further = {
-            name: read(context, source, config, begun.preprocessing, data.teaching)
-            for name, read in EXTRA_EXAMPLES.items()
+            name: extra(context, source, config, begun.preprocessing, data.teaching)
+            for name, extra in EXTRA_EXAMPLES.items()
         }
         parent = source if begun.start is not None else None
-        learned = self._learn(lease, config, begun, parent, data, [*chain(*further.values())], known)
+        extra_examples = [*chain(*further.values())]
+        learned = self._learn(lease, config, begun, parent, data, extra_examples, lambda: read(labels.read()))
         result, data = learned.result, learned.data
         if source is not None and begun.is_champion and result.metrics["kept_step"] == 0:
             self.outcome.without_version(data, nothing_better(source, data))
@@ -155,12 +162,6 @@ class Training:
         continues = not verdict and learned.ended_early
         return self.outcome.version(directory, data, config, parent, figures, verdict, continues=continues)
 
-    def _labels(self, config: LabelConfig) -> Chosen:
-        """The project's labels as Label Studio has them now."""
-        rule = self.context.settings.for_project(config.knobs.overrides).annotations
-        exported = self.context.label_studio.labelled_tasks(self.project_id)
-        return sort_out(exported, rule, config.exclusions)
-
     def _read(
         self, chosen: Chosen, config: LabelConfig, begun: StartingPoint, known: dict[int, Read]
     ) -> Data:
@@ -179,7 +180,7 @@ class Training:
         parent: Version | None,
         data: Data,
         further: list[Example],
-        known: dict[int, Read],
+        read: Callable[[], Data],
     ) -> Learned:
         """Train until the round is over, or with LEARN_FROM=0 on the labels there are now."""
         settings = training_settings(self.context.settings, config)
@@ -206,7 +207,7 @@ class Training:
             self.owner,
             lease,
             config,
-            read=lambda: self._read(self._labels(config), config, begun, known),
+            read=read,
             write=lambda directory, network, steps: self._write(
                 config, begun, parent, directory, network, steps, {}
             ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.demos import Demo, kill_everything, play, stop
 
@@ -23,6 +23,7 @@ SWITCHES = (
     "--disable-sync",
 )
 WINDOW = ViewportSize(width=1440, height=900)
+PATIENCE = 60_000
 
 QUICK = "--rounds 1 --per-round 4 --tasks 12 --test 3 --width 8 --size 160 --steps 150 --seconds 60"
 FINE = "--rounds 3 --per-round 10 --tasks 60 --test 10 --width 16 --size 384 --seconds 120"
