@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     )
     learn_from: Annotated[int, Field(ge=0)] = Field(
         2,
-        description="Number of labels from which on each label is learned at once and the masks of the next "
+        description="Labels needed before each new one is trained on at once and the masks of the next "
         "tasks are drawn again; 0 learns only in rounds.",
     )
     redraw_tasks: Annotated[int, Field(ge=0)] = Field(
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
         120.0, description="Seconds after the last change after which a round with fewer changes ends."
     )
     turn_seconds: PositiveSeconds = Field(
-        30.0, description="Seconds after which a training makes way for a waiting one of another project."
+        30.0, description="Seconds after which a training yields to one of another project that is waiting."
     )
     publish_margin: Fraction = Field(
         0.02, description="How much lower a new version's validation Dice may be for it to be published."

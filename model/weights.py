@@ -153,7 +153,7 @@ class Card:
 
 
 def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> None:
-    """Write a version atomically: neither a reader nor a killed writer leaves or sees half of it.
+    """Write a version atomically: readers never see a partial version, even if the writer is killed.
 
     An existing version in `directory` is replaced.
 

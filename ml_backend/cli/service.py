@@ -34,7 +34,7 @@ def serve() -> None:
 def _end(status: int) -> NoReturn:
     """End the process without dismantling the interpreter.
 
-    With torch loaded that takes seconds of each lane, and `docker stop` waits for ten.
+    With torch loaded, interpreter shutdown takes seconds per lane, and `docker stop` waits only 10 s.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -137,9 +137,7 @@ def _help(session: Session, project_id: int, listed: Sequence[Version]) -> Itera
         help_ = helps.get(version.name)
         if help_ is None or not help_.shown or help_.accepted_share is None:
             continue
-        sentence = (
-            f"help of {version.name}: {help_.accepted_share:.0%} of {help_.shown} masks accepted unchanged"
-        )
+        sentence = f"masks of {version.name}: {help_.accepted_share:.0%} of {help_.shown} accepted unchanged"
         if help_.dsc is not None and help_.added_path is not None:
             sentence += (
                 f"; median DSC of shown and submitted masks {help_.dsc:.3f}"
@@ -157,7 +155,7 @@ def _per_label(values: Mapping[str, float]) -> str:
 
 
 def _masks(version: Version, project: Project, *, again: bool) -> Iterator[str]:
-    """What the latest training could not read, if a later one has not said so `again`, and nested labels."""
+    """Nested labels, and with `again` also what the version's training could not read."""
     from ml_backend.label_studio.config import LabelConfigError, parse
     from ml_backend.label_studio.nesting import describe_nested
     from ml_backend.learn.problems import summed_up

@@ -101,7 +101,7 @@ class Loop:
             self.processes.check()
             if time.monotonic() > deadline:
                 raise DemoError(
-                    f"Waited {self.patience:.0f} s in vain for {what}; see the logs in {self.processes.logs}."
+                    f"Timed out after {self.patience:.0f} s waiting for {what}; logs: {self.processes.logs}."
                 )
             stage, detail = self._stage()
             self.display.stage(f"{what}: {stage}", detail)

@@ -1,4 +1,4 @@
-"""Labels of which one is drawn within another: what the masks of a project show, and what becomes of them."""
+"""Nested labels: finds labels drawn inside other labels, and describes which label keeps the pixels."""
 
 from __future__ import annotations
 

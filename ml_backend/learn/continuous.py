@@ -52,10 +52,10 @@ A network that learns from scratch goes on to its plateau, and so does a trainin
 """
 
 LAST_STEPS = 10
-"""Steps with the newest label, unless labels come so fast that a full round would not end."""
+"""Minimum steps with the newest label before a full round ends; `LONGEST_STEPS` takes precedence."""
 
 LONGEST_STEPS = 3 * ROUND_STEPS
-"""Steps with all labels of a round after which it ends however new the newest label is."""
+"""Maximum steps with all labels of a round; it then ends even if its newest label has just arrived."""
 
 
 class StoppedError(Interrupted):
@@ -144,7 +144,7 @@ class LabelFeed(Feed):
         """All labels; None if they cannot be read now and are to be read again.
 
         Raises:
-            LabelStudioError, ImagesAwayError: they cannot be read, or not for a long time.
+            LabelStudioError, ImagesAwayError: reading failed permanently, or too many times in a row.
         """
         try:
             data = self.read()
@@ -211,7 +211,7 @@ class LabelFeed(Feed):
     def draft(self, network: DeeplySupervisedUNet, progress: Progress, start_dsc: float | None) -> None:
         """Let these weights draw the next tasks, unless the first were better on the validation images.
 
-        A draft is worth having, but not a failed training: a store or queue that fails is only logged.
+        A failing store or queue is only logged, because drafts are optional and must not fail the training.
         """
         margin = self.context.settings.publish_margin
         dsc = progress.validation_dsc
@@ -297,7 +297,7 @@ class LabelFeed(Feed):
 
 
 def is_scored_now(context: Context, project_id: int) -> bool:
-    """Whether a version of the project is on its way to annotators, which a newer one would overtake."""
+    """Whether a version of the project is still being scored; a newer one must not overtake it."""
     with context.database.read() as session:
         unfinished = {
             version.id: scores.unfinished_chunks(session, version.id)

@@ -1,6 +1,6 @@
 """How each annotation came to be: drawn, edited from the mask on display, or that mask accepted unchanged.
 
-A mask that was merely accepted says little about the version that drew it: on such an image the version has a
+A mask accepted unchanged says little about the version that drew it: on such an image the version has a
 Dice of 1 by construction. So the training and its judgement must know where each mask comes from.
 
 Label Studio gives the prediction that an annotation was made from (`parent_prediction`) until that prediction
@@ -141,7 +141,7 @@ def _edits(
 
 
 def _closeness(comparison: Mapping[str, Any]) -> tuple[bool, float]:
-    """Which of several masks that may have been on display was: the one most like what was submitted."""
+    """Sort key: of several masks that may have been on display, picks the one closest to the annotation."""
     dsc = comparison.get("dsc")
     return comparison["provenance"] is Provenance.ACCEPTED, -1.0 if dsc is None else dsc
 

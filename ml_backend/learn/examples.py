@@ -180,7 +180,7 @@ def read_examples(
 
 
 def _digests(task: LabelledTask) -> tuple[Any, ...]:
-    """What of a task's annotations decides its examples and its annotators' agreement."""
+    """Everything in a task's annotations that affects its examples and its annotators' agreement."""
     return (
         tuple((one.id, task.digests[one.id]) for one in task.counting),
         tuple((one.id, task.digests[one.id]) for one in task.opinions),

@@ -1,6 +1,6 @@
 """Judgement: compares challenger and champion on the validation images that favour neither of them.
 
-A validation image whose mask was merely accepted favours the version that drew it, and one whose mask was
+A validation image whose mask was accepted unchanged favours the version that drew it; one whose mask was
 edited from the champion's favours the champion. So the figures rest on masks that were drawn or edited
 (`ml_backend.learn.examples`), and the comparison leaves out those edited from the champion's masks.
 """

@@ -25,7 +25,7 @@ from model.weights import WeightsError
 
 logger = logging.getLogger(__name__)
 
-UNFINISHED = "It had not converged after TRAIN_SECONDS and continues as soon as nothing else waits."
+UNFINISHED = "It had not converged after TRAIN_SECONDS; it continues when no other training is waiting."
 """Message of a run whose version is published and trained further."""
 
 UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."

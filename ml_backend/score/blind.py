@@ -1,7 +1,7 @@
 """Blind validation: the tasks that will validate are shown without a mask.
 
-So no version influences their labels. It costs annotators the mask on these tasks, and it buys figures
-and comparisons that no version is favoured in (docs/configuration.md, VALIDATION).
+No version then influences their labels, so metrics and comparisons favour no version, but annotators get no
+mask on these tasks (docs/label-studio-setup.md, “What is learned from accepted masks”).
 """
 
 from __future__ import annotations

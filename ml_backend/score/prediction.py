@@ -123,7 +123,7 @@ def at_random(seed: int, task_id: int, _data: Mapping[str, Any]) -> Scored:
 
 
 def with_mask_of(scored: Scored, drawn: Scored) -> Scored:
-    """A prediction with the score of one version and the mask of newer weights, if these could draw it."""
+    """`scored`, but with the mask of `drawn`; unchanged if either has an error."""
     if scored.error or drawn.error:
         return scored
     return replace(

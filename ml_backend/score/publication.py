@@ -88,7 +88,7 @@ def make_current(context: Context, version: Version) -> None:
 
 
 def _set_order(context: Context, version: Version) -> None:
-    """Change the project's order if the new version's strategy is served in another one than the former's."""
+    """Change the project's sort order if the new version's strategy needs a different one."""
     with context.database.read() as session:
         former = versions.published(session, version.project_id)
     order = order_of(version)

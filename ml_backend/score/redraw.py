@@ -118,7 +118,7 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
         row = session.get(Score, (version.id, drawn.task_id))
         if row is None or row.error:
             return False
-        # First the record, so that a kill in between leaves no mask that nobody knows.
+        # Recorded first, so that a kill in between never leaves an unrecorded mask.
         former = FormerMask(
             project_id=version.project_id,
             prediction_id=found["id"],

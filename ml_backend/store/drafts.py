@@ -37,12 +37,12 @@ def replace(session: Session, draft: Draft) -> list[str]:
 
 
 def name_of(project_id: int, run_id: int) -> str:
-    """Name by which the masks of a run's drafts are known until it ends with a version: `p3-draft-7`."""
+    """Version name for masks drawn by a run's drafts, until the run produces a version: `p3-draft-7`."""
     return f"p{project_id}-draft-{run_id}"
 
 
 def drawer(session: Session, version: str, project_id: int, run_id: int | None) -> str:
-    """Who drew a mask: the version that a run became, the run's drafts, or `version` if it is no run's.
+    """Source of a mask: its run's version or, if there is none yet, its drafts; `version` without a run.
 
     Args:
         session: any.

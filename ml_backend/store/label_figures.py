@@ -46,7 +46,7 @@ class LabelFigure:
 
 
 def label_figures(version: Version) -> list[LabelFigure]:
-    """The version's labels in their order; empty if it was not validated, or by a release before these."""
+    """The version's labels in order; empty if it was not validated or predates per-label metrics."""
     images = version.metrics.get(LABEL_IMAGES)
     if images is None:
         return []
@@ -56,7 +56,7 @@ def label_figures(version: Version) -> list[LabelFigure]:
 
 
 def sentences(version: Version, figures: Sequence[LabelFigure]) -> list[str]:
-    """Sentences about the figures: of several labels each one, and in any case those that are poor."""
+    """Sentences about the labels: all of them if there are several, and in any case the poor ones."""
     said = []
     if len(figures) > 1:
         listed = ", ".join(map(str, figures))

@@ -1,4 +1,4 @@
-"""A door for users of the framework `label_studio_ml` 2.x, who run `label-studio-ml start`.
+"""Adapter for the framework `label_studio_ml` 2.x, whose users run `label-studio-ml start`.
 
 Their `dsal_model.py` has three lines (docs/operations.md says what to do with it):
 
@@ -67,7 +67,7 @@ def without_declaration(label_config: str) -> str:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What stands behind the door."""
+    """The resources that a `Adapter` opens on first use."""
 
     services: Services
     inbox: Inbox
@@ -75,7 +75,7 @@ class _Opened:
     calls: CallLog
 
 
-class Door:
+class Adapter:
     """What all model objects of one process share, as the framework makes one for each request.
 
     It opens on first use: a server that loads the application and then forks shares no connection.
@@ -87,7 +87,7 @@ class Door:
         self._opened: _Opened | None = None
 
     def version(self, project_id: int, label_config: str) -> str:
-        """Name of the version that serves the project, which becomes known by this."""
+        """Name of the version that serves the project; the call also registers the project."""
         behind = self._open()
         services = behind.services
         name = serving_version(self._settings, services.database, services.queues, project_id, label_config)
@@ -100,7 +100,7 @@ class Door:
         return self._open().answering.answer(tasks, project_id, deadline)
 
     def take(self, action: str, data: Mapping[str, Any]) -> bool:
-        """Note an event, which the framework has parted from its action; False if it is of no use here."""
+        """Record an event and its action, which the framework passes separately; False if it is ignored."""
         if action not in KNOWN_ACTIONS:
             return False
         try:
@@ -132,7 +132,7 @@ class Door:
 
 
 def model_class(settings: Settings) -> type[LabelStudioMLBase]:
-    """The class to hand to the framework's `init_app`; all its objects in a process share one door.
+    """The class to hand to the framework's `init_app`; all its objects in a process share one adapter.
 
     Raises:
         FrameworkMissingError: `label_studio_ml` 2.x, or a module that it imports, is not installed.
@@ -145,7 +145,7 @@ def model_class(settings: Settings) -> type[LabelStudioMLBase]:
             "requirements-framework.txt to install it.",
             name=error.name,
         ) from error
-    door = Door(settings)
+    adapter = Adapter(settings)
 
     class DsalModel(LabelStudioMLBase):
         """Deeply supervised active learning behind the framework's routes.
@@ -170,7 +170,7 @@ def model_class(settings: Settings) -> type[LabelStudioMLBase]:
             """Name the version that serves; the framework calls this for each object it makes."""
             project_id = project_number(self.project_id)
             if project_id is not None:
-                self.set("model_version", door.version(project_id, self.sent_config))
+                self.set("model_version", adapter.version(project_id, self.sent_config))
 
         def set_extra_params(self, extra_params: Any) -> None:
             """Ignore them: the framework stores text only, and would fail on Label Studio's JSON."""
@@ -181,15 +181,15 @@ def model_class(settings: Settings) -> type[LabelStudioMLBase]:
             context: dict[str, Any] | None = None,  # noqa: ARG002
             **_kwargs: Any,
         ) -> Answers:
-            """One list a task; plain ones, as a ModelResponse checks and copies each number of each mask."""
+            """One plain list per task: a ModelResponse would check and copy every number of every mask."""
             project_id = project_number(self.project_id)
             if project_id is None:
                 logger.warning("A call of /predict names no project: its tasks get no predictions.")
                 return [[] for _ in tasks]
-            return door.predict(tasks, project_id)
+            return adapter.predict(tasks, project_id)
 
         def fit(self, event: str, data: dict[str, Any], **_kwargs: Any) -> dict[str, str]:
-            """Note the event and return at once: whether to train is decided, and done, by a worker."""
-            return {"status": "accepted" if door.take(event, data) else "ignored"}
+            """Record the event and return at once; a worker decides whether to train, and trains."""
+            return {"status": "accepted" if adapter.take(event, data) else "ignored"}
 
     return DsalModel

@@ -160,7 +160,7 @@ def _drain(items: deque[Item]) -> list[Item]:
 
 
 def _news(arrivals: Sequence[Arrival]) -> Iterator[Arrival]:
-    """The arrivals that say something else about their project than the one before them."""
+    """The arrivals whose project title or labeling config differs from the previous arrival's."""
     said: dict[int, tuple[str | None, str | None]] = {}
     for arrival in arrivals:
         says = arrival.label_config, arrival.title

@@ -1,7 +1,7 @@
 """What Label Studio asks when it connects: GET /health, POST /setup and GET /versions.
 
-/health touches nothing, the others only the database and the queue, as Label Studio waits no more than 3 s.
-The call log records each /setup call: by it `dsal doctor` verifies that Label Studio reached this service.
+Label Studio waits at most 3 s, so /health does no I/O and the others use only the database and the queue.
+Each /setup call is recorded; `dsal doctor` uses that log to verify that Label Studio reached this service.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
 
     @routes.get("/versions")
     def versions() -> Response:
-        """Names of versions, newest first: of one project, or of all, as Label Studio gives no project."""
+        """Version names, newest first, of one project, or of all: Label Studio sends no project."""
         project = request.args.get("project", "").partition(".")[0]
         if project and not project.isdecimal():
             raise BadRequest("The project must be given by its number.")

@@ -82,7 +82,7 @@ class Augmentation:
 
 
 class _Bending(Rand2DElasticd):
-    """MONAI's transform without its cost for examples that it leaves as they are: it resamples them too."""
+    """MONAI's transform, but examples that it would leave unchanged are not resampled."""
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
         """The varied example, or the same one."""

@@ -117,7 +117,7 @@ class Batches:
         return batch._replace(weights=torch.tensor([example.weight for example, _ in drawn]))
 
     def _drawn(self, step: int) -> list[tuple[Example, int | None]]:
-        """The examples of a step, each with the label for whose sake it was chosen."""
+        """The examples of a step, each with the label for which it was chosen."""
         if isinstance(self._examples, ExampleSource):
             return [(self._examples.draw(step, slot, self._size), None) for slot in range(self._size)]
         assert self._sampler is not None  # only a source has none

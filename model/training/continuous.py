@@ -36,7 +36,7 @@ WARM_UP_STEPS = 10
 """Steps in which the learning rate rises to its peak, where it stays: the average replaces a cool-down."""
 
 DRAFT_STEPS = 10
-"""Steps with new examples after which averaged weights are handed out, and again each time it has doubled."""
+"""Averaged weights are handed out after this many steps on new examples, and after 2, 4, 8 … times that."""
 
 
 @dataclass(frozen=True)

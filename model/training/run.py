@@ -307,7 +307,7 @@ def _fingerprint(
     settings: TrainingSettings,
     start: DeeplySupervisedUNet | None,
 ) -> str:
-    # When a run ends does not change its steps, so a run begun under the other rule is continued.
+    # `until_plateau` does not affect individual steps, so a run can resume under either value.
     steps = {name: value for name, value in settings.to_dict().items() if name != "until_plateau"}
     configuration = {
         "labels": labels,

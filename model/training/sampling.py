@@ -73,7 +73,7 @@ def _labels_in(mask: NDArray[np.uint8]) -> list[int]:
 def have_sides(examples: Sequence[Example]) -> bool:
     """Whether a label is nearly always on the same side of the other labels, as the left lung of the right.
 
-    A mirrored image of such labels shows each where it never is, and the network learns to mix them up.
+    Mirroring would show each of these labels on the wrong side, and the network would confuse them.
     """
     offsets: dict[int, list[float]] = {}
     for example in examples:

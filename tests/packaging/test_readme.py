@@ -26,7 +26,7 @@ from ml_backend.cli.app import app
 from ml_backend.label_studio.config import Knobs, parse
 from ml_backend.label_studio.regions.forms import FORMS
 from ml_backend.settings import Settings
-from ml_backend.web import framework as door
+from ml_backend.web import framework as adapter
 from scripts import science_tables
 from scripts.settings_table import README, filled
 from tests import framework
@@ -153,7 +153,7 @@ def test_the_framework_is_started_as_its_own_test_does() -> None:
     ]
     # The script imports dsal, so dsal has to be installed as well.
     assert any(line.startswith("pip install ") and "." in line.split() for line in commands())
-    assert textwrap.indent(framework.MODEL, "    ") in (door.__doc__ or "")
+    assert textwrap.indent(framework.MODEL, "    ") in (adapter.__doc__ or "")
 
 
 def test_the_settings_table_is_up_to_date() -> None:

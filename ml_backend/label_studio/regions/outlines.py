@@ -127,9 +127,9 @@ def simplified(component: Component, tolerance: float) -> Points:
 def outlined(mask: NDArray[np.bool_], tolerance: float, most: int | None = None) -> list[Points]:
     """One outline per component of a mask (H, W), largest first, simplified within `tolerance` pixels.
 
-    If the outlines have more than `most` points together, they are made coarser, whatever becomes of their
-    Dice, and without holes that are as small as the coarseness; components are left out only if not even four
-    points are left for each.
+    If the outlines have more than `most` points in total, they are simplified further, even if their Dice
+    drops, and holes smaller than the tolerance are filled. Components are left out only if there are fewer
+    than four points for each.
     """
     found = worth_drawing(components(mask))
     written = [simplified(component, tolerance) for component in found]

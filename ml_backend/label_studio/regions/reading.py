@@ -60,7 +60,7 @@ class Reading:
     unknown: NDArray[np.bool_] | None = None
     """(H, W), true where a region without a known label is, which `label_map` does not contain."""
     is_partial: bool = False
-    """Whether a mask is missing whose place nobody knows, so that the map's background is not certain."""
+    """Whether a mask of unknown position is missing, so that the map's background is uncertain."""
     nested: frozenset[tuple[str, str]] = frozenset()
     """(inner, outer) labels of which one was drawn within the other."""
 

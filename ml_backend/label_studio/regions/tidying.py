@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 SMALLEST = 0.0001
 """Default of `Limits.smallest`: 300 of 2000 × 1500 pixels. In 1 400 real masks of hands, legs, nuclei, teeth,
-lungs and breast lesions, the smallest structure has 0.00013 of its image. What is smaller, in those of teeth,
-lungs and lesions, are slips of a few pixels, at most 0.005 % of the pixels that are drawn in a set."""
+lungs and breast lesions, the smallest structure covers 0.00013 of its image. Smaller parts in teeth, lung and
+lesion masks are drawing errors of a few pixels, at most 0.005 % of a set's foreground pixels."""
 MOST_REGIONS = 100
 """Default of `Limits.regions`: the most that any of these masks has is 72, of nuclei."""
 MOST_POINTS = 2000

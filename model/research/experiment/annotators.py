@@ -1,4 +1,4 @@
-"""Simulated annotators: what a person submits who is shown a network's mask and knows the truth.
+"""Simulated annotators: given a network's mask and the truth, they decide what to submit.
 
 All masks are label maps (h, w) on the network's canvas, so sizes in pixels are those of the experiment's
 resolution.

@@ -62,7 +62,7 @@ def train_and_keep(
 
 
 class _Best:
-    """The best weights among the checkpoints of a run, which validates none of them."""
+    """Validates the checkpoints of a run that does not validate itself, and keeps the best weights."""
 
     def __init__(
         self, validation: Sequence[Example], network: NetworkSettings, settings: TrainingSettings

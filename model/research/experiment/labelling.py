@@ -34,7 +34,7 @@ class Labelling:
         shown_dsc: (S, R) mean Dice of shown and submitted masks; NaN if none was shown.
         added_path: (S, R) mean added path length of an image, in pixels of the canvas.
         drawn: (S, R) length of the outlines drawn so far, as a share of that of the whole training pool.
-        figure: (S, R) Dice on the validation images that count, which annotators would be told; NaN if these
+        figure: (S, R) reported Dice, on the validation images that count; NaN if these
             are too few.
         kept_start: (S, R) 1 if the round kept the weights that it started from, else 0; NaN if unknown.
     """

@@ -106,7 +106,7 @@ def _arm(results: Results, curves: Curves, labelling: Labelling, bound: Numbers 
 
 
 def _labelled(labelling: Labelling, number: int) -> dict[str, Any]:
-    """How the labels of a round came to be, and what validation said of it."""
+    """Provenance of the labels of a round, and its validation results."""
     return {
         "accepted": _number(labelling.accepted[:, number].mean()),
         "shown_dsc": _number(_mean(labelling.shown_dsc[:, number])),

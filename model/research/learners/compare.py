@@ -72,7 +72,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def settings_for(arm: Arm, examples: Sequence[Example], budget: float, job: Job) -> TrainingSettings:
-    """The arm's settings, with as many steps as see `budget` pixels, times the arm's own factor."""
+    """The arm's settings, with enough steps to process `budget` pixels times the arm's own factor."""
     settings = arm.settings(job.seed, job.device)
     steps = max(1, round(budget * arm.budget / pixels(settings, examples)))
     return replace(settings, steps=steps, validate_every=steps, checkpoint_every=steps)

@@ -1,4 +1,4 @@
-"""What is behind the framework's door.
+"""The adapter for the framework.
 
 A few lines with the framework's contract stand in for it here; test_framework_start.py and
 tests/label_studio/test_framework.py have the framework itself.
@@ -21,7 +21,7 @@ from ml_backend.store import projects, versions
 from ml_backend.store.models import Event, VersionState
 from ml_backend.web import framework
 from ml_backend.web.app import Services
-from ml_backend.web.framework import Door, FrameworkMissingError, model_class
+from ml_backend.web.framework import Adapter, FrameworkMissingError, model_class
 from tests.framework import MODEL
 
 CONFIG = default_config(["Bone"])
@@ -29,20 +29,20 @@ PROJECT = {"id": 3, "title": "Hands", "label_config": CONFIG}
 
 
 @pytest.fixture
-def door(settings: Settings) -> Iterator[Door]:
-    opened = Door(settings)
+def adapter(settings: Settings) -> Iterator[Adapter]:
+    opened = Adapter(settings)
     yield opened
     opened.close()
 
 
-def test_nothing_is_opened_before_it_is_used(door: Door, settings: Settings) -> None:
+def test_nothing_is_opened_before_it_is_used(adapter: Adapter, settings: Settings) -> None:
     assert not settings.model_dir.exists()
-    assert door.take("PROJECT_DELETED", {"project": PROJECT}) is False
+    assert adapter.take("PROJECT_DELETED", {"project": PROJECT}) is False
     assert not settings.model_dir.exists()
 
 
-def test_a_project_becomes_known_and_is_asked_to_be_ordered(door: Door, services: Services) -> None:
-    name = door.version(3, CONFIG)
+def test_a_project_becomes_known_and_is_asked_to_be_ordered(adapter: Adapter, services: Services) -> None:
+    name = adapter.version(3, CONFIG)
     with services.database.read() as session:
         project = projects.get(session, 3)
         assert project is not None
@@ -50,28 +50,30 @@ def test_a_project_becomes_known_and_is_asked_to_be_ordered(door: Door, services
     assert services.queues.depths()["dsal-quick"] == 1
 
 
-def test_predictions_are_the_published_version_s(door: Door, services: Services) -> None:
-    name = door.version(3, CONFIG)
+def test_predictions_are_the_published_version_s(adapter: Adapter, services: Services) -> None:
+    name = adapter.version(3, CONFIG)
     with services.database.write() as session:
         project = projects.ensure(session, 3, seed=0)
         version = versions.create(session, project, round=0, state=VersionState.SCORING, labels=["Bone"])
         versions.publish(session, version)
     tasks = [{"id": number, "data": {"image": "/data/upload/3/a.png"}} for number in (5, 6)]
-    answers = door.predict(tasks, 3)
+    answers = adapter.predict(tasks, 3)
     assert [one["model_version"] for answer in answers for one in answer] == [name, name]
     assert all(0.0 <= one["score"] <= 1.0 for answer in answers for one in answer)
 
 
-def test_an_unordered_project_gets_no_predictions_and_a_job(door: Door, services: Services) -> None:
-    assert door.predict([{"id": 5, "data": {}}], 3) == [[]]
+def test_an_unordered_project_gets_no_predictions_and_a_job(adapter: Adapter, services: Services) -> None:
+    assert adapter.predict([{"id": 5, "data": {}}], 3) == [[]]
     assert services.queues.depths()["dsal-quick"] == 1
 
 
-def test_an_event_is_noted_and_starts_a_training_in_the_queue_only(door: Door, services: Services) -> None:
+def test_an_event_is_noted_and_starts_a_training_in_the_queue_only(
+    adapter: Adapter, services: Services
+) -> None:
     body = {"project": PROJECT, "annotation": {"id": 7, "result": []}, "task": {"id": 5, "data": {}}}
-    assert door.take("ANNOTATION_CREATED", body)
-    assert door.take("START_TRAINING", {"project": PROJECT})
-    door.close()
+    assert adapter.take("ANNOTATION_CREATED", body)
+    assert adapter.take("START_TRAINING", {"project": PROJECT})
+    adapter.close()
     with services.database.read() as session:
         noted = session.scalars(select(Event).order_by(Event.id)).all()
     assert [event.action for event in noted] == ["ANNOTATION_CREATED", "START_TRAINING"]
@@ -80,9 +82,9 @@ def test_an_event_is_noted_and_starts_a_training_in_the_queue_only(door: Door, s
     assert services.queues.training_waits(3)
 
 
-def test_what_cannot_be_understood_is_no_event(door: Door) -> None:
-    assert door.take("ANNOTATION_CREATED", {"project": {"id": "x"}}) is False
-    assert door.take("ANNOTATION_CREATED", {}) is False
+def test_what_cannot_be_understood_is_no_event(adapter: Adapter) -> None:
+    assert adapter.take("ANNOTATION_CREATED", {"project": {"id": "x"}}) is False
+    assert adapter.take("ANNOTATION_CREATED", {}) is False
 
 
 STAND_IN = """
@@ -123,10 +125,12 @@ def install(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def dsal_model(door: Door, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+def dsal_model(
+    adapter: Adapter, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> type[Any]:
     """The class as the framework gets it."""
     install(STAND_IN, tmp_path, monkeypatch)
-    monkeypatch.setattr(framework, "Door", lambda _settings: door)
+    monkeypatch.setattr(framework, "Adapter", lambda _settings: adapter)
     return model_class(settings)
 
 

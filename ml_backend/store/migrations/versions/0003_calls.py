@@ -1,4 +1,4 @@
-"""When Label Studio last called about a project: `dsal doctor` tells by it that a call arrived here.
+"""When Label Studio last called about a project, so that `dsal doctor` can verify that calls arrive.
 
 Revision: 0003
 """
