@@ -16,7 +16,7 @@ from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
-from ml_backend.learn.label_reader import LabelReader
+from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import Chosen, LabelledTask, label_digests
 from ml_backend.learn.outcome import Outcome, nothing_better
 from ml_backend.learn.start_weights import StartingPoint, starting_point

@@ -1,4 +1,4 @@
-"""The kinds of jobs: the queue and time limit of each, and what a request does while one runs."""
+"""The kinds of jobs: queue, time limit and retries, and what a request does while such a job runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from enum import StrEnum
 QUICK, SCORE, UPKEEP, TRAIN = "dsal-quick", "dsal-score", "dsal-upkeep", "dsal-train"
 QUEUES = (QUICK, SCORE, TRAIN, UPKEEP)
 """Queue names in order of priority, highest first."""
+
+RETRY_SECONDS = (10, 60, 300)
+"""Delays before the retries of a failed job, of whatever kind."""
 
 
 class Lane(StrEnum):

@@ -31,6 +31,7 @@ from ml_backend.queue.kinds import (
     RECONCILE,
     REDRAW,
     RETRY_IMAGES,
+    RETRY_SECONDS,
     SCORE,
     SCORE_CHUNK,
     SCORE_NEW,
@@ -41,8 +42,6 @@ from ml_backend.queue.kinds import (
 from ml_backend.settings import Settings
 
 SOCKET_SECONDS = 5
-RETRY_SECONDS = (10, 60, 300)
-"""Delays before the retries of a failed job."""
 MIN_CHUNKS = 2
 """Chunks of one version that may be queued or running at once, however few workers there are."""
 FAILED_SECONDS = 7 * 24 * 3600

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import takewhile
 
 from ml_backend.queue.context import Context
-from ml_backend.queue.queues import RETRY_SECONDS
+from ml_backend.queue.kinds import RETRY_SECONDS
 from ml_backend.reconcile.finding import Finding
 from ml_backend.store import events, runs
 from ml_backend.store.models import Project, RunState, now

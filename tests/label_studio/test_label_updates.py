@@ -11,7 +11,7 @@ import requests
 
 from ml_backend.label_studio.client import AnnotatedTask, LabelStudio
 from ml_backend.label_studio.config import parse
-from ml_backend.learn.label_reader import LabelReader
+from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import Chosen, sort_out
 from ml_backend.queue.context import Context
 from ml_backend.settings import Rule, Settings
