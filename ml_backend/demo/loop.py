@@ -119,7 +119,8 @@ class Loop:
             return "training", f"{run.message or 'reading labels and images'}{limit}"
         if counts is not None:
             total = sum(counts.values())
-            return "scoring", f"{counts[ScoreState.WRITTEN]} of {total} tasks" if total else ""
+            scored = total - counts[ScoreState.PENDING]
+            return "scoring", f"{scored} of {total} tasks" if total else ""
         return "waiting for the service", ""
 
     def _describe(

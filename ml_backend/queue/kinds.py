@@ -44,6 +44,7 @@ SCORE_NEW = JobKind("score-new", QUICK, 4 * 3600, repeats=True)
 SCORE_VERSION = JobKind("score-version", QUICK, 4 * 3600, repeats=False)
 SCORE_CHUNK = JobKind("score-chunk", SCORE, 2 * 3600, repeats=False)
 RANK = JobKind("rank", SCORE, 2 * 3600, repeats=False)
+SEND = JobKind("send", SCORE, 3600, repeats=False)
 PUBLISH = JobKind("publish", QUICK, 3600, repeats=False)
 REDRAW = JobKind("redraw", SCORE, 3600, repeats=True)
 RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
@@ -57,6 +58,7 @@ KINDS = (
     SCORE_VERSION,
     SCORE_CHUNK,
     RANK,
+    SEND,
     PUBLISH,
     REDRAW,
     RETRY_IMAGES,

@@ -36,10 +36,12 @@ from ml_backend.queue.kinds import (
     SCORE_CHUNK,
     SCORE_NEW,
     SCORE_VERSION,
+    SEND,
     TRAINING,
     JobKind,
 )
 from ml_backend.settings import Settings
+from ml_backend.store.scores import Unfinished
 
 SOCKET_SECONDS = 5
 MIN_CHUNKS = 2
@@ -126,6 +128,20 @@ class JobQueues:
         """Request the ranking of a version whose images are all measured."""
         return self._request(RANK, f"rank-v{version_id}", {"version_id": version_id})
 
+    def request_send(self, version_id: int) -> bool:
+        """Request that a version's predictions are sent, which are all computed and ranked."""
+        return self._request(SEND, f"send-v{version_id}", {"version_id": version_id})
+
+    def request_next_step(self, version_id: int, unfinished: Unfinished) -> int:
+        """Request what comes next on a version's way to its publication; returns the number of new jobs."""
+        if unfinished.chunks:
+            return self.request_chunks(version_id, unfinished.chunks, again=True)
+        if unfinished.to_rank:
+            return self.request_rank(version_id)
+        if unfinished.to_send:
+            return self.request_send(version_id)
+        return self.request_publish(version_id)
+
     def request_publish(self, version_id: int) -> bool:
         """Request the publication of a version."""
         return self._request(PUBLISH, f"publish-v{version_id}", {"version_id": version_id})
@@ -176,7 +192,7 @@ class JobQueues:
         One that failed and waits for its retry does not count, so that a version that cannot be published
         holds nothing up. `chunks` are those that are unfinished.
         """
-        names = [f"{job}-v{version_id}" for job in ("score", "rank", "publish")]
+        names = [f"{job}-v{version_id}" for job in ("score", "rank", "send", "publish")]
         names += [f"score-v{version_id}-c{chunk}" for chunk in chunks]
         return any(self._status(name) in (JobStatus.QUEUED, JobStatus.STARTED) for name in names)
 

@@ -9,7 +9,7 @@ from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, projects, scores, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import Project, ProjectState, ScoreState, VersionState
+from ml_backend.store.models import Project, ProjectState, VersionState
 
 
 def resume_trainings(settings: Settings, database: Database, queues: JobQueues) -> int:
@@ -28,7 +28,7 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
     with database.read() as session:
         active = {one.id: one for one in projects.active(session)}
         scoring = {
-            version.id: (scores.count(session, version.id), scores.unfinished_chunks(session, version.id))
+            version.id: (scores.count(session, version.id), scores.unfinished(session, version.id))
             for version in versions.in_state(session, VersionState.SCORING)
             if version.project_id in active
         }
@@ -38,15 +38,11 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
             continue
         if project.state is ProjectState.NEW and _can_be_ordered(project):
             requested += queues.request_order(project.id)
-    for version_id, (counted, chunks) in scoring.items():
-        if not sum(counted.values()):
-            requested += queues.request_score_version(version_id)
-        elif chunks:
-            requested += queues.request_chunks(version_id, chunks, again=True)
-        elif counted[ScoreState.MEASURED]:
-            requested += queues.request_rank(version_id)
+    for version_id, (counted, unfinished) in scoring.items():
+        if sum(counted.values()):
+            requested += queues.request_next_step(version_id, unfinished)
         else:
-            requested += queues.request_publish(version_id)
+            requested += queues.request_score_version(version_id)
     return requested
 
 

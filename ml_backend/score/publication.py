@@ -102,22 +102,21 @@ def _complete(context: Context, version: Version) -> bool:
     """Whether all planned predictions are in Label Studio; requests the missing ones otherwise."""
     with context.database.read() as session:
         planned = {score.task_id for score in scores.of_version(session, version.id)}
-        unfinished = scores.unfinished_chunks(session, version.id)
-        measured = scores.count(session, version.id)[ScoreState.MEASURED]
-    if measured and not unfinished:
-        context.queues.request_rank(version.id)
+        unfinished = scores.unfinished(session, version.id)
+    if unfinished.to_rank or unfinished.to_send:
+        context.queues.request_next_step(version.id, unfinished)
         return False
     stored = context.label_studio.model_versions(version.project_id).get(version.name, 0)
-    if not unfinished and stored >= len(planned):
+    if not unfinished.chunks and stored >= len(planned):
         return True
     predicted = context.label_studio.predictions_of(version.project_id, sorted(planned), version.name)
     existing = context.label_studio.existing(version.project_id, sorted(planned - predicted))
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, planned - predicted - existing)
         scores.set_state(session, version.id, existing, ScoreState.PENDING)
-        unfinished = scores.unfinished_chunks(session, version.id)
-    context.queues.request_chunks(version.id, unfinished, again=True)
-    return not unfinished
+        chunks = scores.unfinished_chunks(session, version.id)
+    context.queues.request_chunks(version.id, chunks, again=True)
+    return not chunks
 
 
 def _read_back(context: Context, version: Version) -> None:

@@ -22,7 +22,7 @@ from model.strategies import Measurement, Strategy, last, priorities, priority
 
 @job(kinds.RANK)
 def rank_version(context: Context, version_id: int) -> None:
-    """Order all measured images of a version, and request the chunks that send their predictions."""
+    """Order all measured images of a version, and request that their predictions are sent."""
     with context.database.read() as session:
         version = versions.get(session, version_id)
         active = version is not None and projects.is_active(session, version.project_id)
@@ -35,8 +35,8 @@ def rank_version(context: Context, version_id: int) -> None:
     if not counted[ScoreState.PENDING]:
         _rank(context, version)
     with context.database.read() as session:
-        chunks = scores.unfinished_chunks(session, version_id)
-    context.queues.request_chunks(version_id, chunks, again=True)
+        unfinished = scores.unfinished(session, version_id)
+    context.queues.request_next_step(version_id, unfinished)
 
 
 def _rank(context: Context, version: Version) -> None:

@@ -17,16 +17,17 @@ def record(
 ) -> None:
     """Record the scores before they are sent, so that a kill in between leaves no unknown score.
 
-    Rows that are only measured store their regions, and keep the priority they had, if any.
+    Rows that are sent later store their regions. Those that are only measured keep the priority they had, if
+    any.
     """
     for one in found:
         row = session.get_one(Score, (version.id, one.task_id))
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
         row.score, row.state, row.drawn_by_run = one.score, state, None
-        if state is ScoreState.MEASURED:
+        if state is not ScoreState.WRITING:
             row.packed = packing.pack(one.measurement, one.result)
-        else:
+        if state is not ScoreState.MEASURED:
             row.priority = one.priority
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
-from ml_backend.score import packing
 from ml_backend.score.blind import BlindTasks
 from ml_backend.score.failed_images import plan_retries
 from ml_backend.score.prediction import scorer
@@ -16,14 +15,13 @@ from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.recording import prediction, record
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
-from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
+from ml_backend.store.models import Score, ScoreState, Version, VersionState
 from model.strategies import DEFAULT, Strategy, parse
 
 logger = logging.getLogger(__name__)
 
 MOST_CHUNKS = 64
-"""A chunk is one bulk import, and each import makes Label Studio recount all tasks of the project, about
-0.7 ms per task: large projects get larger chunks instead of more of them."""
+"""Each chunk is a job that loads the network again: large projects get larger chunks instead of more."""
 
 
 @job(kinds.SCORE_VERSION)
@@ -48,11 +46,11 @@ def score_new_tasks(context: Context, project_id: int) -> None:
 
 @job(kinds.SCORE_CHUNK)
 def score_chunk(context: Context, version_id: int, chunk: int) -> None:
-    """Score one chunk of a version; the last chunk to finish requests the publication.
+    """Score one chunk of a version; the last chunk to finish requests the version's next step.
 
-    If the strategy chooses whole batches, the chunk is only measured; the last chunk to finish requests the
-    ranking (`ml_backend.score.ranking`), after which each chunk is requested again and sent. Run again after
-    a kill, it writes only what is not in Label Studio yet.
+    That is the ranking (`ml_backend.score.ranking`) if the strategy chooses whole batches, then the sending
+    (`ml_backend.score.sending`). Chunks of a version that is published have the tasks that were added since,
+    and are sent at once. Run again after a kill, it writes only what is not in Label Studio yet.
     """
     version = _version(context, version_id)
     if version is None or is_overtaken(context, version):
@@ -75,10 +73,7 @@ def _score_chunk(context: Context, version: Version, chunk: int) -> None:
             if score.state is not ScoreState.WRITTEN
         ]
     waiting = _without_written(context, version, waiting)
-    ranked = [row for row in waiting if row.packed and row.state is not ScoreState.MEASURED]
     fresh = [row for row in waiting if not row.packed]
-    if ranked:
-        _send(context, version, ranked)
     if fresh:
         _score(context, version, fresh)
 
@@ -172,13 +167,13 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
     found = [score(task_id, task_data) for task_id, task_data in data.items()]
     gone = {row.task_id for row in rows} - data.keys()
-    together = is_chosen_together(version)
+    state = _state_when_scored(version)
     with context.database.write() as session:
-        if together:
+        if state is not ScoreState.WRITING:
             scores.remove_tasks(session, version.id, gone)
-        record(session, version, found, ScoreState.MEASURED if together else ScoreState.WRITING)
+        record(session, version, found, state)
         plan_retries(session, version, found)
-    if together:
+    if state is not ScoreState.WRITING:
         return
     there = context.label_studio.predictions_of(project_id, list(data), version.name)
     sent = [prediction(one, version.name) for one in found if one.task_id not in there]
@@ -186,35 +181,15 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     _settle(context, version, data.keys(), gone | set(imported.missing))
 
 
-def is_chosen_together(version: Version) -> bool:
-    """Whether the version's tasks get their priorities only when all are measured.
+def _state_when_scored(version: Version) -> ScoreState:
+    """What scores are after their computation: to be ranked with all others, to be sent, or being sent.
 
-    Tasks that arrive after its publication are placed one by one, as nothing may overtake the batch.
+    Tasks that arrive after the publication are placed and sent at once, as nothing may overtake the batch.
     """
-    by_network = version.weights_hash is not None and version.state is VersionState.SCORING
-    return by_network and made_by(version).batch_aware
-
-
-def _send(context: Context, version: Version, rows: Sequence[Score]) -> None:
-    """Send what was measured before the ranking."""
-    task_ids = [row.task_id for row in rows]
-    with context.database.write() as session:
-        for row in rows:
-            session.get_one(Score, (version.id, row.task_id)).state = ScoreState.WRITING
-    existing = context.label_studio.existing(version.project_id, task_ids)
-    there = context.label_studio.predictions_of(version.project_id, task_ids, version.name)
-    sent = [
-        {
-            "task": row.task_id,
-            "result": packing.result(row.packed),
-            "score": row.score,
-            "model_version": version.name,
-        }
-        for row in rows
-        if row.packed and row.task_id in existing - there
-    ]
-    imported = context.label_studio.import_predictions(version.project_id, sent)
-    _settle(context, version, task_ids, (set(task_ids) - existing) | set(imported.missing))
+    if version.state is not VersionState.SCORING:
+        return ScoreState.WRITING
+    is_ranked = version.weights_hash is not None and made_by(version).batch_aware
+    return ScoreState.MEASURED if is_ranked else ScoreState.RANKED
 
 
 def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: set[int]) -> None:
@@ -229,13 +204,7 @@ def _finish(context: Context, version: Version) -> None:
         make_current(context, version)
         context.request_assignment(version.project_id)
         return
-    with context.database.write() as session:
-        if scores.unfinished_chunks(session, version.id):
-            return
-        measured = scores.count(session, version.id)[ScoreState.MEASURED]
-        current = session.get_one(Version, version.id)
-        current.seconds_scoring = (now() - current.created_at).total_seconds()
-    if measured:
-        context.queues.request_rank(version.id)
-    else:
-        context.queues.request_publish(version.id)
+    with context.database.read() as session:
+        unfinished = scores.unfinished(session, version.id)
+    if not unfinished.chunks:
+        context.queues.request_next_step(version.id, unfinished)

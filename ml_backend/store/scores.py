@@ -58,11 +58,54 @@ def drawn_by_run(session: Session, version_id: int | None, task_id: int) -> int 
     return None if score is None else score.drawn_by_run
 
 
+def of_tasks(session: Session, version_id: int, task_ids: Sequence[int]) -> list[Score]:
+    """The version's scores of these tasks, by task."""
+    query = select(Score).where(Score.version_id == version_id, Score.task_id.in_(task_ids))
+    return list(session.scalars(query.order_by(Score.task_id)))
+
+
+_SENDABLE = Score.state.in_((ScoreState.RANKED, ScoreState.WRITING)) & Score.packed.is_not(None)
+
+
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
-    """Numbers of the chunks with scores to compute or to send; measured scores count as done."""
-    done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED))
+    """Numbers of the chunks with scores to compute; those that only have to be ranked or sent are done."""
+    done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED)) | _SENDABLE
     query = select(Score.chunk).where(Score.version_id == version_id, ~done)
     return sorted(set(session.scalars(query)))
+
+
+def to_send(session: Session, version_id: int) -> list[int]:
+    """Tasks whose prediction is ready and, as far as is known, not in Label Studio."""
+    query = select(Score.task_id).where(Score.version_id == version_id, _SENDABLE)
+    return list(session.scalars(query.order_by(Score.task_id)))
+
+
+def begin_sending(session: Session, version_id: int) -> None:
+    """Record that all predictions that are ready may be in Label Studio from now on."""
+    ready = Score.version_id == version_id, _SENDABLE
+    session.execute(update(Score).where(*ready).values(state=ScoreState.WRITING))
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is left to do before a version can be published, in this order.
+
+    Attributes:
+        chunks: numbers of the chunks with scores to compute.
+        to_rank: number of scores that wait for the ranking.
+        to_send: number of predictions that are ready.
+    """
+
+    chunks: list[int]
+    to_rank: int
+    to_send: int
+
+
+def unfinished(session: Session, version_id: int) -> Unfinished:
+    """What is left to do before a version can be published."""
+    chunks = unfinished_chunks(session, version_id)
+    to_rank = count(session, version_id)[ScoreState.MEASURED]
+    return Unfinished(chunks, to_rank, len(to_send(session, version_id)))
 
 
 def count(session: Session, version_id: int) -> dict[ScoreState, int]:

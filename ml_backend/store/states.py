@@ -34,8 +34,8 @@ class VersionState(StrEnum):
 class ScoreState(StrEnum):
     """State of a score: `pending` until computed, `writing` while being sent, `written` in Label Studio.
 
-    If the strategy chooses whole batches, images are first `measured`. Once all are, they get their scores
-    (`ranked`), and are then sent.
+    In between, the scores of a version that is not published yet are `ranked`: ready to be sent with all
+    others. If the strategy chooses whole batches, they are `measured` before, until they can be ranked.
     """
 
     PENDING = "pending"

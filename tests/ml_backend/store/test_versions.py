@@ -98,9 +98,12 @@ def test_scores_are_planned_once_and_counted(database: Database) -> None:
     with database.write() as session:
         scores.set_state(session, version, [3], ScoreState.RANKED)
     with database.read() as session:
-        assert scores.unfinished_chunks(session, version) == [1]
+        assert scores.unfinished(session, version) == scores.Unfinished([1], 0, 0), "its regions are lost"
     with database.write() as session:
         session.get_one(Score, (version, 3)).packed = b"measurement and regions"
+        assert scores.unfinished(session, version) == scores.Unfinished([], 0, 1)
+        scores.begin_sending(session, version)
+        assert scores.to_send(session, version) == [3], "it may have been sent, or not"
         scores.drop_packed(session, [version + 1])
         assert session.get_one(Score, (version, 3)).packed
         scores.drop_packed(session, [version])
