@@ -28,28 +28,20 @@ from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
+from support.service import ConnectedProject, connected, label_studio_command
 
-from ml_backend.demo.images import DemoImages, draw_phantoms, own_images, upload_names
+from ml_backend.demo.images import DemoImages, draw_phantoms, own_images
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.demo.processes import Processes, adopt_orphans, end_descendants, free_port
-from ml_backend.label_studio.blueprint import Order
-from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.config import parse as parse_config
-from ml_backend.label_studio.connection import connect
+from ml_backend.demo.processes import adopt_orphans, end_descendants
 from ml_backend.label_studio.regions.masks import label_map, results
-from ml_backend.settings import Settings
 from ml_backend.store import drafts, versions
-from ml_backend.store.database import Database
 from model.metrics import added_path_length, mean_dice
 from model.strategies import DEFAULT
-from model.strategies import parse as parse_strategy
-from model.training.dataset import FolderSample, read_mask
+from model.training.dataset import read_mask
 
 ARMS = {"in rounds": "0", "continuous": "2"}
 """LEARN_FROM of each arm."""
 
-PASSWORD = "benchmark"
 PATIENCE = 900.0
 """Longest time in seconds that the last labels of an arm are waited for."""
 
@@ -77,38 +69,35 @@ class Label:
 class Arm:
     """One project and its simulated annotator."""
 
-    client: LabelStudio
-    database: Database
-    project: int
-    view: int
-    config: LabelConfig
-    truth: dict[int, FolderSample]
+    project: ConnectedProject
     labels: list[Label]
 
     def work(self, count: int, seconds: float) -> None:
         """Label `count` tasks, `seconds` each."""
+        client, config = self.project.client, self.project.config
         while len(self.labels) < count:
-            task = self.client.next_task(self.project, self.view)
+            task = client.next_task(self.project.project, self.project.view)
             if task is None:
                 # The view is being refilled.
                 self.look(1.0)
                 continue
-            mask = read_mask(self.truth[int(task["id"])].mask_path)
+            mask = read_mask(self.project.truth[int(task["id"])].mask_path)
             shown = self.shown(int(task["id"]), mask.shape)
-            effort = added_path_length(shown, mask, len(self.config.labels))
+            effort = added_path_length(shown, mask, len(config.labels))
             self.look(seconds)
-            self.client.submit_annotation(int(task["id"]), results(mask, self.config), lead_time=seconds)
-            dsc = mean_dice(shown, mask, len(self.config.labels))
+            client.submit_annotation(int(task["id"]), results(mask, config), lead_time=seconds)
+            dsc = mean_dice(shown, mask, len(config.labels))
             self.labels.append(Label(time.monotonic(), effort, dsc))
             print(f"  label {len(self.labels)}: effort {effort}, DSC {dsc:.3f}", flush=True)
 
     def shown(self, task: int, shape: tuple[int, ...]) -> np.ndarray:
         """The mask that a task opens with: that of the current version, or of an answer to /predict."""
-        current = str(self.client.project(self.project)["model_version"])
-        found = [one for one in self.client.predictions(task) if one["model_version"] == current]
+        client, config = self.project.client, self.project.config
+        current = str(client.project(self.project.project)["model_version"])
+        found = [one for one in client.predictions(task) if one["model_version"] == current]
         drawn = None
         if found:
-            drawn = label_map(found[0]["result"], self.config, (shape[0], shape[1])).label_map
+            drawn = label_map(found[0]["result"], config, (shape[0], shape[1])).label_map
         return np.zeros(shape, np.uint8) if drawn is None else drawn
 
     def look(self, seconds: float) -> None:
@@ -122,10 +111,11 @@ class Arm:
 
     def _learned(self) -> tuple[int, int, int]:
         """How many labels the newest weights, the next masks and the order have learned from."""
-        with self.database.read() as session:
-            draft = drafts.current(session, self.project)
-            published = versions.published(session, self.project)
-            newest = max((one.labels_used for one in versions.of_project(session, self.project)), default=0)
+        with self.project.database.read() as session:
+            draft = drafts.current(session, self.project.project)
+            ours = versions.of_project(session, self.project.project)
+        published = self.project.published()
+        newest = max((one.labels_used for one in ours), default=0)
         order = 0 if published is None else published.labels_used
         weights = max(newest, 0 if draft is None else draft.learned)
         drawn = 0 if draft is None or draft.drawn_at is None else draft.learned
@@ -156,7 +146,7 @@ def main() -> None:
     with ExitStack() as stack:
         stack.callback(end_descendants, 10.0)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = LabelStudioServer(arguments.label_studio.absolute(), folder / "label-studio")
+        server = LabelStudioServer(label_studio_command(arguments.label_studio), folder / "label-studio")
         stack.callback(server.stop)
         server.start(lambda stage: print(stage, flush=True))
         images = collection(arguments, folder / "phantoms")
@@ -171,52 +161,13 @@ def run(
     arguments: argparse.Namespace, images: DemoImages, name: str, folder: Path, server: LabelStudioServer
 ) -> list[Label]:
     """Run one arm with a service of its own."""
-    environment = {
-        "LABEL_STUDIO_URL": server.url,
-        "LABEL_STUDIO_API_KEY": server.token,
-        "MODEL_DIR": str(folder),
-        "DATABASE_URL": "",
-        "REDIS_URL": "",
-        "STORE_URL": "",
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "BASIC_AUTH_USER": "label-studio",
-        "BASIC_AUTH_PASS": PASSWORD,
-        "LEARN_FROM": ARMS[name],
-        "RETRAIN_EVERY": str(arguments.round),
-        "STRATEGY": DEFAULT,
-    }
+    environment = {"LEARN_FROM": ARMS[name], "RETRAIN_EVERY": str(arguments.round), "STRATEGY": DEFAULT}
     if arguments.images is None:
         environment["INITIAL_WEIGHTS"] = "none"
-    settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
-    folder.mkdir(parents=True)
-    with ExitStack() as stack:
-        processes = Processes(folder / "logs", environment)
-        stack.callback(processes.stop)
-        processes.start("service", ["serve"])
-        processes.start("worker", ["worker"])
-        address = f"http://127.0.0.1:{settings.port}"
-        processes.wait_until_healthy(f"{address}/health")
-        client = LabelStudio(server.url, server.token)
-        project = int(client.create_project(name)["id"])
-        files = upload_names(images.tasks)
-        uploaded = client.upload(project, {key: one.image_path.read_bytes() for key, one in files.items()})
-        strategy = parse_strategy(DEFAULT)
-        connection = connect(
-            client,
-            backend_url=address,
-            project=project,
-            labels=[label.capitalize() for label in images.labels],
-            basic_auth=settings.basic_auth,
-            order=lambda *_: Order(strategy.highest_first),
-        )
-        config = parse_config(client.project(project)["label_config"])
-        database = Database(settings.effective_database_url)
-        stack.callback(database.close)
-        truth = {uploaded[key]: sample for key, sample in files.items()}
-        arm = Arm(client, database, project, connection.view, config, truth, [])
-        while not published(arm):
-            processes.check()
+    with connected(server, images, folder, name, environment) as project:
+        arm = Arm(project, [])
+        while project.published() is None:
+            project.processes.check()
             time.sleep(0.5)
         # Until the batch of the first version is marked.
         time.sleep(10)
@@ -231,12 +182,6 @@ def collection(arguments: argparse.Namespace, phantoms: Path) -> DemoImages:
         return draw_phantoms(phantoms, arguments.tasks, 1, 0, lambda *_: None)
     folders = arguments.images, arguments.masks
     return own_images(*folders, arguments.tasks, 1, 0, lambda *_: None, arguments.names)
-
-
-def published(arm: Arm) -> bool:
-    """Whether the first order is published."""
-    with arm.database.read() as session:
-        return versions.published(session, arm.project) is not None
 
 
 def show(arms: dict[str, list[Label]], per_round: int) -> None:

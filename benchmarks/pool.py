@@ -1,0 +1,166 @@
+"""How long a new order of a large pool takes, next to the least that it can take.
+
+Usage: python benchmarks/pool.py [N] [--workers 1 2] [--size PIXELS] [--width W] [--image-size PIXELS]
+
+A project of N phantoms in a real Label Studio is labelled for two rounds, once with each number of workers.
+Its first version with a network reads every image for the first time (cold), the second one finds them in
+the cache (warm). Measured from the end of a training until the new order is shown. The floor is measured in
+the same run: the network's forward passes alone, from files that were read before, and one import of all
+predictions into the same project. With small images nearly all of the rest is overhead.
+
+Target: at most twice the floor, and less than 300 MB for the web service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.service import ConnectedProject, connected, label_studio_command
+
+from ml_backend.demo.images import DemoImages
+from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.demo.processes import adopt_orphans, end_descendants
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.score.prediction import load_segmenter
+from ml_backend.store.models import Version
+from ml_backend.store.weights import WeightStore
+from model.imaging.decoding import decode_image
+from model.research.phantom import write_phantoms
+from model.training.dataset import read_folder, read_mask
+
+LABELS = 6
+"""Labels of a round."""
+
+PATIENCE = 7200.0
+
+
+@dataclass
+class Round:
+    """A new version: seconds from its training to its order, and the service's memory then."""
+
+    scoring: float
+    publishing: float
+    web_mb: int
+
+    @property
+    def seconds(self) -> float:
+        """From the end of the training to the published order."""
+        return self.scoring + self.publishing
+
+
+def main() -> None:
+    """Run each number of workers, and print the table."""
+    arguments = parse()
+    adopt_orphans()
+    with ExitStack() as stack:
+        stack.callback(end_descendants, 10.0)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = LabelStudioServer(label_studio_command(arguments.label_studio), folder / "label-studio")
+        stack.callback(server.stop)
+        server.start(lambda stage: print(stage, flush=True))
+        images = pool(folder / "phantoms", arguments.tasks, arguments.size)
+        print(f"{'':<28}{'scored s':>10}{'published s':>13}{'all s':>8}{'× floor':>9}{'web MB':>8}")
+        for workers in arguments.workers:
+            run(arguments, images, server, folder / f"workers-{workers}", workers)
+
+
+def run(
+    arguments: argparse.Namespace, images: DemoImages, server: LabelStudioServer, folder: Path, workers: int
+) -> None:
+    """Two rounds of one project, and its floor."""
+    environment = {
+        "NETWORK_WIDTH": str(arguments.width),
+        "IMAGE_SIZE": str(arguments.image_size),
+        "INITIAL_WEIGHTS": "none",
+        "LEARN_FROM": "0",
+        "TRAIN_STEPS": "20",
+        "MASK_FLOOR": "0",
+        "RETRAIN_EVERY": str(LABELS),
+        "RECONCILE_SECONDS": "0",
+    }
+    with connected(server, images, folder, f"{workers} workers", environment, workers=workers) as project:
+        await_version(project, 0)
+        tasks = sorted(project.truth)
+        rounds = {}
+        for number, name in enumerate(("cold", "warm"), start=1):
+            for task in tasks[LABELS * (number - 1) : LABELS * number]:
+                mask = read_mask(project.truth[task].mask_path)
+                project.client.submit_annotation(task, results(mask, project.config), lead_time=1.0)
+            made = await_version(project, number)
+            rounds[name] = Round(
+                made.seconds_scoring or 0.0, made.seconds_publishing or 0.0, project.web_rss()
+            )
+        forwards, imported = floor(project, made, tasks[LABELS * len(rounds) :])
+    floor_seconds = forwards / workers + imported
+    for name, one in rounds.items():
+        line = f"{workers} workers, {name}" if workers > 1 else f"1 worker, {name}"
+        print(
+            f"{line:<28}{one.scoring:>10.1f}{one.publishing:>13.1f}{one.seconds:>8.1f}"
+            f"{one.seconds / floor_seconds:>9.2f}{one.web_mb:>8}",
+            flush=True,
+        )
+    print(f"{'  floor':<28}{forwards / workers:>10.1f}{imported:>13.1f}{floor_seconds:>8.1f}", flush=True)
+
+
+def await_version(project: ConnectedProject, number: int) -> Version:
+    """Wait for the version of a round."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        project.processes.check()
+        version = project.published()
+        if version is not None and version.round >= number:
+            # What follows a publication, such as the deletion of former predictions, must not count later.
+            time.sleep(15)
+            return version
+        time.sleep(0.5)
+    raise SystemExit(f"No version of round {number} after {PATIENCE:.0f} s.")
+
+
+def floor(project: ConnectedProject, version: Version, tasks: list[int]) -> tuple[float, float]:
+    """Seconds of the forward passes alone, and of one import of what the version predicted."""
+    assert version.weights_hash is not None
+    store = WeightStore(project.settings.effective_store_url, project.settings.weights_cache_dir)
+    segmenter = load_segmenter(project.settings, store.get(version.weights_hash))
+    decoded = [decode_image(project.truth[task].image_path.read_bytes()) for task in tasks]
+    began = time.monotonic()
+    for _ in segmenter.stream(decoded):
+        pass
+    forwards = time.monotonic() - began
+    predictions = [
+        {"task": one["task"], "result": one["result"], "score": one["score"], "model_version": "floor"}
+        for task in tasks
+        for one in project.client.predictions(task)
+        if one["model_version"] == version.name
+    ]
+    began = time.monotonic()
+    project.client.import_predictions(project.project, predictions)
+    return forwards, time.monotonic() - began
+
+
+def pool(folder: Path, tasks: int, size: int) -> DemoImages:
+    """`tasks` phantoms whose longer side has `size` pixels."""
+    groups = min(19, tasks)
+    write_phantoms(folder, groups=groups, per_group=-(-tasks // groups), max_side=size)
+    samples = read_folder(folder / "images", folder / "masks")
+    return DemoImages(tuple(samples[:tasks]), (), ("bone",))
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tasks", nargs="?", type=int, default=500, metavar="N")
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--label-studio", type=Path, default=Path(".venv-label-studio/bin/label-studio"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The service and one worker or more, connected to a project of a real Label Studio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from ml_backend.demo.images import DemoImages, upload_names
+from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.demo.processes import Processes, free_port
+from ml_backend.label_studio.blueprint import Order
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.config import parse as parse_config
+from ml_backend.label_studio.connection import connect
+from ml_backend.settings import Settings
+from ml_backend.store import versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Version
+from model.strategies import parse as parse_strategy
+from model.training.dataset import FolderSample
+
+PASSWORD = "benchmark"
+
+
+@dataclass
+class ConnectedProject:
+    """A running service and its project.
+
+    Attributes:
+        client: of Label Studio.
+        database: of the service.
+        settings: of the service.
+        processes: the service and its workers.
+        project, view: Label Studio's ids.
+        config: the project's labeling config.
+        truth: the images and true masks, by task.
+    """
+
+    client: LabelStudio
+    database: Database
+    settings: Settings
+    processes: Processes
+    project: int
+    view: int
+    config: LabelConfig
+    truth: dict[int, FolderSample]
+
+    def published(self) -> Version | None:
+        """The published version."""
+        with self.database.read() as session:
+            return versions.published(session, self.project)
+
+    def web_rss(self) -> int:
+        """Resident memory of the web service in MB, of its largest process."""
+        mine = psutil.Process(os.getpid()).children(recursive=True)
+        serving = [one for one in mine if "serve" in one.cmdline()[-1:]]
+        return max((int(one.memory_info().rss) >> 20 for one in serving), default=0)
+
+
+@contextmanager
+def connected(
+    server: LabelStudioServer,
+    images: DemoImages,
+    folder: Path,
+    title: str,
+    environment: Mapping[str, str],
+    *,
+    workers: int = 1,
+) -> Iterator[ConnectedProject]:
+    """Start a service with `environment`, and connect a new project with these images to it."""
+    full = {
+        "LABEL_STUDIO_URL": server.url,
+        "LABEL_STUDIO_API_KEY": server.token,
+        "MODEL_DIR": str(folder),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "STORE_URL": "",
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "BASIC_AUTH_USER": "label-studio",
+        "BASIC_AUTH_PASS": PASSWORD,
+        **environment,
+    }
+    settings = Settings.model_validate({key.lower(): value for key, value in full.items() if value})
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        processes = Processes(folder / "logs", full)
+        stack.callback(processes.stop)
+        processes.start("service", ["serve"])
+        address = f"http://127.0.0.1:{settings.port}"
+        processes.wait_until_healthy(f"{address}/health")
+        for number in range(workers):
+            processes.start(f"worker-{number + 1}", ["worker"])
+        client = LabelStudio(server.url, server.token)
+        project = int(client.create_project(title)["id"])
+        files = upload_names(images.tasks)
+        uploaded = client.upload(project, {key: one.image_path.read_bytes() for key, one in files.items()})
+        strategy = parse_strategy(settings.strategy)
+        connection = connect(
+            client,
+            backend_url=address,
+            project=project,
+            labels=[label.capitalize() for label in images.labels],
+            basic_auth=settings.basic_auth,
+            order=lambda *_: Order(strategy.highest_first),
+        )
+        database = Database(settings.effective_database_url)
+        stack.callback(database.close)
+        yield ConnectedProject(
+            client,
+            database,
+            settings,
+            processes,
+            project,
+            connection.view,
+            parse_config(client.project(project)["label_config"]),
+            {uploaded[key]: sample for key, sample in files.items()},
+        )
+
+
+def label_studio_command(path: Path) -> Path:
+    """The absolute path of the `label-studio` command.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    if not path.is_file():
+        raise SystemExit(f"There is no Label Studio at {path}: `scripts/setup.sh label-studio` installs it.")
+    return path.absolute()
