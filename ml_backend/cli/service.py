@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -62,6 +63,13 @@ def worker(
     from ml_backend.work.lanes import run_lanes
 
     _end(run_lanes(Settings(), tuple(Lane) if lane is None else (lane,)))
+
+
+def _label_studio() -> Path:
+    """The label-studio command that `make demo` installs; without it, the one on the PATH if there is one."""
+    installed = Path(".venv-label-studio/bin/label-studio")
+    found = None if installed.is_file() else shutil.which("label-studio")
+    return Path(found) if found else installed
 
 
 def demo(
@@ -123,8 +131,13 @@ def demo(
         ),
     ] = Path(".dsal/demo"),
     label_studio: Annotated[
-        Path, typer.Option("--label-studio", help="The label-studio command.", metavar="FILE")
-    ] = Path(".venv-label-studio/bin/label-studio"),
+        Path | None,
+        typer.Option(
+            "--label-studio",
+            help="The label-studio command, by default that of `make demo`, or the one on the PATH.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Run the whole loop in a real Label Studio on this machine: annotate, retrain, rescore, reorder.
 
@@ -161,7 +174,7 @@ def demo(
         strategy=strategy or (PAPER if paper else DEFAULT),
         seed=seed,
         folder=folder,
-        label_studio=label_studio,
+        label_studio=label_studio or _label_studio(),
     )
     try:
         run_demo(options)
