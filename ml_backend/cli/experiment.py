@@ -17,7 +17,7 @@ from ml_backend.cli.folder import Images, Labels, Masks, names_of
 
 if TYPE_CHECKING:
     from model.loss import LossWeights
-    from model.research.experiment.collection import Source
+    from model.research.experiment.collection import ImageSource
     from model.research.experiment.report import Report
     from model.research.experiment.rounds import RoundProgress
     from model.research.experiment.settings import ExperimentSettings
@@ -319,16 +319,16 @@ def _loss(text: str, dice: float) -> LossWeights:
 
 def _source(
     out: Path, images: Path | None, masks: Path | None, names: list[str] | None, subjects: Path | None
-) -> Source:
-    from model.research.experiment.collection import Source
+) -> ImageSource:
+    from model.research.experiment.collection import ImageSource
     from model.research.experiment.records import PHANTOMS
 
     if images is None or masks is None:
-        return Source.of_phantoms(out / PHANTOMS)
-    return Source(images, masks, subjects, labels=None if names is None else tuple(names))
+        return ImageSource.of_phantoms(out / PHANTOMS)
+    return ImageSource(images, masks, subjects, labels=None if names is None else tuple(names))
 
 
-def _default_dice(source: Source) -> float:
+def _default_dice(source: ImageSource) -> float:
     """The share of soft Dice with which the service learns as many labels."""
     from model.loss import default_dice
     from model.training.dataset import folder_labels, read_folder
@@ -338,7 +338,7 @@ def _default_dice(source: Source) -> float:
     return default_dice(len(folder_labels(read_folder(source.images, source.masks), source.labels)))
 
 
-def _run(settings: ExperimentSettings, out: Path, source: Source, processes: int) -> Report:
+def _run(settings: ExperimentSettings, out: Path, source: ImageSource, processes: int) -> Report:
     from model.research.experiment.report import run_experiment
 
     if not source.phantoms:

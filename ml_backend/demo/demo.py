@@ -14,7 +14,7 @@ from rich.console import Console
 from ml_backend.demo.annotator import SimulatedAnnotator
 from ml_backend.demo.display import Display, round_table, summary_table
 from ml_backend.demo.folder import locked_folder
-from ml_backend.demo.images import DemoImages, Drawing, own_images, upload_names
+from ml_backend.demo.images import DemoImages, PhantomDrawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
 from ml_backend.demo.processes import (
@@ -151,7 +151,7 @@ def _prepare(
             display.print(f"Left out because their masks are empty ({len(collection.left_out)}): {listed}")
         server.start(display.stage)
         return collection
-    with Drawing(folder / "phantoms", options.tasks, options.test, options.seed) as drawing:
+    with PhantomDrawing(folder / "phantoms", options.tasks, options.test, options.seed) as drawing:
         server.start(lambda _: display.stage("starting Label Studio and drawing phantoms"))
         return drawing.wait(lambda done, total: display.stage("drawing phantoms", f"{done} of {total}"))
 

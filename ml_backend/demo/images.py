@@ -139,7 +139,7 @@ class _StoppedError(Exception):
     """The `with` block was left before the drawing had ended."""
 
 
-class Drawing:
+class PhantomDrawing:
     """Draws a collection of phantoms in a thread, which ends at the latest with the `with` block."""
 
     def __init__(self, directory: Path, tasks: int, test: int, seed: int) -> None:

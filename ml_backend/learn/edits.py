@@ -39,7 +39,7 @@ COPIED, CHANGED = "prediction", "prediction-changed"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownMask:
     """The mask that an annotator had on display.
 
     Attributes:
@@ -81,7 +81,7 @@ def note_edits(
         return edits.of_project(session, project_id)
 
 
-def compare(annotation: Annotation, shown: Shown | None, config: LabelConfig) -> dict[str, Any]:
+def compare(annotation: Annotation, shown: ShownMask | None, config: LabelConfig) -> dict[str, Any]:
     """Compare an annotation with the mask that was on display; None if there was none, or it is unknown.
 
     Returns:
@@ -146,7 +146,7 @@ def _closeness(comparison: Mapping[str, Any]) -> tuple[bool, float]:
     return comparison["provenance"] is Provenance.ACCEPTED, -1.0 if dsc is None else dsc
 
 
-def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Drawers) -> list[Shown]:
+def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Drawers) -> list[ShownMask]:
     """The prediction that an annotation was made from, with each mask it has had; [] if it was deleted."""
     if annotation.parent_prediction is None:
         return []
@@ -167,7 +167,7 @@ def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Dra
                 run_id = scores.drawn_by_run(session, ours, task_id)
                 by = drafts.drawer(session, version, drawers.project_id, run_id)
                 former = [
-                    Shown(
+                    ShownMask(
                         drafts.drawer(session, version, drawers.project_id, mask.drawn_by_run),
                         packing.result(mask.packed),
                         mask.blank,
@@ -175,7 +175,7 @@ def _shown(context: Context, task_id: int, annotation: Annotation, drawers: _Dra
                     for mask in edits.former_masks(session, int(one["id"]))
                 ]
             # A page without a mask cannot be told from one whose mask was deleted.
-            return [Shown(by, result, blank), *(mask for mask in former if mask.result)]
+            return [ShownMask(by, result, blank), *(mask for mask in former if mask.result)]
     return []
 
 

@@ -11,11 +11,11 @@ from itertools import chain
 from pathlib import Path
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.learn.continuous import LabelFeed, StoppedError, is_scored_now
 from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
 from ml_backend.learn.judgement import can_select, judge
+from ml_backend.learn.label_feed import LabelFeed, StoppedError, is_scored_now
 from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import Chosen, LabelledTask, label_digests
 from ml_backend.learn.outcome import Outcome, nothing_better

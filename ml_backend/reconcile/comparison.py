@@ -17,7 +17,7 @@ from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import failed_trainings, lost_weights, missed_labels, order, predictions, resume
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import liveness, projects, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project
@@ -45,7 +45,7 @@ def reconcile_projects(context: Context) -> None:
 
 def reconcile(
     context: Context, project_id: int | None = None, *, thorough: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     """Compare all projects, or one, with Label Studio and repair what differs; yields each finding at once.
 
     An unchanged project costs five requests. With `thorough`, predictions are compared one by one even if
@@ -68,13 +68,13 @@ def reconcile(
             except LabelStudioError as error:
                 if error.status in (None, 401):
                     raise
-                yield Finding(project.id, f"The comparison failed: {error}", repaired=False)
+                yield Discrepancy(project.id, f"The comparison failed: {error}", repaired=False)
             except Exception as error:
                 logger.exception("The comparison of project %d failed.", project.id)
-                yield Finding(project.id, f"The comparison failed: {error}", repaired=False)
+                yield Discrepancy(project.id, f"The comparison failed: {error}", repaired=False)
 
 
-def _repair_queue(context: Context) -> Iterator[Finding]:
+def _repair_queue(context: Context) -> Iterator[Discrepancy]:
     """Requeue what dead workers left, and request unfinished work that has no job."""
     queues = context.queues
     recovery.forget_dead_workers(queues)
@@ -83,10 +83,10 @@ def _repair_queue(context: Context) -> Iterator[Finding]:
     requested += resume.resume_orders(context.database, queues)
     requested += resume.resume_trainings(context.settings, context.database, queues)
     if requested:
-        yield Finding(None, f"{requested} jobs were missing: requested again.")
+        yield Discrepancy(None, f"{requested} jobs were missing: requested again.")
 
 
-def _repair_project(context: Context, project: Project, thorough: bool) -> Iterator[Finding]:
+def _repair_project(context: Context, project: Project, thorough: bool) -> Iterator[Discrepancy]:
     try:
         fields = context.label_studio.project(project.id)
     except LabelStudioError as error:
@@ -95,7 +95,7 @@ def _repair_project(context: Context, project: Project, thorough: bool) -> Itera
         if project.archived_at is None:
             with context.database.write() as session:
                 projects.archive(session, session.get_one(Project, project.id), by_hand=False)
-            yield Finding(
+            yield Discrepancy(
                 project.id, "Label Studio no longer shows it: archived, with all rows and weights kept."
             )
         return
@@ -103,10 +103,10 @@ def _repair_project(context: Context, project: Project, thorough: bool) -> Itera
         with context.database.write() as session:
             projects.restore(session, session.get_one(Project, project.id))
         consider(context.database, context.queues, context.settings, project.id)
-        yield Finding(project.id, "Label Studio shows it again: restored.")
+        yield Discrepancy(project.id, "Label Studio shows it again: restored.")
     changed = _config_has_changed(context, project, fields)
     if changed and context.queues.request_order(project.id):
-        yield Finding(project.id, "The labeling config has changed: a new order was requested.")
+        yield Discrepancy(project.id, "The labeling config has changed: a new order was requested.")
     # Read after Label Studio's answer, so that a version published in between is known here.
     with context.database.read() as session:
         current = session.get_one(Project, project.id)

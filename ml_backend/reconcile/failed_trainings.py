@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from ml_backend.queue.context import Context
 from ml_backend.queue.kinds import RETRY_SECONDS
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import events, runs
 from ml_backend.store.models import Project, RunState, now
 
@@ -21,7 +21,7 @@ RUNS_PER_REQUEST = len(RETRY_SECONDS) + 1
 """Runs that one failing request makes, because the queue retries the job."""
 
 
-def repair(context: Context, project: Project) -> Iterator[Finding]:
+def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
     """Request a training again if the last one failed for a temporary reason and changes are pending."""
     with context.database.read() as session:
         failed = list(
@@ -32,4 +32,4 @@ def repair(context: Context, project: Project) -> Iterator[Finding]:
         return
     wait = min(FIRST_WAIT * 2 ** min((len(failed) - 1) // RUNS_PER_REQUEST, 16), LONGEST_WAIT)
     if now() - failed[0].finished_at >= wait and context.queues.request_training(project.id):
-        yield Finding(project.id, f"A training failed: requested again. {failed[0].message}")
+        yield Discrepancy(project.id, f"A training failed: requested again. {failed[0].message}")

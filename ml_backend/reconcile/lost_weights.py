@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import events
 from ml_backend.store.models import Version
 
@@ -14,7 +14,7 @@ LOST = "The weights of this version are gone: its order stays, and a training fr
 """Message of a published version whose weights are lost. Do not change it: stored messages are compared."""
 
 
-def repair(context: Context, version: Version) -> Iterator[Finding]:
+def repair(context: Context, version: Version) -> Iterator[Discrepancy]:
     """Restore lost weights from the local cache, or request a training that replaces them, once."""
     key = version.weights_hash
     if key is None:
@@ -24,7 +24,7 @@ def repair(context: Context, version: Version) -> Iterator[Finding]:
             _set_message(context, version, "")
         return
     if context.weights.restore(key):
-        yield Finding(
+        yield Discrepancy(
             version.project_id,
             f"The weights of {version.name} were missing from the store: restored from this machine's cache.",
         )
@@ -37,7 +37,7 @@ def repair(context: Context, version: Version) -> Iterator[Finding]:
     if not known:
         _set_message(context, version, LOST)
         consider(context.database, context.queues, context.settings, version.project_id)
-    yield Finding(
+    yield Discrepancy(
         version.project_id,
         f"The weights of {version.name} are missing from the store: new images get no score until a training "
         "from scratch has replaced them.",

@@ -10,14 +10,14 @@ from ml_backend.label_studio.survey import Extent
 from ml_backend.learn.labels import Exclusions, choose, label_digests
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.settings import Rule
 from ml_backend.store import events, labels_seen, runs
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Project, RunState, TrainingRun
 
 
-def repair(context: Context, project: Project) -> Iterator[Finding]:
+def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
     """Note an event for each label change since the last training that no webhook has reported.
 
     Covers missed webhooks, imports and deletions. One request tells whether any label has changed since the
@@ -44,7 +44,7 @@ def repair(context: Context, project: Project) -> Iterator[Finding]:
         session.get_one(Project, project.id).extent = asdict(extent)
     if names:
         consider(context.database, context.queues, context.settings, project.id)
-        yield Finding(
+        yield Discrepancy(
             project.id, f"{len(names)} label changes had not been reported: noted for the next training."
         )
 

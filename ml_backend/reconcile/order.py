@@ -16,7 +16,7 @@ from ml_backend.label_studio.blueprint import (
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.label_studio.views import restore_annotator_views
 from ml_backend.queue.context import Context
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.score.batch import refresh_batch
 from ml_backend.score.first_order import IN_PROGRESS, is_outdated
 from ml_backend.score.strategy import order_of, wanted
@@ -30,7 +30,7 @@ def repair_display(
     version: Version,
     fields: Mapping[str, Any],
     stored: Mapping[str, int],
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     """Make Label Studio order by the published version again.
 
     Sampling and view are repaired only in projects that were connected, which is known by the view. In other
@@ -51,7 +51,7 @@ def repair_display(
         yield from _repair_sampling(context, project, fields, order)
 
 
-def repair_outdated(context: Context, project: Project, version: Version) -> Iterator[Finding]:
+def repair_outdated(context: Context, project: Project, version: Version) -> Iterator[Discrepancy]:
     """Request a new order if the published predictions do not match the labeling config and STRATEGY.
 
     Does nothing while a version is in progress, as that one will match.
@@ -72,12 +72,12 @@ def repair_outdated(context: Context, project: Project, version: Version) -> Ite
             if configured == version.strategy
             else f"is ordered by {version.strategy}, but {configured} is configured"
         )
-        yield Finding(project.id, f"{version.name} {reason}: a new order was requested.")
+        yield Discrepancy(project.id, f"{version.name} {reason}: a new order was requested.")
 
 
 def _repair_model_version(
     context: Context, version: Version, fields: Mapping[str, Any], stored: Mapping[str, int]
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     shown = fields["model_version"]
     # Label Studio refuses a version without predictions; the first scored task will set it.
     if shown == version.name or not stored.get(version.name):
@@ -88,7 +88,7 @@ def _repair_model_version(
         # It is being published right now.
         return
     context.label_studio.patch_project(version.project_id, model_version=version.name)
-    yield Finding(
+    yield Discrepancy(
         version.project_id,
         f'Label Studio ordered by the model version "{shown or ""}": reset to {version.name}.',
     )
@@ -96,7 +96,7 @@ def _repair_model_version(
 
 def _repair_view(
     context: Context, project: Project, version: Version, views: list[dict[str, Any]]
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     """Reset the view's order and filter, or create it again; a view that a person renamed is left alone."""
     order = order_of(version)
     rules = view_rules(order)
@@ -106,14 +106,14 @@ def _repair_view(
             return
         data = {"title": VIEW_TITLE, "type": "list", "target": "tasks", **VIEW_COLUMNS, **rules}
         context.label_studio.create_view(project.id, data)
-        yield Finding(project.id, f'The view "{VIEW_TITLE}" was missing: created again.')
+        yield Discrepancy(project.id, f'The view "{VIEW_TITLE}" was missing: created again.')
         return
     if not rules.items() <= ours["data"].items():
         if order.batch:
             # Tasks are marked first, so that the view is not empty once it is filtered to the marks.
             refresh_batch(context, version)
         context.label_studio.patch_view(ours["id"], project.id, {**ours["data"], **rules})
-        yield Finding(project.id, f'The view "{VIEW_TITLE}" had another order or filter: reset.')
+        yield Discrepancy(project.id, f'The view "{VIEW_TITLE}" had another order or filter: reset.')
     if not project.has_view:
         with context.database.write() as session:
             session.get_one(Project, project.id).has_view = True
@@ -121,11 +121,11 @@ def _repair_view(
 
 def _repair_annotator_views(
     context: Context, project: Project, views: list[dict[str, Any]], order: Order
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     """Reset the order and filters of the annotators' views, and request an assignment of tasks."""
     restored = restore_annotator_views(context.label_studio, project.id, views, order)
     for email in restored:
-        yield Finding(project.id, f"The view of {email} had another order or filter: reset.")
+        yield Discrepancy(project.id, f"The view of {email} had another order or filter: reset.")
     if order.batch or any(annotator_of(view) for view in views):
         context.queues.request_assignment(project.id)
     else:
@@ -134,12 +134,12 @@ def _repair_annotator_views(
 
 def _repair_sampling(
     context: Context, project: Project, fields: Mapping[str, Any], order: Order
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     wrong = {name: value for name, value in order_fields(order).items() if fields.get(name) != value}
     if wrong:
         context.label_studio.patch_project(project.id, **wrong)
         was = ", ".join(f'{name} was "{fields.get(name)}"' for name in wrong)
-        yield Finding(project.id, f"{was}: reset, because the tasks would not be served in order.")
+        yield Discrepancy(project.id, f"{was}: reset, because the tasks would not be served in order.")
 
 
 def _is_ours(view: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 
 from ml_backend.queue.context import Context
-from ml_backend.reconcile.finding import Finding
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.score.pruning import keep_for_open_pages, obsolete_names
 from ml_backend.store import scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, now
@@ -14,7 +14,7 @@ from ml_backend.store.models import Score, ScoreState, Version, now
 
 def repair(
     context: Context, version: Version, stored: Mapping[str, int], *, thorough: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     """Request missing scores, remove duplicates, retry failed images, and prune former versions.
 
     Predictions are compared one by one only if their totals differ, or with `thorough`.
@@ -37,12 +37,12 @@ def repair(
     if (lost or waiting or missing > 0) and context.queues.request_score_new(version.project_id):
         tasks = max(lost, missing)
         if tasks > 0:
-            yield Finding(version.project_id, f"{tasks} tasks had no score of {version.name}: requested.")
+            yield Discrepancy(version.project_id, f"{tasks} tasks had no score of {version.name}: requested.")
     yield from _retry_images(context, version)
     yield from _prune(context, version, stored)
 
 
-def _compare(context: Context, version: Version) -> Generator[Finding, None, int]:
+def _compare(context: Context, version: Version) -> Generator[Discrepancy, None, int]:
     """Compare predictions one by one; returns the number of unlabelled tasks that lost theirs."""
     # Rows are read first: a prediction written in between looks unknown, which is harmless, and never lost.
     with context.database.read() as session:
@@ -63,7 +63,7 @@ def _compare(context: Context, version: Version) -> Generator[Finding, None, int
         if one.has_double:
             duplicates += _remove_duplicates(context, version, one.task, rows.get(one.task))
     if duplicates:
-        yield Finding(
+        yield Discrepancy(
             version.project_id,
             f"{duplicates} predictions of {version.name} were duplicates: removed from the order.",
         )
@@ -87,19 +87,19 @@ def _is_close(score: float | None, known: float | None) -> bool:
     return score is not None and known is not None and math.isclose(score, known, abs_tol=1e-6)
 
 
-def _retry_images(context: Context, version: Version) -> Iterator[Finding]:
+def _retry_images(context: Context, version: Version) -> Iterator[Discrepancy]:
     with context.database.read() as session:
         due = len(scores.to_retry(session, version.id, now()))
     if due and context.queues.request_retry_images(version.id):
-        yield Finding(version.project_id, f"{due} images could not be read: a retry was requested.")
+        yield Discrepancy(version.project_id, f"{due} images could not be read: a retry was requested.")
 
 
-def _prune(context: Context, version: Version, stored: Mapping[str, int]) -> Iterator[Finding]:
+def _prune(context: Context, version: Version, stored: Mapping[str, int]) -> Iterator[Discrepancy]:
     """Request pruning if predictions of former versions are left."""
     with context.database.read() as session:
         ours = versions.of_project(session, version.project_id)
     obsolete = obsolete_names(stored, version.project_id, ours)
     if obsolete and context.queues.request_prune(version.id):
-        yield Finding(
+        yield Discrepancy(
             version.project_id, f"Predictions of {', '.join(obsolete)} were left over: pruning was requested."
         )

@@ -17,7 +17,7 @@ from ml_backend.label_studio.regions.masks import results
 from ml_backend.label_studio.regions.tidying import Limits, tidied
 from ml_backend.settings import Settings
 from ml_backend.store.models import Version
-from ml_backend.store.scores import Shown
+from ml_backend.store.scores import ShownCounts
 from ml_backend.store.version_names import CALIBRATION
 from model.quality import Calibration, rough_estimate
 from model.strategies import Measurement
@@ -99,7 +99,7 @@ class Drawing:
         return results(tidied(labels, self.limits), config, points=self.limits.points)
 
 
-def in_words(version: Version, shown: Shown, floor: float) -> str:
+def in_words(version: Version, shown: ShownCounts, floor: float) -> str:
     """One sentence that says on how many tasks a version draws masks, and why not on the others.
 
     Args:

@@ -116,7 +116,7 @@ def count(session: Session, version_id: int) -> dict[ScoreState, int]:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownCounts:
     """What annotators are shown of a version's masks.
 
     Attributes:
@@ -132,7 +132,7 @@ class Shown:
     hidden_quality: float | None
 
 
-def shown(session: Session, version_id: int) -> Shown:
+def shown(session: Session, version_id: int) -> ShownCounts:
     """What annotators are shown of a version's masks; images that could not be read do not count."""
     query = (
         select(Score.hidden, Score.blank, func.count(), func.avg(Score.quality))
@@ -141,7 +141,7 @@ def shown(session: Session, version_id: int) -> Shown:
     )
     found = {(hidden, blank): (count, quality) for hidden, blank, count, quality in session.execute(query)}
     hidden, quality = found.get((True, False), (0, None))
-    return Shown(
+    return ShownCounts(
         found.get((False, False), (0, None))[0], hidden, found.get((False, True), (0, None))[0], quality
     )
 

@@ -89,7 +89,7 @@ class StateCollector(Collector):
 
 
 def _mask_families(
-    published: Sequence[Version], masks: Mapping[int, scores.Shown]
+    published: Sequence[Version], masks: Mapping[int, scores.ShownCounts]
 ) -> Iterator[GaugeMetricFamily]:
     """The masks of the published versions: how many are shown, and how good each label is."""
     shown = GaugeMetricFamily(

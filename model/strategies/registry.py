@@ -5,7 +5,7 @@ from __future__ import annotations
 from model.strategies.coverage import CoreSet, Random, StratifiedRandom, Suggestive
 from model.strategies.mc_dropout import McDropout
 from model.strategies.strategy import Strategy, StrategyError
-from model.strategies.uncertainty import Aift, BoundaryEntropy, Consistency, Disagreement, Entropy
+from model.strategies.uncertainty import Aift, BoundaryEntropy, ConsistencyStrategy, Disagreement, Entropy
 from model.strategies.variation import Variation
 
 _STRATEGIES: dict[str, type[Strategy]] = {
@@ -13,7 +13,7 @@ _STRATEGIES: dict[str, type[Strategy]] = {
     for strategy in (
         Random,
         StratifiedRandom,
-        Consistency,
+        ConsistencyStrategy,
         Disagreement,
         Entropy,
         BoundaryEntropy,

@@ -1,12 +1,11 @@
 """Strategies that score each image on its own, and the uncertainty of its class probabilities.
 
-- `Consistency`, the strategy of Zhao et al. (2020), and `Disagreement` read the same score from opposite
-  ends.
+- `ConsistencyStrategy` (Zhao et al. 2020) and `Disagreement` read the same score from opposite ends.
 - `Entropy` and `BoundaryEntropy` use the predictive entropy, over the image or along the mask's boundary.
 - `McDropout` uses the mutual information between prediction and weights.
 - `Aift` adds entropy and the diversity of predictions that should agree.
 
-Except for `Consistency` the lowest score is labelled first: scores are confidences, one minus the
+Except for `ConsistencyStrategy` the lowest score is labelled first: scores are confidences, one minus the
 uncertainty.
 """
 
@@ -27,7 +26,7 @@ MIN_PROBABILITY = 1e-12
 """Smaller probabilities are raised to this: they add nothing to an entropy, but 0 has no logarithm."""
 
 
-class Consistency(Strategy):
+class ConsistencyStrategy(Strategy):
     """Images whose hidden classifiers agree most with the final one first; score: mean of L-DSC and M-DSC."""
 
     name = "consistency"
@@ -40,7 +39,7 @@ class Consistency(Strategy):
 
 
 class Disagreement(Strategy):
-    """Images whose hidden classifiers agree least with the final one first; the score of `Consistency`."""
+    """Images whose hidden classifiers agree least with the final one first; the score of the paper."""
 
     name = "disagreement"
     source = "Zhao et al. 2021 (DSAL, IEEE J-BHI): hard samples to the annotator; score of equation 3, 2020"

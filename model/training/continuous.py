@@ -54,12 +54,12 @@ class Examples:
     fresh: Sequence[Example] = ()
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error
+class TrainingStopped(Exception):  # noqa: N818 - not an error
     """Raised by a feed to interrupt the training, which saves its checkpoint first and can be resumed."""
 
 
 class Feed(ABC):
-    """What a continuous training asks of its caller, in its thread; any method may raise `Interrupted`."""
+    """What a continuous training asks of its caller, in its thread; all may raise `TrainingStopped`."""
 
     @abstractmethod
     def take(self) -> Examples | None:
@@ -110,7 +110,7 @@ def train_continuously(
 
     Raises:
         TrainingError: as of `model.training.run.train`.
-        Interrupted: the feed raised it.
+        TrainingStopped: the feed raised it.
     """
     examples = feed.take()
     assert examples is not None  # required of the feed
@@ -167,7 +167,7 @@ class _ContinuousRun(Run):
                 self._begin_with(self.examples)
                 with closing(self.batches.stream(self.step)) as stream:
                     ended = not self._follow(stream)
-        except Interrupted:
+        except TrainingStopped:
             self._save()
             raise
         return self._result()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.metrics import added_path_length, mean_dice
 from model.quality import MIN_IMAGES
 from model.research.experiment.annotators import parse_annotator
-from model.research.experiment.collection import Collection, Split
+from model.research.experiment.collection import Collection, PoolSplit
 from model.research.experiment.records import RoundRecord
 from model.research.experiment.settings import ExperimentSettings
 from model.training.dataset import Example
@@ -25,7 +25,7 @@ TRAINING_PER_VALIDATION = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Annotation:
+class SimulatedAnnotation:
     """The label of one image, submitted by the annotator.
 
     Attributes:
@@ -50,11 +50,11 @@ class Annotation:
 class RoundAnnotations:
     """What was submitted between two rounds, for training and for validation images."""
 
-    training: tuple[Annotation, ...]
-    validation: tuple[Annotation, ...]
+    training: tuple[SimulatedAnnotation, ...]
+    validation: tuple[SimulatedAnnotation, ...]
 
     @property
-    def all(self) -> tuple[Annotation, ...]:
+    def all(self) -> tuple[SimulatedAnnotation, ...]:
         """Those of both sides."""
         return self.training + self.validation
 
@@ -68,7 +68,7 @@ class Annotations:
         split: their split.
     """
 
-    def __init__(self, settings: ExperimentSettings, collection: Collection, split: Split) -> None:
+    def __init__(self, settings: ExperimentSettings, collection: Collection, split: PoolSplit) -> None:
         self._settings, self._collection, self._split = settings, collection, split
         self._annotator = parse_annotator(settings.annotator)
 
@@ -129,10 +129,10 @@ class Annotations:
         """All validation images with the truth."""
         return [self._collection.images[index].example for index in self._split.validation]
 
-    def _example(self, annotation: Annotation) -> Example:
+    def _example(self, annotation: SimulatedAnnotation) -> Example:
         return replace(self._collection.images[annotation.image].example, mask=annotation.label)
 
-    def _annotated(self, index: int, shown: NDArray[np.uint8] | None) -> Annotation:
+    def _annotated(self, index: int, shown: NDArray[np.uint8] | None) -> SimulatedAnnotation:
         image, labels = self._collection.images[index], len(self._collection.labels)
         if shown is not None and not shown.any():
             shown = None
@@ -140,7 +140,7 @@ class Annotations:
         nothing = np.zeros_like(label)
         whole = added_path_length(nothing, label, labels)
         added = added_path_length(nothing if shown is None else shown, label, labels)
-        return Annotation(
+        return SimulatedAnnotation(
             image=index,
             label=label,
             origin="drawn" if shown is None else "accepted" if np.array_equal(shown, label) else "edited",

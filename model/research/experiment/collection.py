@@ -66,7 +66,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Split:
+class PoolSplit:
     """A split of a collection, as indices of its images; no subject is on two sides.
 
     Attributes:
@@ -81,7 +81,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """Where the images of a collection come from.
 
     Attributes:
@@ -98,7 +98,7 @@ class Source:
     labels: tuple[str, ...] | None = None
 
     @classmethod
-    def of_phantoms(cls, folder: Path) -> Source:
+    def of_phantoms(cls, folder: Path) -> ImageSource:
         """A source of phantoms, which are drawn into the folder when they are first read."""
         return cls(folder / "images", folder / "masks", phantoms=True, labels=("bone",))
 
@@ -127,7 +127,7 @@ class Source:
         return Collection(tuple(images), labels, _fingerprint(images))
 
 
-def split_collection(collection: Collection, counts: tuple[int, int, int] | None) -> Split:
+def split_collection(collection: Collection, counts: tuple[int, int, int] | None) -> PoolSplit:
     """Split a collection by subject; the split is the same for all arms and seeds.
 
     In an order that depends only on their names, subjects are assigned to test, then validation, then
@@ -163,7 +163,7 @@ def split_collection(collection: Collection, counts: tuple[int, int, int] | None
             f"{total} images of {len(groups)} subjects are too few for training, validation and test; "
             "give more images."
         )
-    return Split(tuple(sides[2]), tuple(sides[1]), tuple(sides[0]))
+    return PoolSplit(tuple(sides[2]), tuple(sides[1]), tuple(sides[0]))
 
 
 def proportional(total: int) -> tuple[int, int, int]:

@@ -46,7 +46,7 @@ def train_and_keep(
     if keep_start or not validation:
         result = train(training, validation, labels=labels, network=network, settings=settings, start=start)
         return Kept(result.network, int(result.metrics["kept_step"]))
-    best = _Best(validation, network, settings)
+    best = _BestCheckpoint(validation, network, settings)
     with TemporaryDirectory(prefix="dsal-experiment-") as folder:
         train(
             training,
@@ -61,7 +61,7 @@ def train_and_keep(
     return best.kept()
 
 
-class _Best:
+class _BestCheckpoint:
     """Validates the checkpoints of a run that does not validate itself, and keeps the best weights."""
 
     def __init__(

@@ -16,15 +16,15 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from model.research.experiment.settings import ExperimentError
-from model.research.experiment.trial import Round, RoundRunner
+from model.research.experiment.trial import RoundRunner, TrialRound
 
 MakeRunner = Callable[[], RoundRunner]
-Chain = Sequence[Round]
+Chain = Sequence[TrialRound]
 """Rounds of one arm and seed; each needs the results of the previous one."""
 
 
 def run_chains(
-    chains: Sequence[Chain], make_runner: MakeRunner, processes: int, done: Callable[[Round], None]
+    chains: Sequence[Chain], make_runner: MakeRunner, processes: int, done: Callable[[TrialRound], None]
 ) -> None:
     """Run all rounds of all chains.
 
@@ -63,9 +63,9 @@ def one_thread() -> Iterator[None]:
 
 
 def _distribute(
-    waiting: deque[deque[Round]], workers: Sequence[Connection], done: Callable[[Round], None]
+    waiting: deque[deque[TrialRound]], workers: Sequence[Connection], done: Callable[[TrialRound], None]
 ) -> None:
-    chains: dict[Connection, deque[Round]] = {}
+    chains: dict[Connection, deque[TrialRound]] = {}
     for worker in workers:
         chains[worker] = waiting.popleft()
         worker.send(chains[worker].popleft())
@@ -81,7 +81,7 @@ def _distribute(
                 del chains[ready]
 
 
-def _answer(worker: Connection) -> Round:
+def _answer(worker: Connection) -> TrialRound:
     try:
         answer = worker.recv()
     except (EOFError, ConnectionError) as error:
@@ -91,7 +91,7 @@ def _answer(worker: Connection) -> Round:
         ) from error
     if isinstance(answer, BaseException):
         raise answer
-    assert isinstance(answer, Round)
+    assert isinstance(answer, TrialRound)
     return answer
 
 

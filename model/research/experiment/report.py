@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from model.research.experiment.annotations import Annotation
-from model.research.experiment.collection import Source
+from model.research.experiment.annotations import SimulatedAnnotation
+from model.research.experiment.collection import ImageSource
 from model.research.experiment.curves import strategies_of
 from model.research.experiment.figures import draw_figures
 from model.research.experiment.labelling import submitted
@@ -73,7 +73,7 @@ class Report:
 
 def run_experiment(
     settings: ExperimentSettings,
-    source: Source,
+    source: ImageSource,
     folder: Path,
     *,
     processes: int = 1,
@@ -117,7 +117,7 @@ def write_annotations(results: Results, folder: Path) -> None:
     write_atomically(folder / ANNOTATIONS, text.getvalue().encode())
 
 
-def _annotation(results: Results, role: str, one: Annotation) -> tuple[object, ...]:
+def _annotation(results: Results, role: str, one: SimulatedAnnotation) -> tuple[object, ...]:
     return (
         results.collection.images[one.image].stem,
         role,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from model.research.experiment.collection import Collection, Source, Split, split_collection
+from model.research.experiment.collection import Collection, ImageSource, PoolSplit, split_collection
 from model.research.experiment.parallel import run_chains
 from model.research.experiment.records import ExperimentFolder, RoundRecord, lock_folder
 from model.research.experiment.settings import FULL, ExperimentError, ExperimentSettings
-from model.research.experiment.trial import Round, RoundRunner
+from model.research.experiment.trial import RoundRunner, TrialRound
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Results:
 
     settings: ExperimentSettings
     collection: Collection
-    split: Split
+    split: PoolSplit
     records: dict[str, list[list[RoundRecord]]]
 
     def rounds(self) -> Iterator[tuple[str, int, int, RoundRecord]]:
@@ -55,7 +55,7 @@ class Results:
 
 def run_rounds(
     settings: ExperimentSettings,
-    source: Source,
+    source: ImageSource,
     folder: Path,
     *,
     processes: int = 1,
@@ -106,7 +106,7 @@ class _ProgressCounter:
         self._rounds, self._done, self._progress = rounds, rounds - remaining, progress
         self._report("")
 
-    def count(self, done: Round) -> None:
+    def count(self, done: TrialRound) -> None:
         self._done += 1
         self._report(f"{done.arm}, seed {done.seed}, round {done.number}")
 
@@ -115,7 +115,7 @@ class _ProgressCounter:
             self._progress(RoundProgress(self._done, self._rounds, note))
 
 
-def chains(settings: ExperimentSettings, split: Split) -> list[list[Round]]:
+def chains(settings: ExperimentSettings, split: PoolSplit) -> list[list[TrialRound]]:
     """The rounds of all arms and seeds, one chain per arm and seed, seed by seed.
 
     `FULL` trains for as many steps as the network of an arm's last round: as many rounds with `fine_tune`,
@@ -124,7 +124,7 @@ def chains(settings: ExperimentSettings, split: Split) -> list[list[Round]]:
     last = rounds_after_start(settings, len(split.training))
     of_full = last if settings.fine_tune else 0
     return [
-        [Round(arm, seed, number) for number in range((of_full if arm == FULL else last) + 1)]
+        [TrialRound(arm, seed, number) for number in range((of_full if arm == FULL else last) + 1)]
         for seed in range(settings.seeds)
         for arm in settings.arms
     ]
@@ -136,7 +136,7 @@ def rounds_after_start(settings: ExperimentSettings, pool: int) -> int:
     return most if settings.rounds is None else min(settings.rounds, most)
 
 
-def _check(settings: ExperimentSettings, split: Split) -> None:
+def _check(settings: ExperimentSettings, split: PoolSplit) -> None:
     if settings.start >= len(split.training):
         raise ExperimentError(
             f"The training pool has only {len(split.training)} images; {settings.start} start labels leave "
@@ -145,12 +145,12 @@ def _check(settings: ExperimentSettings, split: Split) -> None:
 
 
 def _round_runner(
-    settings: ExperimentSettings, source: Source, files: ExperimentFolder, collection: Collection | None
+    settings: ExperimentSettings, source: ImageSource, files: ExperimentFolder, collection: Collection | None
 ) -> RoundRunner:
     return RoundRunner(settings, collection or source.read(settings.size), files)
 
 
-def _done(files: ExperimentFolder, current: Round) -> RoundRecord:
+def _done(files: ExperimentFolder, current: TrialRound) -> RoundRecord:
     record = files.record(current.arm, current.seed, current.number)
     if record is None:
         raise ExperimentError(

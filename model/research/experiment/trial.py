@@ -14,7 +14,7 @@ from model.engines import Probe
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.pretrained import pretrained_start
 from model.research.experiment.annotations import Annotations
-from model.research.experiment.collection import Collection, Split, split_collection, start_set
+from model.research.experiment.collection import Collection, PoolSplit, split_collection, start_set
 from model.research.experiment.keeping import train_and_keep
 from model.research.experiment.measuring import ImageEvaluation, ImageEvaluator
 from model.research.experiment.records import ExperimentFolder, RoundRecord
@@ -39,7 +39,7 @@ VALIDATIONS = 2
 
 
 @dataclass(frozen=True)
-class Round:
+class TrialRound:
     """One round of one arm and seed; `number` 0 is the round of the start set."""
 
     arm: str
@@ -62,7 +62,7 @@ class RoundRunner:
         self, settings: ExperimentSettings, collection: Collection, folder: ExperimentFolder
     ) -> None:
         self._settings, self._collection, self._folder = settings, collection, folder
-        self._split: Split = split_collection(collection, settings.split)
+        self._split: PoolSplit = split_collection(collection, settings.split)
         self._network = NetworkSettings(
             len(collection.labels) + 1, settings.width, dropout=settings.dropout, norm=settings.norm
         )
@@ -73,7 +73,7 @@ class RoundRunner:
         self._annotations = Annotations(settings, collection, self._split)
         self._strategies = {arm: strategy_of(arm) for arm in settings.arms if arm != FULL}
 
-    def run(self, current: Round) -> None:
+    def run(self, current: TrialRound) -> None:
         """Run a round, whose earlier rounds must be done; return at once if it is already done.
 
         Raises:
@@ -91,7 +91,7 @@ class RoundRunner:
         record.seconds[:] = trained - began, time.process_time() - trained
         record.save(self._folder.record_path(current.arm, current.seed, current.number))
 
-    def _labelled(self, current: Round) -> list[int]:
+    def _labelled(self, current: TrialRound) -> list[int]:
         if current.arm == FULL:
             return list(self._split.training)
         if current.number == 0:
@@ -110,7 +110,7 @@ class RoundRunner:
         chosen = parse(settings.start_by).batch(found, [], settings.start, seed)
         return [pool[position] for position in chosen]
 
-    def _weights(self, current: Round, labelled: Sequence[int]) -> Checkpoint:
+    def _weights(self, current: TrialRound, labelled: Sequence[int]) -> Checkpoint:
         """The weights of the round: trained now, or saved by an attempt that was killed later."""
         shared = current.number == 0 and current.arm != FULL
         owner = None if shared else current.arm
@@ -121,7 +121,7 @@ class RoundRunner:
         self._folder.save_weights(owner, current.seed, found)
         return found
 
-    def _train(self, current: Round, labelled: Sequence[int]) -> Checkpoint:
+    def _train(self, current: TrialRound, labelled: Sequence[int]) -> Checkpoint:
         continues = self._settings.fine_tune and current.number > 0
         start = self._previous_network(current) if continues else self._initial
         examples, validation = self._examples(current, labelled)
@@ -140,7 +140,7 @@ class RoundRunner:
         state = {"round": current.number, "validation_dsc": dsc, "kept_step": kept.step}
         return Checkpoint(dict(kept.network.state_dict()), state)
 
-    def _examples(self, current: Round, labelled: Sequence[int]) -> tuple[list[Example], list[Example]]:
+    def _examples(self, current: TrialRound, labelled: Sequence[int]) -> tuple[list[Example], list[Example]]:
         """Training examples, and the validation examples that count; the bound has the truth of both."""
         if current.arm == FULL:
             images = self._collection.images
@@ -164,7 +164,7 @@ class RoundRunner:
         images = self._collection.images
         return [pseudo_labelled(images[pool[i]].example, found[i].masks[-1]) for i in chosen]
 
-    def _previous_network(self, current: Round) -> DeeplySupervisedUNet:
+    def _previous_network(self, current: TrialRound) -> DeeplySupervisedUNet:
         """The network of the previous round."""
         shared = current.number == 1 and current.arm != FULL
         newest = self._folder.weights(None if shared else current.arm, current.seed)
@@ -174,7 +174,7 @@ class RoundRunner:
         network.load_state_dict(newest.tensors)
         return network
 
-    def _training_settings(self, current: Round, *, continues: bool) -> TrainingSettings:
+    def _training_settings(self, current: TrialRound, *, continues: bool) -> TrainingSettings:
         settings = self._settings
         # Rounds that do not continue start from the seed's initial weights, so they share its training seed.
         number = current.number if continues else 0
@@ -196,7 +196,7 @@ class RoundRunner:
         )
 
     def _measured(
-        self, current: Round, labelled: Sequence[int], network: DeeplySupervisedUNet, weights: Checkpoint
+        self, current: TrialRound, labelled: Sequence[int], network: DeeplySupervisedUNet, weights: Checkpoint
     ) -> RoundRecord:
         strategy = self._strategies.get(current.arm)
         evaluator = self._evaluator(network)
@@ -282,7 +282,7 @@ def round_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _damaged(current: Round) -> ExperimentError:
+def _damaged(current: TrialRound) -> ExperimentError:
     return ExperimentError(
         f"Files that {current.arm} needs for round {current.number} of seed {current.seed} are damaged; "
         f"delete its folder rounds/{current.arm}/seed-{current.seed} and give the same command."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 
-class Kind(Enum):
+class BoneKind(Enum):
     """Kinds of bones; bones of one kind have the same shape and growth."""
 
     THUMB_METACARPAL = auto()
@@ -43,63 +43,63 @@ class Bone:
 
     number: int
     ray: int
-    kind: Kind
+    kind: BoneKind
     length: float
     stoutness: float = 1.0
 
 
 BONES: tuple[Bone, ...] = (
-    Bone(1, 1, Kind.THUMB_METACARPAL, 0.687),
-    Bone(2, 2, Kind.METACARPAL, 1.052, 0.95),
-    Bone(3, 3, Kind.METACARPAL, 1.0, 1.0),
-    Bone(4, 4, Kind.METACARPAL, 0.893, 0.96),
-    Bone(5, 5, Kind.METACARPAL, 0.816, 1.2),
-    Bone(6, 1, Kind.THUMB_PROXIMAL, 0.484, 0.97),
-    Bone(7, 2, Kind.PROXIMAL, 0.643, 1.03),
-    Bone(8, 3, Kind.PROXIMAL, 0.711, 0.97),
-    Bone(9, 4, Kind.PROXIMAL, 0.662, 0.9),
-    Bone(10, 5, Kind.PROXIMAL, 0.527, 0.95),
-    Bone(11, 2, Kind.MIDDLE, 0.357, 1.04),
-    Bone(12, 3, Kind.MIDDLE, 0.439, 0.94),
-    Bone(13, 4, Kind.MIDDLE, 0.417, 0.89),
-    Bone(14, 5, Kind.MIDDLE, 0.292, 1.0),
-    Bone(15, 1, Kind.THUMB_DISTAL, 0.344),
-    Bone(16, 2, Kind.DISTAL, 0.254, 1.04),
-    Bone(17, 3, Kind.DISTAL, 0.277, 1.02),
-    Bone(18, 4, Kind.DISTAL, 0.283, 0.98),
-    Bone(19, 5, Kind.DISTAL, 0.247, 0.84),
+    Bone(1, 1, BoneKind.THUMB_METACARPAL, 0.687),
+    Bone(2, 2, BoneKind.METACARPAL, 1.052, 0.95),
+    Bone(3, 3, BoneKind.METACARPAL, 1.0, 1.0),
+    Bone(4, 4, BoneKind.METACARPAL, 0.893, 0.96),
+    Bone(5, 5, BoneKind.METACARPAL, 0.816, 1.2),
+    Bone(6, 1, BoneKind.THUMB_PROXIMAL, 0.484, 0.97),
+    Bone(7, 2, BoneKind.PROXIMAL, 0.643, 1.03),
+    Bone(8, 3, BoneKind.PROXIMAL, 0.711, 0.97),
+    Bone(9, 4, BoneKind.PROXIMAL, 0.662, 0.9),
+    Bone(10, 5, BoneKind.PROXIMAL, 0.527, 0.95),
+    Bone(11, 2, BoneKind.MIDDLE, 0.357, 1.04),
+    Bone(12, 3, BoneKind.MIDDLE, 0.439, 0.94),
+    Bone(13, 4, BoneKind.MIDDLE, 0.417, 0.89),
+    Bone(14, 5, BoneKind.MIDDLE, 0.292, 1.0),
+    Bone(15, 1, BoneKind.THUMB_DISTAL, 0.344),
+    Bone(16, 2, BoneKind.DISTAL, 0.254, 1.04),
+    Bone(17, 3, BoneKind.DISTAL, 0.277, 1.02),
+    Bone(18, 4, BoneKind.DISTAL, 0.283, 0.98),
+    Bone(19, 5, BoneKind.DISTAL, 0.247, 0.84),
 )
 
 # Positions `t` along the bone at which the widths of _WIDTHS were measured.
 _STATIONS = (0.03, 0.11, 0.19, 0.265, 0.345, 0.42, 0.5, 0.58, 0.655, 0.735, 0.81, 0.89, 0.97)
 
 # Full width as a share of the length at the stations: of an infant's and of an adult's bone.
-_WIDTHS: dict[Kind, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    Kind.THUMB_METACARPAL: (
+_WIDTHS: dict[BoneKind, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    BoneKind.THUMB_METACARPAL: (
         (0.34, 0.38, 0.38, 0.365, 0.345, 0.33, 0.326, 0.328, 0.343, 0.374, 0.392, 0.37, 0.29),
         (0.29, 0.32, 0.31, 0.275, 0.25, 0.237, 0.232, 0.237, 0.252, 0.285, 0.318, 0.325, 0.25),
     ),
-    Kind.METACARPAL: (
+    BoneKind.METACARPAL: (
         (0.19, 0.22, 0.205, 0.184, 0.165, 0.155, 0.155, 0.166, 0.182, 0.2, 0.215, 0.2, 0.15),
         (0.185, 0.207, 0.187, 0.15, 0.128, 0.119, 0.12, 0.128, 0.145, 0.172, 0.204, 0.212, 0.172),
     ),
-    Kind.THUMB_PROXIMAL: (
+    BoneKind.THUMB_PROXIMAL: (
         (0.4, 0.45, 0.448, 0.413, 0.381, 0.353, 0.338, 0.333, 0.342, 0.37, 0.393, 0.375, 0.27),
         (0.42, 0.45, 0.4, 0.355, 0.31, 0.285, 0.268, 0.26, 0.264, 0.292, 0.343, 0.352, 0.29),
     ),
-    Kind.PROXIMAL: (
+    BoneKind.PROXIMAL: (
         (0.34, 0.375, 0.36, 0.326, 0.295, 0.275, 0.263, 0.263, 0.27, 0.285, 0.295, 0.28, 0.21),
         (0.355, 0.38, 0.33, 0.28, 0.243, 0.226, 0.215, 0.21, 0.216, 0.228, 0.254, 0.27, 0.23),
     ),
-    Kind.MIDDLE: (
+    BoneKind.MIDDLE: (
         (0.47, 0.54, 0.545, 0.515, 0.47, 0.437, 0.415, 0.403, 0.41, 0.425, 0.43, 0.4, 0.29),
         (0.42, 0.475, 0.455, 0.42, 0.38, 0.35, 0.33, 0.32, 0.318, 0.332, 0.365, 0.385, 0.32),
     ),
-    Kind.THUMB_DISTAL: (
+    BoneKind.THUMB_DISTAL: (
         (0.36, 0.42, 0.43, 0.42, 0.4, 0.369, 0.345, 0.32, 0.305, 0.3, 0.29, 0.26, 0.18),
         (0.4, 0.485, 0.435, 0.38, 0.34, 0.3, 0.275, 0.265, 0.265, 0.275, 0.28, 0.26, 0.18),
     ),
-    Kind.DISTAL: (
+    BoneKind.DISTAL: (
         (0.41, 0.46, 0.47, 0.455, 0.42, 0.38, 0.352, 0.335, 0.33, 0.335, 0.34, 0.32, 0.22),
         (0.43, 0.52, 0.475, 0.42, 0.365, 0.315, 0.295, 0.285, 0.3, 0.335, 0.36, 0.35, 0.235),
     ),
@@ -125,29 +125,29 @@ class Ends:
     hollow_head: float
 
 
-_ENDS: dict[Kind, Ends] = {
-    Kind.THUMB_METACARPAL: Ends(0.35, 0.65, 2.6, 2.2, -0.1, 0.0),
-    Kind.METACARPAL: Ends(0.4, 0.9, 3.0, 2.2, -0.05, 0.0),
-    Kind.THUMB_PROXIMAL: Ends(0.3, 0.55, 2.4, 2.6, -0.12, -0.12),
-    Kind.PROXIMAL: Ends(0.3, 0.6, 2.4, 2.6, -0.12, -0.16),
-    Kind.MIDDLE: Ends(0.28, 0.5, 2.4, 2.6, 0.03, -0.16),
-    Kind.THUMB_DISTAL: Ends(0.28, 1.2, 2.4, 2.0, 0.04, 0.0),
-    Kind.DISTAL: Ends(0.28, 0.9, 2.4, 2.2, 0.04, 0.0),
+_ENDS: dict[BoneKind, Ends] = {
+    BoneKind.THUMB_METACARPAL: Ends(0.35, 0.65, 2.6, 2.2, -0.1, 0.0),
+    BoneKind.METACARPAL: Ends(0.4, 0.9, 3.0, 2.2, -0.05, 0.0),
+    BoneKind.THUMB_PROXIMAL: Ends(0.3, 0.55, 2.4, 2.6, -0.12, -0.12),
+    BoneKind.PROXIMAL: Ends(0.3, 0.6, 2.4, 2.6, -0.12, -0.16),
+    BoneKind.MIDDLE: Ends(0.28, 0.5, 2.4, 2.6, 0.03, -0.16),
+    BoneKind.THUMB_DISTAL: Ends(0.28, 1.2, 2.4, 2.0, 0.04, 0.0),
+    BoneKind.DISTAL: Ends(0.28, 0.9, 2.4, 2.2, 0.04, 0.0),
 }
 
 
-def distal_epiphysis(kind: Kind) -> bool:
+def distal_epiphysis(kind: BoneKind) -> bool:
     """Whether a kind of bone grows at the head, as metacarpals 2 to 5 do; all others grow at the base."""
-    return kind is Kind.METACARPAL
+    return kind is BoneKind.METACARPAL
 
 
-def epiphysis_height(kind: Kind) -> float:
+def epiphysis_height(kind: BoneKind) -> float:
     """Height of the ossified epiphysis as a share of the bone's length."""
     heights = {
-        Kind.METACARPAL: 0.15,
-        Kind.THUMB_METACARPAL: 0.11,
-        Kind.PROXIMAL: 0.085,
-        Kind.THUMB_PROXIMAL: 0.1,
+        BoneKind.METACARPAL: 0.15,
+        BoneKind.THUMB_METACARPAL: 0.11,
+        BoneKind.PROXIMAL: 0.085,
+        BoneKind.THUMB_PROXIMAL: 0.1,
     }
     return heights.get(kind, 0.115)
 
@@ -232,7 +232,7 @@ def shape(bone: Bone, adulthood: float, rng: np.random.Generator) -> Profile:
     length = bone.length * float(np.clip(rng.normal(1.0, 0.02), 0.94, 1.06))
     half = 0.5 * bone.length * bone.stoutness * widths * rng.normal(1.0, 0.025)
     tilt = rng.normal(0.0, 0.02) * np.cos(2.0 * np.pi * t + rng.uniform(0.0, 2.0 * np.pi))
-    bow = rng.normal(0.0, 0.006) + (0.012 if bone.kind is Kind.THUMB_METACARPAL else 0.0)
+    bow = rng.normal(0.0, 0.006) + (0.012 if bone.kind is BoneKind.THUMB_METACARPAL else 0.0)
     return Profile(t, half * (1.0 + tilt), half * (1.0 - tilt), bow, length, _ENDS[bone.kind])
 
 

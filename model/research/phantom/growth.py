@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.research.phantom.bones import Kind
+from model.research.phantom.bones import BoneKind
 
 AGES = range(19)
 """The 19 age groups, in years."""
 
 # Bone age in years at which the epiphysis appears, is as wide as its shaft, and fuses.
-_EPIPHYSES: dict[Kind, tuple[float, float, float]] = {
-    Kind.THUMB_METACARPAL: (1.9, 7.5, 14.8),
-    Kind.METACARPAL: (1.4, 9.0, 15.8),
-    Kind.THUMB_PROXIMAL: (1.8, 7.0, 15.0),
-    Kind.PROXIMAL: (1.0, 7.0, 15.3),
-    Kind.MIDDLE: (1.7, 7.5, 15.4),
-    Kind.THUMB_DISTAL: (1.2, 7.0, 14.2),
-    Kind.DISTAL: (2.0, 7.5, 14.2),
+_EPIPHYSES: dict[BoneKind, tuple[float, float, float]] = {
+    BoneKind.THUMB_METACARPAL: (1.9, 7.5, 14.8),
+    BoneKind.METACARPAL: (1.4, 9.0, 15.8),
+    BoneKind.THUMB_PROXIMAL: (1.8, 7.0, 15.0),
+    BoneKind.PROXIMAL: (1.0, 7.0, 15.3),
+    BoneKind.MIDDLE: (1.7, 7.5, 15.4),
+    BoneKind.THUMB_DISTAL: (1.2, 7.0, 14.2),
+    BoneKind.DISTAL: (2.0, 7.5, 14.2),
 }
 _RADIUS = (0.9, 8.5, 17.4)
 _ULNA = (6.0, 10.5, 17.0)
@@ -90,7 +90,7 @@ class Growth:
         """Fat under the skin: 1 for an infant's fingers, 0 from a bone age of nine years on."""
         return float(np.clip(1.0 - self.maturity / 9.0, 0.0, 1.0))
 
-    def plate(self, kind: Kind) -> Plate:
+    def plate(self, kind: BoneKind) -> Plate:
         """Growth plate of one of the 19 labelled bones."""
         return self._plate(_EPIPHYSES[kind])
 

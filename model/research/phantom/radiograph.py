@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.research.phantom.bones import Kind, Points, distal_epiphysis, epiphysis_height
+from model.research.phantom.bones import BoneKind, Points, distal_epiphysis, epiphysis_height
 from model.research.phantom.growth import Growth, Plate
 from model.research.phantom.pose import PlacedBone, View
 from model.research.phantom.raster import Map, depth_inside, filled, resized
@@ -21,14 +21,14 @@ from model.research.phantom.wrist import Piece
 # Approximate length of the third metacarpal, in pixels, in the raster of a bone.
 _RASTER = 520.0
 # Mineral per unit of depth, chosen for the contrast between bone and flesh of the nine real hands.
-_DENSITY: dict[Kind, float] = {
-    Kind.THUMB_METACARPAL: 4.2,
-    Kind.METACARPAL: 4.6,
-    Kind.THUMB_PROXIMAL: 3.5,
-    Kind.PROXIMAL: 3.0,
-    Kind.MIDDLE: 1.85,
-    Kind.THUMB_DISTAL: 2.3,
-    Kind.DISTAL: 2.25,
+_DENSITY: dict[BoneKind, float] = {
+    BoneKind.THUMB_METACARPAL: 4.2,
+    BoneKind.METACARPAL: 4.6,
+    BoneKind.THUMB_PROXIMAL: 3.5,
+    BoneKind.PROXIMAL: 3.0,
+    BoneKind.MIDDLE: 1.85,
+    BoneKind.THUMB_DISTAL: 2.3,
+    BoneKind.DISTAL: 2.25,
 }
 ISLAND = 0.6
 """An ossification centre narrower than this share of its shaft is labelled as an island, plate excluded."""

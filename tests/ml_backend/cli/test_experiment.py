@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from model.loss import LossWeights
-from model.research.experiment.collection import Source
+from model.research.experiment.collection import ImageSource
 from model.research.experiment.report import write_table
 from model.research.experiment.rounds import run_rounds
 from model.research.experiment.settings import ExperimentSettings
@@ -94,7 +94,7 @@ def kill_after(words: list[str], out: Path, rounds: int) -> list[psutil.Process]
 def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
     run: Run, small_set: Path, tmp_path: Path
 ) -> None:
-    source = Source(small_set / "images", small_set / "masks")
+    source = ImageSource(small_set / "images", small_set / "masks")
     whole = write_table(run_rounds(SETTINGS, source, tmp_path / "whole"), tmp_path / "whole").read_bytes()
     out = tmp_path / "out"
 

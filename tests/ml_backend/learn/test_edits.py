@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.learn.edits import Shown, compare, is_accepted, provenance_by_origin
+from ml_backend.learn.edits import ShownMask, compare, is_accepted, provenance_by_origin
 from ml_backend.learn.labels import LabelledTask
 from ml_backend.store.models import Edit
 from ml_backend.store.states import Provenance
@@ -41,8 +41,8 @@ def submitted(mask: NDArray[np.uint8], config: LabelConfig = CONFIG, origin: str
     return Annotation(7, regions, "2026-11-22T10:00:00Z", False, False, 1, parent_prediction=5)
 
 
-def shown(mask: NDArray[np.uint8], config: LabelConfig = CONFIG, *, blank: bool = False) -> Shown:
-    return Shown(VERSION, results(mask, config), claimed_blank=blank)
+def shown(mask: NDArray[np.uint8], config: LabelConfig = CONFIG, *, blank: bool = False) -> ShownMask:
+    return ShownMask(VERSION, results(mask, config), claimed_blank=blank)
 
 
 @pytest.mark.parametrize("config", [CONFIG, POLYGONS])
@@ -92,7 +92,7 @@ def test_removing_every_region_is_an_edit() -> None:
 def test_nothing_shown_is_accepted_only_where_the_version_found_nothing(
     mask: NDArray[np.uint8], blank: bool, expected: tuple[Provenance, str | None]
 ) -> None:
-    found = compare(submitted(mask), Shown(VERSION, [], claimed_blank=blank), CONFIG)
+    found = compare(submitted(mask), ShownMask(VERSION, [], claimed_blank=blank), CONFIG)
     assert (found["provenance"], found["version"]) == expected
 
 

@@ -12,7 +12,7 @@ from ml_backend.settings import Settings
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Score, Version, VersionState
-from ml_backend.store.scores import Shown
+from ml_backend.store.scores import ShownCounts
 from ml_backend.store.version_names import CALIBRATION
 from model.consistency import Consistency
 from model.quality import calibrate
@@ -75,24 +75,24 @@ def test_a_blank_mask_is_not_hidden() -> None:
     ("shown", "sentence"),
     [
         (
-            Shown(0, 30, 0, 0.09),
+            ShownCounts(0, 30, 0, 0.09),
             "V orders the tasks but draws no masks: estimated DSC 0.09 is below MASK_FLOOR 0.5.",
         ),
         (
-            Shown(0, 30, 2, 0.09),
+            ShownCounts(0, 30, 2, 0.09),
             "V orders the tasks but draws no masks: estimated DSC 0.09 is below MASK_FLOOR 0.5; "
             "it finds nothing on 2.",
         ),
         (
-            Shown(120, 60, 20, 0.314),
+            ShownCounts(120, 60, 20, 0.314),
             "V draws masks on 120 of 200 tasks: 60 are below MASK_FLOOR 0.5 (estimated DSC 0.31 on average); "
             "it finds nothing on 20.",
         ),
-        (Shown(0, 0, 3, None), "V draws masks on 0 of 3 tasks: it finds nothing on 3."),
-        (Shown(5, 0, 0, None), "V draws masks on 5 of 5 tasks."),
+        (ShownCounts(0, 0, 3, None), "V draws masks on 0 of 3 tasks: it finds nothing on 3."),
+        (ShownCounts(5, 0, 0, None), "V draws masks on 5 of 5 tasks."),
     ],
 )
-def test_why_masks_are_missing_is_one_sentence(shown: Shown, sentence: str) -> None:
+def test_why_masks_are_missing_is_one_sentence(shown: ShownCounts, sentence: str) -> None:
     assert in_words(Version(name="V"), shown, 0.5) == sentence
 
 

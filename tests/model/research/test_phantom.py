@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model.research.phantom import Phantom, PhantomError, draw_phantom, natural_size, write_phantoms
-from model.research.phantom.bones import Kind
+from model.research.phantom.bones import BoneKind
 from model.research.phantom.growth import AGES, Growth
 
 SIZE = (300, 375)
@@ -112,7 +112,7 @@ def test_growth_follows_age() -> None:
     assert carpals[0] == 2
     assert carpals == sorted(carpals)
     assert carpals[-1] == 8
-    for kind in Kind:
+    for kind in BoneKind:
         plates = [growth.plate(kind) for growth in ages]
         assert plates[0].size == 0.0
         assert [plate.size for plate in plates] == sorted(plate.size for plate in plates)

@@ -12,7 +12,7 @@ import torch
 from model.network import DeeplySupervisedUNet
 from model.training.averaging import Average
 from model.training.batches import FIRST_STEPS, Batches
-from model.training.continuous import Examples, Feed, Interrupted, train_continuously
+from model.training.continuous import Examples, Feed, TrainingStopped, train_continuously
 from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
 from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION, run, same, square
 
@@ -173,10 +173,10 @@ def test_a_killed_training_continues_with_whatever_labels_there_are(tmp_path: Pa
 def test_an_interrupted_training_loses_no_step(tmp_path: Path) -> None:
     def interrupt(step: int) -> None:
         if step == 7:
-            raise Interrupted
+            raise TrainingStopped
 
     first = Script({0: Examples(TRAINING, [])}, lambda *_: False, interrupt)
-    with pytest.raises(Interrupted):
+    with pytest.raises(TrainingStopped):
         follow(first, checkpoints=tmp_path)
     again = Script({0: Examples(TRAINING, [])}, lambda step, _: step == 8)
     follow(again, checkpoints=tmp_path)

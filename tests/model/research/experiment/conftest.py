@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.research.experiment.collection import Source
+from model.research.experiment.collection import ImageSource
 from model.research.experiment.report import Report, run_experiment
 from model.research.experiment.settings import ExperimentSettings
 from tests.small_set import write_small_set
@@ -19,7 +19,7 @@ ARMS = ("random", "consistency", "full")
 class Done:
     """An experiment that was run."""
 
-    source: Source
+    source: ImageSource
     settings: ExperimentSettings
     folder: Path
     report: Report
@@ -30,7 +30,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Three arms, two seeds, two rounds, with networks that learn almost nothing."""
     folder = tmp_path_factory.mktemp("small-set")
     write_small_set(folder)
-    source = Source(folder / "images", folder / "masks")
+    source = ImageSource(folder / "images", folder / "masks")
     settings = ExperimentSettings(
         arms=ARMS, seeds=2, start=3, per_round=2, rounds=2, width=4, size=48, steps=4, batch=2
     )

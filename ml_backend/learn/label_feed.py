@@ -30,7 +30,7 @@ from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Draft, TrainingRun, VersionState, now
 from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
-from model.training.continuous import Examples, Feed, Interrupted
+from model.training.continuous import Examples, Feed, TrainingStopped
 from model.training.dataset import Example
 from model.training.settings import Progress
 
@@ -58,7 +58,7 @@ LONGEST_STEPS = 3 * ROUND_STEPS
 """Maximum steps with all labels of a round; it then ends even if its newest label has just arrived."""
 
 
-class StoppedError(Interrupted):
+class StoppedError(TrainingStopped):
     """The run stops here and is to be resumed.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """One difference that a comparison found.
 
     Attributes:

@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.learn.continuous import (
+from ml_backend.learn.examples import Data
+from ml_backend.learn.label_feed import (
     LAST_STEPS,
     LONGEST_STEPS,
     MOST_RETRIES,
@@ -23,7 +24,6 @@ from ml_backend.learn.continuous import (
     LabelFeed,
     StoppedError,
 )
-from ml_backend.learn.examples import Data
 from ml_backend.store import drafts, events, projects, runs, versions
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.liveness import ProcessId
@@ -138,7 +138,7 @@ class Case:
 @pytest.fixture
 def case(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     # Otherwise each look would have to wait a second.
-    monkeypatch.setattr("ml_backend.learn.continuous.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("ml_backend.learn.label_feed.LOOK_SECONDS", 0.0)
     return Case(services, tmp_path / "run")
 
 
@@ -256,7 +256,7 @@ def test_labels_of_another_config_are_left_to_the_next_run(case: Case) -> None:
 def test_labels_that_cannot_be_read_are_read_again_for_a_while(
     case: Case, monkeypatch: pytest.MonkeyPatch, error: LabelStudioError, *, passes: bool
 ) -> None:
-    monkeypatch.setattr("ml_backend.learn.continuous.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ml_backend.learn.label_feed.RETRY_SECONDS", 0.0)
     feed = case.feed()
     case.annotate(3)
     case.now = error
