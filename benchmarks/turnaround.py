@@ -173,7 +173,23 @@ def run(
         time.sleep(10)
         arm.work(arguments.labels, arguments.seconds)
         arm.wait()
+        print_versions(project)
         return arm.labels
+
+
+def print_versions(project: ConnectedProject) -> None:
+    """Print what each new order took: the scores of all tasks, and the publication."""
+    with project.database.read() as session:
+        made = versions.of_project(session, project.project)
+    for one in reversed(made):
+        if one.seconds_scoring is not None and one.seconds_publishing is not None:
+            known = one.metrics.get("validation_dsc")
+            dsc = "unknown" if known is None else f"{known:.3f}"
+            print(
+                f"  round {one.round}: {one.labels_used} labels, validation Dice {dsc}, scored in "
+                f"{one.seconds_scoring:.0f} s, published in {one.seconds_publishing:.0f} s",
+                flush=True,
+            )
 
 
 def collection(arguments: argparse.Namespace, phantoms: Path) -> DemoImages:

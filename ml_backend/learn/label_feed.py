@@ -45,7 +45,7 @@ RETRY_SECONDS = 15.0
 MOST_RETRIES = 20
 """Retries after which the run fails; it is repeated like any training that failed for a temporary reason."""
 
-ROUND_STEPS = 40
+ROUND_STEPS = 20
 """Steps with all labels of a round, for weights that were trained before.
 
 A network that learns from scratch goes on to its plateau, and so does a training that was asked for.
