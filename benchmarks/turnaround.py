@@ -1,6 +1,7 @@
 """How soon a label is seen, in the weights, on the next task and in the order, and what drawing costs.
 
 Usage: python benchmarks/turnaround.py [--images DIR --masks DIR] [--tasks N] [--labels N] [--seconds S]
+                                       [--film FILE]
 
 A simulated annotator works down the view of a project in a real Label Studio, once with LEARN_FROM=0 (labels
 are learned in rounds) and once with continuous learning, on the same images: those of the folders from the
@@ -26,6 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import TYPE_CHECKING
 
 import numpy as np
 from support.service import ConnectedProject, connected, label_studio_command
@@ -38,6 +40,9 @@ from ml_backend.store import drafts, versions
 from model.metrics import added_path_length, mean_dice
 from model.strategies import DEFAULT
 from model.training.dataset import read_mask
+
+if TYPE_CHECKING:
+    from support.film import Film
 
 ARMS = {"in rounds": "0", "continuous": "2"}
 """LEARN_FROM of each arm."""
@@ -71,10 +76,12 @@ class Arm:
 
     project: ConnectedProject
     labels: list[Label]
+    film: Film | None = None
 
     def work(self, count: int, seconds: float) -> None:
         """Label `count` tasks, `seconds` each."""
         client, config = self.project.client, self.project.config
+        began = time.monotonic()
         while len(self.labels) < count:
             task = client.next_task(self.project.project, self.project.view)
             if task is None:
@@ -84,9 +91,13 @@ class Arm:
             mask = read_mask(self.project.truth[int(task["id"])].mask_path)
             shown = self.shown(int(task["id"]), mask.shape)
             effort = added_path_length(shown, mask, len(config.labels))
+            dsc = mean_dice(shown, mask, len(config.labels))
+            if self.film is not None:
+                minutes, rest = divmod(round(time.monotonic() - began), 60)
+                caption = f"{minutes}:{rest:02d}, after {len(self.labels)} labels\nDice {dsc:.2f}"
+                self.film.take(self.project.project, self.project.view, int(task["id"]), caption)
             self.look(seconds)
             client.submit_annotation(int(task["id"]), results(mask, config), lead_time=seconds)
-            dsc = mean_dice(shown, mask, len(config.labels))
             self.labels.append(Label(time.monotonic(), effort, dsc))
             print(f"  label {len(self.labels)}: effort {effort}, DSC {dsc:.3f}", flush=True)
 
@@ -151,21 +162,34 @@ def main() -> None:
         server.start(lambda stage: print(stage, flush=True))
         images = collection(arguments, folder / "phantoms")
         arms = {}
+        strip = None
+        if arguments.film is not None:
+            # Here and not above: only a film needs a browser.
+            from support.film import film
+
+            strip = stack.enter_context(film(server.url, server.email, server.password))
         for name in arguments.arms:
             print(f"{name}:", flush=True)
-            arms[name] = run(arguments, images, name, folder / name.replace(" ", "-"), server)
+            arms[name] = run(arguments, images, name, folder / name.replace(" ", "-"), server, strip)
+        if strip is not None:
+            strip.save(arguments.film)
     show(arms, arguments.round)
 
 
 def run(
-    arguments: argparse.Namespace, images: DemoImages, name: str, folder: Path, server: LabelStudioServer
+    arguments: argparse.Namespace,
+    images: DemoImages,
+    name: str,
+    folder: Path,
+    server: LabelStudioServer,
+    film: Film | None,
 ) -> list[Label]:
     """Run one arm with a service of its own."""
     environment = {"LEARN_FROM": ARMS[name], "RETRAIN_EVERY": str(arguments.round), "STRATEGY": DEFAULT}
     if arguments.images is None:
         environment["INITIAL_WEIGHTS"] = "none"
     with connected(server, images, folder, name, environment) as project:
-        arm = Arm(project, [])
+        arm = Arm(project, [], film)
         while project.published() is None:
             project.processes.check()
             time.sleep(0.5)
@@ -238,6 +262,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--labels", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=int, default=10)
+    parser.add_argument("--film", type=Path, help="picture of every task as it opens, in Chromium (PNG)")
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     return parser.parse_args()
 

@@ -1,0 +1,94 @@
+"""A film strip: what an annotator sees as each task opens, in Label Studio's editor in Chromium."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+WINDOW = ViewportSize(width=1440, height=900)
+SETTLED_MS = 1500
+"""Time in which the editor draws the regions of a task after its image is visible."""
+
+FRAME = (300, 380)
+CAPTION = 44
+COLUMNS = 6
+
+
+class Film:
+    """Takes one frame for each task."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page = page
+        self._url = url
+        self._frames: list[Image.Image] = []
+
+    def take(self, project: int, view: int, task: int, caption: str) -> None:
+        """Open a task in the editor and keep a picture of its image, with what is drawn on it."""
+        page = self._page
+        page.goto(f"{self._url}/projects/{project}/data?tab={view}&task={task}")
+        image = page.locator('img[alt="image"]')
+        image.wait_for(state="visible")
+        page.wait_for_timeout(SETTLED_MS)
+        box = image.bounding_box()
+        assert box is not None
+        shot = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+        self._frames.append(_frame(shot, caption))
+
+    def save(self, path: Path) -> None:
+        """Save all frames as one picture, in rows from left to right."""
+        rows = -(-len(self._frames) // COLUMNS)
+        width, height = FRAME[0], FRAME[1] + CAPTION
+        strip = Image.new("RGB", (COLUMNS * width, rows * height), "white")
+        for index, frame in enumerate(self._frames):
+            strip.paste(frame, (index % COLUMNS * width, index // COLUMNS * height))
+        strip.save(path)
+
+
+@contextmanager
+def film(url: str, email: str, password: str) -> Iterator[Film]:
+    """Start Chromium and log in to the Label Studio at `url`.
+
+    Raises:
+        SystemExit: there is no Chromium.
+    """
+    executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if executable is None:
+        raise SystemExit("There is no Chromium: `scripts/setup.sh chromium` installs it.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
+        context = chromium.new_context(viewport=WINDOW)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto(f"{url}/user/login/")
+        page.locator('input[name="email"]').fill(email)
+        page.locator('input[name="password"]').fill(password)
+        page.locator('button[type="submit"]').click()
+        page.wait_for_url("**/projects**")
+        try:
+            yield Film(page, url)
+        finally:
+            chromium.close()
+
+
+def _frame(shot: Image.Image, caption: str) -> Image.Image:
+    """A screenshot within `FRAME`, above its caption."""
+    shot.thumbnail((FRAME[0] - 10, FRAME[1] - 10))
+    framed = Image.new("RGB", (FRAME[0], FRAME[1] + CAPTION), "white")
+    framed.paste(shot, ((FRAME[0] - shot.width) // 2, (FRAME[1] - shot.height) // 2))
+    font = ImageFont.load_default(15)
+    ImageDraw.Draw(framed).multiline_text((8, FRAME[1] + 2), caption, fill="black", font=font)
+    return framed
