@@ -10,7 +10,7 @@ from ml_backend.demo.annotator import SimulatedAnnotator
 from ml_backend.demo.display import Display
 from ml_backend.demo.images import DemoImages
 from ml_backend.demo.processes import Processes
-from ml_backend.demo.results import RoundResults, TopTask
+from ml_backend.demo.results import TOP, RoundResults, TopTask
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.score.strategy import order_of
@@ -23,7 +23,6 @@ from model.imaging.decoding import decode_image
 from model.metrics import evaluate, mean_dice
 from model.training.dataset import read_mask
 
-TOP = 10
 POLL_SECONDS = 0.5
 SETTLED = (VersionState.PUBLISHED, VersionState.REJECTED, VersionState.SUPERSEDED, VersionState.FAILED)
 

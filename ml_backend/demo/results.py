@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+TOP = 10
+"""Tasks of an order that the table and the report list."""
+
 
 class ReportError(ValueError):
     """The report cannot be written; the message says why."""
