@@ -98,7 +98,8 @@ def test_a_version_becomes_visible_only_when_complete(
     # All predictions are in Label Studio, and the version is not published yet.
     sent = (
         "SELECT version_id FROM scores JOIN versions ON versions.id = version_id WHERE project_id = ? AND "
-        "round = 1 AND versions.state = 'scoring' GROUP BY version_id HAVING sum(scores.state = 'written') = 9"
+        "round = 1 AND versions.state = 'scoring' "
+        "GROUP BY version_id HAVING sum(scores.state = 'written') = 9"
     )
     with service.frozen_when(sent, board.id):
         assert sum(count for name, count in board.stored().items() if name != old.name) == 9
