@@ -51,6 +51,8 @@ class Context:
     def read_config(self, project_id: int) -> LabelConfig:
         """Read the project's labeling config from Label Studio, and update the database with it.
 
+        If it has changed, a new order is requested: the webhook that reports the change then finds it known.
+
         Raises:
             LabelConfigError: it has no usable tag for masks.
             LabelStudioError: the project cannot be read.
@@ -59,7 +61,10 @@ class Context:
         with self.database.write() as session:
             project = projects.ensure(session, project_id, seed=self.settings.seed)
             project.title = fields["title"]
-            projects.set_label_config(session, project, fields["label_config"])
+            was_known = bool(project.label_config)
+            has_changed = projects.set_label_config(session, project, fields["label_config"])
+        if was_known and has_changed:
+            self.queues.request_order(project_id)
         return parse(fields["label_config"])
 
 
