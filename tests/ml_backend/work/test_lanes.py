@@ -18,6 +18,8 @@ from ml_backend.settings import Settings
 from ml_backend.web.app import Services
 from tests.ml_backend.work.test_worker import until
 
+pytestmark = pytest.mark.slow
+
 WORK = """
 import sys
 from ml_backend.settings import Settings

@@ -76,6 +76,7 @@ def follow(
     )
 
 
+@pytest.mark.slow
 def test_drafts_come_soon_after_each_label_and_then_ever_more_rarely() -> None:
     more = Examples([*TRAINING, square("new")], [], [square("new")])
     feed = Script({0: Examples(TRAINING, []), 23: more}, lambda step, _: step == 70)
@@ -83,6 +84,7 @@ def test_drafts_come_soon_after_each_label_and_then_ever_more_rarely() -> None:
     assert [step for step, _ in feed.drafts] == [10, 20, 33, 43, 63]
 
 
+@pytest.mark.slow
 def test_labels_that_keep_coming_do_not_put_drafts_off() -> None:
     arrivals = {step: Examples([*TRAINING, square(f"n{step}")], []) for step in range(4, 60, 4)}
     feed = Script({0: Examples(TRAINING, [])} | arrivals, lambda step, _: step == 60)
@@ -132,6 +134,7 @@ def test_the_average_follows_a_young_training_and_stays_between_its_steps() -> N
     assert not average.network.training
 
 
+@pytest.mark.slow
 def test_the_best_average_is_kept_and_start_weights_count() -> None:
     start = run(replace(SETTINGS, steps=40)).network
     feed = Script({0: Examples(TRAINING, VALIDATION)}, lambda step, _: step == 12)
@@ -191,6 +194,7 @@ def test_a_label_that_contradicts_the_config_ends_the_run_with_a_sentence() -> N
         follow(feed)
 
 
+@pytest.mark.slow
 def test_the_start_is_measured_on_the_images_that_drafts_are_measured_on() -> None:
     start = run(replace(SETTINGS, steps=40)).network
     more = Examples(TRAINING, [*VALIDATION, square("x")])

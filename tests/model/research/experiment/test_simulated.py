@@ -22,6 +22,8 @@ from model.training.checkpoint import FILE
 from model.training.dataset import Example
 from tests.model.research.experiment.conftest import Done
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 2
 
 

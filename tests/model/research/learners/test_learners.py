@@ -50,6 +50,7 @@ def test_arms_see_as_many_pixels_as_the_reference(arm: str) -> None:
     assert settings.steps * pixels(settings, examples) == pytest.approx(budget * arms()[arm].budget, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_job_trains_on_a_folder_and_the_table_pairs_seeds(tmp_path: Path) -> None:
     for kind in ("images", "masks"):
         (tmp_path / "shapes" / kind).mkdir(parents=True)
