@@ -155,7 +155,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tasks", nargs="?", type=int, default=500, metavar="N")
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--size", type=int, default=200)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--label-studio", type=Path, default=Path(".venv-label-studio/bin/label-studio"))
