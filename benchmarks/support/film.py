@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -72,16 +72,29 @@ def film(url: str, email: str, password: str) -> Iterator[Film]:
         chromium = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
         context = chromium.new_context(viewport=WINDOW)
         context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.goto(f"{url}/user/login/")
-        page.locator('input[name="email"]').fill(email)
-        page.locator('input[name="password"]').fill(password)
-        page.locator('button[type="submit"]').click()
-        page.wait_for_url("**/projects**")
+        _log_in(context, url, email, password)
         try:
-            yield Film(page, url)
+            yield Film(context.new_page(), url)
         finally:
             chromium.close()
+
+
+def _log_in(context: BrowserContext, url: str, email: str, password: str) -> None:
+    """Send the login form.
+
+    Raises:
+        SystemExit: Label Studio refuses the login.
+    """
+    form = context.request.get(f"{url}/user/login/")
+    (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken"]
+    fields: dict[str, str | float | bool] = {
+        "email": email,
+        "password": password,
+        "csrfmiddlewaretoken": token,
+    }
+    answer = context.request.post(form.url, form=fields, headers={"Referer": form.url})
+    if not answer.ok or "/user/login" in answer.url:
+        raise SystemExit(f"Label Studio refuses the login of {email}.")
 
 
 def _frame(shot: Image.Image, caption: str) -> Image.Image:
