@@ -22,7 +22,7 @@ NEIGHBOURS = np.ones((3, 3), np.uint8)
 LabelMap = NDArray[np.uint8]
 
 
-class SimulatedAnnotator(ABC):
+class AnnotatorBehaviour(ABC):
     """Submits a mask for an image, given the mask that is shown in it."""
 
     @abstractmethod
@@ -35,7 +35,7 @@ class SimulatedAnnotator(ABC):
 
 
 @dataclass(frozen=True)
-class Edits(SimulatedAnnotator):
+class Edits(AnnotatorBehaviour):
     """Corrects every error that can be seen, and leaves the others as shown.
 
     Two kinds of errors cannot be seen: outlines that are one pixel off, and connected errors of fewer than
@@ -56,7 +56,7 @@ class Edits(SimulatedAnnotator):
 
 
 @dataclass(frozen=True)
-class Accepts(SimulatedAnnotator):
+class Accepts(AnnotatorBehaviour):
     """Accepts a shown mask whose mean Dice with the truth is at least `threshold`; else submits the truth."""
 
     threshold: float
@@ -67,7 +67,7 @@ class Accepts(SimulatedAnnotator):
         return shown if mean_dice(shown, truth, labels) >= self.threshold else truth
 
 
-def parse_annotator(text: str) -> SimulatedAnnotator:
+def parse_annotator(text: str) -> AnnotatorBehaviour:
     """The annotator of a name: `exact`, `edits`, or `accepts:T` with a Dice T in [0, 1].
 
     Raises:
