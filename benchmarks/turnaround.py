@@ -167,12 +167,10 @@ def main() -> None:
             # Here and not above: only a film needs a browser.
             from support.film import film
 
-            strip = stack.enter_context(film(server.url, server.email, server.password))
+            strip = stack.enter_context(film(arguments.film, server.url, server.email, server.password))
         for name in arguments.arms:
             print(f"{name}:", flush=True)
             arms[name] = run(arguments, images, name, folder / name.replace(" ", "-"), server, strip)
-        if strip is not None:
-            strip.save(arguments.film)
     show(arms, arguments.round)
 
 

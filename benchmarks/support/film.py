@@ -29,11 +29,12 @@ COLUMNS = 6
 
 
 class Film:
-    """Takes one frame for each task."""
+    """Takes one frame for each task, and keeps all of them as one picture in the file `path`."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, path: Path) -> None:
         self._page = page
         self._url = url
+        self._path = path
         self._frames: list[Image.Image] = []
 
     def take(self, project: int, view: int, task: int, caption: str) -> None:
@@ -47,20 +48,21 @@ class Film:
         assert box is not None
         shot = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
         self._frames.append(_frame(shot, caption))
+        self._save()
 
-    def save(self, path: Path) -> None:
-        """Save all frames as one picture, in rows from left to right."""
+    def _save(self) -> None:
+        """Save all frames in rows, from left to right."""
         rows = -(-len(self._frames) // COLUMNS)
         width, height = FRAME[0], FRAME[1] + CAPTION
         strip = Image.new("RGB", (COLUMNS * width, rows * height), "white")
         for index, frame in enumerate(self._frames):
             strip.paste(frame, (index % COLUMNS * width, index // COLUMNS * height))
-        strip.save(path)
+        strip.save(self._path)
 
 
 @contextmanager
-def film(url: str, email: str, password: str) -> Iterator[Film]:
-    """Start Chromium and log in to the Label Studio at `url`.
+def film(path: Path, url: str, email: str, password: str) -> Iterator[Film]:
+    """Start Chromium and log in to the Label Studio at `url`; frames are kept in the file `path`.
 
     Raises:
         SystemExit: there is no Chromium.
@@ -74,7 +76,7 @@ def film(url: str, email: str, password: str) -> Iterator[Film]:
         context.set_default_timeout(60_000)
         _log_in(context, url, email, password)
         try:
-            yield Film(context.new_page(), url)
+            yield Film(context.new_page(), url, path)
         finally:
             chromium.close()
 
