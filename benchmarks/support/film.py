@@ -67,7 +67,7 @@ def film(path: Path, url: str, email: str, password: str) -> Iterator[Film]:
     Raises:
         SystemExit: there is no Chromium.
     """
-    executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    executable = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if executable is None:
         raise SystemExit("There is no Chromium: `scripts/setup.sh chromium` installs it.")
     with sync_playwright() as playwright:
