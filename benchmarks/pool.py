@@ -14,17 +14,14 @@ Target: at most twice the floor, and less than 300 MB for the web service.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.service import ConnectedProject, connected, label_studio_command
+from support.service import ConnectedProject, connected, started_label_studio
 
 from ml_backend.demo.images import DemoImages
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.demo.processes import adopt_orphans, end_descendants
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
@@ -56,13 +53,7 @@ class Round:
 def main() -> None:
     """Run each number of workers, and print the table."""
     arguments = parse()
-    adopt_orphans()
-    with ExitStack() as stack:
-        stack.callback(end_descendants, 10.0)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = LabelStudioServer(label_studio_command(arguments.label_studio), folder / "label-studio")
-        stack.callback(server.stop)
-        server.start(lambda stage: print(stage, flush=True))
+    with started_label_studio(arguments.label_studio) as (server, folder):
         images = pool(folder / "phantoms", arguments.tasks, arguments.size)
         print(f"{'':<28}{'scored s':>10}{'published s':>13}{'all s':>8}{'× floor':>9}{'web MB':>8}")
         for workers in arguments.workers:

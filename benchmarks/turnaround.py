@@ -21,7 +21,6 @@ tasks, less effort than in rounds.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,11 +29,10 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 import numpy as np
-from support.service import ConnectedProject, connected, label_studio_command
+from support.service import ConnectedProject, connected, started_label_studio
 
 from ml_backend.demo.images import DemoImages, draw_phantoms, own_images
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.demo.processes import adopt_orphans, end_descendants
 from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.store import drafts, versions
 from model.metrics import added_path_length, mean_dice
@@ -153,13 +151,8 @@ class Arm:
 def main() -> None:
     """Run both arms, and print their table."""
     arguments = parse()
-    adopt_orphans()
     with ExitStack() as stack:
-        stack.callback(end_descendants, 10.0)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = LabelStudioServer(label_studio_command(arguments.label_studio), folder / "label-studio")
-        stack.callback(server.stop)
-        server.start(lambda stage: print(stage, flush=True))
+        server, folder = stack.enter_context(started_label_studio(arguments.label_studio))
         images = collection(arguments, folder / "phantoms")
         arms = {}
         strip = None

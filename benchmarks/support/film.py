@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+from ml_backend.demo.account import Account
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -66,6 +68,7 @@ def film(path: Path, url: str, email: str, password: str) -> Iterator[Film]:
 
     Raises:
         SystemExit: there is no Chromium.
+        AccountError: Label Studio refuses the login.
     """
     executable = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if executable is None:
@@ -74,29 +77,12 @@ def film(path: Path, url: str, email: str, password: str) -> Iterator[Film]:
         chromium = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
         context = chromium.new_context(viewport=WINDOW)
         context.set_default_timeout(60_000)
-        _log_in(context, url, email, password)
+        cookies = Account(url, email, password).cookies
+        context.add_cookies([{"name": name, "value": value, "url": url} for name, value in cookies.items()])
         try:
             yield Film(context.new_page(), url, path)
         finally:
             chromium.close()
-
-
-def _log_in(context: BrowserContext, url: str, email: str, password: str) -> None:
-    """Send the login form.
-
-    Raises:
-        SystemExit: Label Studio refuses the login.
-    """
-    form = context.request.get(f"{url}/user/login/")
-    (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken"]
-    fields: dict[str, str | float | bool] = {
-        "email": email,
-        "password": password,
-        "csrfmiddlewaretoken": token,
-    }
-    answer = context.request.post(form.url, form=fields, headers={"Referer": form.url})
-    if not answer.ok or "/user/login" in answer.url:
-        raise SystemExit(f"Label Studio refuses the login of {email}.")
 
 
 def _frame(shot: Image.Image, caption: str) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import psutil  # type: ignore[import-untyped]
 
 from ml_backend.demo.images import DemoImages, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.demo.processes import Processes, free_port
+from ml_backend.demo.processes import Processes, adopt_orphans, end_descendants, free_port
 from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig
@@ -61,6 +62,25 @@ class ConnectedProject:
         mine = psutil.Process(os.getpid()).children(recursive=True)
         serving = [one for one in mine if "serve" in one.cmdline()[-1:]]
         return max((int(one.memory_info().rss) >> 20 for one in serving), default=0)
+
+
+@contextmanager
+def started_label_studio(command: Path) -> Iterator[tuple[LabelStudioServer, Path]]:
+    """Start the Label Studio that `command` runs, in a new folder; yields it and the folder.
+
+    Both end with the block, as do all processes that were started in it.
+
+    Raises:
+        SystemExit: there is no such command.
+    """
+    adopt_orphans()
+    with ExitStack() as stack:
+        stack.callback(end_descendants, 10.0)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = LabelStudioServer(_label_studio_command(command), folder / "label-studio")
+        stack.callback(server.stop)
+        server.start(lambda stage: print(stage, flush=True))
+        yield server, folder
 
 
 @contextmanager
@@ -124,7 +144,7 @@ def connected(
         )
 
 
-def label_studio_command(path: Path) -> Path:
+def _label_studio_command(path: Path) -> Path:
     """The absolute path of the `label-studio` command.
 
     Raises:

@@ -28,6 +28,11 @@ class Account:
         if answer.status_code != 200:
             raise AccountError(f"Label Studio at {url} refuses the password of {email}.")
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies of the session, by name: a browser that has them is signed in as well."""
+        return dict(self._session.cookies)
+
     def personal_access_token(self) -> str:
         """Make and return a personal access token; an older one is revoked, as a user may have only one."""
         address = f"{self._url}/api/token/"

@@ -12,7 +12,7 @@ from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.batch import refresh_batch
 from ml_backend.score.strategy import order_of
-from ml_backend.store import projects, scores, versions
+from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
 
 logger = logging.getLogger(__name__)
@@ -36,11 +36,8 @@ def publish_version(context: Context, version_id: int) -> None:
     """
     began = time.monotonic()
     with context.database.read() as session:
-        version = versions.get(session, version_id)
-        active = version is not None and projects.is_active(session, version.project_id)
-    if version is None or not active or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
-        return
-    if is_overtaken(context, version) or not _complete(context, version):
+        version = versions.in_work(session, version_id, VersionState.SCORING, VersionState.PUBLISHED)
+    if version is None or is_overtaken(context, version) or not _complete(context, version):
         return
     if order_of(version).batch:
         refresh_batch(context, version)

@@ -24,11 +24,8 @@ from model.strategies import Measurement, Strategy, last, priorities, priority
 def rank_version(context: Context, version_id: int) -> None:
     """Order all measured images of a version, and request that their predictions are sent."""
     with context.database.read() as session:
-        version = versions.get(session, version_id)
-        active = version is not None and projects.is_active(session, version.project_id)
-    if version is None or not active or version.state is not VersionState.SCORING:
-        return
-    if is_overtaken(context, version):
+        version = versions.in_work(session, version_id, VersionState.SCORING)
+    if version is None or is_overtaken(context, version):
         return
     with context.database.read() as session:
         counted = scores.count(session, version_id)

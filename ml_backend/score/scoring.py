@@ -80,11 +80,9 @@ def _score_chunk(context: Context, version: Version, chunk: int) -> None:
 
 def _version(context: Context, version_id: int) -> Version | None:
     with context.database.read() as session:
-        version = versions.get(session, version_id)
-        active = version is not None and projects.is_active(session, version.project_id)
-    if version is None or not active or version.state not in (VersionState.SCORING, VersionState.PUBLISHED):
+        version = versions.in_work(session, version_id, VersionState.SCORING, VersionState.PUBLISHED)
+    if version is None:
         logger.info("Version %s is no longer to be scored.", version_id)
-        return None
     return version
 
 

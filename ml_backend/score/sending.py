@@ -14,7 +14,7 @@ from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.publication import is_overtaken
-from ml_backend.store import projects, scores, versions
+from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState, now
 
 ROWS_AT_ONCE = 200
@@ -31,11 +31,8 @@ def send_version(context: Context, version_id: int) -> None:
         LabelStudioError, PredictionsRefusedError: Label Studio does not store them.
     """
     with context.database.read() as session:
-        version = versions.get(session, version_id)
-        active = version is not None and projects.is_active(session, version.project_id)
-    if version is None or not active or version.state is not VersionState.SCORING:
-        return
-    if is_overtaken(context, version):
+        version = versions.in_work(session, version_id, VersionState.SCORING)
+    if version is None or is_overtaken(context, version):
         return
     _send(context, version)
     with context.database.write() as session:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from ml_backend.store import projects
 from ml_backend.store.models import Project, Version, VersionState, now
 from ml_backend.store.version_names import version_name
 
@@ -15,6 +16,14 @@ from ml_backend.store.version_names import version_name
 def get(session: Session, version_id: int) -> Version | None:
     """The version, or None."""
     return session.get(Version, version_id)
+
+
+def in_work(session: Session, version_id: int, *states: VersionState) -> Version | None:
+    """The version if it is in one of these states and its project is not archived, else None."""
+    version = session.get(Version, version_id)
+    if version is None or version.state not in states or not projects.is_active(session, version.project_id):
+        return None
+    return version
 
 
 def by_name(session: Session, name: str) -> Version | None:
