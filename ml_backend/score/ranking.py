@@ -1,23 +1,92 @@
-"""Ranking: once all images of a version are measured, its strategy chooses the batch and orders the rest."""
+"""Ranking: once all images of a version are measured, its strategy chooses the batch and orders the rest.
+
+If only the strategy has changed, the images need not be measured again: the new version takes over what its
+parent measured.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
+from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
+from ml_backend.score.blind import BlindTasks
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.score.publication import is_overtaken
-from ml_backend.score.strategy import made_by
+from ml_backend.score.strategy import differs_only_in_strategy, made_by
 from ml_backend.store import labels_seen, projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState
-from model.strategies import Measurement, Strategy, last, priorities, priority
+from model.strategies import Measurement, Strategy, last, priorities, priority, published
+
+logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 200
+"""Scores that are taken over in one transaction, so that no other writer waits long."""
+
+
+def take_over(context: Context, version: Version, config: LabelConfig) -> int:
+    """Take over the parent's measurements and masks if the two versions differ only in the strategy.
+
+    Images that the parent could not read remain to be scored, and so do those that it measured or drew in
+    another way: their tasks were blind, or drawn by a draft, or added after its publication.
+
+    Args:
+        context: the context of the job.
+        version: a version whose scores are planned.
+        config: the labeling config.
+
+    Returns:
+        The number of images that need not be measured again.
+    """
+    with context.database.read() as session:
+        parent = None if version.parent_id is None else versions.get(session, version.parent_id)
+        pending = scores.tasks_in(session, version.id, ScoreState.PENDING)
+        project = projects.get(session, version.project_id)
+        assert project is not None
+        blind = BlindTasks.read(session, context.settings, project, config)
+    if parent is None or not _measures_alike(context, parent, version, config):
+        return 0
+    taken = 0
+    for first in range(0, len(pending), ROWS_AT_ONCE):
+        with context.database.write() as session:
+            known = scores.of_tasks(session, parent.id, pending[first : first + ROWS_AT_ONCE])
+            taken += sum(_take(session, version, row, project.seed, row.task_id in blind) for row in known)
+    logger.info("%s takes over %d of %d images from %s.", version.name, taken, len(pending), parent.name)
+    return taken
+
+
+def _measures_alike(context: Context, parent: Version, version: Version, config: LabelConfig) -> bool:
+    if version.weights_hash is None or parent.weights_hash != version.weights_hash:
+        return False
+    has_all = made_by(version).probe() is None
+    return has_all and differs_only_in_strategy(context.settings, config, parent)
+
+
+def _take(session: Session, version: Version, known: Score, seed: int, is_blind: bool) -> bool:
+    """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
+    found = _measurement(known)
+    row = session.get(Score, (version.id, known.task_id))
+    if found is None or known.packed is None or known.drawn_by_run is not None or row is None:
+        return False
+    has_mask = not (known.hidden or known.blank)
+    if has_mask and bool(packing.result(known.packed)) is is_blind:
+        return False
+    strategy = made_by(version)
+    row.l_dsc, row.m_dsc, row.blank = known.l_dsc, known.m_dsc, known.blank
+    row.hidden, row.quality, row.margin = known.hidden, known.quality, known.margin
+    row.score, row.packed = published(strategy, found.consistency), known.packed
+    row.state = ScoreState.MEASURED if strategy.batch_aware else ScoreState.RANKED
+    row.priority = None if strategy.batch_aware else priority(strategy, found, seed)
+    return True
 
 
 @job(kinds.RANK)
@@ -39,7 +108,7 @@ def rank_version(context: Context, version_id: int) -> None:
 def _rank(context: Context, version: Version) -> None:
     """Order all images together; images measured again after a lost prediction are placed individually."""
     with context.database.read() as session:
-        rows = scores.of_version(session, version.id)
+        rows = scores.of_version(session, version.id, packed=True)
         project = projects.get(session, version.project_id)
     assert project is not None
     waiting = [row for row in rows if row.state is ScoreState.MEASURED]

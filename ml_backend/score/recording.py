@@ -18,15 +18,15 @@ def record(
     """Record the scores before they are sent, so that a kill in between leaves no unknown score.
 
     Rows that are sent later store their regions. Those that are only measured keep the priority they had, if
-    any.
+    any. Those that are sent at once drop what was packed before: it may be that of a former image.
     """
     for one in found:
         row = session.get_one(Score, (version.id, one.task_id))
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
         row.score, row.state, row.drawn_by_run = one.score, state, None
-        if state is not ScoreState.WRITING:
-            row.packed = packing.pack(one.measurement, one.result)
+        is_sent_now = state is ScoreState.WRITING
+        row.packed = None if is_sent_now else packing.pack(one.measurement, one.result)
         if state is not ScoreState.MEASURED:
             row.priority = one.priority
 

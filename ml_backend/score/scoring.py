@@ -12,6 +12,7 @@ from ml_backend.score.blind import BlindTasks
 from ml_backend.score.failed_images import plan_retries
 from ml_backend.score.prediction import scorer
 from ml_backend.score.publication import is_overtaken, make_current
+from ml_backend.score.ranking import take_over
 from ml_backend.score.recording import prediction, record
 from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
 from ml_backend.store import projects, scores, versions
@@ -100,6 +101,9 @@ def _request_chunks(context: Context, version: Version) -> None:
     with context.database.write() as session:
         size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
         scores.plan(session, version.id, unlabelled, chunk_size=size)
+    if version.state is VersionState.SCORING:
+        take_over(context, version, config)
+    with context.database.read() as session:
         chunks = scores.unfinished_chunks(session, version.id)
     context.queues.request_chunks(version.id, chunks, again=True)
     if not chunks:
@@ -125,11 +129,7 @@ def _forget_lost(context: Context, version: Version) -> None:
     After all tasks are deleted, new ones get their ids, and deleting all sends no event.
     """
     with context.database.read() as session:
-        written = {
-            score.task_id
-            for score in scores.of_version(session, version.id)
-            if score.state is ScoreState.WRITTEN
-        }
+        written = set(scores.tasks_in(session, version.id, ScoreState.WRITTEN))
     if context.label_studio.model_versions(version.project_id).get(version.name, 0) >= len(written):
         return
     there = context.label_studio.predictions_of(version.project_id, sorted(written), version.name)

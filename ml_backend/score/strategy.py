@@ -41,13 +41,25 @@ def made_by(version: Version) -> Strategy:
     return parse(version.strategy)
 
 
-def prediction_fingerprint(settings: Settings, config: LabelConfig, version: Version) -> str:
+def differs_only_in_strategy(settings: Settings, config: LabelConfig, version: Version) -> bool:
+    """Whether a version's predictions would be what is configured now, were it not for the strategy."""
+    return version.fingerprint == prediction_fingerprint(settings, config, version, made_by(version))
+
+
+def prediction_fingerprint(
+    settings: Settings, config: LabelConfig, version: Version, strategy: Strategy | None = None
+) -> str:
     """SHA-256 of everything that shapes a version's predictions besides its weights and the images.
 
     If a published version has another fingerprint, its predictions are outdated: another order, labels that
     no longer exist, or another form of masks. Labels that the version has not learned do not change it.
+
+    Args:
+        settings, config: what is configured now.
+        version: its weights, and the labels that it has learned.
+        strategy: the strategy that orders; the configured one by default.
     """
-    strategy = wanted(settings, config)
+    strategy = strategy or wanted(settings, config)
     shaping: dict[str, Any] = {
         "strategy": strategy.name,
         "size": settings.query_size if strategy.batch_aware else None,

@@ -319,7 +319,9 @@ class Score(Base):
             prediction has no regions.
         quality, margin: estimate of the mask's true Dice, and its margin of error (`model.quality`). None for
             a blank mask; without a margin the estimate is rough, as there are too few validation images.
-        packed: measurement and regions, kept while `measured` or `ranked` (`ml_backend.score.packing`).
+        packed: measurement and regions (`ml_backend.score.packing`), kept until another version is published:
+            a new strategy orders by them. None for predictions that were sent at once. Loaded only on request
+            (`ml_backend.store.scores`), because a large project has a hundred MB of them.
         error: why the image could not be read, or None.
         retry_at: when to retry the image; None unless it failed for a temporary reason.
         tries: number of such failures.
@@ -340,7 +342,7 @@ class Score(Base):
     error: Mapped[str | None] = mapped_column(Text)
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
-    packed: Mapped[bytes | None] = mapped_column("held", LargeBinary)
+    packed: Mapped[bytes | None] = mapped_column("held", LargeBinary, deferred=True)
     quality: Mapped[float | None]
     margin: Mapped[float | None]
     hidden: Mapped[bool] = mapped_column(default=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from ml_backend.store.models import Score, ScoreState
 
@@ -30,14 +30,21 @@ def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_si
 
 
 def of_chunk(session: Session, version_id: int, chunk: int) -> list[Score]:
-    """Scores of one chunk, by task."""
+    """Scores of one chunk with their packed data, by task."""
     query = select(Score).where(Score.version_id == version_id, Score.chunk == chunk)
+    return list(session.scalars(query.order_by(Score.task_id).options(undefer(Score.packed))))
+
+
+def of_version(session: Session, version_id: int, *, packed: bool = False) -> list[Score]:
+    """All scores of a version, by task; with their packed data if `packed`."""
+    query = select(Score).where(Score.version_id == version_id).order_by(Score.task_id)
+    return list(session.scalars(query.options(undefer(Score.packed)) if packed else query))
+
+
+def tasks_in(session: Session, version_id: int, state: ScoreState) -> list[int]:
+    """Tasks whose score is in this state."""
+    query = select(Score.task_id).where(Score.version_id == version_id, Score.state == state)
     return list(session.scalars(query.order_by(Score.task_id)))
-
-
-def of_version(session: Session, version_id: int) -> list[Score]:
-    """All scores of a version, by task."""
-    return list(session.scalars(select(Score).where(Score.version_id == version_id).order_by(Score.task_id)))
 
 
 def priorities(session: Session, version_id: int) -> dict[int, float]:
@@ -59,9 +66,9 @@ def drawn_by_run(session: Session, version_id: int | None, task_id: int) -> int 
 
 
 def of_tasks(session: Session, version_id: int, task_ids: Sequence[int]) -> list[Score]:
-    """The version's scores of these tasks, by task."""
+    """The version's scores of these tasks with their packed data, by task."""
     query = select(Score).where(Score.version_id == version_id, Score.task_id.in_(task_ids))
-    return list(session.scalars(query.order_by(Score.task_id)))
+    return list(session.scalars(query.order_by(Score.task_id).options(undefer(Score.packed))))
 
 
 _SENDABLE = Score.state.in_((ScoreState.RANKED, ScoreState.WRITING)) & Score.packed.is_not(None)
@@ -147,14 +154,14 @@ def shown(session: Session, version_id: int) -> ShownCounts:
 
 
 def set_state(session: Session, version_id: int, task_ids: Iterable[int], state: ScoreState) -> None:
-    """Set the state of these tasks' scores to one without packed data; drops theirs."""
+    """Set the state of these tasks' scores; only those that become pending lose their packed data."""
     chosen = Score.task_id.in_(list(task_ids))
-    values = {"state": state, "packed": None}
+    values = {"state": state} | ({"packed": None} if state is ScoreState.PENDING else {})
     session.execute(update(Score).where(Score.version_id == version_id, chosen).values(values))
 
 
 def drop_packed(session: Session, version_ids: Iterable[int]) -> None:
-    """Drop the packed data of these versions, whose predictions will not be sent any more."""
+    """Drop the packed data of these versions, from which no other order will be made any more."""
     waiting = Score.version_id.in_(list(version_ids)), Score.packed.is_not(None)
     session.execute(update(Score).where(*waiting).values(packed=None))
 

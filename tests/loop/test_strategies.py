@@ -104,11 +104,12 @@ def test_the_served_order_is_that_of_the_strategy(
     assert expected[plain_stream(service.label_studio, board.id) or 0] == pytest.approx(lowest, abs=1e-6)
     assert "ordered by disagreement: the lowest score first" in service.command("status").stdout
 
-    # A new strategy needs no training: the same weights measure the tasks again, and the batch is chosen as a
-    # whole. The score stays what it was; the view contains the batch alone.
+    # A new strategy needs no training, and reads no image again. The batch is chosen jointly, the score stays
+    # what it was, and the view contains the batch alone.
     choose(board, "entropy+clusters")
     version = board.await_round(2)
     assert (version.strategy, version.weights_hash) == ("entropy+clusters", trained.weights_hash)
+    assert f"{version.name} takes over 8 of 8 images from {trained.name}" in service.log("worker")
     stored = {version.name: 8, BATCH_VERSION: BATCH}
     service.wait(lambda: board.stored() == stored, "pruning of the former order")
     assert len(board.runs()) == 1
