@@ -20,7 +20,7 @@ STREAMING, CLICKING = "stream@example.com", "click@example.com"
 MOST = 30
 # After this many labels the annotators pause until another version is displayed: on a fast machine
 # they would otherwise label every task before the first training ends.
-PAUSE_EVERY = 8
+PAUSE_EVERY = 6
 
 
 @pytest.fixture
