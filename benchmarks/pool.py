@@ -4,8 +4,9 @@ Usage: python benchmarks/pool.py [N] [--workers 1 2] [--size PIXELS] [--width W]
 
 A project of N phantoms in a real Label Studio is labelled for two rounds, once with each number of workers.
 Its first version with a network reads every image for the first time (cold), the second one finds them in
-the cache (warm). Measured from the end of a training until the new order is shown. The floor is measured in
-the same run: the network's forward passes alone, from files that were read before, and one import of all
+the cache (warm). Measured from the end of a training until the new order is shown. Then the labeling config
+chooses another strategy, which orders the pool by the same weights (strategy). The floor is measured in the
+same run: the network's forward passes alone, from files that were read before, and one import of all
 predictions into the same project. With small images nearly all of the rest is overhead.
 
 Target: at most twice the floor, and less than 300 MB for the web service.
@@ -23,6 +24,8 @@ from support.service import ConnectedProject, connected, started_label_studio
 from ml_backend.demo.images import DemoImages
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.regions.masks import results
+from ml_backend.queue.embedded_redis import running_socket
+from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
 from ml_backend.store.weights import WeightStore
@@ -33,6 +36,7 @@ from model.training.dataset import read_folder, read_mask
 LABELS = 6
 """Labels of a round."""
 
+OTHER_STRATEGY = "entropy+clusters"
 PATIENCE = 7200.0
 
 
@@ -63,7 +67,7 @@ def main() -> None:
 def run(
     arguments: argparse.Namespace, images: DemoImages, server: LabelStudioServer, folder: Path, workers: int
 ) -> None:
-    """Two rounds of one project, and its floor."""
+    """Two rounds of one project, an order by another strategy, and the floor."""
     environment = {
         "NETWORK_WIDTH": str(arguments.width),
         "IMAGE_SIZE": str(arguments.image_size),
@@ -82,11 +86,12 @@ def run(
             for task in tasks[LABELS * (number - 1) : LABELS * number]:
                 mask = read_mask(project.truth[task].mask_path)
                 project.client.submit_annotation(task, results(mask, project.config), lead_time=1.0)
-            made = await_version(project, number)
-            rounds[name] = Round(
-                made.seconds_scoring or 0.0, made.seconds_publishing or 0.0, project.web_rss()
-            )
-        forwards, imported = floor(project, made, tasks[LABELS * len(rounds) :])
+            rounds[name] = measured(project, await_version(project, number))
+        left = tasks[LABELS * len(rounds) :]
+        choose(project, OTHER_STRATEGY)
+        made = await_version(project, 3)
+        rounds["strategy"] = measured(project, made)
+        forwards, imported = floor(project, made, left)
     floor_seconds = forwards / workers + imported
     for name, one in rounds.items():
         line = f"{workers} workers, {name}" if workers > 1 else f"1 worker, {name}"
@@ -96,6 +101,21 @@ def run(
             flush=True,
         )
     print(f"{'  floor':<28}{forwards / workers:>10.1f}{imported:>13.1f}{floor_seconds:>8.1f}", flush=True)
+
+
+def measured(project: ConnectedProject, version: Version) -> Round:
+    """What a version took that has just been published."""
+    return Round(version.seconds_scoring or 0.0, version.seconds_publishing or 0.0, project.web_rss())
+
+
+def choose(project: ConnectedProject, strategy: str) -> None:
+    """Choose a strategy in the labeling config, and have it read at once."""
+    xml = project.client.project(project.project)["label_config"]
+    knob = f'<BrushLabels model_strategy="{strategy}" '
+    project.client.patch_project(project.project, label_config=xml.replace("<BrushLabels ", knob))
+    socket = running_socket(project.settings.redis_dir)
+    assert socket is not None  # The service is running.
+    JobQueues(client_of(socket_url(socket))).request_order(project.project)
 
 
 def await_version(project: ConnectedProject, number: int) -> Version:

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from ml_backend.demo.annotator import SimulatedAnnotator
 from ml_backend.demo.display import Display, round_table, summary_table
-from ml_backend.demo.folder import locked_folder
 from ml_backend.demo.images import DemoImages, PhantomDrawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
@@ -27,6 +26,7 @@ from ml_backend.demo.processes import (
     free_port,
 )
 from ml_backend.demo.results import RoundResults, check_report, write_report
+from ml_backend.demo.workspace import locked_folder
 from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse

@@ -11,12 +11,19 @@ from redis.exceptions import LockError
 from rq.utils import as_text
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
-from ml_backend.learn.trigger import consider
 from ml_backend.queue import kinds, recovery
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
-from ml_backend.reconcile import failed_trainings, lost_weights, missed_labels, order, predictions, resume
+from ml_backend.reconcile import (
+    failed_trainings,
+    lifecycle,
+    lost_weights,
+    missed_labels,
+    order,
+    predictions,
+    resume,
+)
 from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import liveness, projects, versions
 from ml_backend.store.liveness import ProcessId
@@ -92,18 +99,9 @@ def _repair_project(context: Context, project: Project, thorough: bool) -> Itera
     except LabelStudioError as error:
         if error.status != GONE:
             raise
-        if project.archived_at is None:
-            with context.database.write() as session:
-                projects.archive(session, session.get_one(Project, project.id), by_hand=False)
-            yield Discrepancy(
-                project.id, "Label Studio no longer shows it: archived, with all rows and weights kept."
-            )
+        yield from lifecycle.archive_deleted(context, project)
         return
-    if project.archived_at is not None:
-        with context.database.write() as session:
-            projects.restore(session, session.get_one(Project, project.id))
-        consider(context.database, context.queues, context.settings, project.id)
-        yield Discrepancy(project.id, "Label Studio shows it again: restored.")
+    yield from lifecycle.restore_shown(context, project)
     changed = _config_has_changed(context, project, fields)
     if changed and context.queues.request_order(project.id):
         yield Discrepancy(project.id, "The labeling config has changed: a new order was requested.")

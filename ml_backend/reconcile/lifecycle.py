@@ -1,12 +1,17 @@
-"""What a person does with a project: archive, restore or purge it, or retry its failed images."""
+"""The life of a project: archived when Label Studio deletes it or a person says so, restored, and purged.
+
+A person may also have its failed images retried.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 from ml_backend.label_studio.images.cache import ImageCache
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
+from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import projects, runs, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, now
@@ -53,6 +58,26 @@ def restore(context: Context, project_id: int) -> None:
         projects.restore(session, session.get_one(Project, project_id))
     consider(context.database, context.queues, context.settings, project_id)
     context.queues.request_reconcile()
+
+
+def archive_deleted(context: Context, project: Project) -> Iterator[Discrepancy]:
+    """Archive a project that Label Studio no longer shows."""
+    if project.archived_at is not None:
+        return
+    with context.database.write() as session:
+        projects.archive(session, session.get_one(Project, project.id), by_hand=False)
+    remark = "Label Studio no longer shows it: archived, with all rows and weights kept."
+    yield Discrepancy(project.id, remark)
+
+
+def restore_shown(context: Context, project: Project) -> Iterator[Discrepancy]:
+    """Restore an archived project that Label Studio shows again; its pending events may trigger training."""
+    if project.archived_at is None:
+        return
+    with context.database.write() as session:
+        projects.restore(session, session.get_one(Project, project.id))
+    consider(context.database, context.queues, context.settings, project.id)
+    yield Discrepancy(project.id, "Label Studio shows it again: restored.")
 
 
 def check_purge(database: Database, project_id: int) -> Project:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_backend.demo.folder import MARK, FolderError, locked_folder
+from ml_backend.demo.workspace import MARK, FolderError, locked_folder
 
 
 def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int, str]:
