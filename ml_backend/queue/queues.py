@@ -106,6 +106,10 @@ class JobQueues:
         """Request the scores of all unlabelled tasks under a new version."""
         return self._request(SCORE_VERSION, f"score-v{version_id}", {"version_id": version_id})
 
+    def plans_scores(self, version_id: int) -> bool:
+        """Whether a job that plans a version's scores waits or is running; it requests what comes next."""
+        return self._status(f"score-v{version_id}") in (JobStatus.QUEUED, JobStatus.STARTED)
+
     def request_score_chunk(self, version_id: int, chunk: int) -> bool:
         """Request the scores of one chunk of a version."""
         arguments = {"version_id": version_id, "chunk": chunk}

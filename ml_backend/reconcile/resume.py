@@ -39,6 +39,8 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
         if project.state is ProjectState.NEW and _can_be_ordered(project):
             requested += queues.request_order(project.id)
     for version_id, (counted, unfinished) in scoring.items():
+        if queues.plans_scores(version_id):
+            continue
         if sum(counted.values()):
             requested += queues.request_next_step(version_id, unfinished)
         else:

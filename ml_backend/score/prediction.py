@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +51,7 @@ class Scored:
         margin: its margin of error; None if the estimate is rough.
         error: why the image could not be fetched or read, in one sentence.
         transient: whether a later attempt may succeed.
+        image: which image was measured (`image_of`); empty without a network or an image.
     """
 
     task_id: int
@@ -63,6 +66,7 @@ class Scored:
     margin: float | None = None
     error: str | None = None
     transient: bool = False
+    image: str = ""
     measurement: Measurement | None = field(default=None, repr=False)
     """What query strategies read; None without a network or an image."""
 
@@ -185,8 +189,14 @@ def segment(
         hidden,
         quality,
         None if quality is None else drawing.quality.margin,
+        image=image_of(data, config),
         measurement=measurement,
     )
+
+
+def image_of(data: Mapping[str, Any], config: LabelConfig) -> str:
+    """SHA-256 of what a task's data says of its image: it changes when the task gets another image."""
+    return hashlib.sha256(json.dumps(data.get(config.data_key), sort_keys=True).encode()).hexdigest()
 
 
 def _in_labels(

@@ -51,9 +51,9 @@ def prune(context: Context, version_id: int) -> None:
             return
         ours = versions.of_project(session, version.project_id)
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
-    _prune_predictions(context, version.project_id, ours)
     with context.database.write() as session:
         scores.drop_packed(session, [one.id for one in others])
+    _prune_predictions(context, version.project_id, ours)
     _prune_weights(context, version, others)
 
 

@@ -20,7 +20,7 @@ from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.blind import BlindTasks
-from ml_backend.score.prediction import load_segmenter
+from ml_backend.score.prediction import image_of, load_segmenter
 from ml_backend.score.publication import is_overtaken
 from ml_backend.score.strategy import differs_only_in_strategy, made_by
 from ml_backend.store import labels_seen, projects, scores, versions
@@ -37,7 +37,8 @@ def take_over(context: Context, version: Version, config: LabelConfig) -> int:
     """Take over the parent's measurements and masks if the two versions differ only in the strategy.
 
     Images that the parent could not read remain to be scored, and so do those that it measured or drew in
-    another way: their tasks were blind, or drawn by a draft, or added after its publication.
+    another way: their tasks were blind, or drawn by a draft, or added after its publication, or had another
+    image.
 
     Args:
         context: the context of the job.
@@ -57,9 +58,15 @@ def take_over(context: Context, version: Version, config: LabelConfig) -> int:
         return 0
     taken = 0
     for first in range(0, len(pending), ROWS_AT_ONCE):
+        part = pending[first : first + ROWS_AT_ONCE]
+        data = context.label_studio.task_data(version.project_id, part)
         with context.database.write() as session:
-            known = scores.of_tasks(session, parent.id, pending[first : first + ROWS_AT_ONCE])
-            taken += sum(_take(session, version, row, project.seed, row.task_id in blind) for row in known)
+            for row in scores.of_tasks(session, parent.id, [task for task in part if task in data]):
+                if row.packed is None or not packing.can_be_taken_over(
+                    row.packed, image_of(data[row.task_id], config)
+                ):
+                    continue
+                taken += _take(session, version, row, project.seed, row.task_id in blind)
     logger.info("%s takes over %d of %d images from %s.", version.name, taken, len(pending), parent.name)
     return taken
 
@@ -75,7 +82,10 @@ def _take(session: Session, version: Version, known: Score, seed: int, is_blind:
     """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
     found = _measurement(known)
     row = session.get(Score, (version.id, known.task_id))
-    if found is None or known.packed is None or known.drawn_by_run is not None or row is None:
+    if found is None or known.packed is None or known.drawn_by_run is not None:
+        return False
+    if row is None or row.state is not ScoreState.PENDING:
+        # Another job has taken it or scored it meanwhile.
         return False
     has_mask = not (known.hidden or known.blank)
     if has_mask and bool(packing.result(known.packed)) is is_blind:

@@ -26,7 +26,7 @@ def record(
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
         row.score, row.state, row.drawn_by_run = one.score, state, None
         is_sent_now = state is ScoreState.WRITING
-        row.packed = None if is_sent_now else packing.pack(one.measurement, one.result)
+        row.packed = None if is_sent_now else packing.pack(one.measurement, one.result, one.image)
         if state is not ScoreState.MEASURED:
             row.priority = one.priority
 

@@ -167,6 +167,10 @@ def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
     gone = {row.task_id for row in rows} - data.keys()
     state = _state_when_scored(version)
     with context.database.write() as session:
+        if session.get_one(Version, version.id).state is not version.state:
+            # Its last rows were taken over, or it was overtaken, while this job read the images.
+            logger.info("%s is no longer to be scored.", version.name)
+            return
         if state is not ScoreState.WRITING:
             scores.remove_tasks(session, version.id, gone)
         record(session, version, found, state)

@@ -321,7 +321,7 @@ class Score(Base):
             a blank mask; without a margin the estimate is rough, as there are too few validation images.
         packed: measurement and regions (`ml_backend.score.packing`), kept until another version is published:
             a new strategy orders by them. None for predictions that were sent at once. Loaded only on request
-            (`ml_backend.store.scores`), because a large project has a hundred MB of them.
+            (`ml_backend.store.scores`), because a large project has hundreds of MB of them.
         error: why the image could not be read, or None.
         retry_at: when to retry the image; None unless it failed for a temporary reason.
         tries: number of such failures.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.queue.context import Context
 from ml_backend.score import packing
+from ml_backend.score.prediction import image_of
 from ml_backend.score.ranking import take_over
 from ml_backend.score.strategy import prediction_fingerprint
 from ml_backend.settings import Settings
@@ -27,17 +30,36 @@ BLIND = 7
 """A task that validates."""
 
 
+def data_of(tasks: Iterable[int]) -> dict[int, dict[str, str]]:
+    return {task: {"image": f"/data/upload/{task}.png"} for task in tasks}
+
+
+class Tasks:
+    """The part of Label Studio that taking over needs."""
+
+    def __init__(self, data: dict[int, dict[str, str]]) -> None:
+        self._data = data
+
+    def task_data(self, _project: int, tasks: Sequence[int]) -> dict[int, dict[str, str]]:
+        return {task: self._data[task] for task in tasks if task in self._data}
+
+
+@dataclass
 class Jobs:
     """The part of a job's context that taking over needs."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self.database = database
-        self.settings = settings
+    database: Database
+    settings: Settings
+    label_studio: Tasks
 
 
 def knobs(xml: str, **values: str) -> LabelConfig:
     chosen = " ".join(f'model_{name}="{value}"' for name, value in values.items())
     return parse(xml.replace("<BrushLabels ", f"<BrushLabels {chosen} "))
+
+
+def image(task: int) -> str:
+    return image_of(data_of([task])[task], parse(XML))
 
 
 def measured(task: int, *, blank: bool = False) -> Measurement:
@@ -59,9 +81,9 @@ def is_published(database: Database, settings: Settings, config: LabelConfig) ->
             task = row.task_id
             row.l_dsc, row.m_dsc, row.quality = task / 10, task / 10 + 0.1, 0.9
             row.score, row.state = task / 10 + 0.05, ScoreState.WRITTEN
-            row.packed = packing.pack(measured(task), MASK)
+            row.packed = packing.pack(measured(task), MASK, image(task))
         blank, unreadable, drafted = (session.get_one(Score, (version.id, task)) for task in (2, 3, 4))
-        blank.blank, blank.packed = True, packing.pack(measured(2, blank=True), [])
+        blank.blank, blank.packed = True, packing.pack(measured(2, blank=True), [], image(2))
         unreadable.packed, unreadable.error = packing.pack(None, []), "It is no image."
         drafted.drawn_by_run = 9
         labels_seen.extend_split(
@@ -74,7 +96,12 @@ def is_published(database: Database, settings: Settings, config: LabelConfig) ->
 
 
 def follow(
-    database: Database, settings: Settings, config: LabelConfig, strategy: str, weights: str = WEIGHTS
+    database: Database,
+    settings: Settings,
+    config: LabelConfig,
+    strategy: str,
+    weights: str = WEIGHTS,
+    data: dict[int, dict[str, str]] | None = None,
 ) -> tuple[int, dict[int, Score]]:
     """Let a version take over from the published one: the number taken over, and its scores by task."""
     with database.write() as session:
@@ -95,7 +122,8 @@ def follow(
         made = version.id
     with database.read() as session:
         version = session.get_one(Version, made)
-    taken = take_over(cast("Context", Jobs(database, settings)), version, config)
+    label_studio = Tasks(data_of(range(10)) if data is None else data)
+    taken = take_over(cast("Context", Jobs(database, settings, label_studio)), version, config)
     with database.read() as session:
         return taken, {row.task_id: row for row in scores.of_version(session, made, packed=True)}
 
@@ -163,3 +191,23 @@ def test_a_task_that_has_become_blind_loses_its_mask(database: Database, setting
     _, rows = follow(database, blind, knobs(XML, strategy="entropy"), "entropy")
     assert rows[BLIND].state is ScoreState.PENDING
     assert rows[5].state is ScoreState.RANKED
+
+
+def test_a_task_with_another_image_is_scored_and_a_deleted_one_is_not_taken_over(
+    database: Database, settings: Settings
+) -> None:
+    is_published(database, settings, knobs(XML, strategy="disagreement"))
+    data = data_of(range(10)) | {5: {"image": "/data/upload/other.png"}}
+    del data[1]
+    taken, rows = follow(database, settings, knobs(XML, strategy="entropy"), "entropy", data=data)
+    assert taken == 2
+    assert {task for task, row in rows.items() if row.state is ScoreState.RANKED} == {2, BLIND}
+
+
+def test_what_was_measured_in_a_former_way_is_not_taken_over(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_published(database, settings, knobs(XML, strategy="disagreement"))
+    monkeypatch.setattr(packing, "MADE", packing.MADE + 1)
+    taken, _ = follow(database, settings, knobs(XML, strategy="entropy"), "entropy")
+    assert taken == 0
