@@ -54,6 +54,7 @@ def runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_share_a_server_that_the_last_one_stops(tmp_path: Path) -> None:
     users = [User(tmp_path) for _ in range(3)]
     assert sorted(user.number() for user in users) == [1, 2, 3]

@@ -23,6 +23,7 @@ def test_migrations_create_exactly_the_tables_of_the_models(database: Database) 
         assert compare_metadata(context, Base.metadata) == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_migrate_once(database_url: str) -> None:
     starts = [subprocess.Popen([sys.executable, "-c", OPEN, database_url]) for _ in range(3)]
     assert [start.wait() for start in starts] == [0, 0, 0]

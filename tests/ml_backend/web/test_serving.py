@@ -172,6 +172,7 @@ def test_setup_answers_in_time_while_the_cores_are_saturated(services: Services)
         assert max(wait_for(timed(port, "POST", "/setup", body)) for _ in range(20)) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_metrics_count_the_requests_of_all_processes(services: Services, workers: int) -> None:
     body = json.dumps({"action": "PROJECT_UPDATED", "project": PROJECT}).encode()

@@ -78,6 +78,7 @@ def workers(services: Services, tmp_path: Path) -> Iterator[Workers]:
         worker.wait()
 
 
+@pytest.mark.slow
 def test_a_job_runs_in_a_child_of_lower_priority(workers: Workers) -> None:
     workers.enqueue("sleep", 0)
     worker = workers.start("burst")
@@ -118,6 +119,7 @@ def _retried(workers: Workers) -> bool:
     return job.retries_left != 3
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_requeues_its_job_without_using_up_a_retry(workers: Workers) -> None:
     job_id = workers.enqueue("sleep", 60, retry=Retry(max=2))
     worker = workers.start()

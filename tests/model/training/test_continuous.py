@@ -115,6 +115,7 @@ def test_it_rests_when_its_budget_is_spent_and_the_next_label_wakes_it() -> None
     assert not result.converged
 
 
+@pytest.mark.slow
 def test_its_result_is_the_average_which_is_steadier_than_its_steps() -> None:
     feed = Script({0: Examples(TRAINING, [])}, lambda step, _: step == 40)
     result = follow(feed)
@@ -143,6 +144,7 @@ def test_the_best_average_is_kept_and_start_weights_count() -> None:
     assert same(result.network, start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [Examples(TRAINING, [*VALIDATION, square("x")]), Examples([*TRAINING, square("x")], VALIDATION)],

@@ -31,6 +31,9 @@ from model.training.checkpoint import FILE
 from model.training.run import TrainingSettings, train
 from tests.model.research.experiment.conftest import ARMS, Done
 
+pytestmark = pytest.mark.slow
+"""They share one experiment, whose trainings take long."""
+
 
 def rows(done: Done) -> list[dict[str, str]]:
     with done.report.table.open(newline="") as file:

@@ -50,6 +50,7 @@ def test_a_start_that_is_best_is_kept_only_if_that_is_allowed(start: DeeplySuper
     assert not same(without.network, start)
 
 
+@pytest.mark.slow
 def test_without_the_start_the_best_of_the_validated_steps_is_kept() -> None:
     # Fresh weights do not count as a start, so both ways choose among the same steps.
     for seed in range(3):
