@@ -69,6 +69,7 @@ def mask_of(results: Results, index: int) -> np.ndarray:
     return results.collection.images[index].example.mask
 
 
+@pytest.mark.slow
 def test_the_first_labels_are_drawn_and_later_ones_are_the_shown_masks(
     accepting: tuple[Results, Path],
 ) -> None:
@@ -87,6 +88,7 @@ def test_the_first_labels_are_drawn_and_later_ones_are_the_shown_masks(
             assert (one.shown_dsc, one.added_path, one.drawn) == (1.0, 0, 0.0)
 
 
+@pytest.mark.slow
 def test_what_was_submitted_is_learned_and_the_truth_is_measured(
     done: Done, settings: ExperimentSettings, accepting: tuple[Results, Path], tmp_path: Path
 ) -> None:
@@ -103,6 +105,7 @@ def test_what_was_submitted_is_learned_and_the_truth_is_measured(
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_accepted_masks_have_their_weight_in_training(accepting: tuple[Results, Path]) -> None:
     results, _ = accepting
     rounds = rounds_of(results)
@@ -112,6 +115,7 @@ def test_accepted_masks_have_their_weight_in_training(accepting: tuple[Results, 
         assert [example.weight for example in examples] == expected
 
 
+@pytest.mark.slow
 def test_one_validation_image_is_labelled_for_every_four_training_images(
     accepting: tuple[Results, Path],
 ) -> None:
@@ -133,6 +137,7 @@ def validation_of(results: Results, kind: str, drawn: int, accepted: int) -> lis
     return Annotations(settings, results.collection, results.split).validation(rounds)
 
 
+@pytest.mark.slow
 def test_which_validation_images_count(accepting: tuple[Results, Path]) -> None:
     results, _ = accepting
     assert len(validation_of(results, "any", 1, 1)) == 2
@@ -142,6 +147,7 @@ def test_which_validation_images_count(accepting: tuple[Results, Path]) -> None:
     assert len(validation_of(results, "given", 0, 0)) == len(results.split.validation)
 
 
+@pytest.mark.slow
 def test_blind_validation_images_are_drawn(done: Done, settings: ExperimentSettings, tmp_path: Path) -> None:
     blind = replace(settings, validation="blind", keep_start=False)
     results = run_rounds(blind, done.source, tmp_path / "out")
@@ -153,6 +159,7 @@ def test_blind_validation_images_are_drawn(done: Done, settings: ExperimentSetti
     assert np.isnan(Labelling.of(results, "random").figure).all()
 
 
+@pytest.mark.slow
 def test_the_summary_and_a_table_say_how_labels_came_to_be(accepting: tuple[Results, Path]) -> None:
     results, folder = accepting
     labelling = Labelling.of(results, "random")
@@ -170,6 +177,7 @@ def test_the_summary_and_a_table_say_how_labels_came_to_be(accepting: tuple[Resu
     assert (folder / "figures" / "validation.png").exists()
 
 
+@pytest.mark.slow
 def test_an_annotator_who_corrects_draws_what_was_not_shown(
     done: Done, settings: ExperimentSettings, tmp_path: Path
 ) -> None:
@@ -187,6 +195,7 @@ def test_an_annotator_who_corrects_draws_what_was_not_shown(
     )
 
 
+@pytest.mark.slow
 def test_another_annotator_is_another_experiment(accepting: tuple[Results, Path], done: Done) -> None:
     results, folder = accepting
     with pytest.raises(ExperimentFolderError, match="annotator accepts:0, not exact"):
