@@ -62,11 +62,8 @@ def take_over(context: Context, version: Version, config: LabelConfig) -> int:
         data = context.label_studio.task_data(version.project_id, part)
         with context.database.write() as session:
             for row in scores.of_tasks(session, parent.id, [task for task in part if task in data]):
-                if row.packed is None or not packing.can_be_taken_over(
-                    row.packed, image_of(data[row.task_id], config)
-                ):
-                    continue
-                taken += _take(session, version, row, project.seed, row.task_id in blind)
+                image, is_blind = image_of(data[row.task_id], config), row.task_id in blind
+                taken += _take(session, version, row, image, project.seed, is_blind)
     logger.info("%s takes over %d of %d images from %s.", version.name, taken, len(pending), parent.name)
     return taken
 
@@ -78,14 +75,16 @@ def _measures_alike(context: Context, parent: Version, version: Version, config:
     return has_all and differs_only_in_strategy(context.settings, config, parent)
 
 
-def _take(session: Session, version: Version, known: Score, seed: int, is_blind: bool) -> bool:
+def _take(session: Session, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
     """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
-    found = _measurement(known)
-    row = session.get(Score, (version.id, known.task_id))
-    if found is None or known.packed is None or known.drawn_by_run is not None:
+    if known.packed is None or not packing.can_be_taken_over(known.packed, image):
         return False
+    found = packing.measurement(known.packed)
+    if found is None or known.drawn_by_run is not None:
+        return False
+    row = session.get(Score, (version.id, known.task_id))
     if row is None or row.state is not ScoreState.PENDING:
-        # Another job has taken it or scored it meanwhile.
+        # Another job has scored it meanwhile.
         return False
     has_mask = not (known.hidden or known.blank)
     if has_mask and bool(packing.result(known.packed)) is is_blind:
