@@ -12,16 +12,13 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.learn.examples import Data, ImagesAwayError
+from ml_backend.learn import failures
+from ml_backend.learn.examples import Data
 from ml_backend.learn.problems import summed_up
 from ml_backend.queue.context import Context
-from ml_backend.queue.jobs import FINAL
 from ml_backend.store import agreements, drafts, edits, events, labels_seen, runs, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Project, RunState, TrainingRun, Version, VersionState
-from model.training.settings import TrainingError
-from model.weights import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +27,6 @@ UNFINISHED = "It had not converged after TRAIN_SECONDS; it continues when no oth
 
 UNCHANGED = "The masks are those that the last version learned from; there is nothing new to learn."
 """Message of a run that made no version."""
-
-OUR_FAULTS = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
-"""Errors whose text is a sentence; others are reported with the name of their class."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +91,12 @@ class Outcome:
 
     def failure(self, error: Exception) -> None:
         """Record why the run failed; its events stay pending for the next attempt or the next change."""
-        sentence = str(error) if isinstance(error, OUR_FAULTS) else f"{type(error).__name__}: {error}"
         with self.context.database.write() as session:
             run = session.get_one(TrainingRun, self.run_id)
             if run.state is not RunState.RUNNING or run.owner != str(self.owner):
                 return
-            run.passing = _may_pass(error)
-            runs.finish(session, run, RunState.FAILED, message=sentence)
+            run.passing = failures.is_temporary(error)
+            runs.finish(session, run, RunState.FAILED, message=failures.sentence(error))
 
     def _forget(self, surplus: Iterable[str]) -> None:
         """Delete the weights of a dropped draft, and request that its masks are drawn again.
@@ -137,10 +130,3 @@ def nothing_better(champion: Version, data: Data) -> str:
         f"The training found no better weights than those of {champion.name} on {len(data.validated)} "
         "validation images, so that version stays."
     )
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether a training that failed with this error may succeed later without anyone's help."""
-    if isinstance(error, LabelStudioError):
-        return error.status is None or error.status >= 500
-    return isinstance(error, ImagesAwayError)

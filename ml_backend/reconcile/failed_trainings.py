@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from itertools import takewhile
 
+from ml_backend.learn.failures import wait_after
 from ml_backend.queue.context import Context
-from ml_backend.queue.kinds import RETRY_SECONDS
 from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import events, runs
 from ml_backend.store.models import Project, RunState, now
-
-FIRST_WAIT = timedelta(minutes=5)
-"""Delay before a failed training is requested again; it doubles with each further request that fails."""
-
-LONGEST_WAIT = timedelta(days=1)
-
-RUNS_PER_REQUEST = len(RETRY_SECONDS) + 1
-"""Runs that one failing request makes, because the queue retries the job."""
 
 
 def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
@@ -30,6 +21,7 @@ def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
         pending = bool(events.pending(session, project.id))
     if not failed or not failed[0].passing or failed[0].finished_at is None or not pending:
         return
-    wait = min(FIRST_WAIT * 2 ** min((len(failed) - 1) // RUNS_PER_REQUEST, 16), LONGEST_WAIT)
-    if now() - failed[0].finished_at >= wait and context.queues.request_training(project.id):
+    if now() - failed[0].finished_at >= wait_after(len(failed)) and context.queues.request_training(
+        project.id
+    ):
         yield Discrepancy(project.id, f"A training failed: requested again. {failed[0].message}")

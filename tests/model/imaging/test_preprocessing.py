@@ -18,7 +18,6 @@ from model.imaging.preprocessing import (
     Frame,
     PreprocessingError,
     PreprocessingSettings,
-    content_box,
     preprocess,
     to_network,
 )
@@ -114,46 +113,10 @@ def test_any_image_gives_a_canvas_that_fits(image: np.ndarray) -> None:
     assert left + width <= image.shape[1]
 
 
-@pytest.mark.parametrize("border", [0, 90, 255])
-def test_empty_borders_are_removed_and_content_stays(border: int) -> None:
-    grey = (limb()[0] * 255).clip(0, 255).astype(np.uint8)
-    bordered = cv2.copyMakeBorder(grey, 120, 60, 80, 100, cv2.BORDER_CONSTANT, value=border)
-    image = np.asarray(bordered, np.uint8)
-    top, left, height, width = content_box(image)
-    assert top <= 120
-    assert left <= 80
-    assert top + height >= 620
-    assert left + width >= 480
-    assert height <= 540
-    assert width <= 440
-
-
-def test_small_objects_on_a_plain_background_are_not_cropped() -> None:
-    image = np.zeros((256, 256), np.uint8)
-    cv2.circle(image, (128, 120), 15, 200, -1)
-    assert content_box(image) == (0, 0, 256, 256)
-
-
 def test_crop_can_be_switched_off() -> None:
     image = np.zeros((300, 200), np.uint8)
     image[50:250, 60:140] = 100
     assert preprocess(image, PreprocessingSettings(crop=False))[1].crop == (0, 0, 300, 200)
-
-
-@pytest.mark.parametrize("folder", ["hand-bones", "oai-longleg", "dsb2018-nuclei"])
-def test_no_mask_pixel_of_real_images_is_lost(folder: str) -> None:
-    files = sorted((DATA / folder / "images").glob("*"))
-    if not files:
-        pytest.skip(f"{folder} is not available")
-    shares = []
-    for path in files:
-        image = decode_image(path.read_bytes())
-        mask = decode_image((path.parents[1] / "masks" / path.name).read_bytes()) > 0
-        top, left, height, width = content_box(image)
-        shares.append(height * width / image.size)
-        assert mask[top : top + height, left : left + width].sum() == mask.sum(), path.name
-    if folder == "dsb2018-nuclei":
-        assert np.mean(shares) > 0.98
 
 
 def test_masks_of_real_hands_survive_the_round_trip() -> None:
