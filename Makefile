@@ -16,9 +16,9 @@ test: ## run all tests, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --
 	@scripts/setup.sh test label-studio chromium
 	@.venv/bin/pytest --numprocesses 2 $(ARGS)
 
-test-fast: ## run the tests that need no Label Studio, no Chromium and no long training
+test-fast: ## run the tests that need no Label Studio, Chromium or PostgreSQL and no long training
 	@scripts/setup.sh test
-	@.venv/bin/pytest --numprocesses 2 -m "not label_studio and not browser and not slow" $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 -m "not label_studio and not browser and not postgresql and not slow" $(ARGS)
 
 lint: ## run all linters and the type checker
 	@scripts/setup.sh test

@@ -14,6 +14,7 @@ OF_FIXTURES = {
     "label_studio": {"label_studio"},
     "stack": {"label_studio"},
     "browser": {"browser"},
+    "postgresql_server": {"postgresql"},
 }
 """Marks by the fixtures from which all others that need the same are made."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ml_backend.demo.annotator import SimulatedAnnotator
-from ml_backend.demo.display import Display, round_table, summary_table
+from ml_backend.demo.display import Display
 from ml_backend.demo.images import DemoImages, PhantomDrawing, own_images, upload_names
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.loop import DemoError, Loop
@@ -25,7 +25,7 @@ from ml_backend.demo.processes import (
     end_descendants,
     free_port,
 )
-from ml_backend.demo.results import RoundResults, check_report, write_report
+from ml_backend.demo.results import RoundResults, check_report, round_table, summary_table, write_report
 from ml_backend.demo.workspace import locked_folder
 from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.client import LabelStudio

@@ -1,4 +1,4 @@
-"""The results of a demo, and its JSON report."""
+"""The results of a demo: their tables, and the JSON report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 TOP = 10
 """Tasks of an order that the table and the report list."""
@@ -96,3 +101,61 @@ def write_report(path: Path, settings: Mapping[str, Any], rounds: Sequence[Round
 
 def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
+
+
+def round_table(result: RoundResults, rounds: int) -> RenderableType:
+    """The round's figures, and the first tasks in the order in which Label Studio serves them."""
+    if result.round == 0:
+        title = "Before the first label: a seeded random order, no masks"
+        figures: RenderableType = Text(f"version  {result.version}")
+    else:
+        title = f"Round {result.round} of {rounds}: {result.labels} labels"
+        figures = _figures(result)
+    if not result.top:
+        return Group("", Text(title, style="bold"), figures, "", "Every task is labelled.")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("next", "before", "task"):
+        table.add_column(name, justify="right")
+    table.add_column("image", no_wrap=True, overflow="ellipsis")
+    for name in ("L-DSC", "M-DSC", "score", "R-DSC"):
+        table.add_column(name, justify="right", style="bold" if name == "score" else "")
+    for position, top in enumerate(result.top, start=1):
+        dice = (_dice(value) for value in (top.l_dsc, top.m_dsc, top.score, top.r_dsc))
+        before = "–" if top.before is None else str(top.before)
+        table.add_row(str(position), before, str(top.task), Text(top.image), *dice)
+    return Group("", Text(title, style="bold"), figures, "", table)
+
+
+def _figures(result: RoundResults) -> RenderableType:
+    stages = [f"{name} {value:.1f}" for name, value in result.seconds.items()]
+    if result.steps:
+        stages[0] += f" ({result.steps} steps)"
+    kept = "" if result.published else ", kept: the new one was clearly worse"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("version", f"{result.version}{kept}")
+    grid.add_row("DSC", f"validation {_dice(result.validation_dsc)}   test {_dice(result.test_dsc)}")
+    grid.add_row("seconds", "   ".join(stages))
+    return grid
+
+
+def summary_table(results: Sequence[RoundResults]) -> RenderableType:
+    """One line for each round that trained."""
+    # Narrow padding, to fit into 80 columns with the longest version names.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("round", "labels"):
+        table.add_column(name, justify="right")
+    table.add_column("version", no_wrap=True, overflow="ellipsis")
+    for name in ("validation", "test", "train", "score", "publish"):
+        table.add_column(name, justify="right", style="bold" if name == "test" else "")
+    for result in results:
+        if result.round:
+            seconds = (f"{value:.1f}" for value in result.seconds.values())
+            dice = (_dice(result.validation_dsc), _dice(result.test_dsc))
+            table.add_row(str(result.round), str(result.labels), result.version, *dice, *seconds)
+    return Group(
+        "", Text("All rounds: DSC of validation and test, seconds of the stages", style="bold"), "", table
+    )
+
+
+def _dice(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError, refusal
@@ -26,6 +27,18 @@ def number_filter(column: str, operator: str, value: int) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
 
 
+def later_than(column: str, moment: datetime) -> dict[str, Any]:
+    """Return a Data Manager filter on a date column."""
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": "greater",
+        "type": "Datetime",
+        # At whole seconds Label Studio omits the fraction, and then rejects its own time stamp.
+        "value": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+
+
+ANNOTATED = number_filter("total_annotations", "greater", 0)
 UNLABELLED = number_filter("total_annotations", "equal", 0)
 NOT_SKIPPED = number_filter("cancelled_annotations", "equal", 0)
 TO_LABEL: Mapping[str, Any] = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}

@@ -5,17 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
 import httpx
 
-from ml_backend.label_studio.data_manager import LONG_SECONDS, PAGE, UNLABELLED, DataManager, number_filter
+from ml_backend.label_studio.data_manager import (
+    ANNOTATED,
+    LONG_SECONDS,
+    PAGE,
+    UNLABELLED,
+    DataManager,
+    later_than,
+    number_filter,
+)
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.json_stream import JsonStreamError, items
 from ml_backend.label_studio.sdk import plain, within
 
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
+ANNOTATED_PAGE = 50
+"""Tasks in one page of a listing that includes masks."""
+
+OVERLAP = timedelta(seconds=10)
+
+WITH_MASKS = (
+    "id,data,annotations,result,updated_at,was_cancelled,ground_truth,completed_by,updated_by,lead_time,"
+    "parent_prediction"
+)
+"""Fields of tasks and of their annotations: Label Studio accepts one list for both."""
 UPLOAD_FILES = 50
 """Files in one upload; Label Studio refuses more than 100."""
 
@@ -85,7 +104,7 @@ class Tasks(DataManager):
         """
         wanted = []
         if unlabelled is not None:
-            wanted = [UNLABELLED if unlabelled else number_filter("total_annotations", "greater", 0)]
+            wanted = [UNLABELLED if unlabelled else ANNOTATED]
         last, more = 0, True
         while more:
             items = [*wanted, number_filter("id", "greater", last)]
@@ -111,6 +130,38 @@ class Tasks(DataManager):
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} was interrupted: try again ({error})."
                 ) from error
+
+    def changed_since(self, project: int, changed_at: str) -> Iterator[AnnotatedTask]:
+        """Yield the tasks changed since an extent's latest change, or all for "", with their annotations.
+
+        This includes tasks without annotations, because theirs may have been deleted, and tasks changed up to
+        10 seconds earlier, because changes may be stored out of order.
+        """
+        changed = []
+        if changed_at:
+            changed.append(later_than("updated_at", datetime.fromisoformat(changed_at) - OVERLAP))
+        last, more = 0, True
+        while more:
+            items = [*changed, number_filter("id", "greater", last)]
+            answer = self._page(
+                project,
+                WITH_MASKS,
+                size=ANNOTATED_PAGE,
+                whole=True,
+                filters={"conjunction": "and", "items": items},
+                ordering=["tasks:id"],
+            )
+            for row in answer["tasks"]:
+                last = row["id"]
+                yield annotated_task(row)
+            more = answer["total"] > len(answer["tasks"]) > 0
+
+    def some_labelled(self, project: int, limit: int) -> list[AnnotatedTask]:
+        """Return the `limit` most recently changed annotated tasks, with their annotations; one request."""
+        filters = {"conjunction": "and", "items": [ANNOTATED]}
+        ordering = ["-tasks:updated_at"]
+        answer = self._page(project, WITH_MASKS, size=limit, whole=True, filters=filters, ordering=ordering)
+        return [annotated_task(row) for row in answer["tasks"]]
 
     def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""

@@ -9,8 +9,7 @@ from typing import Any
 from playwright.sync_api import Page
 from rich.console import Console
 
-from ml_backend.demo.display import round_table, summary_table
-from ml_backend.demo.results import RoundResults, TopTask
+from ml_backend.demo.results import RoundResults, TopTask, round_table, summary_table
 from tests.demos import Demo
 
 

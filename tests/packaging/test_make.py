@@ -87,7 +87,7 @@ def test_the_fast_tests_need_python_packages_alone() -> None:
     set_up, run = planned.stdout.splitlines()
     assert set_up.split() == ["scripts/setup.sh", "test"]
     words = shlex.split(run)
-    assert words[words.index("-m") + 1] == "not label_studio and not browser and not slow"
+    assert words[words.index("-m") + 1] == "not label_studio and not browser and not postgresql and not slow"
     assert words[-3:] == ["tests/model", "-k", "dice"]
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.metrics import added_path_length, mean_dice
 from model.quality import MIN_IMAGES
-from model.research.experiment.annotators import parse_annotator
+from model.research.experiment.annotators import SimulatedAnnotation, parse_annotator
 from model.research.experiment.collection import Collection, PoolSplit
 from model.research.experiment.records import RoundRecord
 from model.research.experiment.settings import ExperimentSettings
@@ -22,28 +20,6 @@ from model.training.dataset import Example
 
 TRAINING_PER_VALIDATION = 4
 """Training images for each validation image that is labelled, as in the service."""
-
-
-@dataclass(frozen=True, eq=False)
-class SimulatedAnnotation:
-    """The label of one image, submitted by the annotator.
-
-    Attributes:
-        image: index in the collection.
-        label: label map (h, w) on the canvas.
-        origin: "drawn" if no mask was shown, or a blank one; "accepted" if the shown mask was not changed.
-        shown_dsc: mean Dice of the shown and the submitted mask, in [0, 1]; NaN if it was drawn.
-        added_path: `added_path_length` on the canvas, in pixels.
-        drawn: length of the outlines that were drawn, in pixels of the original image: the share of the
-            submitted outline that was added, of the length of the truth's.
-    """
-
-    image: int
-    label: NDArray[np.uint8]
-    origin: Literal["drawn", "edited", "accepted"]
-    shown_dsc: float
-    added_path: int
-    drawn: float
 
 
 @dataclass(frozen=True)
@@ -134,17 +110,6 @@ class Annotations:
 
     def _annotated(self, index: int, shown: NDArray[np.uint8] | None) -> SimulatedAnnotation:
         image, labels = self._collection.images[index], len(self._collection.labels)
-        if shown is not None and not shown.any():
-            shown = None
-        label = self._annotator.submit(shown, image.example.mask)
-        nothing = np.zeros_like(label)
-        whole = added_path_length(nothing, label, labels)
-        added = added_path_length(nothing if shown is None else shown, label, labels)
-        return SimulatedAnnotation(
-            image=index,
-            label=label,
-            origin="drawn" if shown is None else "accepted" if np.array_equal(shown, label) else "edited",
-            shown_dsc=np.nan if shown is None else mean_dice(shown, label, labels),
-            added_path=added,
-            drawn=image.boundary * added / whole if whole else 0.0,
+        return self._annotator.annotate(
+            index, shown, image.example.mask, labels=labels, boundary=image.boundary
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from model.research.experiment.annotations import SimulatedAnnotation
+from model.research.experiment.annotators import SimulatedAnnotation
 from model.research.experiment.collection import ImageSource
 from model.research.experiment.curves import strategies_of
 from model.research.experiment.figures import draw_figures

@@ -24,6 +24,7 @@ def demo(label_studio: Path, *options: object, **environment: str) -> tuple[int,
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_a_missing_label_studio_names_what_installs_it(tmp_path: Path) -> None:
     status, said = demo(tmp_path / "nowhere" / "label-studio", "--folder", tmp_path / "demo")
     assert status == 1

@@ -161,6 +161,7 @@ def test_a_live_worker_keeps_its_job(workers: Workers) -> None:
     assert len(workers.begun()) == 1
 
 
+@pytest.mark.slow
 def test_a_job_taken_but_not_started_is_requeued(workers: Workers) -> None:
     workers.enqueue("sleep", 0)
     workers.queues.redis.lpop(f"rq:queue:{TRAIN}")

@@ -223,6 +223,7 @@ def drawn() -> Hands:
     return [(phantom.image, phantom.bones) for phantom in phantoms]
 
 
+@pytest.mark.slow
 def test_bones_have_the_proportions_of_real_ones(
     real: Hands,
     drawn: Hands,
@@ -233,6 +234,7 @@ def test_bones_have_the_proportions_of_real_ones(
     assert np.abs(ours[:, 1] / theirs[:, 1] - 1.0).max() < 0.10
 
 
+@pytest.mark.slow
 def test_bone_stands_out_from_flesh_as_in_real_hands(
     real: Hands,
     drawn: Hands,

@@ -93,6 +93,7 @@ def test_without_validation_the_loss_ends_it() -> None:
     assert (result.converged, result.steps) == (True, 9 + 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_training_killed_in_its_cool_down_ends_with_the_same_weights(tmp_path: Path) -> None:
     settings = replace(PATIENT, checkpoint_every=1)

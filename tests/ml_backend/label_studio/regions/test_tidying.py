@@ -154,6 +154,7 @@ def test_no_label_has_more_points_than_allowed(tag: str, most: int) -> None:
         assert dice(found == 1, mask == 1) > 0.9, "coarser, but still the same bones"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="real masks are only in some checkouts")
 @pytest.mark.parametrize(
     "name", ["hand-bones", "oai-longleg", "dsb2018-nuclei", "dental", "breast-us", "chest"]
