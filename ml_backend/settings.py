@@ -228,7 +228,7 @@ class Settings(BaseSettings):
     assignment_size: Positive = Field(
         10, description="Tasks assigned to each annotator of a project that several annotators share."
     )
-    score_chunk: Positive = Field(20, description="Tasks scored by one job.")
+    score_chunk: Positive = Field(20, description="Tasks scored between two looks for other work.")
     keep_versions: Positive = Field(
         5, description="Versions per project whose weights are kept, besides the published ones."
     )

@@ -27,6 +27,7 @@ from ml_backend.queue.kinds import (
     PRUNE,
     PUBLISH,
     QUEUES,
+    QUICK,
     RANK,
     RECONCILE,
     REDRAW,
@@ -113,7 +114,17 @@ class JobQueues:
     def request_score_chunk(self, version_id: int, chunk: int) -> bool:
         """Request the scores of one chunk of a version."""
         arguments = {"version_id": version_id, "chunk": chunk}
-        return self._request(SCORE_CHUNK, f"score-v{version_id}-c{chunk}", arguments)
+        return self._request(SCORE_CHUNK, self.chunk_name(version_id, chunk), arguments)
+
+    @staticmethod
+    def chunk_name(version_id: int, chunk: int) -> str:
+        """Name of a chunk's job, and of the lock that a job has on each chunk that it scores."""
+        return f"score-v{version_id}-c{chunk}"
+
+    def others_wait(self, version_id: int) -> bool:
+        """Whether a quick job, or one of that queue that scores chunks but not this version's, is queued."""
+        waiting = [name for queue in (QUICK, SCORE) for name in self._queues[queue].get_job_ids()]
+        return any(not name.startswith(self.chunk_name(version_id, 0)[:-1]) for name in waiting)
 
     def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
         """Request a version's first unfinished chunks, as many as the workers can score at once.
@@ -122,7 +133,11 @@ class JobQueues:
         the queue at a time, and projects take turns. Failed chunks are requested only with `again`. Returns
         the number of new jobs.
         """
-        states = {chunk: self._status(f"score-v{version_id}-c{chunk}") for chunk in chunks}
+        names = {chunk: self.chunk_name(version_id, chunk) for chunk in chunks}
+        states = {
+            chunk: JobStatus.STARTED if self.is_locked(name) else self._status(name)
+            for chunk, name in names.items()
+        }
         busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
         free = max(MIN_CHUNKS, Worker.count(queue=self._queues[SCORE])) - busy
         idle = [chunk for chunk, state in states.items() if state is None or (again and state in ENDED)]
@@ -196,9 +211,10 @@ class JobQueues:
         One that failed and waits for its retry does not count, so that a version that cannot be published
         holds nothing up. `chunks` are those that are unfinished.
         """
-        names = [f"{job}-v{version_id}" for job in ("score", "rank", "send", "publish")]
-        names += [f"score-v{version_id}-c{chunk}" for chunk in chunks]
-        return any(self._status(name) in (JobStatus.QUEUED, JobStatus.STARTED) for name in names)
+        parts = [self.chunk_name(version_id, chunk) for chunk in chunks]
+        names = [f"{job}-v{version_id}" for job in ("score", "rank", "send", "publish")] + parts
+        is_busy = (self._status(name) in (JobStatus.QUEUED, JobStatus.STARTED) for name in names)
+        return any(is_busy) or any(self.is_locked(name) for name in parts)
 
     def executing(self, kind: JobKind) -> set[int]:
         """The ids of the projects for which a worker executes a job of this kind.
@@ -255,6 +271,10 @@ class JobQueues:
         finally:
             if free and self._is_locked_by(key, token):
                 self.redis.delete(key)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a job has locked `name` with `exclusive`."""
+        return bool(self.redis.exists(f"dsal-alone-{name}"))
 
     def _request(
         self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None

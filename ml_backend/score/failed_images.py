@@ -31,8 +31,9 @@ MAX_CONSECUTIVE_FAILURES = 5
 
 def plan_retries(session: Session, version: Version, found: Sequence[Scored]) -> None:
     """Plan another try of the images that failed for a temporary reason, and of no others."""
+    rows = {row.task_id: row for row in scores.of_tasks(session, version.id, [one.task_id for one in found])}
     for one in found:
-        row = session.get_one(Score, (version.id, one.task_id))
+        row = rows[one.task_id]
         if one.transient:
             postpone(row)
         else:

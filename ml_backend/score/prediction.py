@@ -74,6 +74,8 @@ class Scored:
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
 Reader = Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]]
 """A function from (task id, task data, labeling config) to the grey image (H, W)."""
+Loader = Callable[[Settings, Path], "Segmenter"]
+"""A function from (settings, folder of a version) to its segmenter."""
 
 
 def scorer(
@@ -84,6 +86,8 @@ def scorer(
     seed: int,
     config: LabelConfig,
     blind: Container[int] = (),
+    *,
+    load: Loader | None = None,
 ) -> Scorer:
     """A function that scores (task id, task data) under a version; at random without weights, seeded.
 
@@ -93,10 +97,11 @@ def scorer(
         seed: the project's.
         config: the labeling config.
         blind: tasks that are shown without a mask (`ml_backend.score.blind`).
+        load: gives the segmenter of (settings, folder); None loads it.
     """
     if version.weights_hash is None:
         return partial(at_random, seed)
-    segmenter = load_segmenter(settings, weights.get(version.weights_hash))
+    segmenter = (load or load_segmenter)(settings, weights.get(version.weights_hash))
     reader = partial(images.read, version.project_id)
     return without_masks(by_network(segmenter, settings, reader, version, seed, config), blind)
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from ml_backend.score import packing
 from ml_backend.score.prediction import Scored
-from ml_backend.store.models import Score, ScoreState, Version
+from ml_backend.store import scores
+from ml_backend.store.models import ScoreState, Version
 
 
 def record(
@@ -20,8 +21,9 @@ def record(
     Rows that are sent later store their regions. Those that are only measured keep the priority they had, if
     any. Those that are sent at once drop what was packed before: it may be that of a former image.
     """
+    rows = {row.task_id: row for row in scores.of_tasks(session, version.id, [one.task_id for one in found])}
     for one in found:
-        row = session.get_one(Score, (version.id, one.task_id))
+        row = rows[one.task_id]
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
         row.score, row.state, row.drawn_by_run = one.score, state, None

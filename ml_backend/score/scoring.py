@@ -1,28 +1,28 @@
-"""Scoring: every unlabelled task gets a mask and a score, chunk by chunk."""
+"""Scoring: every unlabelled task gets a mask and a score, chunk by chunk; jobs plan and share the chunks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import time
 
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
-from ml_backend.score.blind import BlindTasks
-from ml_backend.score.failed_images import plan_retries
-from ml_backend.score.prediction import scorer
+from ml_backend.score.chunks import Turn
 from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.ranking import take_over
-from ml_backend.score.recording import prediction, record
-from ml_backend.score.strategy import made_by, prediction_fingerprint, wanted
-from ml_backend.store import projects, scores, versions
-from ml_backend.store.models import Score, ScoreState, Version, VersionState
+from ml_backend.score.strategy import prediction_fingerprint, wanted
+from ml_backend.store import scores, versions
+from ml_backend.store.models import ScoreState, Version, VersionState
 from model.strategies import DEFAULT, Strategy, parse
 
 logger = logging.getLogger(__name__)
 
 MOST_CHUNKS = 64
-"""Each chunk is a job that loads the network again: large projects get larger chunks instead of more."""
+"""Large projects get larger chunks instead of more: every chunk costs a few requests."""
+
+TURN_SECONDS = 30.0
+"""A job that has scored for so long ends with its present chunk; its version's next job continues."""
 
 
 @job(kinds.SCORE_VERSION)
@@ -47,36 +47,44 @@ def score_new_tasks(context: Context, project_id: int) -> None:
 
 @job(kinds.SCORE_CHUNK)
 def score_chunk(context: Context, version_id: int, chunk: int) -> None:
-    """Score one chunk of a version; the last chunk to finish requests the version's next step.
+    """Score one chunk of a version, then its other chunks for as long as no other job waits.
 
-    That is the ranking (`ml_backend.score.ranking`) if the strategy chooses whole batches, then the sending
-    (`ml_backend.score.sending`). Chunks of a version that is published have the tasks that were added since,
-    and are sent at once. Run again after a kill, it writes only what is not in Label Studio yet.
+    So a large project loads its network once in `TURN_SECONDS`, and not for every chunk. The last chunk to
+    finish requests the version's next step: the ranking (`ml_backend.score.ranking`) if the strategy chooses
+    whole batches, then the sending (`ml_backend.score.sending`). Chunks of a version that is published have
+    the tasks that were added since, and are sent at the end of the turn. Run again after a kill, it writes
+    only what is not in Label Studio yet.
     """
     version = _version(context, version_id)
     if version is None or is_overtaken(context, version):
         return
+    turn = Turn(context, version)
     try:
-        _score_chunk(context, version, chunk)
+        with turn:
+            _take_turn(context, turn, version, chunk)
     finally:
-        # The version continues with its next chunk even if this one failed.
+        # The version continues with its next chunks even if one of these failed.
         with context.database.read() as session:
-            left = [one for one in scores.unfinished_chunks(session, version_id) if one != chunk]
+            unfinished = scores.unfinished_chunks(session, version_id)
+        left = [one for one in unfinished if one not in turn.tried]
         context.queues.request_chunks(version_id, left)
     _finish(context, version)
 
 
-def _score_chunk(context: Context, version: Version, chunk: int) -> None:
-    with context.database.read() as session:
-        waiting = [
-            score
-            for score in scores.of_chunk(session, version.id, chunk)
-            if score.state is not ScoreState.WRITTEN
-        ]
-    waiting = _without_written(context, version, waiting)
-    fresh = [row for row in waiting if not row.packed]
-    if fresh:
-        _score(context, version, fresh)
+def _take_turn(context: Context, turn: Turn, version: Version, chunk: int) -> None:
+    """Score `chunk`, then further ones until none is left, another job waits, or the version has changed."""
+    ends = time.monotonic() + TURN_SECONDS
+    following: int | None = chunk
+    while following is not None:
+        turn.score(following)
+        if time.monotonic() > ends or context.queues.others_wait(version.id):
+            return
+        current = _version(context, version.id)
+        if current is None or current.state is not version.state or is_overtaken(context, current):
+            return
+        with context.database.read() as session:
+            unfinished = scores.unfinished_chunks(session, version.id)
+        following = next((one for one in unfinished if one not in turn.tried), None)
 
 
 def _version(context: Context, version_id: int) -> Version | None:
@@ -135,70 +143,6 @@ def _forget_lost(context: Context, version: Version) -> None:
     there = context.label_studio.predictions_of(version.project_id, sorted(written), version.name)
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, written - there)
-
-
-def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:
-    """Leave out the scores that a killed job, or /predict, has already written to Label Studio."""
-    doubtful = [
-        score.task_id
-        for score in waiting
-        if score.state is ScoreState.WRITING or version.state is VersionState.PUBLISHED
-    ]
-    if not doubtful:
-        return list(waiting)
-    there = context.label_studio.predictions_of(version.project_id, doubtful, version.name)
-    known = {score.task_id for score in waiting if score.score is not None}
-    with context.database.write() as session:
-        scores.set_state(session, version.id, there & known, ScoreState.WRITTEN)
-    return [score for score in waiting if score.task_id not in there & known]
-
-
-def _score(context: Context, version: Version, rows: Sequence[Score]) -> None:
-    project_id = version.project_id
-    data = context.label_studio.task_data(project_id, [row.task_id for row in rows])
-    config = context.read_config(project_id)
-    with context.database.read() as session:
-        project = projects.get(session, project_id)
-    assert project is not None  # guaranteed by read_config
-    with context.database.read() as session:
-        blind = BlindTasks.read(session, context.settings, project, config)
-    score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
-    found = [score(task_id, task_data) for task_id, task_data in data.items()]
-    gone = {row.task_id for row in rows} - data.keys()
-    state = _state_when_scored(version)
-    with context.database.write() as session:
-        if session.get_one(Version, version.id).state is not version.state:
-            # Its last rows were taken over, or it was overtaken, while this job read the images.
-            logger.info("%s is no longer to be scored.", version.name)
-            return
-        if state is not ScoreState.WRITING:
-            scores.remove_tasks(session, version.id, gone)
-        record(session, version, found, state)
-        plan_retries(session, version, found)
-    if state is not ScoreState.WRITING:
-        return
-    there = context.label_studio.predictions_of(project_id, list(data), version.name)
-    sent = [prediction(one, version.name) for one in found if one.task_id not in there]
-    imported = context.label_studio.import_predictions(project_id, sent)
-    _settle(context, version, data.keys(), gone | set(imported.missing))
-
-
-def _state_when_scored(version: Version) -> ScoreState:
-    """What scores are after their computation: to be ranked with all others, to be sent, or being sent.
-
-    Tasks that arrive after the publication are placed and sent at once, as nothing may overtake the batch.
-    """
-    if version.state is not VersionState.SCORING:
-        return ScoreState.WRITING
-    is_ranked = version.weights_hash is not None and made_by(version).batch_aware
-    return ScoreState.MEASURED if is_ranked else ScoreState.RANKED
-
-
-def _settle(context: Context, version: Version, task_ids: Iterable[int], gone: set[int]) -> None:
-    """Record that these predictions are in Label Studio, and remove tasks that no longer are."""
-    with context.database.write() as session:
-        scores.remove_tasks(session, version.id, gone)
-        scores.set_state(session, version.id, set(task_ids) - gone, ScoreState.WRITTEN)
 
 
 def _finish(context: Context, version: Version) -> None:

@@ -95,3 +95,21 @@ def test_a_second_job_does_not_get_the_lock_and_does_not_release_it(queues: JobQ
     for _ in range(2):
         with queues.exclusive("assign-3", 60) as second:
             assert not second
+
+
+def test_a_chunk_that_a_turn_works_on_is_requested_by_nobody(queues: JobQueues) -> None:
+    with queues.exclusive(queues.chunk_name(1, 0), 60):
+        assert queues.is_scored_now(1, [0])
+        assert queues.request_chunks(1, [0, 1, 2]) == 1, "two at once: one is worked on, one is added"
+        assert queues.depths()[SCORE] == 1
+    assert queues.request_chunks(1, [0, 1, 2]) == 1
+
+
+def test_only_other_work_ends_a_turn(queues: JobQueues) -> None:
+    queues.request_chunks(1, [0, 1])
+    assert not queues.others_wait(1)
+    assert queues.others_wait(11), "another version's chunks wait"
+    queues.request_training(1)
+    assert not queues.others_wait(1), "trainings have a lane of their own"
+    queues.request_score_new(1)
+    assert queues.others_wait(1)
