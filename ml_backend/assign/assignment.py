@@ -42,13 +42,13 @@ def assign_tasks(context: Context, project_id: int) -> None:
             version = versions.published(session, project_id)
         if version is not None:
             refresh_batch(context, version)
-        cooled_down = _assign(context, project_id)
+        cooled_down = _assign(context, project_id, version)
         if cooled_down is not None:
             delay = max((cooled_down - now()).total_seconds(), 0.0)
             context.queues.request_assignment(project_id, delay=delay)
 
 
-def _assign(context: Context, project_id: int) -> datetime | None:
+def _assign(context: Context, project_id: int, version: Version | None) -> datetime | None:
     """Assign tasks to all annotators; returns when the first task that is cooling down can be assigned."""
     views = context.label_studio.annotators(project_id)
     with context.database.write() as session:
@@ -56,7 +56,6 @@ def _assign(context: Context, project_id: int) -> datetime | None:
         former |= {one.email for one in assignments.by_task(session, project_id).values() if one.email}
         if views or former:
             assignments.set_annotators(session, project_id, views)
-        version = versions.published(session, project_id)
     if version is None or not (views or former):
         return None
     snapshot = _take_snapshot(context, version, sorted({*views, *former}))

@@ -96,6 +96,7 @@ class Turn:
             config,
             blind,
             load=self._load,
+            upcoming=data,
         )
         found = [score(task_id, task_data) for task_id, task_data in data.items()]
         gone = {row.task_id for row in rows} - data.keys()

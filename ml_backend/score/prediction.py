@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
-from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
+from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader, Read, ReadAhead
 from ml_backend.score.drawing import Drawing
 from ml_backend.score.first_order import random_score
 from ml_backend.score.strategy import made_by
@@ -72,8 +72,6 @@ class Scored:
 
 
 Scorer = Callable[[int, Mapping[str, Any]], Scored]
-Reader = Callable[[int, Mapping[str, Any], LabelConfig], NDArray[np.uint8] | NDArray[np.uint16]]
-"""A function from (task id, task data, labeling config) to the grey image (H, W)."""
 Loader = Callable[[Settings, Path], "Segmenter"]
 """A function from (settings, folder of a version) to its segmenter."""
 
@@ -88,6 +86,7 @@ def scorer(
     blind: Container[int] = (),
     *,
     load: Loader | None = None,
+    upcoming: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Scorer:
     """A function that scores (task id, task data) under a version; at random without weights, seeded.
 
@@ -98,11 +97,14 @@ def scorer(
         config: the labeling config.
         blind: tasks that are shown without a mask (`ml_backend.score.blind`).
         load: gives the segmenter of (settings, folder); None loads it.
+        upcoming: data of the tasks that will be scored, in this order: their images are read ahead.
     """
     if version.weights_hash is None:
         return partial(at_random, seed)
     segmenter = (load or load_segmenter)(settings, weights.get(version.weights_hash))
-    reader = partial(images.read, version.project_id)
+    reader: Read = partial(images.read, version.project_id)
+    if upcoming:
+        reader = ReadAhead(reader, upcoming, config)
     return without_masks(by_network(segmenter, settings, reader, version, seed, config), blind)
 
 
@@ -117,7 +119,7 @@ def without_masks(score: Scorer, blind: Container[int]) -> Scorer:
 
 
 def by_network(
-    segmenter: Segmenter, settings: Settings, read: Reader, version: Version, seed: int, config: LabelConfig
+    segmenter: Segmenter, settings: Settings, read: Read, version: Version, seed: int, config: LabelConfig
 ) -> Scorer:
     """A function that scores (task id, task data) with a version's segmenter."""
     strategy = made_by(version)
@@ -156,7 +158,7 @@ def segment(
     segmenter: Segmenter,
     strategy: Strategy,
     drawing: Drawing,
-    read: Reader,
+    read: Read,
     config: LabelConfig,
     task_id: int,
     data: Mapping[str, Any],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
 from model.imaging.decoding import ImageError, decode_image
+
+Grey = NDArray[np.uint8] | NDArray[np.uint16]
+Read = Callable[[int, Mapping[str, Any], LabelConfig], Grey]
+"""A function from (task id, task data, labeling config) to the grey image (H, W)."""
 
 IMAGE_FAULTS = (ImageUnavailable, ImageError)
 """Errors that concern one task's image only; callers go on with other tasks."""
@@ -30,9 +35,7 @@ class ImageReader:
         self._bound = CacheBound(root, cache_bytes)
         self._pixels = pixels
 
-    def read(
-        self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
-    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def read(self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
         """The task's image as grey values (H, W), EXIF orientation applied.
 
         Raises:
@@ -53,3 +56,39 @@ class ImageReader:
         except ImageError as error:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
+
+
+class ReadAhead:
+    """Reads the image of the next task while its caller works on the one before.
+
+    Called as `read` is, and with the same errors, it answers for `tasks` from the images that it has read
+    ahead, one at a time. Tasks may be left out or come in another order, which only costs the time saved.
+
+    Args:
+        read: reads one image; it is called in a thread of its own.
+        tasks: data by task, in the order in which the caller will ask for them.
+        config: the labeling config.
+    """
+
+    def __init__(self, read: Read, tasks: Mapping[int, Mapping[str, Any]], config: LabelConfig) -> None:
+        self._read, self._config = read, config
+        self._waiting = iter(tasks.items())
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._next: tuple[int, Future[Grey]] | None = None
+        self._go_on()
+
+    def __call__(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
+        """The grey image (H, W) of a task."""
+        if self._next is None or self._next[0] != task_id or config != self._config:
+            return self._read(task_id, data, config)
+        image = self._next[1]
+        self._go_on()
+        return image.result()
+
+    def _go_on(self) -> None:
+        task = next(self._waiting, None)
+        if task is None:
+            self._next = None
+            self._pool.shutdown(wait=False)
+        else:
+            self._next = task[0], self._pool.submit(self._read, *task, self._config)
