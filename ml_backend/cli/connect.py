@@ -74,7 +74,7 @@ def connect(
     from ml_backend.label_studio.connection import connect as make_connection
     from ml_backend.label_studio.nesting import EXAMINED, describe_nested, find_nested
     from ml_backend.queue.queues import JobQueues, connect_redis
-    from ml_backend.score.strategy import advice, project_order
+    from ml_backend.score.strategy import advice, order_to_connect, project_order
     from ml_backend.store.database import Database
 
     settings = Settings()
@@ -94,7 +94,7 @@ def connect(
         annotators=None
         if annotators is None
         else [one.strip() for one in annotators.split(",") if one.strip()],
-        order=lambda number, config: project_order(database, settings, number, config),
+        order=lambda number, config: order_to_connect(database, settings, number, config),
     )
     order = project_order(database, settings, connection.project, connection.config)
     if order.batch or annotators is not None or connection.annotators:

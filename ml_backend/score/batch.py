@@ -12,10 +12,11 @@ from collections.abc import Container
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.blueprint import BATCH_VERSION, is_shared_view
+from ml_backend.label_studio.views import set_order
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by, order_of
 from ml_backend.store import labels_seen, scores
-from ml_backend.store.models import Project, Version
+from ml_backend.store.models import Project, Version, VersionState
 
 READ_AT_ONCE = 100
 """Tasks of the order that are looked up in Label Studio at a time."""
@@ -41,6 +42,9 @@ def refresh_batch(context: Context, version: Version) -> None:
     wanted = next_tasks(context, version, context.settings.query_size)
     marked = client.marked(project_id)
     client.mark(project_id, [task for task in wanted if task not in marked])
+    if not has_marks and version.state is VersionState.PUBLISHED:
+        # `dsal connect` made the view without the filter, as it would have been empty.
+        set_order(client, project_id, order_of(version))
     for task in sorted(marked.difference(wanted)):
         client.unmark(task)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.config import Control, LabelConfig
 from ml_backend.settings import Settings
-from ml_backend.store import versions
+from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version
 from model.classes import Classes
@@ -109,3 +110,17 @@ def project_order(
         if version is not None:
             return order_of(version)
     return Order((parse(settings.strategy) if config is None else wanted(settings, config)).highest_first)
+
+
+def order_to_connect(
+    database: Database, settings: Settings, project_id: int, config: LabelConfig | None
+) -> Order:
+    """`project_order` for a view that is made now: no filter on the batch while no task is marked.
+
+    An ordered project without our view has no marks, and a filtered view would be empty until a worker has
+    made them. `ml_backend.score.batch` filters the view then.
+    """
+    order = project_order(database, settings, project_id, config)
+    with database.read() as session:
+        project = projects.get(session, project_id)
+    return order if project is not None and project.shows_batch else replace(order, batch=False)

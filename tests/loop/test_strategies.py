@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.blueprint import BATCH_VERSION
+from ml_backend.label_studio.blueprint import BATCH_VERSION, is_shared_view
 from ml_backend.label_studio.data_manager import TO_LABEL
 from ml_backend.score.packing import FEATURES
 from ml_backend.score.prediction import load_segmenter
-from ml_backend.store.models import RunState, Version
+from ml_backend.store.models import Project, RunState, Version
 from model.imaging.decoding import decode_image
 from model.research.phantom import Phantom
 from model.strategies import Measurement, parse, priorities
@@ -210,3 +210,28 @@ def test_a_batch_survives_a_worker_killed_during_its_choice(
     assert set(board.in_view()) == set(chosen)
     expected = {task: 1.0 if one.consistency.blank else one.consistency.score for task, one in known.items()}
     assert dict(board.order(highest_first=False)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_view_that_is_made_for_an_ordered_project_is_never_empty(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:9])
+    choose(board, "core-set")
+    service.work()
+    board.annotate(3)
+    version = board.await_round(1)
+    service.wait(lambda: len(board.in_view()) == BATCH, "the batch")
+    service.settle()
+    service.rest()
+    # As if the ML backend had been added by hand, and never by `dsal connect`.
+    service.label_studio.delete_view(board.view)
+    service.label_studio.delete_model_version(board.id, BATCH_VERSION)
+    with service.database.write() as session:
+        session.get_one(Project, board.id).shows_batch = False
+    connected = service.command("connect", "--project", str(board.id), "--backend", service.url)
+    assert connected.returncode == 0, connected.stderr
+    (made,) = [one for one in service.label_studio.views(board.id) if is_shared_view(one)]
+    board.view = made["id"]
+    assert set(board.in_view()) == set(board.scores(version)), "no task is marked yet"
+    service.work()
+    service.wait(lambda: len(board.in_view()) == BATCH, "the batch in the new view")
