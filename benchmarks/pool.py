@@ -1,13 +1,16 @@
 """How long a new order of a large pool takes, next to the least that it can take.
 
-Usage: python benchmarks/pool.py [N] [--workers 1 2] [--size PIXELS] [--width W] [--image-size PIXELS]
+Usage: python benchmarks/pool.py [N] [--workers 1 2] [--candidates C] [--size PIXELS] [--width W]
+                                 [--image-size PIXELS]
 
 A project of N phantoms in a real Label Studio is labelled for two rounds, once with each number of workers.
 Its first version with a network reads every image for the first time (cold), the second one finds them in
-the cache (warm). Measured from the end of a training until the new order is shown. Then the labeling config
-chooses another strategy, which orders the pool by the same weights (strategy). The floor is measured in the
-same run: the network's forward passes alone, from files that were read before, and one import of all
-predictions into the same project. With small images nearly all of the rest is overhead.
+the cache (warm). With --candidates, the second one scores only C tasks before its order is shown, and the
+others in the background (rest), with two requests each. Measured from the end of a training until the new
+order is shown. Then the labeling config chooses another strategy, which orders the pool by the same weights
+(strategy). The floor is measured in the same run: the network's forward passes alone, from files that were
+read before, and one import of all predictions into the same project. With small images nearly all of the rest
+is overhead.
 
 Target: at most twice the floor, and less than 300 MB for the web service.
 """
@@ -27,7 +30,8 @@ from ml_backend.label_studio.regions.masks import results
 from ml_backend.queue.embedded_redis import running_socket
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.score.prediction import load_segmenter
-from ml_backend.store.models import Version
+from ml_backend.store import scores
+from ml_backend.store.models import Version, now
 from ml_backend.store.weights import WeightStore
 from model.imaging.decoding import decode_image
 from model.research.phantom import write_phantoms
@@ -38,6 +42,7 @@ LABELS = 6
 
 OTHER_STRATEGY = "entropy+clusters"
 PATIENCE = 7200.0
+AFTERWARDS = 15.0
 
 
 @dataclass
@@ -77,17 +82,24 @@ def run(
         "MASK_FLOOR": "0",
         "RETRAIN_EVERY": str(LABELS),
         "RECONCILE_SECONDS": "0",
+        "CANDIDATES": str(arguments.candidates),
     }
+    second = "candidates" if arguments.candidates else "warm"
     with connected(server, images, folder, f"{workers} workers", environment, workers=workers) as project:
         await_version(project, 0)
         tasks = sorted(project.truth)
         rounds = {}
-        for number, name in enumerate(("cold", "warm"), start=1):
+        for number, name in enumerate(("cold", second), start=1):
             for task in tasks[LABELS * (number - 1) : LABELS * number]:
                 mask = read_mask(project.truth[task].mask_path)
                 project.client.submit_annotation(task, results(mask, project.config), lead_time=1.0)
             rounds[name] = measured(project, await_version(project, number))
+            if number == 1:
+                # What follows a publication, such as the deletion of predictions, must not count later.
+                time.sleep(AFTERWARDS)
         left = tasks[LABELS * len(rounds) :]
+        rest = await_rest(project) if arguments.candidates else None
+        time.sleep(AFTERWARDS)
         choose(project, OTHER_STRATEGY)
         made = await_version(project, 3)
         rounds["strategy"] = measured(project, made)
@@ -100,6 +112,8 @@ def run(
             f"{one.seconds / floor_seconds:>9.2f}{one.web_mb:>8}",
             flush=True,
         )
+    if rest is not None:
+        print(f"{'  rest, from the order on':<28}{'':>23}{rest:>8.1f}", flush=True)
     print(f"{'  floor':<28}{forwards / workers:>10.1f}{imported:>13.1f}{floor_seconds:>8.1f}", flush=True)
 
 
@@ -125,11 +139,24 @@ def await_version(project: ConnectedProject, number: int) -> Version:
         project.processes.check()
         version = project.published()
         if version is not None and version.round >= number:
-            # What follows a publication, such as the deletion of former predictions, must not count later.
-            time.sleep(15)
             return version
         time.sleep(0.5)
     raise SystemExit(f"No version of round {number} after {PATIENCE:.0f} s.")
+
+
+def await_rest(project: ConnectedProject) -> float:
+    """Wait until no task has a former version's score; returns the seconds since the order was shown."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        project.processes.check()
+        version = project.published()
+        assert version is not None
+        with project.database.read() as session:
+            if not scores.due(session, version.id):
+                assert version.published_at is not None
+                return (now() - version.published_at).total_seconds()
+        time.sleep(0.5)
+    raise SystemExit(f"Tasks have former scores after {PATIENCE:.0f} s.")
 
 
 def floor(project: ConnectedProject, version: Version, tasks: list[int]) -> tuple[float, float]:
@@ -166,6 +193,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tasks", nargs="?", type=int, default=500, metavar="N")
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--candidates", type=int, default=0, metavar="C")
     parser.add_argument("--size", type=int, default=200)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--width", type=int, default=8)

@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         description="Labels needed before each new one is trained on at once and the masks of the next "
         "tasks are drawn again; 0 learns only in rounds.",
     )
+    candidates: Annotated[int, Field(ge=0)] = Field(
+        500,
+        description="Tasks that are scored before a new order is shown, half of them the next ones and half "
+        "at random; the others keep their scores until then. 0: all.",
+    )
     redraw_tasks: Annotated[int, Field(ge=0)] = Field(
         20,
         description="Number of next tasks whose masks are drawn again during a training; their order stays.",

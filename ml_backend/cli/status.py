@@ -172,10 +172,12 @@ def _masks(version: Version, project: Project, *, again: bool) -> Iterator[str]:
 
 
 def _drawn_masks(session: Session, version: Version, project: Project) -> Iterator[str]:
-    """On how many tasks the version draws masks, and why not on the others."""
+    """How many tasks wait for the version's score; on how many it draws masks, and why not on the others."""
     from ml_backend.score.drawing import in_words, project_floor
     from ml_backend.store import scores
 
+    if due := scores.due(session, version.id):
+        yield f"{len(due)} tasks still have mask and score of the version before; they are scored next"
     shown = scores.shown(session, version.id)
     if shown.hidden or shown.blank or shown.drawn:
         yield in_words(version, shown, project_floor(Settings(), project.label_config))

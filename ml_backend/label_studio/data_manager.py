@@ -41,6 +41,7 @@ def later_than(column: str, moment: datetime) -> dict[str, Any]:
 ANNOTATED = number_filter("total_annotations", "greater", 0)
 UNLABELLED = number_filter("total_annotations", "equal", 0)
 NOT_SKIPPED = number_filter("cancelled_annotations", "equal", 0)
+SKIPPED = number_filter("cancelled_annotations", "greater", 0)
 TO_LABEL: Mapping[str, Any] = {"conjunction": "and", "items": [UNLABELLED, NOT_SKIPPED]}
 """Tasks that nobody has annotated or skipped."""
 

@@ -117,6 +117,13 @@ class Predictions(DataManager):
         """
         self._sdk.predictions.update(prediction, result=result)
 
+    def rescore_prediction(self, prediction: int, result: list[dict[str, Any]], score: float) -> None:
+        """Replace regions and score of one prediction, which keeps its id and its version.
+
+        Raises with status 404 if it was deleted.
+        """
+        self._sdk.predictions.update(prediction, result=result, score=score)
+
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; raises with status 404 if it was already deleted."""
         self._sdk.predictions.delete(prediction)

@@ -14,7 +14,9 @@ import httpx
 from ml_backend.label_studio.data_manager import (
     ANNOTATED,
     LONG_SECONDS,
+    NOT_SKIPPED,
     PAGE,
+    SKIPPED,
     UNLABELLED,
     DataManager,
     later_than,
@@ -102,18 +104,9 @@ class Tasks(DataManager):
         for all. Each page requests ids above the last one seen, so no task is missed if annotators submit
         meanwhile.
         """
-        wanted = []
-        if unlabelled is not None:
-            wanted = [UNLABELLED if unlabelled else ANNOTATED]
-        last, more = 0, True
-        while more:
-            items = [*wanted, number_filter("id", "greater", last)]
-            filters = {"conjunction": "and", "items": items}
-            answer = self._page(project, _FIELDS, size=page, filters=filters, ordering=["tasks:id"])
-            for row in answer["tasks"]:
-                last = row["id"]
-                yield _task(row)
-            more = answer["total"] > len(answer["tasks"]) > 0
+        wanted = [] if unlabelled is None else [UNLABELLED if unlabelled else ANNOTATED]
+        for row in self._rows_by_id(project, _FIELDS, wanted, size=page):
+            yield _task(row)
 
     def labelled_tasks(self, project: int) -> Iterator[AnnotatedTask]:
         """Yield the tasks that have annotations, with their results, while the export arrives.
@@ -135,25 +128,32 @@ class Tasks(DataManager):
         """Yield the tasks changed since an extent's latest change, or all for "", with their annotations.
 
         This includes tasks without annotations, because theirs may have been deleted, and tasks changed up to
-        10 seconds earlier, because changes may be stored out of order.
+        10 seconds earlier, because changes may be stored out of order. Those without are read without masks:
+        a prediction that is replaced counts as a change of its task, and there may be thousands.
         """
         changed = []
         if changed_at:
             changed.append(later_than("updated_at", datetime.fromisoformat(changed_at) - OVERLAP))
+        for with_annotations in ([ANNOTATED], [UNLABELLED, SKIPPED]):
+            for row in self._rows_by_id(
+                project, WITH_MASKS, [*changed, *with_annotations], size=ANNOTATED_PAGE, whole=True
+            ):
+                yield annotated_task(row)
+        for row in self._rows_by_id(project, "id,data", [*changed, UNLABELLED, NOT_SKIPPED], size=PAGE):
+            yield AnnotatedTask(row["id"], row["data"], ())
+
+    def _rows_by_id(
+        self, project: int, fields: str, conditions: Sequence[Mapping[str, Any]], *, size: int, **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield rows by ascending id; each page requests ids above the last one seen."""
         last, more = 0, True
         while more:
-            items = [*changed, number_filter("id", "greater", last)]
-            answer = self._page(
-                project,
-                WITH_MASKS,
-                size=ANNOTATED_PAGE,
-                whole=True,
-                filters={"conjunction": "and", "items": items},
-                ordering=["tasks:id"],
-            )
+            items = [*conditions, number_filter("id", "greater", last)]
+            filters = {"conjunction": "and", "items": items}
+            answer = self._page(project, fields, size=size, filters=filters, ordering=["tasks:id"], **options)
             for row in answer["tasks"]:
                 last = row["id"]
-                yield annotated_task(row)
+                yield row
             more = answer["total"] > len(answer["tasks"]) > 0
 
     def some_labelled(self, project: int, limit: int) -> list[AnnotatedTask]:

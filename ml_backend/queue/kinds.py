@@ -47,6 +47,7 @@ RANK = JobKind("rank", SCORE, 2 * 3600, repeats=False)
 SEND = JobKind("send", SCORE, 3600, repeats=False)
 PUBLISH = JobKind("publish", QUICK, 3600, repeats=False)
 REDRAW = JobKind("redraw", SCORE, 3600, repeats=True)
+SCORE_DUE = JobKind("score-due", SCORE, 3600, repeats=True)
 RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
 PRUNE = JobKind("prune", UPKEEP, 2 * 3600, repeats=True)
 ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
@@ -61,6 +62,7 @@ KINDS = (
     SEND,
     PUBLISH,
     REDRAW,
+    SCORE_DUE,
     RETRY_IMAGES,
     PRUNE,
     ASSIGN,

@@ -35,6 +35,7 @@ from ml_backend.queue.kinds import (
     RETRY_SECONDS,
     SCORE,
     SCORE_CHUNK,
+    SCORE_DUE,
     SCORE_NEW,
     SCORE_VERSION,
     SEND,
@@ -49,6 +50,11 @@ MIN_CHUNKS = 2
 """Chunks of one version that may be queued or running at once, however few workers there are."""
 FAILED_SECONDS = 7 * 24 * 3600
 """How long the records of failed jobs are kept."""
+_REPLACE_LOCK = """
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
 
 
@@ -121,10 +127,11 @@ class JobQueues:
         """Name of a chunk's job, and of the lock that a job has on each chunk that it scores."""
         return f"score-v{version_id}-c{chunk}"
 
-    def others_wait(self, version_id: int) -> bool:
-        """Whether a quick job, or one of that queue that scores chunks but not this version's, is queued."""
+    def others_wait(self, version_id: int | None = None) -> bool:
+        """Whether any quick or scoring job is queued, other than the chunks of `version_id`."""
         waiting = [name for queue in (QUICK, SCORE) for name in self._queues[queue].get_job_ids()]
-        return any(not name.startswith(self.chunk_name(version_id, 0)[:-1]) for name in waiting)
+        own = None if version_id is None else self.chunk_name(version_id, 0)[:-1]
+        return any(own is None or not name.startswith(own) for name in waiting)
 
     def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
         """Request a version's first unfinished chunks, as many as the workers can score at once.
@@ -172,6 +179,15 @@ class JobQueues:
     def request_redraw(self, project_id: int) -> bool:
         """Request that the next tasks of a project are drawn by its newest weights."""
         return self._request(REDRAW, f"redraw-{project_id}", {"project_id": project_id})
+
+    def request_score_due(self, version_id: int) -> bool:
+        """Request that a published version scores the tasks that still have a former version's score."""
+        return self._request(SCORE_DUE, self.due_name(version_id), {"version_id": version_id})
+
+    @staticmethod
+    def due_name(version_id: int) -> str:
+        """Name of the job that scores what a version's candidates left, and of its lock."""
+        return f"due-v{version_id}"
 
     def request_retry_images(self, version_id: int) -> bool:
         """Request a retry of the images that failed for a temporary reason."""
@@ -261,11 +277,16 @@ class JobQueues:
     def exclusive(self, name: str, seconds: int) -> Iterator[bool]:
         """Try to lock `name` for the duration of the block; False if another job has locked it.
 
-        The lock expires after `seconds`. A job that was killed inside the block and runs again gets the lock.
+        The lock expires after `seconds`, and is free earlier if the job that has it is no longer executed, as
+        one that was killed inside the block.
         """
         key, job = f"dsal-alone-{name}", get_current_job()
         token = "" if job is None else job.id
-        free = bool(self.redis.set(key, token, nx=True, ex=seconds)) or self._is_locked_by(key, token)
+        free = (
+            bool(self.redis.set(key, token, nx=True, ex=seconds))
+            or self._is_locked_by(key, token)
+            or self._inherits(key, token, seconds)
+        )
         try:
             yield free
         finally:
@@ -273,8 +294,9 @@ class JobQueues:
                 self.redis.delete(key)
 
     def is_locked(self, name: str) -> bool:
-        """Whether a job has locked `name` with `exclusive`."""
-        return bool(self.redis.exists(f"dsal-alone-{name}"))
+        """Whether a job that is being executed has locked `name` with `exclusive`."""
+        holder = self.redis.get(f"dsal-alone-{name}")
+        return holder is not None and self._is_executed(as_text(holder))
 
     def _request(
         self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
@@ -346,3 +368,14 @@ class JobQueues:
     def _is_locked_by(self, key: str, token: str) -> bool:
         value = self.redis.get(key)
         return value is not None and as_text(value) == token
+
+    def _inherits(self, key: str, token: str, seconds: int) -> bool:
+        """Take a lock from a job that is no longer executed; False if it is, or if another job was faster."""
+        value = self.redis.get(key)
+        if value is None or self._is_executed(as_text(value)):
+            return False
+        return bool(self.redis.eval(_REPLACE_LOCK, 1, key, as_text(value), token, seconds))
+
+    def _is_executed(self, holder: str) -> bool:
+        """Whether the holder of a lock still has it; what has no job, such as a command, is trusted."""
+        return not holder or self._status(holder) is JobStatus.STARTED

@@ -88,6 +88,7 @@ def _repair_queue(context: Context) -> Iterator[Discrepancy]:
     requested = recovery.requeue_abandoned(queues, f"{ProcessId.current()}#reconcile")
     requested += recovery.requeue_lost(queues, beside_others=True)
     requested += resume.resume_orders(context.database, queues)
+    resume.resume_rest(context.database, queues)
     requested += resume.resume_trainings(context.settings, context.database, queues)
     if requested:
         yield Discrepancy(None, f"{requested} jobs were missing: requested again.")

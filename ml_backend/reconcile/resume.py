@@ -48,6 +48,24 @@ def resume_orders(database: Database, queues: JobQueues) -> int:
     return requested
 
 
+def resume_rest(database: Database, queues: JobQueues) -> None:
+    """Request the scores that published versions still have from former ones, unless a job computes them.
+
+    That may be work that waits for images or for open tasks, so it does not count as a job that was missing.
+    """
+    with database.read() as session:
+        active = {one.id for one in projects.active(session)}
+        scoring = {version.project_id for version in versions.in_state(session, VersionState.SCORING)}
+        due = [
+            version.id
+            for version in versions.in_state(session, VersionState.PUBLISHED)
+            if version.project_id in active - scoring and scores.due(session, version.id)
+        ]
+    for version_id in due:
+        if not queues.is_locked(queues.due_name(version_id)):
+            queues.request_score_due(version_id)
+
+
 def resume_assignments(database: Database, queues: JobQueues) -> None:
     """Request an assignment for each active project with several annotators, or whose view shows a batch.
 

@@ -5,34 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from ml_backend.queue.context import Context
 from ml_backend.score.blind import BlindTasks
 from ml_backend.score.failed_images import plan_retries
-from ml_backend.score.prediction import load_segmenter, scorer
+from ml_backend.score.prediction import KeepLoaded, scorer
 from ml_backend.score.recording import prediction, record
 from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
 from ml_backend.store import projects, scores
 from ml_backend.store.models import Score, ScoreState, Version, VersionState
 
-if TYPE_CHECKING:
-    from model.segmenter import Segmenter
-
 logger = logging.getLogger(__name__)
 
+MOST_CHUNKS = 64
+"""Large projects get larger chunks instead of more: every chunk costs a few requests."""
+
 LOCK_SECONDS = 900
-"""A chunk whose turn was lost with all its records is free again after this time."""
+"""Longest turn. A lock of a job that was killed is free as soon as the job is no longer executed."""
+
+
+def chunk_size(settings: Settings, tasks: int) -> int:
+    """How many of so many tasks make a chunk."""
+    return max(settings.score_chunk, -(-tasks // MOST_CHUNKS))
 
 
 class Turn:
     """The chunks that one job scores; a context manager, which sends what is to be sent at its end.
 
-    Other jobs leave a chunk alone from its start to the end of the turn. If the job is killed and runs again,
-    its chunks are still its own.
+    Other jobs leave a chunk alone from its start to the end of the turn.
 
     Attributes:
         tried: numbers of the chunks of this turn, those that another job works on included.
@@ -42,7 +45,7 @@ class Turn:
         """Begin a turn of a version that is scored or published; it must not change its state meanwhile."""
         self.tried: set[int] = set()
         self._context, self._version = context, version
-        self._segmenter: Segmenter | None = None
+        self._load = KeepLoaded()
         self._locks = ExitStack()
         self._unsent: list[dict[str, Any]] = []
         self._gone: set[int] = set()
@@ -113,11 +116,6 @@ class Turn:
         if state is ScoreState.WRITING:
             self._unsent += [prediction(one, version.name) for one in found]
             self._gone |= gone
-
-    def _load(self, settings: Settings, directory: Path) -> Segmenter:
-        if self._segmenter is None:
-            self._segmenter = load_segmenter(settings, directory)
-        return self._segmenter
 
     def _send(self) -> None:
         """Import a published version's predictions together: each import costs Label Studio a recount."""

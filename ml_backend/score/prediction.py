@@ -147,6 +147,19 @@ def with_mask_of(scored: Scored, drawn: Scored) -> Scored:
     )
 
 
+class KeepLoaded:
+    """A loader for jobs that score several times by one version: it loads the segmenter once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, Segmenter] = {}
+
+    def __call__(self, settings: Settings, directory: Path) -> Segmenter:
+        """The segmenter of a version's folder."""
+        if directory not in self._known:
+            self._known[directory] = load_segmenter(settings, directory)
+        return self._known[directory]
+
+
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
     """A version's segmenter with the engine, device and precision of the settings."""
     from model.segmenter import Segmenter

@@ -11,6 +11,7 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score.batch import refresh_batch
+from ml_backend.score.chunks import chunk_size
 from ml_backend.score.strategy import order_of
 from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState
@@ -51,6 +52,10 @@ def publish_version(context: Context, version_id: int) -> None:
     context.queues.request_prune(version.id)
     context.queues.request_redraw(version.project_id)
     context.request_assignment(version.project_id)
+    with context.database.read() as session:
+        due = scores.due(session, version.id)
+    if due:
+        context.queues.request_score_due(version.id)
     # For tasks that were added while the version was being scored.
     context.queues.request_score_new(version.project_id)
 
@@ -111,6 +116,9 @@ def _complete(context: Context, version: Version) -> bool:
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, planned - predicted - existing)
         scores.set_state(session, version.id, existing, ScoreState.PENDING)
+        if existing:
+            size = chunk_size(context.settings, len(existing))
+            scores.divide_again(session, version.id, chunk_size=size)
         chunks = scores.unfinished_chunks(session, version.id)
     context.queues.request_chunks(version.id, chunks, again=True)
     return not chunks

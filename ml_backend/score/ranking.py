@@ -77,25 +77,48 @@ def _measures_alike(context: Context, parent: Version, version: Version, config:
 
 def _take(session: Session, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
     """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
-    if known.packed is None or not packing.can_be_taken_over(known.packed, image):
+    if known.drawn_by_run is not None or known.due:
         return False
-    found = packing.measurement(known.packed)
-    if found is None or known.drawn_by_run is not None:
+    copied = copy_known(session, version, known, image, is_blind=is_blind)
+    if copied is None:
         return False
-    row = session.get(Score, (version.id, known.task_id))
-    if row is None or row.state is not ScoreState.PENDING:
-        # Another job has scored it meanwhile.
-        return False
-    has_mask = not (known.hidden or known.blank)
-    if has_mask and bool(packing.result(known.packed)) is is_blind:
-        return False
+    row, found = copied
     strategy = made_by(version)
-    row.l_dsc, row.m_dsc, row.blank = known.l_dsc, known.m_dsc, known.blank
-    row.hidden, row.quality, row.margin = known.hidden, known.quality, known.margin
-    row.score, row.packed = published(strategy, found.consistency), known.packed
     row.state = ScoreState.MEASURED if strategy.batch_aware else ScoreState.RANKED
     row.priority = None if strategy.batch_aware else priority(strategy, found, seed)
     return True
+
+
+def copy_known(
+    session: Session, version: Version, known: Score, image: str, *, is_blind: bool
+) -> tuple[Score, Measurement] | None:
+    """Copy one image's measurement and mask into a version's pending score.
+
+    Args:
+        session: a writing session.
+        version: the new version.
+        known: the image's score under another version, with its packed data.
+        image: which image the task has now (`image_of`).
+        is_blind: whether the task is to be shown without a mask.
+
+    Returns:
+        The version's score, whose state and priority are left to the caller, and the measurement; None if
+        the image has to be scored, because nothing is known of it, or its image or its blindness has changed,
+        or another job has scored it meanwhile.
+    """
+    if known.packed is None or not packing.can_be_taken_over(known.packed, image):
+        return None
+    found = packing.measurement(known.packed)
+    row = session.get(Score, (version.id, known.task_id))
+    if found is None or row is None or row.state is not ScoreState.PENDING:
+        return None
+    has_mask = not (known.hidden or known.blank)
+    if has_mask and bool(packing.result(known.packed)) is is_blind:
+        return None
+    row.l_dsc, row.m_dsc, row.blank = known.l_dsc, known.m_dsc, known.blank
+    row.hidden, row.quality, row.margin = known.hidden, known.quality, known.margin
+    row.score, row.packed = published(made_by(version), found.consistency), known.packed
+    return row, found
 
 
 @job(kinds.RANK)
@@ -117,7 +140,8 @@ def rank_version(context: Context, version_id: int) -> None:
 def _rank(context: Context, version: Version) -> None:
     """Order all images together; images measured again after a lost prediction are placed individually."""
     with context.database.read() as session:
-        rows = scores.of_version(session, version.id, packed=True)
+        # Scores of a version before do not compete for the batch: another network measured them.
+        rows = scores.of_version(session, version.id, packed=True, due=False)
         project = projects.get(session, version.project_id)
     assert project is not None
     waiting = [row for row in rows if row.state is ScoreState.MEASURED]

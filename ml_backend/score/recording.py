@@ -26,7 +26,7 @@ def record(
         row = rows[one.task_id]
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
-        row.score, row.state, row.drawn_by_run = one.score, state, None
+        row.score, row.state, row.drawn_by_run, row.due = one.score, state, None, False
         is_sent_now = state is ScoreState.WRITING
         row.packed = None if is_sent_now else packing.pack(one.measurement, one.result, one.image)
         if state is not ScoreState.MEASURED:

@@ -9,6 +9,7 @@ submit.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
@@ -111,7 +112,7 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
     """Replace the mask of a task's prediction, and record the former one; False if nothing was replaced."""
     if drawn.error:
         return False
-    found = _prediction(context, version, drawn.task_id)
+    found = prediction_of(context, version, drawn.task_id)
     if found is None or found["result"] == drawn.result:
         return False
     with context.database.write() as session:
@@ -119,14 +120,10 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
         if row is None or row.error:
             return False
         # Recorded first, so that a kill in between never leaves an unrecorded mask.
-        former = FormerMask(
-            project_id=version.project_id,
-            prediction_id=found["id"],
-            packed=packing.pack(None, found["result"]),
-            blank=row.blank,
-            drawn_by_run=row.drawn_by_run,
-        )
-        edits.note_former(session, former)
+        edits.note_former(session, former_mask(version, row, found))
+        if row.due:
+            # Measured by a version before, which no longer fits the mask: no version takes it over.
+            row.packed = None
         row.blank, row.hidden, row.drawn_by_run = drawn.blank, drawn.hidden, run_id
         row.quality, row.margin = drawn.quality, drawn.margin
     try:
@@ -138,7 +135,25 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
     return True
 
 
-def _prediction(context: Context, version: Version, task_id: int) -> dict[str, Any] | None:
+def former_mask(version: Version, row: Score, found: Mapping[str, Any]) -> FormerMask:
+    """The mask of a prediction that is about to be replaced.
+
+    Args:
+        version: the prediction's.
+        row: its score.
+        found: the prediction as Label Studio returns it.
+    """
+    return FormerMask(
+        project_id=version.project_id,
+        prediction_id=found["id"],
+        packed=packing.pack(None, found["result"]),
+        blank=row.blank,
+        drawn_by_run=row.drawn_by_run,
+    )
+
+
+def prediction_of(context: Context, version: Version, task_id: int) -> dict[str, Any] | None:
+    """A version's prediction of a task, as Label Studio returns it; None if it or the task is gone."""
     try:
         stored = context.label_studio.predictions(task_id)
     except LabelStudioError as error:

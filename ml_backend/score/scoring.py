@@ -8,7 +8,8 @@ import time
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
-from ml_backend.score.chunks import Turn
+from ml_backend.score.candidates import keep_former
+from ml_backend.score.chunks import Turn, chunk_size
 from ml_backend.score.publication import is_overtaken, make_current
 from ml_backend.score.ranking import take_over
 from ml_backend.score.strategy import prediction_fingerprint, wanted
@@ -17,9 +18,6 @@ from ml_backend.store.models import ScoreState, Version, VersionState
 from model.strategies import DEFAULT, Strategy, parse
 
 logger = logging.getLogger(__name__)
-
-MOST_CHUNKS = 64
-"""Large projects get larger chunks instead of more: every chunk costs a few requests."""
 
 TURN_SECONDS = 30.0
 """A job that has scored for so long ends with its present chunk; its version's next job continues."""
@@ -107,10 +105,11 @@ def _request_chunks(context: Context, version: Version) -> None:
     _forget_lost(context, version)
     unlabelled = [task.id for task in context.label_studio.tasks(version.project_id, unlabelled=True)]
     with context.database.write() as session:
-        size = max(context.settings.score_chunk, -(-len(unlabelled) // MOST_CHUNKS))
+        size = chunk_size(context.settings, len(unlabelled))
         scores.plan(session, version.id, unlabelled, chunk_size=size)
     if version.state is VersionState.SCORING:
         take_over(context, version, config)
+        keep_former(context, version, config)
     with context.database.read() as session:
         chunks = scores.unfinished_chunks(session, version.id)
     context.queues.request_chunks(version.id, chunks, again=True)

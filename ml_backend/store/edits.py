@@ -112,6 +112,11 @@ def note_former(session: Session, mask: FormerMask) -> None:
     session.add(mask)
 
 
+def forget_former(session: Session, ids: Iterable[int]) -> None:
+    """Forget these former masks, which no page has shown."""
+    session.execute(delete(FormerMask).where(FormerMask.id.in_(list(ids))))
+
+
 def rename(session: Session, project_id: int, former: str, version: str) -> None:
     """Attribute the edits of one version's masks to another."""
     session.execute(

@@ -325,10 +325,22 @@ class Score(Base):
         error: why the image could not be read, or None.
         retry_at: when to retry the image; None unless it failed for a temporary reason.
         tries: number of such failures.
-        drawn_by_run: the training whose draft drew the mask; None if the version itself did.
+        drawn_by_run: the training whose weights drew the mask; None if the version itself did.
+        due: mask and score are those of a version before, until this one has measured the image itself
+            (`ml_backend.score.candidates`).
     """
 
     __tablename__ = "scores"
+    __table_args__ = (
+        # Without it, the packed data of all rows would be read to find those few.
+        Index(
+            "scores_due",
+            "version_id",
+            "task_id",
+            sqlite_where=text("due = 1"),
+            postgresql_where=text("due"),
+        ),
+    )
 
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
     task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -347,6 +359,7 @@ class Score(Base):
     margin: Mapped[float | None]
     hidden: Mapped[bool] = mapped_column(default=False)
     drawn_by_run: Mapped[int | None]
+    due: Mapped[bool] = mapped_column(default=False)
 
 
 class Annotator(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.store import events, liveness
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import Event, RunState, TrainingRun, now
+from ml_backend.store.models import Event, RunState, TrainingRun, Version, now
 
 LEASE = timedelta(seconds=60)
 """A running run on another host without a heartbeat for this long counts as abandoned."""
@@ -59,6 +59,24 @@ def of_project(session: Session, project_id: int) -> list[TrainingRun]:
     """All runs of the project, newest first."""
     query = select(TrainingRun).where(TrainingRun.project_id == project_id)
     return list(session.scalars(query.order_by(TrainingRun.id.desc())))
+
+
+def that_made(session: Session, project_id: int, weights_hash: str) -> int | None:
+    """The training that produced these weights; None for initial weights."""
+    query = (
+        select(TrainingRun.id)
+        .join(Version, Version.id == TrainingRun.version_id)
+        .where(TrainingRun.project_id == project_id, Version.weights_hash == weights_hash)
+    )
+    return session.scalar(query.order_by(TrainingRun.id).limit(1))
+
+
+def of_versions_before(session: Session, version: Version) -> set[int]:
+    """The trainings that produced the versions of the project that are older than this one."""
+    query = select(TrainingRun.id).where(
+        TrainingRun.project_id == version.project_id, TrainingRun.version_id < version.id
+    )
+    return set(session.scalars(query))
 
 
 def count(session: Session) -> dict[RunState, int]:

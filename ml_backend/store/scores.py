@@ -29,15 +29,27 @@ def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_si
     return list(range(first, first + (len(fresh) + chunk_size - 1) // chunk_size))
 
 
+def divide_again(session: Session, version_id: int, *, chunk_size: int) -> None:
+    """Divide the pending scores into new chunks, after many have got their values from elsewhere.
+
+    No number is used twice, as a job may be working on a former chunk.
+    """
+    first = (session.scalar(select(func.max(Score.chunk)).where(Score.version_id == version_id)) or 0) + 1
+    query = select(Score).where(Score.version_id == version_id, Score.state == ScoreState.PENDING)
+    for index, score in enumerate(session.scalars(query.order_by(Score.task_id))):
+        score.chunk = first + index // chunk_size
+
+
 def of_chunk(session: Session, version_id: int, chunk: int) -> list[Score]:
     """Scores of one chunk with their packed data, by task."""
     query = select(Score).where(Score.version_id == version_id, Score.chunk == chunk)
     return list(session.scalars(query.order_by(Score.task_id).options(undefer(Score.packed))))
 
 
-def of_version(session: Session, version_id: int, *, packed: bool = False) -> list[Score]:
-    """All scores of a version, by task; with their packed data if `packed`."""
+def of_version(session: Session, version_id: int, *, packed: bool = False, due: bool = True) -> list[Score]:
+    """Scores of a version, by task; with their packed data if `packed`, and only its own if not `due`."""
     query = select(Score).where(Score.version_id == version_id).order_by(Score.task_id)
+    query = query if due else query.where(~Score.due)
     return list(session.scalars(query.options(undefer(Score.packed)) if packed else query))
 
 
@@ -65,6 +77,18 @@ def drawn_by_run(session: Session, version_id: int | None, task_id: int) -> int 
     return None if score is None else score.drawn_by_run
 
 
+def due(session: Session, version_id: int) -> set[int]:
+    """Tasks that still have mask and score of a version before."""
+    query = select(Score.task_id).where(Score.version_id == version_id, Score.due)
+    return set(session.scalars(query))
+
+
+def no_longer_due(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
+    """Leave these tasks with the mask and score that they have."""
+    chosen = Score.version_id == version_id, Score.task_id.in_(list(task_ids))
+    session.execute(update(Score).where(*chosen).values(due=False))
+
+
 def of_tasks(session: Session, version_id: int, task_ids: Sequence[int]) -> list[Score]:
     """The version's scores of these tasks with their packed data, by task."""
     query = select(Score).where(Score.version_id == version_id, Score.task_id.in_(task_ids))
@@ -77,8 +101,8 @@ _SENDABLE = Score.state.in_((ScoreState.RANKED, ScoreState.WRITING)) & Score.pac
 def unfinished_chunks(session: Session, version_id: int) -> list[int]:
     """Numbers of the chunks with scores to compute; those that only have to be ranked or sent are done."""
     done = Score.state.in_((ScoreState.WRITTEN, ScoreState.MEASURED)) | _SENDABLE
-    query = select(Score.chunk).where(Score.version_id == version_id, ~done)
-    return sorted(set(session.scalars(query)))
+    query = select(Score.chunk).where(Score.version_id == version_id, ~done).distinct()
+    return sorted(session.scalars(query))
 
 
 def to_send(session: Session, version_id: int) -> list[int]:

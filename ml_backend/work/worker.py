@@ -109,6 +109,7 @@ class JobWorker(Worker):
         # Other lanes start at the same moment, and may just have taken a job.
         recovery.requeue_lost(self._job_queues, beside_others=True)
         resume.resume_orders(self._database, self._job_queues)
+        resume.resume_rest(self._database, self._job_queues)
         resume.resume_assignments(self._database, self._job_queues)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:

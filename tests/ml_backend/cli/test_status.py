@@ -1,11 +1,13 @@
-"""What `dsal status` says about the masks that the latest version was trained on."""
+"""What `dsal status` says about the masks that a version was trained on, and those that it shows."""
 
 from __future__ import annotations
 
 import pytest
 
-from ml_backend.cli.status import _masks
-from ml_backend.store.models import Project, Version
+from ml_backend.cli.status import _drawn_masks, _masks
+from ml_backend.store import projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Project, Version, VersionState
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <PolygonLabels name="p" toName="image"{}><Label value="Root"/><Label value="Canal"/></PolygonLabels></View>"""
@@ -37,3 +39,16 @@ def test_what_could_not_be_read_is_said_again_after_a_training_that_made_no_vers
     said = sentences(again=True)
     assert said[:2] == METRICS["problems"]
     assert not any("can be read" in sentence for sentence in sentences())
+
+
+def test_tasks_that_wait_for_the_score_of_the_published_version_are_counted(database: Database) -> None:
+    with database.write() as session:
+        project = projects.ensure(session, 1, seed=0)
+        version = versions.create(session, project, round=1, state=VersionState.SCORING)
+        scores.plan(session, version.id, [1, 2, 3], chunk_size=3)
+        for row in scores.of_version(session, version.id):
+            row.due = row.task_id > 1
+    with database.read() as session:
+        version = session.get_one(Version, version.id)
+        (said,) = _drawn_masks(session, version, session.get_one(Project, 1))
+    assert said == "2 tasks still have mask and score of the version before; they are scored next"

@@ -91,7 +91,9 @@ def test_a_lock_is_per_name_and_released_at_the_end(queues: JobQueues) -> None:
 
 
 def test_a_second_job_does_not_get_the_lock_and_does_not_release_it(queues: JobQueues) -> None:
-    queues.redis.set("dsal-alone-assign-3", "assign-3-again-1", ex=60)
+    queues.request_assignment(3)
+    set_status(queues, "assign-3", JobStatus.STARTED)
+    queues.redis.set("dsal-alone-assign-3", "assign-3", ex=60)
     for _ in range(2):
         with queues.exclusive("assign-3", 60) as second:
             assert not second
@@ -113,3 +115,18 @@ def test_only_other_work_ends_a_turn(queues: JobQueues) -> None:
     assert not queues.others_wait(1), "trainings have a lane of their own"
     queues.request_score_new(1)
     assert queues.others_wait(1)
+
+
+def test_the_lock_of_a_job_that_is_no_longer_executed_is_free(queues: JobQueues) -> None:
+    queues.request_chunks(1, [0])
+    queues.redis.set("dsal-alone-turn", "score-v1-c0")
+    set_status(queues, "score-v1-c0", JobStatus.STARTED)
+    assert queues.is_locked("turn")
+    with queues.exclusive("turn", 60) as free:
+        assert not free
+    # Killed, and waiting to run again.
+    set_status(queues, "score-v1-c0", JobStatus.QUEUED)
+    assert not queues.is_locked("turn")
+    with queues.exclusive("turn", 60) as free:
+        assert free
+    assert queues.redis.get("dsal-alone-turn") is None
