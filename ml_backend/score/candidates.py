@@ -222,10 +222,10 @@ class _Rest:
         former = {one.task_id: self._replace(one) for one in found if not one.error}
         # Of thousands of tasks, only masks that somebody may have seen are remembered.
         unseen = studio.to_label(project_id, list(former)) - studio.opened(project_id) if former else set()
-        hidden = [mask for task, mask in former.items() if task in unseen and task not in self.top]
+        forgettable = [mask for task, mask in former.items() if task in unseen and task not in self.top]
         later = opened | {one.task_id for one in found if one.transient}
         with self.context.database.write() as session:
-            edits.forget_former(session, [mask.id for mask in hidden if mask is not None])
+            edits.forget_former(session, [mask.id for mask in forgettable if mask is not None])
             # Labelled and deleted tasks, and those whose image is no image, stay as they are.
             scores.no_longer_due(session, self.version.id, set(part) - later)
 
@@ -256,7 +256,7 @@ class _Rest:
         return found
 
     def _replace(self, scored: Scored) -> FormerMask | None:
-        """Replace a task's mask and score; returns the former mask, or None if nobody lost one.
+        """Replace a task's mask and score; returns the former mask; None if no mask was replaced.
 
         A mask that a draft drew stays, because its weights are newer than this version's.
         """
