@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from model.prompt_layers import PromptLayers
 
 # Row t of the 4 taps of the transposed convolution as sums of the 3 taps of the convolution.
 TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
@@ -64,6 +66,7 @@ class NetworkSettings:
             training.
         norm: what follows each 3×3 convolution: "batch" norm (Ioffe & Szegedy 2015), or one of
             `model.research.norms`.
+        prompts: whether the network has layers for prompts (`model.prompt_layers`).
 
     Raises:
         NetworkError: if a number is out of its range or the norm is unknown.
@@ -74,6 +77,7 @@ class NetworkSettings:
     levels: int = 5
     dropout: float = 0.0
     norm: Norm = "batch"
+    prompts: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("classes", 2), ("width", 1), ("levels", MINIMUM_LEVELS)):
@@ -84,6 +88,8 @@ class NetworkSettings:
             raise NetworkError(f"dropout must be at least 0 and below 1, not {self.dropout!r}.")
         if self.norm not in get_args(Norm):
             raise NetworkError(f"norm must be one of {', '.join(get_args(Norm))}, not {self.norm!r}.")
+        if not isinstance(self.prompts, bool):
+            raise NetworkError(f"prompts must be true or false, not {self.prompts!r}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -112,7 +118,7 @@ class NetworkSettings:
     def to_dict(self) -> dict[str, int | float | str]:
         """The settings as JSON values; those in `LATER` only if they differ from it, for older readers."""
         values = asdict(self)
-        return {name: value for name, value in values.items() if value != LATER.get(name)}
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkSettings:
@@ -123,7 +129,11 @@ class NetworkSettings:
             raise NetworkError(f"These are not network settings: {data!r}.") from error
 
 
-LATER = {"dropout": NetworkSettings.dropout, "norm": NetworkSettings.norm}
+LATER = {
+    "dropout": NetworkSettings.dropout,
+    "norm": NetworkSettings.norm,
+    "prompts": NetworkSettings.prompts,
+}
 """Settings that older cards lack, with their values there."""
 
 
@@ -149,10 +159,12 @@ class ConvolutionBlock(nn.Module):
         """Features of the same height and width."""
         return self.finish(self.first(x))
 
-    def finish(self, x: Tensor) -> Tensor:
-        """Everything after the first convolution."""
-        x = F.relu(self.first_norm(x), inplace=True)
-        return F.relu(self.second_norm(self.second(x)), inplace=True)
+    def finish(
+        self, x: Tensor, first_norm: nn.Module | None = None, second_norm: nn.Module | None = None
+    ) -> Tensor:
+        """Everything after the first convolution, with other norms than the block's own if given."""
+        x = F.relu((first_norm or self.first_norm)(x), inplace=True)
+        return F.relu((second_norm or self.second_norm)(self.second(x)), inplace=True)
 
 
 class DecoderBlock(nn.Module):
@@ -168,10 +180,14 @@ class DecoderBlock(nn.Module):
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """(N, deep, H/2, W/2) and (N, skip, H, W) → (N, skip, H, W)."""
+        return self.block.finish(self.first(deep, skip))
+
+    def first(self, deep: Tensor, skip: Tensor) -> Tensor:
+        """The block's first convolution, without the norm after it."""
         weight = self.block.first.weight
         channels = deep.shape[1]
         x = upsampled_convolution(deep, weight[:, :channels])
-        return self.block.finish(x + F.conv2d(skip, weight[:, channels:], padding=1))
+        return x + F.conv2d(skip, weight[:, channels:], padding=1)
 
 
 class DeeplySupervisedUNet(nn.Module):
@@ -208,6 +224,10 @@ class DeeplySupervisedUNet(nn.Module):
         self.middle = nn.Conv2d(widths[1], settings.classes, 1)
         self.final = nn.Conv2d(widths[0], settings.classes, 1)
         self._initialise()
+        self.prompts: PromptLayers | None = None
+        if settings.prompts:
+            # Last, so that the same seed gives the other weights of a network without prompts.
+            self.prompts = self._prompt_layers()
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -248,9 +268,67 @@ class DeeplySupervisedUNet(nn.Module):
             decoded.append(features if level else self._dropped(features))
         return self.lower(decoded[-3]), self.middle(decoded[-2]), self.final(decoded[-1])
 
+    def prompted(self, image: Tensor, maps: Tensor) -> Tensor:
+        """Which pixels belong to what is marked.
+
+        Args:
+            image: (N, 1, H, W) in [0, 1], with H and W multiples of `settings.stride`.
+            maps: (N, CHANNELS, H, W) of 0 and 1, see `model.prompt_layers`.
+
+        Returns:
+            Logits (N, 2, H, W) of "does not belong" and "belongs".
+
+        Raises:
+            NetworkError: the network has no layers for prompts.
+        """
+        if self.prompts is None:
+            raise NetworkError("This network has no layers for prompts; `with_prompts` adds them.")
+        norms = self.prompts.in_turn()
+        skips: list[Tensor] = []
+        x = image
+        for level, block in enumerate(self.encoder):
+            block = cast(ConvolutionBlock, block)
+            x = block.first(F.max_pool2d(x, 2) if level else x)
+            if not level:
+                x = x + self.prompts.maps(maps)
+            x = block.finish(x, next(norms), next(norms))
+            skips.append(x)
+        for decoder, skip in zip(self.decoder, skips[-2::-1], strict=True):
+            decoder = cast(DecoderBlock, decoder)
+            x = decoder.block.finish(decoder.first(x, skip), next(norms), next(norms))
+        logits: Tensor = self.prompts.classifier(x)
+        return logits
+
+    def _prompt_layers(self) -> PromptLayers:
+        decoder = (cast(DecoderBlock, each).block for each in self.decoder)
+        blocks = [*(cast(ConvolutionBlock, each) for each in self.encoder), *decoder]
+        norms = [norm for block in blocks for norm in (block.first_norm, block.second_norm)]
+        widths = [convolution.out_channels for block in blocks for convolution in (block.first, block.second)]
+        layers = PromptLayers(widths, self.settings.norm_factory)
+        layers.begin_with(norms, self.final)
+        return layers
+
     def _dropped(self, x: Tensor) -> Tensor:
         # Without dropout torch's generator must not be used: a seed would give other weights.
         return F.dropout2d(x, self.settings.dropout, self.training) if self.settings.dropout else x
+
+
+def with_prompts(network: DeeplySupervisedUNet) -> DeeplySupervisedUNet:
+    """The same network with layers for prompts; itself if it has them.
+
+    Its masks are the same to the bit. Until it is trained on prompts, `prompted` gives the probability of any
+    foreground, whatever is marked.
+
+    Returns:
+        A network that shares no tensor with `network`, in its mode (training or evaluation).
+    """
+    if network.prompts is not None:
+        return network
+    with torch.random.fork_rng(devices=[]):
+        result = DeeplySupervisedUNet(replace(network.settings, prompts=True))
+    result.load_state_dict(network.state_dict(), strict=False)
+    result.prompts = result._prompt_layers()
+    return result.train(network.training)
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -169,21 +169,43 @@ def normalise(
     grey = _stretched(pixels, percentiles)
     if clip_limit == 0 or grey.min() == grey.max():
         return grey
-    tiles = (max(1, round(pixels.shape[1] / tile)), max(1, round(pixels.shape[0] / tile)))
-    return np.asarray(cv2.createCLAHE(clip_limit, tiles).apply(grey), np.uint8)
+    return np.asarray(
+        cv2.createCLAHE(clip_limit, tiles((pixels.shape[0], pixels.shape[1]), tile)).apply(grey), np.uint8
+    )
+
+
+def tiles(scaled: tuple[int, int], tile: int) -> tuple[int, int]:
+    """CLAHE's columns and rows of tiles on content of (height, width) pixels."""
+    height, width = scaled
+    return max(1, round(width / tile)), max(1, round(height / tile))
 
 
 def _stretched(pixels: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
+    knots = stretch(pixels, percentiles)
+    if knots is None:
+        return np.zeros(pixels.shape, np.uint8)
+    return stretched(pixels, knots)
+
+
+def stretch(
+    pixels: NDArray[np.float32], percentiles: tuple[float, float]
+) -> tuple[float, float, float, float] | None:
+    """The grey values that become 0, `TOE`, `SHOULDER` and 255; None if all are alike."""
     darkest, brightest = float(pixels.min()), float(pixels.max())
     if brightest - darkest < MIN_SPAN:
-        return np.zeros(pixels.shape, np.uint8)
+        return None
     dark, bright = np.percentile(_inner(pixels), percentiles)
     if bright - dark < MIN_SPAN:
         dark, bright = darkest, brightest
     # Where a percentile is the extreme value, two knots would coincide and the curve be ambiguous.
     step = (brightest - darkest) * 1e-6
-    knots = (min(darkest, dark - step), dark, bright, max(brightest, bright + step))
-    return np.rint(np.interp(pixels, knots, (0, TOE, SHOULDER, 255))).astype(np.uint8)
+    return min(darkest, dark - step), float(dark), float(bright), max(brightest, bright + step)
+
+
+def stretched(pixels: NDArray, knots: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    """Grey values of any shape and scale, mapped through `stretch`'s knots to 0 to 255."""
+    mapped: NDArray[np.float64] = np.interp(pixels, knots, (0, TOE, SHOULDER, 255))
+    return np.rint(mapped).astype(np.uint8)
 
 
 def _inner(pixels: NDArray[np.float32]) -> NDArray:

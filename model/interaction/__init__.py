@@ -1,0 +1,1 @@
+"""Interaction: a mask is corrected by marks on its image."""

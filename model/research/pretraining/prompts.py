@@ -1,0 +1,144 @@
+"""Pre-training on prompts: shipped weights learn from phantoms what clicks and boxes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.imaging.fine import fine_grey
+from model.imaging.preprocessing import PreprocessingSettings, preprocess
+from model.loss import DeepSupervisionLoss
+from model.network import DeeplySupervisedUNet, with_prompts
+from model.research.phantom import draw_phantom, natural_size
+from model.research.phantom.growth import AGES
+from model.research.pretraining.stream import PhantomSource
+from model.training.batches import Batch, Batches
+from model.training.dataset import Example
+from model.training.device import TrainingDevice
+from model.training.optimisation import optimiser, rate_factor
+from model.training.prompting import Episodes, PromptBatch, answered, is_answered_first, prompt_loss
+from model.training.run import GRADIENT_NORM
+
+SIDES = (560, 860)
+"""Smallest and largest longer side of a phantom for episodes: enough for windows that enlarge its canvas."""
+ANSWERED_FROM = 50
+"""Steps after which episodes are answered by the network, which knows nothing of prompts before."""
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """Settings of a pre-training on prompts.
+
+    Attributes:
+        steps: of the training; each learns from episodes and from ordinary phantoms.
+        episodes: in each step.
+        batch: ordinary phantoms in each step, so that masks without prompts stay as good as they were.
+        phantoms: drawn for episodes.
+        learning_rate: its peak.
+        seed: of everything.
+    """
+
+    steps: int = 1600
+    episodes: int = 6
+    batch: int = 2
+    phantoms: int = 300
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+
+def learn_prompts(
+    start: DeeplySupervisedUNet,
+    preprocessing: PreprocessingSettings,
+    settings: PromptSettings,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> DeeplySupervisedUNet:
+    """Teach a network of one label, "bone", what prompts mean, on phantoms alone.
+
+    Args:
+        start: the network; not changed.
+        preprocessing: of its canvas.
+        settings: how to train.
+        progress: called after each step with (steps, loss of the masks, loss of the prompts).
+
+    Returns:
+        A network with layers for prompts, in training mode: its statistics are still to be settled.
+    """
+    network = with_prompts(start).train()
+    device = TrainingDevice.find("cpu", "auto")
+    examples = bone_examples(settings.phantoms, preprocessing, settings.seed)
+    source = Batches(PhantomSource(settings.seed + 1), settings.batch, seed=settings.seed, augment=False)
+    episodes = Episodes(examples, settings.episodes, settings.seed)
+    adam = optimiser(network, settings.learning_rate, 1e-2)
+    criterion = DeepSupervisionLoss()
+
+    def prepared(step: int) -> tuple[Batch, PromptBatch | None]:
+        return source.batch(step), episodes.batch(step)
+
+    with ThreadPoolExecutor(1) as thread:
+        pending = thread.submit(prepared, 0)
+        for step in range(settings.steps):
+            ordinary, marked = pending.result()
+            assert marked is not None  # phantoms have bones
+            pending = thread.submit(prepared, step + 1)
+            for group in adam.param_groups:
+                group["lr"] = settings.learning_rate * rate_factor(step / settings.steps)
+            with device.autocast():
+                if step >= ANSWERED_FROM and is_answered_first(settings.seed, step):
+                    marked = answered(marked, network, settings.seed, step)
+                masks = criterion(network(ordinary.images), ordinary.targets)
+                prompts = prompt_loss(network.prompted(marked.images, marked.maps), marked.targets)
+            adam.zero_grad(set_to_none=False)
+            (masks + prompts).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+            adam.step()
+            if progress is not None:
+                progress(step + 1, masks.item(), prompts.item())
+    return network
+
+
+def bone_examples(count: int, preprocessing: PreprocessingSettings, seed: int) -> list[Example]:
+    """Phantoms with the grey values of their canvas; in every second one all bones are one label."""
+    draws = np.random.default_rng([seed, 4])
+    examples = []
+    for index in range(count):
+        age, own = int(draws.integers(AGES[0], AGES[-1] + 1)), int(draws.integers(2**30))
+        width, height = natural_size(age, own)
+        factor = draws.integers(*SIDES) / max(width, height)
+        phantom = draw_phantom(age, own, size=(max(128, round(width * factor)), round(height * factor)))
+        _, frame = preprocess(phantom.image, preprocessing)
+        bones = phantom.bones if index % 2 else (phantom.bones > 0).astype(np.uint8)
+        examples.append(Example(f"bones {index}", fine_grey(phantom.image, frame, preprocessing), bones))
+    return examples
+
+
+def settle_prompt_statistics(
+    network: DeeplySupervisedUNet, episodes: Episodes, step: int, batches: int
+) -> None:
+    """Replace the running statistics of the prompts' norms by means over further episodes.
+
+    Args:
+        network: with layers for prompts; modified in place.
+        episodes: where they are drawn from.
+        step: of the first batch.
+        batches: how many.
+    """
+    assert network.prompts is not None  # required
+    norms = [norm for norm in network.prompts.norms if isinstance(norm, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    with torch.inference_mode():
+        for later in range(step, step + batches):
+            batch = episodes.batch(later)
+            if batch is not None:
+                network.prompted(batch.images, batch.maps)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
