@@ -12,7 +12,7 @@ from model.interaction.simulation import loose_box, mistaken, next_click, superf
 
 def disc(y: int, x: int, radius: int, shape: tuple[int, int] = (120, 120)) -> np.ndarray:
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+    return np.asarray((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
 
 
 def test_first_click_is_in_the_middle_of_the_object() -> None:
