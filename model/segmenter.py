@@ -20,6 +20,8 @@ from model.strategies.uncertainty import boundary_band, entropy_map
 from model.weights import Card, load_version
 
 CUDA_WORKERS = 4
+ROUNDING = 1e-4
+"""Relative error allowed for probabilities that should sum to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +204,12 @@ def hard_mask(
     background = frame.back_channel(probabilities[0], outside=1.0)
     best = background if threshold is None else np.zeros_like(background)
     labels = np.zeros(frame.original, np.uint8)
+    # Where a label is drawn it is the most probable one, and has at least its share of what is distributed.
+    least = 1 / len(probabilities) if threshold is None else threshold / (len(probabilities) - 1)
     for index, channel in enumerate(probabilities[1:], start=1):
-        plane = frame.back_channel(channel)
-        labels[plane > best] = index
-        np.maximum(best, plane, out=best)
+        window, plane = frame.back_part(channel, least * (1 - ROUNDING))
+        labels[window][plane > best[window]] = index
+        np.maximum(best[window], plane, out=best[window])
     if threshold is not None:
         labels[background > 1 - threshold] = 0
     return labels
