@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+EXACT_COUNTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,17 @@ def _joint_counts(a: NDArray[np.uint8], b: NDArray[np.uint8], classes: int) -> N
     """Number of pixels with each (class in a, class in b), as (classes, classes)."""
     if classes == 2:
         return _joint_counts_of_two(a, b)
-    codes = np.multiply(a, classes, dtype=np.uint16)
-    codes += b
-    counts = np.bincount(codes.ravel(), minlength=classes * classes)
     largest = int(max(a.max(initial=0), b.max(initial=0)))
     if largest >= classes:
         raise ValueError(f"A label map contains index {largest}, but there are only {classes - 1} labels.")
+    codes = np.multiply(a, classes, dtype=np.uint16)
+    codes += b
+    counts = np.zeros(classes * classes, np.int64)
+    flat = codes.ravel()
+    # OpenCV's histogram takes half of numpy's time, but has float32 counts, which are exact up to 2²⁴.
+    for start in range(0, flat.size, EXACT_COUNTS):
+        part = flat[start : start + EXACT_COUNTS]
+        counts += cv2.calcHist([part], [0], None, [len(counts)], [0, len(counts)])[:, 0].astype(np.int64)
     return counts.reshape(classes, classes)
 
 

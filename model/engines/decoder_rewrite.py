@@ -123,7 +123,7 @@ class RewrittenUNet(nn.Module):
             the deepest encoder block over its pixels, float32 (channels,).
         """
         skips = self.encode(x)
-        return self.classify(self.decode(skips)), pooled(skips[-1])
+        return self.classify(self.decode(skips)), pooled(skips[-1])[0]
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """The features of each level of the encoder, full resolution first."""
@@ -141,15 +141,15 @@ class RewrittenUNet(nn.Module):
         return decoded
 
     def classify(self, decoded: list[Tensor]) -> Tensor:
-        """Probabilities of the three classifiers, float32 (3, C, H, W)."""
+        """Probabilities of the three classifiers, float32 (3 · N, C, H, W): first all of the lower one."""
         lower = _enlarge(self.lower(decoded[-3]).float(), 4)
         middle = _enlarge(self.middle(decoded[-2]).float(), 2)
         return torch.softmax(torch.cat((lower, middle, self.final(decoded[-1]).float())), dim=1)
 
 
 def pooled(features: Tensor) -> Tensor:
-    """The maximum over the pixels of (1, channels, h, w), float32 (channels,)."""
-    return features.amax((2, 3))[0].float()
+    """The maximum over the pixels of (N, channels, h, w), float32 (N, channels)."""
+    return features.amax((2, 3)).float()
 
 
 def _enlarge(logits: Tensor, factor: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,6 +24,10 @@ Probe = Callable[[RewrittenUNet, list[Tensor]], Tensor]
 """Computes one more map of an image: (the network, its encoder's features (1, channels, h, w), full
 resolution first) → float32 (h, w) on the padded canvas."""
 
+Draw = Callable[[Tensor], Tensor | None]
+"""Draws the masks of an image on the device: float32 probabilities (3, C, h, w) of its canvas → label maps
+(3, H, W) uint8 on the same device, or None if it cannot."""
+
 
 @dataclass(frozen=True, eq=False)
 class Output:
@@ -35,11 +39,13 @@ class Output:
             encoder block. Means and higher moments were tried as well: none recognised a rotated,
             brightened and noisy image as reliably.
         probed: (h, w), what the probe computed; None without one.
+        masks: (3, H, W), what was drawn on the device; None if nothing was.
     """
 
     probabilities: NDArray[np.float32]
     features: NDArray[np.float32]
     probed: NDArray[np.float32] | None = None
+    masks: NDArray[np.uint8] | None = None
 
 
 class Engine(Protocol):
@@ -61,6 +67,23 @@ class Engine(Protocol):
         Args:
             x: (1, h, w) as `model.imaging.preprocessing.to_network` scales it, of any size.
             probe: computes one more map; torch runs it, whatever the engine.
+
+        Raises:
+            EngineError: the probe cannot be computed with this network.
+        """
+
+    def run_together(
+        self,
+        xs: Sequence[NDArray[np.float32]],
+        probe: Probe | None = None,
+        draws: Sequence[Draw] | None = None,
+    ) -> list[Output]:
+        """Classify canvases of one size, in one pass where the engine can.
+
+        Args:
+            xs: each as for `run`.
+            probe: as for `run`; sees one image at a time.
+            draws: one for each canvas. An engine may leave them out, and does on a processor.
 
         Raises:
             EngineError: the probe cannot be computed with this network.

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from model.engines.decoder_rewrite import RewrittenUNet
 from model.engines.hardware import cpu_computes_bf16
-from model.engines.interface import EngineError, Output, Precision, Probe, padded, unit_length
+from model.engines.interface import Draw, EngineError, Output, Precision, Probe, padded, unit_length
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 from model.weights import load_version
@@ -120,6 +121,15 @@ class OpenVinoEngine:
             probabilities: NDArray[np.float32] = result[0]
             features: NDArray[np.float32] = result[1]
         return Output(probabilities[:, :, :height, :width], unit_length(features))
+
+    def run_together(
+        self,
+        xs: Sequence[NDArray[np.float32]],
+        probe: Probe | None = None,
+        draws: Sequence[Draw] | None = None,  # noqa: ARG002
+    ) -> list[Output]:
+        """One after another: a processor gains nothing from computing canvases together."""
+        return [self.run(x, probe) for x in xs]
 
     def _torch_engine(self) -> TorchEngine:
         # A network kept from the start would cost its memory even if no probe is ever run.

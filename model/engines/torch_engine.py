@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +15,12 @@ from torch import Tensor
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.fusion import can_fuse, fuse
 from model.engines.hardware import find_device, find_precision, keep_freed_memory
-from model.engines.interface import Output, Precision, Probe, padded, unit_length
+from model.engines.interface import Draw, Output, Precision, Probe, padded, unit_length
 from model.network import DeeplySupervisedUNet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+CUDA_STREAMS = 2
 
 
 class TorchEngine:
@@ -23,7 +28,7 @@ class TorchEngine:
 
     On a processor convolutions are fused if torch can (see `fusion`), and the process keeps freed memory (see
     `model.engines.hardware`). One forward runs at a time: two at once would share the same cores and need
-    twice the memory.
+    twice the memory. With CUDA there are two, so that the device need not wait for copies.
 
     Args:
         network: the trained network, on the CPU; not changed.
@@ -60,20 +65,93 @@ class TorchEngine:
                 torch.set_num_threads(threads)
             if can_fuse(self._dtype):
                 fuse(self._network)
-        self._lock = threading.Lock()
+        self._lanes: SimpleQueue[torch.cuda.Stream | None] = SimpleQueue()
+        for _ in range(CUDA_STREAMS if self.device == "cuda" else 1):
+            self._lanes.put(torch.cuda.Stream(self._device) if self.device == "cuda" else None)
+        if self.device == "cuda":
+            # The weights were sent on another stream than those that will read them.
+            torch.cuda.synchronize(self._device)
 
     def run(self, x: NDArray[np.float32], probe: Probe | None = None) -> Output:
         """See `model.engines.interface.Engine.run`."""
-        _, height, width = x.shape
-        image = torch.from_numpy(padded(x, self._stride))[None].to(self._device, self._dtype)
+        return self.run_together([x], probe)[0]
+
+    def run_together(
+        self,
+        xs: Sequence[NDArray[np.float32]],
+        probe: Probe | None = None,
+        draws: Sequence[Draw] | None = None,
+    ) -> list[Output]:
+        """See `model.engines.interface.Engine.run_together`.
+
+        With CUDA, arrays of the outputs lie in memory that the device can write to (pinned).
+        """
+        _, height, width = xs[0].shape
+        images = torch.from_numpy(np.stack([padded(x, self._stride) for x in xs]))
+        with self._lane(), torch.inference_mode():
+            computed = self._compute(self._sent(images), probe, draws or [None] * len(xs))
+        return [
+            Output(
+                one.probabilities.numpy()[:, :, :height, :width],
+                unit_length(one.features.numpy()),
+                None if one.probed is None else one.probed.numpy()[:height, :width],
+                None if one.masks is None else one.masks.numpy(),
+            )
+            for one in computed
+        ]
+
+    def _compute(self, images: Tensor, probe: Probe | None, draws: Sequence[Draw | None]) -> list[_Computed]:
+        """Results of images (N, 1, h, w), on their way back from the device until the lane is left."""
         network = self._network
-        with self._lock, torch.inference_mode():
-            skips = network.encode(image)
-            probabilities: Tensor = network.classify(network.decode(skips)).cpu()
-            features = pooled(skips[-1]).cpu()
-            probed = None if probe is None else probe(network, skips).cpu()
-        return Output(
-            probabilities.numpy()[:, :, :height, :width],
-            unit_length(features.numpy()),
-            None if probed is None else probed.numpy()[:height, :width],
-        )
+        skips = network.encode(images)
+        probabilities = network.classify(network.decode(skips)).unflatten(0, (3, len(images)))
+        features = pooled(skips[-1])
+        computed = []
+        for index, draw in enumerate(draws):
+            own = probabilities[:, index]
+            probed = None if probe is None else probe(network, [skip[index : index + 1] for skip in skips])
+            masks = None if draw is None else draw(own)
+            computed.append(
+                _Computed(
+                    self._fetched(own),
+                    self._fetched(features[index]),
+                    None if probed is None else self._fetched(probed),
+                    None if masks is None else self._fetched(masks),
+                )
+            )
+        return computed
+
+    @contextmanager
+    def _lane(self) -> Iterator[None]:
+        """Wait for the processor, or for a stream of the device; what is begun in the block ends with it.
+
+        With two streams the device computes one group while the results of another travel.
+        """
+        stream = self._lanes.get()
+        try:
+            if stream is None:
+                yield
+            else:
+                with torch.cuda.stream(stream):
+                    yield
+                stream.synchronize()
+        finally:
+            self._lanes.put(stream)
+
+    def _sent(self, images: Tensor) -> Tensor:
+        if self.device == "cuda":
+            images = images.pin_memory()
+        return images.to(self._device, non_blocking=True).to(self._dtype)
+
+    def _fetched(self, part: Tensor) -> Tensor:
+        # With CUDA this returns at once, and torch fills pinned memory later.
+        return part.contiguous().to("cpu", non_blocking=True)
+
+
+class _Computed(NamedTuple):
+    """Tensors of one image on the processor."""
+
+    probabilities: Tensor
+    features: Tensor
+    probed: Tensor | None
+    masks: Tensor | None

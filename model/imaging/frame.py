@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -83,11 +84,47 @@ class Frame:
         self._paste(channel, result, outside)
         return result
 
-    def _paste(self, channel: NDArray[np.float32], target: NDArray[np.float32], outside: float) -> None:
+    def back_part(
+        self, channel: NDArray[np.float32], least: float
+    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+        """The part of `back_channel` that contains all of its values of at least `least`.
+
+        Of a label that covers a small box of the image, only that box is computed.
+
+        Args:
+            channel: (h, w) of the canvas, in [0, 1].
+            least: above 0.
+
+        Returns:
+            Rows and columns of the original, and the values there; nothing if no value reaches `least`.
+
+        Raises:
+            ValueError: the shape is not `canvas`.
+        """
+        content = self._content(channel)
+        left, top, across, along = cv2.boundingRect((content >= least).view(np.uint8))
+        size = self.crop[2:]
+        if not across:
+            return (slice(0, 0), slice(0, 0)), np.empty((0, 0), np.float32)
+        shrinks = size[0] < self.scaled[0] or size[1] < self.scaled[1]
+        # Of a single row or column OpenCV rounds differently; neither is worth a case of its own.
+        if shrinks or min(self.scaled) < 2:
+            return self._window, resized(content, size)
+        rows = _reach(top, top + along, self.scaled[0], size[0])
+        columns = _reach(left, left + across, self.scaled[1], size[1])
+        return (
+            slice(self.crop[0] + rows[0], self.crop[0] + rows[1]),
+            slice(self.crop[1] + columns[0], self.crop[1] + columns[1]),
+        ), _enlarged_part(content, size, rows, columns)
+
+    def _content(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         if channel.shape != self.canvas:
             raise ValueError(f"The channel has the shape {channel.shape}, but the canvas has {self.canvas}.")
+        return np.ascontiguousarray(channel[: self.scaled[0], : self.scaled[1]], np.float32)
+
+    def _paste(self, channel: NDArray[np.float32], target: NDArray[np.float32], outside: float) -> None:
         top, left, height, width = self.crop
-        content = np.ascontiguousarray(channel[: self.scaled[0], : self.scaled[1]], np.float32)
+        content = self._content(channel)
         target[:top] = outside
         target[top + height :] = outside
         target[top : top + height, :left] = outside
@@ -107,3 +144,37 @@ def resized(pixels: NDArray, size: tuple[int, int]) -> NDArray:
     shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation))
+
+
+Span = tuple[int, int]
+"""First row or column, and the one behind the last."""
+
+
+def _reach(first: int, last: int, scaled: int, size: int) -> Span:
+    """The span, of `size` pixels, whose bilinear values depend on canvas pixels `first` to `last`, exclusive.
+
+    At least two pixels, since OpenCV rounds differently when it resizes a single row or column.
+    """
+    factor = size / scaled
+    start = max(0, math.floor((first - 0.5) * factor - 0.5))
+    stop = min(size, math.ceil((last + 0.5) * factor - 0.5) + 1)
+    return max(0, min(start, size - 2)), max(stop, min(size, start + 2))
+
+
+def _enlarged_part(
+    pixels: NDArray[np.float32], size: tuple[int, int], rows: Span, columns: Span
+) -> NDArray[np.float32]:
+    """`resized(pixels, size)[rows, columns]`, to the bit, of an enlarged map, at the cost of this part.
+
+    OpenCV computes the columns of each row, then the rows. Doing so one after the other, the first step needs
+    only the rows that `rows` depend on, and the second only `columns`.
+    """
+    height = len(pixels)
+    factor = height / size[0]
+    first = max(0, min(math.floor((rows[0] + 0.5) * factor - 0.5), height - 2))
+    last = min(height, max(math.ceil((rows[1] - 0.5) * factor - 0.5) + 1, first + 2))
+    wide = resized(pixels[first:last], (last - first, size[1]))
+    # Rows keep their place, and so their weights, in a map of full height.
+    tall = np.zeros((height, columns[1] - columns[0]), np.float32)
+    tall[first:last] = wide[:, columns[0] : columns[1]]
+    return np.asarray(resized(tall, (size[0], tall.shape[1]))[rows[0] : rows[1]], np.float32)

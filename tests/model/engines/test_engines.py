@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from model.engines import Engine, EngineError, EngineName, Output, Precision, Probe, create_engine
 from model.engines.hardware import cpu_computes_bf16
+from model.engines.interface import Draw
 from model.engines.openvino_engine import GRAPH_FILE, has_graph, save_graph
 from model.segmenter import Segmentation, Segmenter
 from model.weights import load_version
@@ -57,6 +58,14 @@ class PlainTorch:
             heads = torch.softmax(torch.cat(self._network(torch.from_numpy(x)[None])), dim=1).numpy()
         features = bottleneck[0].amax((1, 2))
         return Output(heads, (features / features.norm()).numpy())
+
+    def run_together(
+        self,
+        xs: Sequence[NDArray[np.float32]],
+        probe: Probe | None = None,
+        draws: Sequence[Draw] | None = None,
+    ) -> list[Output]:
+        return [self.run(x, probe) for x in xs]
 
 
 @pytest.fixture

@@ -165,3 +165,21 @@ def test_wrong_shapes_are_refused() -> None:
         frame.forward_mask(np.zeros((30, 20), np.uint8))
     with pytest.raises(ValueError, match="canvas"):
         frame.back(np.zeros((2, 20, 30), np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames(shortest=1, longest=400), st.integers(0, 2**32), st.floats(0.05, 0.95))
+def test_a_part_contains_every_large_value_and_equals_the_whole(
+    frame: Frame, seed: int, least: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    channel = np.zeros(frame.canvas, np.float32)
+    top, left = (int(rng.integers(side)) for side in frame.scaled)
+    height, width = (int(rng.integers(1, side + 1)) for side in frame.scaled)
+    box = channel[top : top + height, left : left + width]
+    box[...] = rng.random(box.shape, dtype=np.float32)
+    whole = frame.back_channel(channel)
+    window, part = frame.back_part(channel, least)
+    np.testing.assert_array_equal(part, whole[window])
+    whole[window] = 0
+    assert (whole < least).all()
