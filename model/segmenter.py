@@ -17,6 +17,9 @@ from model.engines.device_masks import draw_masks
 from model.engines.interface import Draw
 from model.engines.torch_engine import CUDA_STREAMS
 from model.imaging.preprocessing import Frame, preprocess, to_network
+from model.interaction.corrector import Corrector, OpenImage
+from model.interaction.prompts import PromptError, Prompts
+from model.interaction.refinement import Refinement
 from model.pipeline import Pipeline, Prepared, Stages, Threads
 from model.strategies.measurement import Measurement
 from model.strategies.uncertainty import boundary_band, entropy_map
@@ -128,6 +131,9 @@ class Segmenter:
         together: int | None = None,
     ) -> None:
         network, self._card = load_version(directory)
+        # Kept only where it is needed once more, as it takes as much memory as the engine's own weights.
+        self._network = network if network.prompts is not None else None
+        self._precision: Precision = precision
         self.engine = create_engine(
             network, directory, engine=engine, device=device, precision=precision, threads=threads
         )
@@ -183,6 +189,48 @@ class Segmenter:
             interpret=partial(self.interpret, threshold=threshold),
         )
         return Pipeline(stages, self._threads, together=self._together).run(images)
+
+    @cached_property
+    def corrector(self) -> Corrector:
+        """Corrects masks by prompts; made on first use, as it holds the network once more."""
+        device, precision = self.engine.device, self._precision
+        return Corrector(self._network, self.engine, device=device, precision=precision)
+
+    def open(self, image: NDArray[np.uint8 | np.uint16]) -> OpenImage:
+        """Prepare a grey image (H, W) for several corrections, which are then quicker."""
+        return OpenImage(image, self.card.preprocessing)
+
+    def refine(
+        self,
+        image: NDArray[np.uint8 | np.uint16] | OpenImage,
+        mask: NDArray[np.bool_],
+        prompts: Prompts,
+        *,
+        label: str | None = None,
+    ) -> Refinement:
+        """Correct the mask of one label by the newest of several marks.
+
+        Args:
+            image: grey (H, W), 8 or 16 bits, or what `open` returned for it.
+            mask: (H, W), the label's mask so far; all False to begin with nothing.
+            prompts: `Click`, `Box` and `Scribble` in pixels of the image, the newest last. What the earlier
+                ones have changed must be in `mask`.
+            label: its name; may be left out if the version has only one.
+
+        Returns:
+            The mask after the newest mark, and which pixels changed.
+
+        Raises:
+            PromptError: there is no mark, one lies beside the image, the mask has another size than the
+                image, or the label is missing or unknown.
+        """
+        if label is None and len(self.labels) == 1:
+            label = self.labels[0]
+        if label not in self.labels:
+            known = ", ".join(self.labels)
+            raise PromptError(f"The version does not know the label {label}; give one of {known}.")
+        opened = image if isinstance(image, OpenImage) else self.open(image)
+        return self.corrector.refine(opened, mask, prompts, self.labels.index(label) + 1)
 
     def interpret(self, output: Output, frame: Frame, threshold: float | None = None) -> Segmentation:
         """The segmentation of an image, from an engine's output for its canvas."""

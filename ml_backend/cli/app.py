@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ml_backend.cli import connect, folder, pretrain, projects, service, status
+from ml_backend.cli import connect, folder, pretrain, projects, segment, service, status
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -59,6 +59,7 @@ app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
+app.command(rich_help_panel="Training and scoring")(segment.segment)
 app.command(rich_help_panel="Training and scoring")(pretrain.pretrain)
 app.command(rich_help_panel="Training and scoring")(experiment)
 app.command(rich_help_panel="Trying it out")(folder.phantom)

@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.imaging.decoding import Grey
 from model.imaging.frame import resized
 from model.imaging.preprocessing import Frame, PreprocessingSettings, stretch, stretched, tiles
 
 _VALUES = {np.dtype(np.uint8): 2**8, np.dtype(np.uint16): 2**16}
 
 
-def fine_grey(image: Grey, frame: Frame, settings: PreprocessingSettings) -> NDArray[np.uint8]:
+def fine_grey(
+    image: NDArray[np.uint8 | np.uint16], frame: Frame, settings: PreprocessingSettings
+) -> NDArray[np.uint8]:
     """Stretch and CLAHE as on the canvas, but at the image's own resolution; black outside the content.
 
     The curve of grey values is that of the canvas, and CLAHE has as many tiles, so an enlarged part of the

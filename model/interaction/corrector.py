@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from model.engines.interface import Engine, Precision
 from model.engines.prompt_engine import PromptEngine
-from model.imaging.decoding import Grey
 from model.imaging.fine import fine_grey
 from model.imaging.preprocessing import PreprocessingSettings, preprocess, to_network
 from model.interaction.adoption import adopt
@@ -30,7 +29,7 @@ class OpenImage:
         model.imaging.preprocessing.PreprocessingError: as `preprocess`.
     """
 
-    def __init__(self, image: Grey, preprocessing: PreprocessingSettings) -> None:
+    def __init__(self, image: NDArray[np.uint8 | np.uint16], preprocessing: PreprocessingSettings) -> None:
         self._canvas, self._frame = preprocess(image, preprocessing)
         self.grey = fine_grey(image, self._frame, preprocessing)
         self._found: NDArray[np.float32] | None = None
@@ -61,14 +60,14 @@ class Corrector:
     probability under it, a negative one removes it, and a box gets what the network finds in it.
 
     Args:
-        network: the version's network, on the CPU; not changed.
-        engine: that runs it.
+        network: with layers for prompts, on the CPU, not changed; None if the version has none.
+        engine: that runs the version without prompts.
         device, precision: of the engine for prompts, see `PromptEngine`.
     """
 
     def __init__(
         self,
-        network: DeeplySupervisedUNet,
+        network: DeeplySupervisedUNet | None,
         engine: Engine,
         *,
         device: str = "cpu",
@@ -80,10 +79,11 @@ class Corrector:
     @property
     def knows_prompts(self) -> bool:
         """Whether the version has learned what prompts mean."""
-        return self._network.prompts is not None
+        return self._network is not None
 
     @cached_property
     def _prompted(self) -> PromptEngine:
+        assert self._network is not None  # knows_prompts
         return PromptEngine(self._network, device=self._device, precision=self._precision)
 
     def refine(
