@@ -55,10 +55,10 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
 def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """One PNG per component of a mask (H, W), exactly (`components.numbered`)."""
     numbers, count = numbered(mask)
-    return [_png(numbers == number) for number in range(1, count + 1)]
+    return [as_png(numbers == number) for number in range(1, count + 1)]
 
 
-def _png(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def as_png(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The mask (H, W) as a PNG with one bit per pixel and transparent zeros."""
     target = io.BytesIO()
     Image.fromarray(mask).save(target, "PNG", transparency=0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import READ_ONLY, Control, LabelConfig, Role
 from ml_backend.label_studio.regions.canvas import Canvas
+from ml_backend.label_studio.regions.emptied import EMPTIED, is_emptied
 from ml_backend.label_studio.regions.forms import BRUSH, FORMS, Form
 from ml_backend.label_studio.regions.rle import RleError
 from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, shown
@@ -187,10 +188,14 @@ class RegionReader:
             size = drawn_size(mask.region, self._canvas.size, is_pixelwise=mask.form.is_pixelwise)
             shape = mask.form.read(mask.value, size)
         except (RegionError, RleError) as fault:
+            if isinstance(fault, EmptyRegionError) and is_emptied(mask.region):
+                raise _IgnoredError(EMPTIED) from fault
             if mask.index is None:
                 raise type(fault)(mask.reason) from fault
             raise
         if not shape.mask.any():
+            if is_emptied(mask.region):
+                raise _IgnoredError(EMPTIED)
             raise EmptyRegionError(mask.reason or NO_PIXEL)
         return shape, size
 

@@ -1,0 +1,1 @@
+"""Interact: prompts of an annotator's page in, mended regions out."""
