@@ -1,4 +1,4 @@
-"""Brush strokes that the editor has not yet made a mask of, as they are in drafts (docs/label-studio-behaviour.md)."""
+"""Brush strokes of which the editor has not yet made a mask, as in drafts (docs/label-studio-behaviour.md)."""
 
 from __future__ import annotations
 
