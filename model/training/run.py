@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -26,14 +27,13 @@ from model.training.device import TrainingDevice
 from model.training.optimisation import Budget, optimiser, rate_factor
 from model.training.plateau import cool_down_factor, cool_down_steps, has_converged
 from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
+from model.training.stepping import LateLoss, Stepper
 from model.training.validation import validation_dsc
 
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
 
 NON_FINITE_STEPS = 5
 """Number of steps in a row without a finite loss that end the run."""
-GRADIENT_NORM = 1.0
-"""Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 RECENT_STEPS = 10
 
 
@@ -102,12 +102,14 @@ class Run:
             balanced=settings.balanced,
             crop=settings.crop,
         )
-        self.criterion = DeepSupervisionLoss(settings.loss)
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        criterion = DeepSupervisionLoss(settings.loss)
+        self.stepper = Stepper(self.network, criterion, self.optimiser, self.device, settings.seed)
         self.step = 0
+        self.unread: deque[tuple[int, LateLoss]] = deque()
         self.converged_at: int | None = None
         self.skipped_in_a_row = 0
         self.history: list[Progress] = []
@@ -118,16 +120,14 @@ class Run:
         """Run until the budget ends, or to the end of the cool-down after the plateau."""
         self._resume()
         if self.step == 0 and self.fine_tunes and self.validation:
-            self._report(math.nan, self._validate())
+            self._report((0, math.nan), self._validate())
         finished = self._is_finished()
         with closing(self.batches.stream(self.step)) as stream:
             while not finished:
-                loss = self._learn(next(stream))
-                self.step += 1
+                self._learn(next(stream))
                 finished = self._is_finished()
                 due = finished or self.step % self.settings.validate_every == 0
-                self._report(loss, self._validate() if due and self.validation else None, finished=finished)
-                self._watch_plateau()
+                self._report_steps(validate=due, finished=finished)
         return self._result()
 
     @property
@@ -157,34 +157,38 @@ class Run:
             factor *= cool_down_factor(self.step, self.converged_at)
         return self.settings.learning_rate * factor
 
-    def _learn(self, batch: Batch) -> float:
-        """One step; its loss, or NaN if it was skipped because loss or gradient was not finite."""
-        rate = self._rate()
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        statistics = [buffer.clone() for buffer in self.network.buffers()]
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=False)
-        with self.device.random_state(self.settings.seed, self.step), self.device.autocast():
-            heads = self.network(self.device.images(batch.images))
-            weights = None if batch.weights is None else batch.weights.to(self.device.device)
-            loss = self.criterion(heads, batch.targets.to(self.device.device), weights)
-        value = float(loss.detach())
-        if math.isfinite(value):
-            loss.backward()
-            if nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM).isfinite():
-                self.optimiser.step()
-                self.skipped_in_a_row = 0
-                return value
-        for buffer, before in zip(self.network.buffers(), statistics, strict=True):
-            buffer.copy_(before)
-        self.skipped_in_a_row += 1
+    def _learn(self, batch: Batch) -> None:
+        """Begin one step, whose loss is read later."""
+        self.unread.append((self.step + 1, self.stepper.learn(batch, self._rate(), self.step)))
+        self.step += 1
+
+    def _report_steps(self, *, validate: bool, finished: bool = False) -> None:
+        """Report the steps whose losses are read now: all of them if the last one is validated or saved."""
+        if not (validate or finished or self.step % self.settings.checkpoint_every == 0):
+            self._report_unread(self.device.lag)
+            return
+        self._report_unread(1)
+        read = self._read()
+        self._report(read, self._validate() if validate and self.validation else None, finished=finished)
+        self._watch_plateau()
+
+    def _report_unread(self, left: int) -> None:
+        """Report all steps that are not yet reported, except for the last ones."""
+        while len(self.unread) > left:
+            self._report(self._read())
+            self._watch_plateau()
+
+    def _read(self) -> tuple[int, float]:
+        """The oldest step that is not reported, and its loss, or NaN if it was skipped as not finite."""
+        step, late = self.unread.popleft()
+        loss = late.read()
+        self.skipped_in_a_row = 0 if math.isfinite(loss) else self.skipped_in_a_row + 1
         if self.skipped_in_a_row == NON_FINITE_STEPS:
             raise TrainingError(
-                f"The loss was not finite {NON_FINITE_STEPS} times in a row (step {self.step + 1}); "
+                f"The loss was not finite {NON_FINITE_STEPS} times in a row (step {step}); "
                 "lower the learning rate or train from other weights."
             )
-        return math.nan
+        return step, loss
 
     def _validate(self) -> float:
         """Dice of the current weights, which are kept if it is the best so far."""
@@ -193,11 +197,12 @@ class Run:
             self.best = _Best(dsc, self.step, _snapshot(self.candidate))
         return dsc
 
-    def _report(self, loss: float, dsc: float | None, *, finished: bool = False) -> None:
-        """Record the step; the checkpoint precedes the callback, so that a cancelled run can resume."""
-        done = Progress(self.step, self.settings.steps, self._seconds(), loss, dsc)
+    def _report(self, read: tuple[int, float], dsc: float | None = None, *, finished: bool = False) -> None:
+        """Record a step; the checkpoint precedes the callback, so that a cancelled run can resume."""
+        step, loss = read
+        done = Progress(step, self.settings.steps, self._seconds(), loss, dsc)
         self.history.append(done)
-        if self.step and (finished or self.step % self.settings.checkpoint_every == 0):
+        if step and (finished or step % self.settings.checkpoint_every == 0):
             self._save()
         if self.progress is not None:
             self.progress(done)
