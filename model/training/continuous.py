@@ -237,6 +237,7 @@ class _ContinuousRun(Run):
             crop=settings.crop,
             first=examples.fresh,
             since=self.step,
+            device=self.device,
         )
 
     @property

@@ -91,3 +91,7 @@ class TrainingDevice:
     def images(self, images: Tensor) -> Tensor:
         """Move a batch (N, 1, h, w) to the device, in channels-last memory format."""
         return images.to(self.device, memory_format=torch.channels_last)
+
+
+CPU = TrainingDevice(torch.device("cpu"), bf16=False)
+"""The processor, in fp32."""

@@ -101,6 +101,7 @@ class Run:
             augment=settings.augment,
             balanced=settings.balanced,
             crop=settings.crop,
+            device=self.device,
         )
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)

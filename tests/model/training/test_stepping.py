@@ -17,17 +17,15 @@ from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm
 from model.training import device as devices
 from model.training.batches import Batches
 from model.training.continuous import Examples, train_continuously
-from model.training.device import TrainingDevice
+from model.training.device import CPU
 from model.training.optimisation import optimiser
 from model.training.run import TrainingError
 from model.training.settings import Progress
 from model.training.stepping import Stepper
-from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION, run, same
+from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION, run, same, square
 from tests.model.training.test_continuous import Script
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-CPU = TrainingDevice.find("cpu", "fp32")
 
 
 class _Reads(TorchDispatchMode):
@@ -62,11 +60,13 @@ def _stepper(network: DeeplySupervisedUNet) -> Stepper:
     return Stepper(network, criterion, optimiser(network, 1e-2, 1e-2), CPU, seed=0)
 
 
-def test_no_step_waits_for_the_device() -> None:
-    stepper = _stepper(DeeplySupervisedUNet(NETWORK))
-    batch = Batches(TRAINING, 2, seed=0, augment=True).batch(0)
+def test_neither_a_batch_nor_a_step_waits_for_the_device() -> None:
+    stepper = _stepper(DeeplySupervisedUNet(replace(NETWORK, classes=3, dropout=0.1)))
+    mixed = [*TRAINING, square("tall", 80, 32), square("of another label", 32, 48, label=2)]
+    batches = Batches(mixed, 2, seed=0, augment=True, balanced=True, crop=32)
     with _Reads() as reads:
-        late = stepper.learn(batch, 1e-2, 0)
+        for step in range(12):
+            late = stepper.learn(batches.batch(step), 1e-2, step)
         assert not reads.found
         assert late.read() > 0
         assert reads.found, "reading the loss is what waits"
