@@ -17,6 +17,7 @@ from model.training.canvases import collate, padded
 from model.training.cropping import cropped
 from model.training.dataset import Example
 from model.training.device import CPU, TrainingDevice
+from model.training.ranks import ALONE, Ranks
 from model.training.sampling import Sampler, have_sides
 
 FIRST_STEPS = 10
@@ -68,6 +69,7 @@ class Batches:
         first: new examples; each of the `FIRST_STEPS` steps from `since` on contains one of them, in turn.
         since: the step at which they were added.
         device: where the batches are needed, and where they are augmented and cropped.
+        ranks: the processes that share each batch; this one's share is given, in the size of the whole batch.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class Batches:
         first: Sequence[Example] = (),
         since: int = 0,
         device: TrainingDevice = CPU,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._examples = examples
         self._device = device
+        self._slots = ranks.slots(size)
         self._first = first
         self._since = since
         self._size = size
@@ -104,20 +108,21 @@ class Batches:
         """The batch of a step (from 0)."""
         drawn = self._drawn(step)
         shapes = [(example.image.shape[0], example.image.shape[1]) for example, _ in drawn]
-        slots = range(len(drawn))
-        pairs = [(example.image, example.mask) for example, _ in drawn]
-        size = padded(shapes)
+        pairs = [(drawn[slot][0].image, drawn[slot][0].mask) for slot in self._slots]
         if self._augmentation is None:
-            canvases = collate(pairs, self._device, size)
+            canvases = collate(pairs, self._device, padded(shapes))
         else:
-            canvases = self._augmentation.varied(pairs, self._device, step=step, slots=slots, size=size)
+            canvases = self._augmentation.varied(
+                pairs, self._device, step=step, slots=self._slots, size=padded(shapes)
+            )
         if self._crop is not None:
-            draws = [np.random.default_rng([self._seed, step, slot]).random(3) for slot in slots]
-            labels = [label for _, label in drawn]
-            canvases = cropped(canvases, self._crop, labels, draws)
+            side = self._crop
+            draws = [np.random.default_rng([self._seed, step, slot]).random(3) for slot in self._slots]
+            size = padded([(min(side, height), min(side, width)) for height, width in shapes])
+            canvases = cropped(canvases, side, [drawn[slot][1] for slot in self._slots], draws, size)
         weights = None
         if any(example.weight != 1 for example, _ in drawn):
-            weights = self._device.moved(torch.tensor([example.weight for example, _ in drawn]))
+            weights = self._device.moved(torch.tensor([drawn[slot][0].weight for slot in self._slots]))
         return Batch(canvases.images, canvases.masks.long(), weights)
 
     def _drawn(self, step: int) -> list[tuple[Example, int | None]]:

@@ -63,13 +63,14 @@ class TrainingDevice:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     @contextmanager
-    def random_state(self, seed: int, step: int) -> Iterator[None]:
-        """The context for dropout: random draws depend only on seed and step, so that a run can be resumed.
+    def random_state(self, seed: int, step: int, rank: int = 0) -> Iterator[None]:
+        """The context for dropout: random draws depend only on seed, step and rank, so that a run can resume.
 
         The state of torch's generators is restored at the end. Costs more than a small layer, so only for
         networks that draw.
         """
-        number = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+        # Rank 0 has the seed of earlier releases, so that their runs can be repeated.
+        number = int(np.random.SeedSequence((seed, step, rank)[: 3 if rank else 2]).generate_state(1)[0])
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.default_generator.manual_seed(number)
             if self.device.type == "cuda":

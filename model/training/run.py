@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training import checkpoint as checkpointing
 from model.training.batches import Batch, Batches, ExampleSource
@@ -26,6 +25,7 @@ from model.training.dataset import Example
 from model.training.device import TrainingDevice
 from model.training.optimisation import Budget, optimiser, rate_factor
 from model.training.plateau import cool_down_factor, cool_down_steps, has_converged
+from model.training.ranks import ALONE, Ranks, joined
 from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
 from model.training.stepping import LateLoss, Stepper
 from model.training.validation import validation_dsc
@@ -50,6 +50,9 @@ def train(
 ) -> TrainingResult:
     """Train on `training` and keep the weights with the best Dice on `validation`.
 
+    Where torchrun has started several processes, each calls this with the same arguments: they share each
+    batch, the first one alone validates, reports and writes checkpoints, and all get its result.
+
     Deterministic under `settings.seed` for a budget in steps, in fp32, on one machine's CPU with one number
     of threads. torch's global generator and number of threads are not changed.
 
@@ -68,11 +71,14 @@ def train(
 
     Raises:
         TrainingError: there are no examples, training and validation share a key, settings and data
-            contradict each other, or the loss was not finite `NON_FINITE_STEPS` times in a row.
+            contradict each other, the loss was not finite `NON_FINITE_STEPS` times in a row, or another
+            process of the training has ended.
     """
     check_examples(training, validation, labels)
     check_network(labels, network, start)
-    return Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
+    with joined() as ranks:
+        run = Run(training, validation, labels, network, settings, start, checkpoints, progress, ranks)
+        return ranks.shared(run.finish())
 
 
 class Run:
@@ -88,11 +94,18 @@ class Run:
         start: DeeplySupervisedUNet | None,
         checkpoints: Path | None,
         progress: Callable[[Progress], None] | None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.training, self.validation, self.settings = training, validation, settings
-        self.checkpoints, self.progress = checkpoints, progress
+        if settings.batch < ranks.count:
+            raise TrainingError(
+                f"{ranks.count} processes cannot share a batch of {settings.batch}; "
+                "give a larger batch, or start fewer of them."
+            )
+        self.training, self.settings, self.ranks = training, settings, ranks
+        self.validation = validation if ranks.first else ()
+        self.checkpoints, self.progress = (checkpoints, progress) if ranks.first else (None, None)
         self.fine_tunes = start is not None
-        self.device = TrainingDevice.find(settings.device, settings.precision)
+        self.device = ranks.device(TrainingDevice.find(settings.device, settings.precision))
         self.budget = Budget(settings.steps, settings.seconds)
         self.batches = Batches(
             training,
@@ -102,13 +115,13 @@ class Run:
             balanced=settings.balanced,
             crop=settings.crop,
             device=self.device,
+            ranks=ranks,
         )
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
-        criterion = DeepSupervisionLoss(settings.loss)
-        self.stepper = Stepper(self.network, criterion, self.optimiser, self.device, settings.seed)
+        self.stepper = Stepper(self.network, settings.loss, self.optimiser, self.device, settings.seed, ranks)
         self.step = 0
         self.unread: deque[tuple[int, LateLoss]] = deque()
         self.converged_at: int | None = None
@@ -122,11 +135,11 @@ class Run:
         self._resume()
         if self.step == 0 and self.fine_tunes and self.validation:
             self._report((0, math.nan), self._validate())
-        finished = self._is_finished()
+        finished = bool(self.ranks.agreed(self._is_finished()))
         with closing(self.batches.stream(self.step)) as stream:
             while not finished:
                 self._learn(next(stream))
-                finished = self._is_finished()
+                finished = bool(self.ranks.agreed(self._is_finished()))
                 due = finished or self.step % self.settings.validate_every == 0
                 self._report_steps(validate=due, finished=finished)
         return self._result()
@@ -160,7 +173,8 @@ class Run:
 
     def _learn(self, batch: Batch) -> None:
         """Begin one step, whose loss is read later."""
-        self.unread.append((self.step + 1, self.stepper.learn(batch, self._rate(), self.step)))
+        rate = self.ranks.agreed(self._rate())
+        self.unread.append((self.step + 1, self.stepper.learn(batch, rate, self.step)))
         self.step += 1
 
     def _report_steps(self, *, validate: bool, finished: bool = False) -> None:
@@ -239,9 +253,10 @@ class Run:
 
     def _resume(self) -> Checkpoint | None:
         """Continue from the run's checkpoint, if there is one; returns it."""
-        if self.checkpoints is None:
-            return None
-        found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
+        found = None
+        if self.checkpoints is not None:
+            found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
+        found = self.ranks.shared(found)
         if found is None:
             return None
         self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
@@ -269,7 +284,7 @@ class Run:
             metrics["validation_dsc"] = self.best.dsc
             if self.history[0].step == 0 and self.history[0].validation_dsc is not None:
                 metrics["start_validation_dsc"] = self.history[0].validation_dsc
-        network = copy.deepcopy(self.candidate).to("cpu")
+        network = self.ranks.plain(self.candidate).to("cpu")
         if self.best is not None:
             network.load_state_dict(self.best.weights)
         network.zero_grad(set_to_none=True)

@@ -13,11 +13,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from model.loss import DeepSupervisionLoss
+from model.loss import DeepSupervisionLoss, LossWeights
 from model.network import DeeplySupervisedUNet
 from model.training.batches import Batch
 from model.training.device import TrainingDevice
 from model.training.optimisation import GuardedAdamW
+from model.training.ranks import ALONE, Ranks
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
@@ -30,22 +31,27 @@ class Stepper:
 
     Args:
         network: on `device`; it is changed.
-        criterion: the loss.
+        loss: weights of the classifiers.
         optimiser: of the network's parameters, whose gradients exist.
         device: where and in which precision to compute.
         seed: of dropout.
+        ranks: the processes that share each batch; each has one of these.
     """
 
     def __init__(
         self,
         network: DeeplySupervisedUNet,
-        criterion: DeepSupervisionLoss,
+        loss: LossWeights,
         optimiser: GuardedAdamW,
         device: TrainingDevice,
         seed: int,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._network, self._criterion, self._optimiser = network, criterion, optimiser
-        self._device, self._seed = device, seed
+        self._network, self._optimiser = network, optimiser
+        self._criterion = DeepSupervisionLoss(loss, ranks.total)
+        self._device, self._seed, self._ranks = device, seed, ranks
+        reads_all = min(loss.lower, loss.middle, loss.final) > 0
+        self._forward = ranks.prepare(network, device, whole=reads_all)
 
     def learn(self, batch: Batch, rate: float, step: int) -> LateLoss:
         """Take one step; its loss is NaN if the step was skipped.
@@ -61,10 +67,12 @@ class Stepper:
         self._network.train()
         self._optimiser.zero_grad(set_to_none=False)
         drops = self._network.settings.dropout > 0
-        with self._device.random_state(self._seed, step) if drops else nullcontext(), self._device.autocast():
-            heads = self._network(self._device.images(batch.images))
+        # What one process would drop from a batch cannot be told by its shares; each share has its own draws.
+        draws = self._device.random_state(self._seed, step, self._ranks.rank) if drops else nullcontext()
+        with draws, self._device.autocast():
+            heads = self._forward(self._device.images(batch.images))
             loss = self._criterion(heads, batch.targets, batch.weights)
-        loss.backward()
+        self._ranks.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_NORM)
         counts = loss.detach().isfinite() & norm.isfinite()
         self._optimiser.step_if(counts)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.loss import DeepSupervisionLoss, LossWeights
+from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm
 from model.training import device as devices
 from model.training.batches import Batches
@@ -56,8 +56,7 @@ class _Breaks(torch.nn.Module):
 
 
 def _stepper(network: DeeplySupervisedUNet) -> Stepper:
-    criterion = DeepSupervisionLoss(LossWeights(dice=0.5))
-    return Stepper(network, criterion, optimiser(network, 1e-2, 1e-2), CPU, seed=0)
+    return Stepper(network, LossWeights(dice=0.5), optimiser(network, 1e-2, 1e-2), CPU, seed=0)
 
 
 def test_neither_a_batch_nor_a_step_waits_for_the_device() -> None:
