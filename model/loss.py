@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -70,9 +71,19 @@ class DeepSupervisionLoss(nn.Module):
     none of it anywhere, which cross-entropy does already.
     """
 
-    def __init__(self, weights: LossWeights | None = None) -> None:
+    def __init__(
+        self, weights: LossWeights | None = None, total: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """Weigh the classifiers.
+
+        Args:
+            weights: by default the paper's.
+            total: adds up a tensor of sums over all parts of a batch, if several processes share it; each of
+                them then computes the loss of the whole batch.
+        """
         super().__init__()
         self.weights = weights or LossWeights()
+        self._total = total or (lambda sums: sums)
 
     def forward(self, heads: Heads, target: Tensor, example_weights: Tensor | None = None) -> Tensor:
         """The loss of one batch.
@@ -86,19 +97,28 @@ class DeepSupervisionLoss(nn.Module):
         Returns:
             A scalar; 0 if every pixel is ignored.
         """
-        weights = self.weights
         known = target != IGNORE_INDEX
-        # A batch of padding alone would otherwise have an undefined loss (0/0).
-        pixels = known.sum().clamp(min=1)
-        truth = _Truth.of(target, known, heads.final.shape[1], example_weights) if weights.dice else None
-        total = heads.final.new_zeros((), dtype=torch.float32)
-        for weight, logits in zip((weights.lower, weights.middle, weights.final), heads, strict=True):
-            if not weight:
-                continue
+        truth = _Truth.of(target, known, heads.final.shape[1], example_weights) if self.weights.dice else None
+        of_heads = (self.weights.lower, self.weights.middle, self.weights.final)
+        read = [(weight, logits) for weight, logits in zip(of_heads, heads, strict=True) if weight]
+        parts = [known.sum()[None].float()]
+        if truth is not None:
+            parts += [truth.examples, truth.sizes]
+        for _, logits in read:
             log_probabilities = F.log_softmax(logits.float(), 1)
-            loss = _cross_entropy(log_probabilities, target, example_weights) / pixels
+            parts.append(_cross_entropy(log_probabilities, target, example_weights)[None])
             if truth is not None:
-                loss = (1 - weights.dice) * loss + weights.dice * truth.dice_loss(log_probabilities)
+                parts += truth.overlaps(log_probabilities)
+        sums = iter(self._total(torch.cat(parts)).split([len(part) for part in parts]))
+        # A batch of padding alone would otherwise have an undefined loss (0/0).
+        pixels = next(sums)[0].clamp(min=1)
+        examples, sizes = (next(sums), next(sums)) if truth is not None else (None, None)
+        total = heads.final.new_zeros((), dtype=torch.float32)
+        for weight, _ in read:
+            loss = next(sums)[0] / pixels
+            if examples is not None and sizes is not None:
+                dice = _dice_loss(next(sums), next(sums), sizes) * (examples[0] / examples[1])
+                loss = (1 - self.weights.dice) * loss + self.weights.dice * dice
             total = total + weight * loss
         return total
 
@@ -111,6 +131,18 @@ def _cross_entropy(log_probabilities: Tensor, target: Tensor, example_weights: T
     return (costs * example_weights[:, None, None]).sum()
 
 
+def _dice_loss(both: Tensor, predicted: Tensor, sizes: Tensor) -> Tensor:
+    """One minus soft Dice over all known pixels of the batch, mean over the classes that occur in it.
+
+    Args:
+        both, predicted: (C - 1,) sums of probabilities in the pixels of each foreground class, and in all.
+        sizes: (C - 1,) sums of the pixels' weights.
+    """
+    dice = (2 * both + DICE_SMOOTHING) / (predicted + sizes + DICE_SMOOTHING)
+    present = (sizes > 0).float()
+    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
 class _Truth(NamedTuple):
     """What soft Dice needs of a batch's targets, once for the three classifiers.
 
@@ -118,29 +150,28 @@ class _Truth(NamedTuple):
         members: (N, C - 1, H, W), 1 in the pixels of each foreground class.
         counted: (N, 1, H, W) weight of each pixel: that of its example, 0 where it is ignored.
         sizes: (C - 1,) sum of the weights of each class's pixels.
-        factor: mean weight of the examples, so that Dice shrinks with it as cross-entropy does.
+        examples: (2,) sum of the weights of the examples, and their number: Dice shrinks with the mean weight
+            as cross-entropy does.
     """
 
     members: Tensor
     counted: Tensor
     sizes: Tensor
-    factor: Tensor | float
+    examples: Tensor
 
     @classmethod
     def of(cls, target: Tensor, known: Tensor, classes: int, example_weights: Tensor | None) -> _Truth:
         indices = torch.arange(1, classes, device=target.device)
         members = (target[:, None] == indices[:, None, None]).float()
         counted = known[:, None].float()
-        factor: Tensor | float = 1.0
+        count = torch.ones(len(target), device=target.device)
+        examples = torch.stack([count.sum(), count.sum()])
         if example_weights is not None:
-            counted, factor = counted * example_weights[:, None, None, None], example_weights.mean()
-        return cls(members, counted, (counted * members).sum((0, 2, 3)), factor)
+            counted = counted * example_weights[:, None, None, None]
+            examples = torch.stack([example_weights.sum(), count.sum()])
+        return cls(members, counted, (counted * members).sum((0, 2, 3)), examples)
 
-    def dice_loss(self, log_probabilities: Tensor) -> Tensor:
-        """One minus soft Dice over all known pixels of the batch, mean over the classes that occur in it."""
+    def overlaps(self, log_probabilities: Tensor) -> list[Tensor]:
+        """(C - 1,) sums of probabilities in the pixels of each foreground class, and in all pixels."""
         probabilities = log_probabilities[:, 1:].exp() * self.counted
-        both = (probabilities * self.members).sum((0, 2, 3))
-        either = probabilities.sum((0, 2, 3)) + self.sizes
-        dice = (2 * both + DICE_SMOOTHING) / (either + DICE_SMOOTHING)
-        present = (self.sizes > 0).float()
-        return self.factor * ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+        return [(probabilities * self.members).sum((0, 2, 3)), probabilities.sum((0, 2, 3))]

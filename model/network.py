@@ -12,9 +12,6 @@ from torch.nn import functional as F
 
 from model.prompt_layers import PromptLayers
 
-# Row t of the 4 taps of the transposed convolution as sums of the 3 taps of the convolution.
-TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-
 
 def transposed_weight(weight: Tensor) -> Tensor:
     """Weight (I, O, 4, 4) of the stride-2 transposed convolution that equals a 3×3 one after enlarging.
@@ -24,7 +21,10 @@ def transposed_weight(weight: Tensor) -> Tensor:
     """
     # Sums of two or four weights would lose half their bits in a half-precision training.
     with torch.autocast(weight.device.type, enabled=False):
-        taps = torch.tensor(TAPS, dtype=weight.dtype, device=weight.device)
+        # Tap s of the 4 is the sum of those of the 3 whose number k makes s + k either 2 or 3. Counted on the
+        # device: a table would be copied to a GPU in each step, and the processor would wait for it.
+        total = torch.arange(4, device=weight.device)[:, None] + torch.arange(3, device=weight.device)
+        taps = ((total == 2) | (total == 3)).to(weight.dtype)
         return torch.einsum("sk,oikl,tl->iost", taps, weight, taps)
 
 

@@ -30,11 +30,13 @@ class Average:
     def update(self, network: DeeplySupervisedUNet, steps: int) -> None:
         """Include the weights after a step; `steps` is the number of steps so far, from 1."""
         decay = min(DECAY, steps / (steps + 9))
-        for mine, theirs in zip(self.state().values(), network.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
+        pairs = list(zip(self.state().values(), network.state_dict().values(), strict=True))
+        averaged = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        torch._foreach_lerp_([mine for mine, _ in averaged], [theirs for _, theirs in averaged], 1 - decay)
+        # Counters, as of batch norm's steps.
+        counted = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+        if counted:
+            torch._foreach_copy_([mine for mine, _ in counted], [theirs for _, theirs in counted])
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights and buffers, by name."""

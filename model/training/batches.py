@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from model.imaging.preprocessing import to_network
-from model.loss import IGNORE_INDEX
 from model.training.augmentation import Augmentation
+from model.training.canvases import collate, padded
+from model.training.cropping import cropped
 from model.training.dataset import Example
-from model.training.sampling import Sampler, cropped, have_sides
-
-MULTIPLE = 16
+from model.training.device import CPU, TrainingDevice
+from model.training.ranks import ALONE, Ranks
+from model.training.sampling import Sampler, have_sides
 
 FIRST_STEPS = 10
 """Steps that learn from new examples, which would otherwise wait for their turn among all others."""
@@ -28,7 +27,7 @@ FIRST_STEPS = 10
 class Batch(NamedTuple):
     """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored.
 
-    `weights` (N,) float32 are those of the examples; None if all are 1.
+    `weights` (N,) float32 are those of the examples; None if all are 1. All are on the training's device.
     """
 
     images: Tensor
@@ -69,6 +68,8 @@ class Batches:
         crop: longest side of the part of a canvas that is used; None for whole canvases.
         first: new examples; each of the `FIRST_STEPS` steps from `since` on contains one of them, in turn.
         since: the step at which they were added.
+        device: where the batches are needed, and where they are augmented and cropped.
+        ranks: the processes that share each batch; this one's share is given, in the size of the whole batch.
     """
 
     def __init__(
@@ -82,8 +83,12 @@ class Batches:
         crop: int | None = None,
         first: Sequence[Example] = (),
         since: int = 0,
+        device: TrainingDevice = CPU,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._examples = examples
+        self._device = device
+        self._slots = ranks.slots(size)
         self._first = first
         self._since = since
         self._size = size
@@ -101,20 +106,24 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
-        pairs = []
         drawn = self._drawn(step)
-        for slot, (example, label) in enumerate(drawn):
-            image, mask = example.image, example.mask
-            if self._augmentation is not None:
-                image, mask = self._augmentation(image, mask, step=step, slot=slot)
-            if self._crop is not None:
-                draws = np.random.default_rng([self._seed, step, slot])
-                image, mask = cropped(image, mask, self._crop, label, draws)
-            pairs.append((image, mask))
-        batch = collate(pairs)
-        if all(example.weight == 1 for example, _ in drawn):
-            return batch
-        return batch._replace(weights=torch.tensor([example.weight for example, _ in drawn]))
+        shapes = [(example.image.shape[0], example.image.shape[1]) for example, _ in drawn]
+        pairs = [(drawn[slot][0].image, drawn[slot][0].mask) for slot in self._slots]
+        if self._augmentation is None:
+            canvases = collate(pairs, self._device, padded(shapes))
+        else:
+            canvases = self._augmentation.varied(
+                pairs, self._device, step=step, slots=self._slots, size=padded(shapes)
+            )
+        if self._crop is not None:
+            side = self._crop
+            draws = [np.random.default_rng([self._seed, step, slot]).random(3) for slot in self._slots]
+            size = padded([(min(side, height), min(side, width)) for height, width in shapes])
+            canvases = cropped(canvases, side, [drawn[slot][1] for slot in self._slots], draws, size)
+        weights = None
+        if any(example.weight != 1 for example, _ in drawn):
+            weights = self._device.moved(torch.tensor([drawn[slot][0].weight for slot in self._slots]))
+        return Batch(canvases.images, canvases.masks.long(), weights)
 
     def _drawn(self, step: int) -> list[tuple[Example, int | None]]:
         """The examples of a step, each with the label for which it was chosen."""
@@ -128,24 +137,14 @@ class Batches:
         return drawn
 
     def stream(self, first: int) -> Generator[Batch, None, None]:
-        """Batches of the steps from `first` on; a thread prepares each while the one before is in use."""
+        """Batches of the steps from `first` on; a thread prepares each while the one before is in use.
+
+        On a GPU the thread only queues its work, in the same stream as the steps: batches are complete when
+        steps use them, and nobody waits.
+        """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
             pending = thread.submit(self.batch, first)
             for step in count(first + 1):
                 batch = pending.result()
                 pending = thread.submit(self.batch, step)
                 yield batch
-
-
-def collate(pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Batch:
-    """Stack canvases (h, w) and label maps (h, w) of any sizes into one padded batch."""
-    height, width = (
-        -(-max(image.shape[axis] for image, _ in pairs) // MULTIPLE) * MULTIPLE for axis in (0, 1)
-    )
-    images = torch.zeros(len(pairs), 1, height, width)
-    targets = torch.full((len(pairs), height, width), IGNORE_INDEX, dtype=torch.int64)
-    for index, (image, mask) in enumerate(pairs):
-        h, w = image.shape
-        images[index, :, :h, :w] = torch.from_numpy(to_network(image))
-        targets[index, :h, :w] = torch.from_numpy(mask)
-    return Batch(images, targets)

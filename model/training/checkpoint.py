@@ -113,3 +113,8 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
         index, _, key = name.partition(".")
         states.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    for parameter, state in optimiser.state.items():
+        for key, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                # Checkpoints lose the memory format, in which a fused optimiser expects all of a weight.
+                state[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)

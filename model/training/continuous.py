@@ -160,7 +160,7 @@ class _ContinuousRun(Run):
         """Run until the feed ends it."""
         self._resume()
         if self.step == 0 and self.fine_tunes and self.validation:
-            self._report(math.nan, self._validate())
+            self._report((0, math.nan), self._validate())
         ended = False
         try:
             while not ended:
@@ -168,6 +168,8 @@ class _ContinuousRun(Run):
                 with closing(self.batches.stream(self.step)) as stream:
                     ended = not self._follow(stream)
         except TrainingStopped:
+            self.progress = None
+            self._report_unread(0)
             self._save()
             raise
         return self._result()
@@ -192,23 +194,22 @@ class _ContinuousRun(Run):
                 self._step(stream)
 
     def _step(self, stream: Any) -> None:
-        loss = self._learn(next(stream))
-        self.step += 1
+        self._learn(next(stream))
         self.average.update(self.network, self.step)
         drafts = self.step >= self.draft_at or self._is_settled()
-        due = drafts or self.step % self.settings.validate_every == 0
-        self._report(loss, self._validate() if due and self.validation else None)
-        self._watch_plateau()
+        self._report_steps(validate=drafts or self.step % self.settings.validate_every == 0)
         if drafts or self._is_settled():
+            self._report_unread(0)
             self.draft_at = self.step + max(DRAFT_STEPS, self.step - self.taken_at)
             self.feed.draft(self.average.network, self.history[-1], self._start_dsc())
 
     def _report_end(self) -> None:
         """Validate and save the last step, unless that has happened."""
+        self._report_unread(0)
         last = self.history[-1]
         if self.validation and last.validation_dsc is None:
             self.history.pop()
-            self._report(last.loss, self._validate(), finished=True)
+            self._report((last.step, last.loss), self._validate(), finished=True)
         else:
             self._save()
 
@@ -236,6 +237,7 @@ class _ContinuousRun(Run):
             crop=settings.crop,
             first=examples.fresh,
             since=self.step,
+            device=self.device,
         )
 
     @property

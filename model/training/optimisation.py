@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 WARM_UP = 0.1
 """Share of the budget during which the learning rate rises to its peak."""
@@ -44,7 +44,24 @@ def rate_factor(spent: float) -> float:
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (spent - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+class GuardedAdamW(torch.optim.AdamW):
+    """AdamW whose step can be called off by a number that only the device knows.
+
+    A fused AdamW reads `found_inf` on the device, as it must for gradient scaling, and changes neither
+    weights nor moments if it is 1. On a processor it takes half the time of the loop over parameters.
+    """
+
+    grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
+
+    def step_if(self, counts: Tensor) -> None:
+        """Step if `counts`, a boolean on the device of the parameters, is true; does not read it."""
+        self.found_inf = (~counts).float()
+        self.step()
+        self.found_inf = None
+
+
+def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> GuardedAdamW:
     """AdamW with weight decay on convolution weights, but not on biases and norms.
 
     The moments and the gradients are allocated here. If they were allocated during the first step, they would
@@ -54,7 +71,7 @@ def optimiser(network: nn.Module, learning_rate: float, weight_decay: float) -> 
     decayed = [p for p in network.parameters() if p.ndim > 1]
     free = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    result = torch.optim.AdamW(groups, lr=0.0)
+    result = GuardedAdamW(groups, lr=0.0, fused=True)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     result.step()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training import checkpoint as checkpointing
 from model.training.batches import Batch, Batches, ExampleSource
@@ -25,15 +25,15 @@ from model.training.dataset import Example
 from model.training.device import TrainingDevice
 from model.training.optimisation import Budget, optimiser, rate_factor
 from model.training.plateau import cool_down_factor, cool_down_steps, has_converged
+from model.training.ranks import ALONE, Ranks, joined
 from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
+from model.training.stepping import LateLoss, Stepper
 from model.training.validation import validation_dsc
 
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
 
 NON_FINITE_STEPS = 5
 """Number of steps in a row without a finite loss that end the run."""
-GRADIENT_NORM = 1.0
-"""Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 RECENT_STEPS = 10
 
 
@@ -49,6 +49,9 @@ def train(
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainingResult:
     """Train on `training` and keep the weights with the best Dice on `validation`.
+
+    Where torchrun has started several processes, each calls this with the same arguments: they share each
+    batch, the first one alone validates, reports and writes checkpoints, and all get its result.
 
     Deterministic under `settings.seed` for a budget in steps, in fp32, on one machine's CPU with one number
     of threads. torch's global generator and number of threads are not changed.
@@ -68,11 +71,14 @@ def train(
 
     Raises:
         TrainingError: there are no examples, training and validation share a key, settings and data
-            contradict each other, or the loss was not finite `NON_FINITE_STEPS` times in a row.
+            contradict each other, the loss was not finite `NON_FINITE_STEPS` times in a row, or another
+            process of the training has ended.
     """
     check_examples(training, validation, labels)
     check_network(labels, network, start)
-    return Run(training, validation, labels, network, settings, start, checkpoints, progress).finish()
+    with joined() as ranks:
+        run = Run(training, validation, labels, network, settings, start, checkpoints, progress, ranks)
+        return ranks.shared(run.finish())
 
 
 class Run:
@@ -88,11 +94,18 @@ class Run:
         start: DeeplySupervisedUNet | None,
         checkpoints: Path | None,
         progress: Callable[[Progress], None] | None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.training, self.validation, self.settings = training, validation, settings
-        self.checkpoints, self.progress = checkpoints, progress
+        if settings.batch < ranks.count:
+            raise TrainingError(
+                f"{ranks.count} processes cannot share a batch of {settings.batch}; "
+                "give a larger batch, or start fewer of them."
+            )
+        self.training, self.settings, self.ranks = training, settings, ranks
+        self.validation = validation if ranks.first else ()
+        self.checkpoints, self.progress = (checkpoints, progress) if ranks.first else (None, None)
         self.fine_tunes = start is not None
-        self.device = TrainingDevice.find(settings.device, settings.precision)
+        self.device = ranks.device(TrainingDevice.find(settings.device, settings.precision))
         self.budget = Budget(settings.steps, settings.seconds)
         self.batches = Batches(
             training,
@@ -101,13 +114,16 @@ class Run:
             augment=settings.augment,
             balanced=settings.balanced,
             crop=settings.crop,
+            device=self.device,
+            ranks=ranks,
         )
-        self.criterion = DeepSupervisionLoss(settings.loss)
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
+        self.stepper = Stepper(self.network, settings.loss, self.optimiser, self.device, settings.seed, ranks)
         self.step = 0
+        self.unread: deque[tuple[int, LateLoss]] = deque()
         self.converged_at: int | None = None
         self.skipped_in_a_row = 0
         self.history: list[Progress] = []
@@ -118,16 +134,14 @@ class Run:
         """Run until the budget ends, or to the end of the cool-down after the plateau."""
         self._resume()
         if self.step == 0 and self.fine_tunes and self.validation:
-            self._report(math.nan, self._validate())
-        finished = self._is_finished()
+            self._report((0, math.nan), self._validate())
+        finished = bool(self.ranks.agreed(self._is_finished()))
         with closing(self.batches.stream(self.step)) as stream:
             while not finished:
-                loss = self._learn(next(stream))
-                self.step += 1
-                finished = self._is_finished()
+                self._learn(next(stream))
+                finished = bool(self.ranks.agreed(self._is_finished()))
                 due = finished or self.step % self.settings.validate_every == 0
-                self._report(loss, self._validate() if due and self.validation else None, finished=finished)
-                self._watch_plateau()
+                self._report_steps(validate=due, finished=finished)
         return self._result()
 
     @property
@@ -157,34 +171,39 @@ class Run:
             factor *= cool_down_factor(self.step, self.converged_at)
         return self.settings.learning_rate * factor
 
-    def _learn(self, batch: Batch) -> float:
-        """One step; its loss, or NaN if it was skipped because loss or gradient was not finite."""
-        rate = self._rate()
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        statistics = [buffer.clone() for buffer in self.network.buffers()]
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=False)
-        with self.device.random_state(self.settings.seed, self.step), self.device.autocast():
-            heads = self.network(self.device.images(batch.images))
-            weights = None if batch.weights is None else batch.weights.to(self.device.device)
-            loss = self.criterion(heads, batch.targets.to(self.device.device), weights)
-        value = float(loss.detach())
-        if math.isfinite(value):
-            loss.backward()
-            if nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM).isfinite():
-                self.optimiser.step()
-                self.skipped_in_a_row = 0
-                return value
-        for buffer, before in zip(self.network.buffers(), statistics, strict=True):
-            buffer.copy_(before)
-        self.skipped_in_a_row += 1
+    def _learn(self, batch: Batch) -> None:
+        """Begin one step, whose loss is read later."""
+        rate = self.ranks.agreed(self._rate())
+        self.unread.append((self.step + 1, self.stepper.learn(batch, rate, self.step)))
+        self.step += 1
+
+    def _report_steps(self, *, validate: bool, finished: bool = False) -> None:
+        """Report the steps whose losses are read now: all of them if the last one is validated or saved."""
+        if not (validate or finished or self.step % self.settings.checkpoint_every == 0):
+            self._report_unread(self.device.lag)
+            return
+        self._report_unread(1)
+        read = self._read()
+        self._report(read, self._validate() if validate and self.validation else None, finished=finished)
+        self._watch_plateau()
+
+    def _report_unread(self, left: int) -> None:
+        """Report all steps that are not yet reported, except for the last ones."""
+        while len(self.unread) > left:
+            self._report(self._read())
+            self._watch_plateau()
+
+    def _read(self) -> tuple[int, float]:
+        """The oldest step that is not reported, and its loss, or NaN if it was skipped as not finite."""
+        step, late = self.unread.popleft()
+        loss = late.read()
+        self.skipped_in_a_row = 0 if math.isfinite(loss) else self.skipped_in_a_row + 1
         if self.skipped_in_a_row == NON_FINITE_STEPS:
             raise TrainingError(
-                f"The loss was not finite {NON_FINITE_STEPS} times in a row (step {self.step + 1}); "
+                f"The loss was not finite {NON_FINITE_STEPS} times in a row (step {step}); "
                 "lower the learning rate or train from other weights."
             )
-        return math.nan
+        return step, loss
 
     def _validate(self) -> float:
         """Dice of the current weights, which are kept if it is the best so far."""
@@ -193,11 +212,12 @@ class Run:
             self.best = _Best(dsc, self.step, _snapshot(self.candidate))
         return dsc
 
-    def _report(self, loss: float, dsc: float | None, *, finished: bool = False) -> None:
-        """Record the step; the checkpoint precedes the callback, so that a cancelled run can resume."""
-        done = Progress(self.step, self.settings.steps, self._seconds(), loss, dsc)
+    def _report(self, read: tuple[int, float], dsc: float | None = None, *, finished: bool = False) -> None:
+        """Record a step; the checkpoint precedes the callback, so that a cancelled run can resume."""
+        step, loss = read
+        done = Progress(step, self.settings.steps, self._seconds(), loss, dsc)
         self.history.append(done)
-        if self.step and (finished or self.step % self.settings.checkpoint_every == 0):
+        if step and (finished or step % self.settings.checkpoint_every == 0):
             self._save()
         if self.progress is not None:
             self.progress(done)
@@ -233,9 +253,10 @@ class Run:
 
     def _resume(self) -> Checkpoint | None:
         """Continue from the run's checkpoint, if there is one; returns it."""
-        if self.checkpoints is None:
-            return None
-        found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
+        found = None
+        if self.checkpoints is not None:
+            found = checkpointing.load_checkpoint(self.checkpoints, fingerprint=self.fingerprint)
+        found = self.ranks.shared(found)
         if found is None:
             return None
         self.network.load_state_dict(checkpointing.unprefixed("network", found.tensors))
@@ -263,7 +284,7 @@ class Run:
             metrics["validation_dsc"] = self.best.dsc
             if self.history[0].step == 0 and self.history[0].validation_dsc is not None:
                 metrics["start_validation_dsc"] = self.history[0].validation_dsc
-        network = copy.deepcopy(self.candidate).to("cpu")
+        network = self.ranks.plain(self.candidate).to("cpu")
         if self.best is not None:
             network.load_state_dict(self.best.weights)
         network.zero_grad(set_to_none=True)

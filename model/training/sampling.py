@@ -95,32 +95,3 @@ def _one_sided(offsets: NDArray[np.float64]) -> bool:
         return False
     left, right = (float(np.mean(sign * offsets > SIDED_OFFSET)) for sign in (-1, 1))
     return max(left, right) >= SIDED_SHARE
-
-
-def cropped(
-    image: NDArray[np.uint8],
-    mask: NDArray[np.uint8],
-    side: int,
-    label: int | None,
-    draws: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A part of a canvas (h, w) and its label map of at most `side` × `side` pixels.
-
-    Args:
-        image, mask: canvas and label map.
-        side: longest side of the part.
-        label: class index of which the part contains a pixel, if the map does; None for a part at random.
-        draws: random numbers.
-    """
-    height, width = mask.shape
-    rows, columns = min(side, height), min(side, width)
-    chosen = np.flatnonzero(mask == label) if label is not None else ()
-    if len(chosen):
-        row, column = divmod(int(chosen[draws.integers(len(chosen))]), width)
-        top = int(np.clip(row - draws.integers(rows), 0, height - rows))
-        left = int(np.clip(column - draws.integers(columns), 0, width - columns))
-    else:
-        top = int(draws.integers(height - rows + 1))
-        left = int(draws.integers(width - columns + 1))
-    part = slice(top, top + rows), slice(left, left + columns)
-    return image[part], mask[part]

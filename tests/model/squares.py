@@ -18,12 +18,12 @@ SETTINGS = TrainingSettings(
 )
 
 
-def square(key: str, height: int = 48, width: int = 32) -> Example:
+def square(key: str, height: int = 48, width: int = 32, label: int = 1) -> Example:
     """A bright rectangle on a dark background, whose position depends on the key."""
     rng = np.random.default_rng(sum(key.encode()))
     mask = np.zeros((height, width), np.uint8)
     top, left = rng.integers(4, height // 2), rng.integers(4, width // 2)
-    mask[top : top + height // 3, left : left + width // 3] = 1
+    mask[top : top + height // 3, left : left + width // 3] = label
     image = np.where(mask > 0, 200, 40) + rng.integers(-20, 20, mask.shape)
     return Example(key, image.astype(np.uint8), mask)
 

@@ -1,4 +1,4 @@
-"""Brush strokes of which the editor has not yet made a mask, as in drafts (docs/label-studio-behaviour.md)."""
+"""Brush strokes of which the editor has made no mask yet, as in drafts (docs/label-studio-behaviour.md)."""
 
 from __future__ import annotations
 

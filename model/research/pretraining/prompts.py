@@ -22,7 +22,7 @@ from model.training.dataset import Example
 from model.training.device import TrainingDevice
 from model.training.optimisation import optimiser, rate_factor
 from model.training.prompting import Episodes, PromptBatch, answered, is_answered_first, prompt_loss
-from model.training.run import GRADIENT_NORM
+from model.training.stepping import GRADIENT_NORM
 
 SIDES = (560, 860)
 """Smallest and largest longer side of a phantom for episodes: enough for windows that enlarge its canvas."""

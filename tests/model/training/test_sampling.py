@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from model.network import NetworkSettings
 from model.training.batches import Batches
 from model.training.dataset import Example
 from model.training.run import Progress
-from model.training.sampling import Sampler, cropped, have_sides
+from model.training.sampling import Sampler, have_sides
 from tests.model.squares import SETTINGS, run, same
 
 
@@ -52,22 +49,6 @@ def test_without_several_labels_each_image_comes_once_an_epoch(examples: list[Ex
     assert {label for _, label in places} == {None}
     plain = Sampler(examples, 5, balanced=False)
     assert places == [plain.at(place) for place in range(len(examples))]
-
-
-def canvas(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 3, (height, width)).astype(np.uint8)
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.integers(0, 2), st.integers(0, 99))
-def test_a_part_contains_its_label_and_is_no_larger_than_asked(
-    height: int, width: int, side: int, label: int, seed: int
-) -> None:
-    mask = canvas(height, width, seed)
-    positions = np.arange(mask.size).reshape(mask.shape)
-    image, part = cropped(positions, mask, side, label, np.random.default_rng(seed))  # type: ignore[arg-type]
-    assert part.shape == image.shape == (min(side, height), min(side, width))
-    assert (mask.ravel()[image] == part).all(), "image and mask are cut at the same place"
-    assert (label in part) == (label in mask)
 
 
 def test_a_rare_label_is_in_every_part_that_was_chosen_for_it() -> None:
