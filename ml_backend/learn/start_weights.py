@@ -11,7 +11,7 @@ from ml_backend.store.models import Version
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.inheritance import carried_over
-from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings, with_prompts
 from model.weights import load_version
 
 
@@ -44,11 +44,13 @@ def starting_point(context: Context, champion: Version | None, config: LabelConf
     settings, classes = context.settings, len(config.labels) + 1
     dropout = wanted(settings, config).dropout
     if champion is None or champion.weights_hash is None or settings.train_from == "scratch":
-        shape = NetworkSettings(classes=classes, width=settings.network_width, dropout=dropout)
+        shape = NetworkSettings(classes, settings.network_width, dropout=dropout, prompts=True)
         return StartingPoint(shape, PreprocessingSettings(size=settings.image_size), None)
     network, card = load_version(context.weights.get(champion.weights_hash))
     same = card.labels == config.labels
     if not same:
         network = carried_over(network, Classes(config.labels, config.indices).origins(card.labels))
+    # Versions of earlier releases have not learned what prompts mean; their masks stay the same.
+    network = with_prompts(network)
     shape = replace(network.settings, classes=classes, dropout=dropout)
     return StartingPoint(shape, card.preprocessing, network, is_champion=same)

@@ -17,6 +17,7 @@ from model.training.canvases import collate, padded
 from model.training.cropping import cropped
 from model.training.dataset import Example
 from model.training.device import CPU, TrainingDevice
+from model.training.prompting import Episodes, PromptBatch
 from model.training.ranks import ALONE, Ranks
 from model.training.sampling import Sampler, have_sides
 
@@ -27,12 +28,14 @@ FIRST_STEPS = 10
 class Batch(NamedTuple):
     """Images (N, 1, h, w) float32 as the network takes them; targets (N, h, w) int64, 255 = ignored.
 
-    `weights` (N,) float32 are those of the examples; None if all are 1. All are on the training's device.
+    `weights` (N,) float32 are those of the examples; None if all are 1. `prompted` are episodes that are
+    learned beside them; None for none. All are on the training's device.
     """
 
     images: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    prompted: PromptBatch | None = None
 
 
 class ExampleSource(ABC):
@@ -70,6 +73,7 @@ class Batches:
         since: the step at which they were added.
         device: where the batches are needed, and where they are augmented and cropped.
         ranks: the processes that share each batch; this one's share is given, in the size of the whole batch.
+        episodes: about prompts, in each batch; without effect on a source.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Batches:
         since: int = 0,
         device: TrainingDevice = CPU,
         ranks: Ranks = ALONE,
+        episodes: int = 0,
     ) -> None:
         self._examples = examples
         self._device = device
@@ -95,9 +100,12 @@ class Batches:
         self._seed = seed
         self._crop = crop
         self._sampler, mirror = None, True
+        self._episodes: Episodes | None = None
         if not isinstance(examples, ExampleSource):
             self._sampler = Sampler(examples, seed, balanced=balanced)
             mirror = not have_sides(examples)
+            if episodes:
+                self._episodes = Episodes(examples, -(-episodes // ranks.count), seed, ranks.rank)
         self._augmentation = Augmentation(seed, mirror=mirror) if augment else None
 
     def examples(self, step: int) -> list[Example]:
@@ -123,7 +131,9 @@ class Batches:
         weights = None
         if any(example.weight != 1 for example, _ in drawn):
             weights = self._device.moved(torch.tensor([drawn[slot][0].weight for slot in self._slots]))
-        return Batch(canvases.images, canvases.masks.long(), weights)
+        episodes = None if self._episodes is None else self._episodes.batch(step)
+        prompted = None if episodes is None else episodes.on(self._device)
+        return Batch(canvases.images, canvases.masks.long(), weights, prompted)
 
     def _drawn(self, step: int) -> list[tuple[Example, int | None]]:
         """The examples of a step, each with the label for which it was chosen."""

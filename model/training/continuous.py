@@ -238,6 +238,7 @@ class _ContinuousRun(Run):
             first=examples.fresh,
             since=self.step,
             device=self.device,
+            episodes=self.episodes,
         )
 
     @property

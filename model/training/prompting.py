@@ -26,6 +26,7 @@ from model.loss import IGNORE_INDEX
 from model.network import DeeplySupervisedUNet
 from model.prompt_layers import PRESENT
 from model.training.dataset import Example
+from model.training.device import TrainingDevice
 
 PIXELS = 192
 """Side of a window in training: smaller than in use, as the network's input may have any size."""
@@ -49,6 +50,14 @@ class PromptBatch(NamedTuple):
     maps: Tensor
     targets: Tensor
 
+    def on(self, device: TrainingDevice) -> PromptBatch:
+        """The same episodes on a device, images and maps in channels-last memory format."""
+        return PromptBatch(
+            device.images(device.moved(self.images)),
+            device.images(device.moved(self.maps)),
+            device.moved(self.targets),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
@@ -68,17 +77,18 @@ class Episodes:
         examples: with label maps; those without any label are passed over.
         size: episodes in a batch.
         seed: of all draws.
+        rank: of the process, if several share each batch.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, seed: int) -> None:
+    def __init__(self, examples: Sequence[Example], size: int, seed: int, rank: int = 0) -> None:
         self._examples = [one for one in examples if ((one.mask > 0) & (one.mask != IGNORE_INDEX)).any()]
-        self._size, self._seed = size, seed
+        self._size, self._seed, self._rank = size, seed, rank
 
     def batch(self, step: int) -> PromptBatch | None:
         """The episodes of a step (from 0); None if no example has an object."""
         if not self._examples:
             return None
-        draws = np.random.default_rng([self._seed, step, 7])
+        draws = np.random.default_rng([self._seed, step, 7, self._rank])
         scenes = (self._scene(draws) for _ in range(self._size))
         drawn = [_episode(scene, draws) for scene in scenes if scene is not None]
         if not drawn:

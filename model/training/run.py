@@ -107,6 +107,8 @@ class Run:
         self.fine_tunes = start is not None
         self.device = ranks.device(TrainingDevice.find(settings.device, settings.precision))
         self.budget = Budget(settings.steps, settings.seconds)
+        is_list = not isinstance(training, ExampleSource)
+        self.episodes = settings.episodes if network.prompts and is_list else 0
         self.batches = Batches(
             training,
             settings.batch,
@@ -116,10 +118,14 @@ class Run:
             crop=settings.crop,
             device=self.device,
             ranks=ranks,
+            episodes=self.episodes,
         )
         self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
         self.network = _prepared(network, settings.seed, start).to(self.device.device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+        if self.network.prompts is not None:
+            # Without episodes, weight decay would let them fade.
+            self.network.prompts.requires_grad_(bool(self.episodes))
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.stepper = Stepper(self.network, settings.loss, self.optimiser, self.device, settings.seed, ranks)
         self.step = 0

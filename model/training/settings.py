@@ -9,6 +9,9 @@ from model.engines import Precision
 from model.loss import DICE, LossWeights
 from model.network import DeeplySupervisedUNet
 
+EPISODES = 2
+"""Episodes of prompts in each step of a training."""
+
 
 class TrainingError(RuntimeError):
     """A training that cannot start or continue; the message says in one sentence what to do."""
@@ -32,6 +35,8 @@ class TrainingSettings:
         until_plateau: whether the training ends early, once it has converged (`model.training.plateau`).
         balanced: whether labels on few images are learned as often as others (`model.training.sampling`).
         crop: longest side, in pixels, of the part of each canvas that a step uses; None for whole canvases.
+        episodes: what each step also learns about prompts, if the network has layers for them; 0 for nothing
+            (`model.training.prompting`).
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         loss: weights of equation (2).
@@ -52,6 +57,7 @@ class TrainingSettings:
     until_plateau: bool = False
     balanced: bool = True
     crop: int | None = None
+    episodes: int = EPISODES
     validate_every: int = 20
     checkpoint_every: int = 20
     loss: LossWeights = field(default_factory=lambda: LossWeights(dice=DICE))
@@ -71,6 +77,8 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise TrainingError(f"The training's {name} is {value!r}; give a number above zero.")
+        if self.episodes < 0:
+            raise TrainingError(f"The training's episodes are {self.episodes!r}; give 0 or more.")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them; those in `LATER` only if they differ from it.
@@ -81,8 +89,9 @@ class TrainingSettings:
         return {name: value for name, value in values.items() if value != LATER.get(name, values)}
 
 
-LATER: dict[str, Any] = {"balanced": False, "crop": None}
-"""Settings that earlier releases lack, with the values that describe what these did."""
+LATER: dict[str, Any] = {"balanced": False, "crop": None, "episodes": EPISODES}
+"""Settings that earlier releases lack, with the values that describe what these did; their networks had no
+layers for prompts."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from model.network import DeeplySupervisedUNet
 from model.training.batches import Batch
 from model.training.device import TrainingDevice
 from model.training.optimisation import GuardedAdamW
+from model.training.prompting import PromptBatch, answered, is_answered_first, prompt_loss
 from model.training.ranks import ALONE, Ranks
 
 GRADIENT_NORM = 1.0
@@ -54,7 +55,7 @@ class Stepper:
         self._forward = ranks.prepare(network, device, whole=reads_all)
 
     def learn(self, batch: Batch, rate: float, step: int) -> LateLoss:
-        """Take one step; its loss is NaN if the step was skipped.
+        """Take one step; its loss, without that of prompts, is NaN if the step was skipped.
 
         Args:
             batch: on the device.
@@ -72,12 +73,21 @@ class Stepper:
         with draws, self._device.autocast():
             heads = self._forward(self._device.images(batch.images))
             loss = self._criterion(heads, batch.targets, batch.weights)
-        self._ranks.backward(loss)
+            learned = loss
+            if batch.prompted is not None:
+                learned = loss + self._of_prompts(batch.prompted, step) / self._ranks.count
+        self._ranks.backward(learned)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_NORM)
-        counts = loss.detach().isfinite() & norm.isfinite()
+        counts = learned.detach().isfinite() & norm.isfinite()
         self._optimiser.step_if(counts)
         statistics.restore_unless(counts)
         return LateLoss(loss.detach().where(counts, torch.nan))
+
+    def _of_prompts(self, episodes: PromptBatch, step: int) -> Tensor:
+        """The loss of episodes, half of which the network answers first."""
+        if is_answered_first(self._seed, step):
+            episodes = answered(episodes, self._network, self._seed, step)
+        return prompt_loss(self._network.prompted(episodes.images, episodes.maps), episodes.targets)
 
 
 class Statistics:

@@ -169,7 +169,11 @@ def settle_statistics(
         batch: examples per batch.
         steps: number of batches.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    # Those of the prompts see windows and not whole images; they are settled by `settle_prompt_statistics`.
+    own = () if network.prompts is None else set(network.prompts.modules())
+    norms = [
+        module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module not in own
+    ]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -37,7 +37,7 @@ def test_unequal_canvases_are_padded_with_pixels_that_do_not_count() -> None:
     small, wide = np.full((16, 32), 255, np.uint8), np.full((48, 16), 51, np.uint8)
     mixed = [Example("small", small, small // 255), Example("wide", wide, wide // 51)]
     batches = Batches(mixed, 2, seed=0, augment=False)
-    images, targets, _ = batches.batch(0)
+    images, targets, *_ = batches.batch(0)
     if batches.examples(0)[0].key == "wide":
         images, targets = images.flip(0), targets.flip(0)
     assert images.shape == (2, 1, 48, 32)
@@ -61,8 +61,8 @@ def test_what_happens_to_an_example_does_not_depend_on_its_neighbours() -> None:
     for step in range(40):
         if beside.examples(step)[0].key != "a":
             continue
-        image, target, _ = alone.batch(step)
-        images, targets, _ = beside.batch(step)
+        image, target, *_ = alone.batch(step)
+        images, targets, *_ = beside.batch(step)
         assert images.shape[2:] == (96, 80)
         # Noise is added to equal numbers; only their rounding may differ by a grey level at a few pixels.
         assert (images[0, :, :40, :24] - image[0, :, :40, :24]).abs().max() < 1.5 / 255
