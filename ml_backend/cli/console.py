@@ -36,8 +36,8 @@ def print_error(sentence: str) -> None:
     )
 
 
-def progress_bar() -> Progress:
-    """A bar with counts and elapsed time, on standard error."""
+def progress_bar(*, shown: bool = True) -> Progress:
+    """A bar with counts and elapsed time, on standard error, if it is to be shown."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -46,6 +46,7 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True, highlight=False),
+        disable=not shown,
     )
 
 

@@ -88,12 +88,21 @@ def train(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="The same seed gives the same weights.")
     ] = 0,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch", metavar="N", min=1, help="Images in each step; the processes of torchrun share them."
+        ),
+    ] = 2,
 ) -> None:
     """Train a version, for a Label Studio project or from folders of images and masks.
 
     With --project, the workers train the project now, instead of when enough annotations have been submitted,
     and the progress is shown; the other options do not apply. Without it, the training runs on this machine
     and writes a folder with the weights and a card that describes them, for `dsal score` or --from.
+
+    On a machine with several GPUs, `torchrun --nproc-per-node N` starts a process for each, which share every
+    batch: `torchrun --nproc-per-node 4 --no-python dsal train --batch 8 --images DIR --masks DIR --out DIR`
 
     Examples: `dsal train --project 3`, `dsal train --images DIR --masks DIR --out DIR`
     """
@@ -103,7 +112,8 @@ def train(
     if images is None or masks is None or out is None:
         raise WrongUseError("Give --project N, or all of --images, --masks and --out.")
     check_out(out)
-    _train_folder(images, masks, names_of(labels), out, start, steps, seconds, width, size, validation, seed)
+    names = names_of(labels)
+    _train_folder(images, masks, names, out, start, steps, seconds, width, size, validation, seed, batch)
 
 
 def names_of(labels: str | None) -> list[str] | None:
@@ -131,25 +141,28 @@ def _train_folder(
     size: int,
     validation: float,
     seed: int,
+    batch: int,
 ) -> None:
     from model.imaging.preprocessing import PreprocessingSettings
     from model.loss import LossWeights, default_dice
     from model.network import NetworkSettings
     from model.training.dataset import folder_labels, read_folder
+    from model.training.ranks import joined
     from model.training.run import Progress, TrainingSettings
     from model.training.run import train as fine_tune
     from model.training.splitting import extend_split
     from model.weights import Card, load_version, save_version
 
     samples = {sample.stem: sample for sample in read_folder(images, masks)}
-    print_left_out(images, masks)
     network, card = load_version(start) if start is not None else (None, None)
     former = () if card is None else card.labels
     labels = folder_labels(list(samples.values()), names, otherwise=former)
     preprocessing = card.preprocessing if card is not None else PreprocessingSettings(size=size)
     shape = card.network if card is not None else NetworkSettings(classes=len(labels) + 1, width=width)
     sides = extend_split(samples, validation, seed)
-    with progress_bar() as bar:
+    with joined() as ranks, progress_bar(shown=ranks.first) as bar:
+        if ranks.first:
+            print_left_out(images, masks)
         reading = bar.add_task("Reading", total=len(samples), note="")
         examples: list[list[Example]] = []
         for side in sides:
@@ -169,11 +182,17 @@ def _train_folder(
             labels=labels,
             network=shape,
             settings=TrainingSettings(
-                steps=steps, seconds=seconds, seed=seed, loss=LossWeights(dice=default_dice(len(labels)))
+                steps=steps,
+                seconds=seconds,
+                batch=batch,
+                seed=seed,
+                loss=LossWeights(dice=default_dice(len(labels))),
             ),
             start=network,
             progress=show,
         )
+    if not ranks.first:
+        return
     parent = card.name if card is not None else None
     about = {
         "seed": seed,

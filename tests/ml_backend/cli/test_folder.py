@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +17,8 @@ from model.imaging.decoding import decode_image
 from model.training.dataset import read_mask
 from model.weights import read_card
 from tests.ml_backend.cli.conftest import Run
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,25 @@ def test_train_then_score_a_folder(run: Run, hands: Path, tmp_path: Path) -> Non
         "train", *folders, "--out", tmp_path / "next", "--from", tmp_path / "first", "--steps", 2
     )
     assert status == 0
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_one_version_together(hands: Path, tmp_path: Path) -> None:
+    options = ("--steps", "2", "--width", "2", "--size", "64", "--batch", "3")
+    folders = ("--images", hands / "images", "--masks", hands / "masks", "--out", tmp_path / "shared")
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = subprocess.run(
+        [*torchrun, "-m", "ml_backend", "train", *folders, *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained on 5 images in 2 steps, validation DSC") == 1
+    assert read_card(tmp_path / "shared").metrics["steps"] == 2
 
 
 def test_scoring_says_what_it_could_not_read(run: Run, hands: Path, tmp_path: Path) -> None:

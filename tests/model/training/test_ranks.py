@@ -16,7 +16,7 @@ from model.training.run import Progress
 from tests.model.squares import run
 from tests.model.training.shared_training import RESUMED, TRAININGS, norm, seen
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
