@@ -28,7 +28,7 @@ from ml_backend.score.failed_images import MAX_CONSECUTIVE_FAILURES
 from ml_backend.score.prediction import KeepLoaded, Scored
 from ml_backend.score.pruning import TOP_TASKS
 from ml_backend.score.recording import record
-from ml_backend.score.redraw import former_mask
+from ml_backend.score.redraw import former_mask, is_same_mask
 from ml_backend.score.scorers import scorer_for
 from ml_backend.store import edits, labels_seen, runs, scores, versions
 from ml_backend.store.models import FormerMask, Score, ScoreState, Version, VersionState
@@ -197,7 +197,8 @@ class _Rest:
         noted = {}
         for row in scores.of_tasks(session, self.version.id, sorted(shown)):
             before = shown[row.task_id]
-            if row.due and not self._is_drafted(row) and before["result"] != scored[row.task_id].result:
+            is_same = is_same_mask(before["result"], scored[row.task_id].result)
+            if row.due and not self._is_drafted(row) and not is_same:
                 noted[row.task_id] = former_mask(self.version, row, before)
                 edits.note_former(session, noted[row.task_id])
         return noted
@@ -209,7 +210,8 @@ class _Rest:
             row = session.get(Score, (self.version.id, task))
         if row is None or not row.due:
             return task
-        result = None if self._is_drafted(row) or before["result"] == one.result else one.result
+        stays = self._is_drafted(row) or is_same_mask(before["result"], one.result)
+        result = None if stays else one.result
         if result is not None or before["score"] != one.score:
             try:
                 self.context.label_studio.rescore_prediction(before["id"], one.score, result)

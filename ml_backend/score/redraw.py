@@ -9,7 +9,7 @@ submit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
@@ -108,7 +108,7 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
     if drawn.error:
         return False
     found = prediction_of(context, version, drawn.task_id)
-    if found is None or found["result"] == drawn.result:
+    if found is None or is_same_mask(found["result"], drawn.result):
         return False
     with context.database.write() as session:
         row = session.get(Score, (version.id, drawn.task_id))
@@ -128,6 +128,12 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
             raise
         return False
     return True
+
+
+def is_same_mask(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of regions show the same; each drawing gives its regions other ids."""
+    first, second = ([{**region, "id": ""} for region in regions] for regions in (one, other))
+    return first == second
 
 
 def former_mask(version: Version, row: Score, found: Mapping[str, Any]) -> FormerMask:
