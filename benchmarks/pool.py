@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 from support.service import ConnectedProject, connected, started_label_studio
 
 from ml_backend.demo.images import DemoImages
@@ -35,10 +37,16 @@ from ml_backend.store.models import Version, now
 from ml_backend.store.weights import WeightStore
 from model.imaging.decoding import decode_image
 from model.research.phantom import write_phantoms
-from model.training.dataset import read_folder, read_mask
+from model.training.dataset import FolderSample, read_folder, read_mask
 
 LABELS = 6
 """Labels of a round."""
+
+DRAWN = 95
+"""Most phantoms that are drawn; further images are some of these, moved."""
+
+SMALLEST = 200
+"""Pixels of the longer side of the smallest phantom that can be drawn, more or less."""
 
 OTHER_STRATEGY = "entropy+clusters"
 PATIENCE = 7200.0
@@ -181,11 +189,28 @@ def floor(project: ConnectedProject, version: Version, tasks: list[int]) -> tupl
 
 
 def pool(folder: Path, tasks: int, size: int) -> DemoImages:
-    """`tasks` phantoms whose longer side has `size` pixels."""
-    groups = min(19, tasks)
-    write_phantoms(folder, groups=groups, per_group=-(-tasks // groups), max_side=size)
+    """`tasks` phantoms whose longer side has `size` pixels, in other places of at most `DRAWN` images."""
+    drawn = min(DRAWN, tasks)
+    groups = min(19, drawn)
+    write_phantoms(folder, groups=groups, per_group=-(-drawn // groups), max_side=max(size, SMALLEST))
     samples = read_folder(folder / "images", folder / "masks")
-    return DemoImages(tuple(samples[:tasks]), (), ("bone",))
+    made = [
+        _shifted(samples[number % len(samples)], folder, number, number // len(samples), size)
+        for number in range(tasks)
+    ]
+    return DemoImages(tuple(made), (), ("bone",))
+
+
+def _shifted(sample: FolderSample, folder: Path, number: int, turn: int, size: int) -> FolderSample:
+    """A phantom at `size` pixels, moved by 3 pixels for each turn."""
+    paths = [folder / f"{kind}-{number:05d}.png" for kind in ("image", "mask")]
+    for source, target in zip((sample.image_path, sample.mask_path), paths, strict=True):
+        pixels = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None  # It has just been written.
+        scale = min(1.0, size / max(pixels.shape[:2]))
+        small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(target), np.roll(small, 3 * turn, axis=1))
+    return FolderSample(f"{number:05d}", *paths)
 
 
 def parse() -> argparse.Namespace:

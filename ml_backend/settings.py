@@ -234,6 +234,11 @@ class Settings(BaseSettings):
         10, description="Tasks assigned to each annotator of a project that several annotators share."
     )
     score_chunk: Positive = Field(20, description="Tasks scored between two looks for other work.")
+    score_threads: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Processor threads of a process that draws masks; 0 for all cores. With several workers "
+        "on one machine: its cores divided by their number.",
+    )
     keep_versions: Positive = Field(
         5, description="Versions per project whose weights are kept, besides the published ones."
     )

@@ -139,22 +139,37 @@ class DataManager(Resource):
         """Return {task id: data} for those of `tasks` that are still in the project."""
         return {row["id"]: row["data"] for row in self._chosen(project, tasks, "id,data", None)}
 
+    def data_to_label(self, project: int, tasks: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return {task id: data} for those of `tasks` that are in the project and not annotated."""
+        return {row["id"]: row["data"] for row in self._chosen(project, tasks, "id,data", UNLABELLED)}
+
     def predictions_of(self, project: int, tasks: Sequence[int], version: str) -> set[int]:
         """Return those of `tasks` that have a prediction of exactly this version; fetches no masks."""
         rows = self._chosen(project, tasks, "id,predictions_model_versions", has_version(version))
         return {row["id"] for row in rows if names_version(row["predictions_model_versions"], version)}
 
     def _chosen(
-        self, project: int, tasks: Sequence[int], fields: str, condition: Mapping[str, Any] | None
+        self,
+        project: int,
+        tasks: Sequence[int],
+        fields: str,
+        condition: Mapping[str, Any] | None,
+        *,
+        whole: bool = False,
     ) -> Iterator[dict[str, Any]]:
         # The ids are part of the URL, which servers commonly limit to 8 kB.
         for start in range(0, len(tasks), 200):
             chosen = {"all": False, "included": list(tasks[start : start + 200])}
             filters = {"conjunction": "and", "items": [condition] if condition else []}
-            yield from self._rows(project, fields, filters=filters, selectedItems=chosen, size=200)
+            yield from self._rows(
+                project, fields, filters=filters, selectedItems=chosen, size=200, whole=whole
+            )
 
     def _rows(self, project: int, fields: str, *, size: int, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the tasks of a Data Manager listing with only the wanted `fields`, in pages of `size`."""
+        """Yield the tasks of a Data Manager listing with only the wanted `fields`, in pages of `size`.
+
+        `query` may contain `whole`, as that of `_page`.
+        """
         page, seen, total = 1, 0, 1
         while seen < total:
             try:
@@ -174,7 +189,7 @@ class DataManager(Resource):
     ) -> dict[str, Any]:
         """Return one page of a listing as plain JSON: `tasks` with only the fields in `include`, and totals.
 
-        `whole` is for listings with annotations.
+        `whole` is for listings with annotations or predictions.
 
         The SDK's `tasks.list` can request the same, but builds a model of 50 fields from each row: 124 ms of
         CPU time for 500 rows, against 2 ms for plain rows.

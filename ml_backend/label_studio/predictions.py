@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_studio.data_manager import DataManager
+from ml_backend.label_studio.data_manager import UNLABELLED, DataManager
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
 from ml_backend.label_studio.sdk import plain_list
 
@@ -97,6 +97,15 @@ class Predictions(DataManager):
         """Return the predictions of one task for all versions, masks included."""
         return plain_list(self._sdk.predictions.with_raw_response.list(task=task))
 
+    def to_label_with(self, project: int, tasks: Sequence[int], version: str) -> dict[int, dict[str, Any]]:
+        """Return {task: its prediction of a version, mask included} for those of `tasks` not annotated."""
+        found = {}
+        for row in self._chosen(project, tasks, "id,predictions", UNLABELLED, whole=True):
+            ours = [one for one in row["predictions"] if one["model_version"] == version]
+            if ours:
+                found[row["id"]] = min(ours, key=lambda one: int(one["id"]))
+        return found
+
     def model_versions(self, project: int) -> dict[str, int]:
         """Return {version: number of predictions} of the project."""
         return {
@@ -115,14 +124,20 @@ class Predictions(DataManager):
 
         It keeps its id, its score and its version, so that neither the order nor an open page is affected.
         """
-        self._sdk.predictions.update(prediction, result=result)
+        self._change(prediction, {"result": result})
 
-    def rescore_prediction(self, prediction: int, result: list[dict[str, Any]], score: float) -> None:
-        """Replace regions and score of one prediction, which keeps its id and its version.
+    def rescore_prediction(
+        self, prediction: int, score: float, result: list[dict[str, Any]] | None = None
+    ) -> None:
+        """Replace the score of one prediction, and its regions if given; it keeps its id and its version.
 
         Raises with status 404 if it was deleted.
         """
-        self._sdk.predictions.update(prediction, result=result, score=score)
+        self._change(prediction, {"score": score} | ({} if result is None else {"result": result}))
+
+    def _change(self, prediction: int, fields: Mapping[str, Any]) -> None:
+        # The SDK visits every number of a mask: 37 ms of processor time for 20 000 of them, not 9.
+        self._http.call("PATCH", f"/api/predictions/{prediction}/", json=fields)
 
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; raises with status 404 if it was already deleted."""

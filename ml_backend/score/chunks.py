@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from ml_backend.queue.context import Context
-from ml_backend.score.blind import BlindTasks
 from ml_backend.score.failed_images import plan_retries
-from ml_backend.score.prediction import KeepLoaded, scorer
+from ml_backend.score.prediction import KeepLoaded
 from ml_backend.score.recording import prediction, record
+from ml_backend.score.scorers import scorer_for
 from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
-from ml_backend.store import projects, scores
+from ml_backend.store import scores
 from ml_backend.store.models import Score, ScoreState, Version, VersionState
 
 logger = logging.getLogger(__name__)
@@ -85,22 +85,7 @@ class Turn:
     def _score(self, rows: Sequence[Score]) -> None:
         context, version = self._context, self._version
         data = context.label_studio.task_data(version.project_id, [row.task_id for row in rows])
-        config = context.read_config(version.project_id)
-        with context.database.read() as session:
-            project = projects.get(session, version.project_id)
-            assert project is not None  # guaranteed by read_config
-            blind = BlindTasks.read(session, context.settings, project, config)
-        score = scorer(
-            context.settings,
-            context.weights,
-            context.images,
-            version,
-            project.seed,
-            config,
-            blind,
-            load=self._load,
-            upcoming=data,
-        )
+        score = scorer_for(context, version, data, load=self._load)
         found = [score(task_id, task_data) for task_id, task_data in data.items()]
         gone = {row.task_id for row in rows} - data.keys()
         state = _state_when_scored(version)

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
-from ml_backend.score.blind import BlindTasks
-from ml_backend.score.prediction import Scored, scorer
+from ml_backend.score.prediction import Scored
 from ml_backend.score.pruning import keep_for_open_pages
 from ml_backend.score.recording import prediction, record
+from ml_backend.score.scorers import scorer_for
 from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
 
@@ -68,14 +68,8 @@ def retry_images(context: Context, version_id: int) -> None:
 
 def _retry_chunk(context: Context, version: Version, due: Sequence[Score]) -> bool:
     """Retry these images; False if so many failed in a row that the remaining ones should wait."""
-    config = context.read_config(version.project_id)
-    with context.database.read() as session:
-        project = projects.get(session, version.project_id)
-    assert project is not None  # read_config created it if it was missing
-    with context.database.read() as session:
-        blind = BlindTasks.read(session, context.settings, project, config)
-    score = scorer(context.settings, context.weights, context.images, version, project.seed, config, blind)
     data = context.label_studio.task_data(version.project_id, [row.task_id for row in due])
+    score = scorer_for(context, version)
     succeeded: list[Scored] = []
     failures = 0
     for task_id, task_data in data.items():

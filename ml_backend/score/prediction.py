@@ -161,10 +161,16 @@ class KeepLoaded:
 
 
 def load_segmenter(settings: Settings, directory: Path) -> Segmenter:
-    """A version's segmenter with the engine, device and precision of the settings."""
+    """A version's segmenter with the engine, device, precision and threads of the settings."""
     from model.segmenter import Segmenter
 
-    return Segmenter(directory, engine=settings.engine, device=settings.device, precision=settings.precision)
+    return Segmenter(
+        directory,
+        engine=settings.engine,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.score_threads or None,
+    )
 
 
 def segment(

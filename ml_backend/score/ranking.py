@@ -7,7 +7,7 @@ parent measured.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +57,27 @@ def take_over(context: Context, version: Version, config: LabelConfig) -> int:
     if parent is None or not _measures_alike(context, parent, version, config):
         return 0
     taken = 0
-    for first in range(0, len(pending), ROWS_AT_ONCE):
-        part = pending[first : first + ROWS_AT_ONCE]
-        data = context.label_studio.task_data(version.project_id, part)
+    for part in known_scores(context, parent, pending, config):
         with context.database.write() as session:
-            for row in scores.of_tasks(session, parent.id, [task for task in part if task in data]):
-                image, is_blind = image_of(data[row.task_id], config), row.task_id in blind
-                taken += _take(session, version, row, image, project.seed, is_blind)
+            for row, image in part:
+                taken += _take(session, version, row, image, project.seed, row.task_id in blind)
     logger.info("%s takes over %d of %d images from %s.", version.name, taken, len(pending), parent.name)
     return taken
+
+
+def known_scores(
+    context: Context, version: Version, tasks: Sequence[int], config: LabelConfig
+) -> Iterator[list[tuple[Score, str]]]:
+    """The scores that these tasks have under another version, in parts of at most `ROWS_AT_ONCE`.
+
+    Each comes with its packed data, and with the image that its task has now (`image_of`).
+    """
+    for first in range(0, len(tasks), ROWS_AT_ONCE):
+        part = tasks[first : first + ROWS_AT_ONCE]
+        data = context.label_studio.task_data(version.project_id, part)
+        with context.database.read() as session:
+            rows = scores.of_tasks(session, version.id, [task for task in part if task in data])
+        yield [(row, image_of(data[row.task_id], config)) for row in rows]
 
 
 def _measures_alike(context: Context, parent: Version, version: Version, config: LabelConfig) -> bool:

@@ -9,7 +9,7 @@ submit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_backend.label_studio.errors import GONE, LabelStudioError
@@ -18,8 +18,8 @@ from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
 from ml_backend.score.batch import next_tasks
-from ml_backend.score.blind import BlindTasks
-from ml_backend.score.prediction import Scored, scorer
+from ml_backend.score.prediction import Scored
+from ml_backend.score.scorers import scorer_for
 from ml_backend.store import drafts, edits, projects, versions
 from ml_backend.store.models import Draft, FormerMask, Score, Version
 
@@ -48,13 +48,8 @@ def redraw(context: Context, project_id: int) -> None:
         )
     if version is None or not active or not (draft is not None or drawn_by_others):
         return
-    config = context.read_config(project_id)
-    with context.database.read() as session:
-        project = projects.get(session, project_id)
-        assert project is not None  # guaranteed by read_config
-        blind = BlindTasks.read(session, context.settings, project, config)
     drawer = version if draft is None else drafted(version, draft)
-    score = scorer(context.settings, context.weights, context.images, drawer, project.seed, config, blind)
+    score = scorer_for(context, drawer)
     tasks, replaced = _tasks(context, version), 0
     for first in range(0, len(tasks), AT_ONCE):
         part = tasks[first : first + AT_ONCE]
@@ -113,7 +108,7 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
     if drawn.error:
         return False
     found = prediction_of(context, version, drawn.task_id)
-    if found is None or found["result"] == drawn.result:
+    if found is None or is_same_mask(found["result"], drawn.result):
         return False
     with context.database.write() as session:
         row = session.get(Score, (version.id, drawn.task_id))
@@ -133,6 +128,12 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
             raise
         return False
     return True
+
+
+def is_same_mask(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of regions show the same; each drawing gives its regions other ids."""
+    first, second = ([{**region, "id": ""} for region in regions] for regions in (one, other))
+    return first == second
 
 
 def former_mask(version: Version, row: Score, found: Mapping[str, Any]) -> FormerMask:

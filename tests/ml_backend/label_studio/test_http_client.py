@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import jwt
@@ -51,6 +53,32 @@ def said(call: Callable[[], Any]) -> str:
     with pytest.raises(LabelStudioError) as refused:
         call()
     return str(refused.value)
+
+
+# --- connections ---
+
+
+def test_over_plain_http_no_request_waits_for_a_delayed_acknowledgement() -> None:
+    ports = []
+
+    class KeepAlive(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            ports.append(self.client_address[1])
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeepAlive) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        studio = LabelStudio(f"http://127.0.0.1:{server.server_port}", "secret")
+        for _ in range(3):
+            studio.project(7)
+        server.shutdown()
+    assert len(set(ports)) == 3, "a new connection is acknowledged at once, one that is kept is not"
 
 
 # --- redirects and credentials ---
