@@ -265,8 +265,10 @@ def hard_mask(
         rounding, but needs less memory than C float32 planes of the image's size.
     """
     if len(probabilities) == 2:
-        foreground = frame.back_channel(probabilities[1])
-        drawn = foreground > 0.5 if threshold is None else foreground >= threshold
+        drawn = np.zeros(frame.original, np.bool_)
+        least = 0.5 if threshold is None else threshold
+        window, foreground = frame.back_part(probabilities[1], least * (1 - ROUNDING))
+        drawn[window] = foreground > least if threshold is None else foreground >= least
         return drawn.view(np.uint8)
     background = frame.back_channel(probabilities[0], outside=1.0)
     best = background if threshold is None else np.zeros_like(background)

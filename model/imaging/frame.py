@@ -106,12 +106,13 @@ class Frame:
         size = self.crop[2:]
         if not across:
             return (slice(0, 0), slice(0, 0)), np.empty((0, 0), np.float32)
-        shrinks = size[0] < self.scaled[0] or size[1] < self.scaled[1]
-        # Of a single row or column OpenCV rounds differently; neither is worth a case of its own.
-        if shrinks or min(self.scaled) < 2:
-            return self._window, resized(content, size)
         rows = _reach(top, top + along, self.scaled[0], size[0])
         columns = _reach(left, left + across, self.scaled[1], size[1])
+        shrinks = size[0] < self.scaled[0] or size[1] < self.scaled[1]
+        is_large = 2 * (rows[1] - rows[0]) * (columns[1] - columns[0]) > size[0] * size[1]
+        # Of a single row or column OpenCV rounds differently; neither is worth a case of its own.
+        if shrinks or is_large or min(self.scaled) < 2:
+            return self._window, resized(content, size)
         return (
             slice(self.crop[0] + rows[0], self.crop[0] + rows[1]),
             slice(self.crop[1] + columns[0], self.crop[1] + columns[1]),

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.label_studio.regions.rle import runs_of
+
 MAX_COMPONENTS = 200
 """Maximum regions written for one label; nobody could correct more."""
 
@@ -20,13 +22,19 @@ def numbered(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
     if not across:
         return mask.view(np.uint8), 0
     box = np.s_[top : top + along, left : left + across]
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask[box].view(np.uint8), connectivity=8)
+    # The empty column keeps a run from going on in the next row, maybe with another component.
+    part = np.zeros((along, across + 1), np.uint8)
+    part[:, :across] = mask[box]
+    count, parts = cv2.connectedComponents(part, connectivity=8)
     if count <= 2:
         return mask.view(np.uint8), count - 1
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    # Run by run: OpenCV's statistics of every pixel take longer than finding the components.
+    runs = runs_of(part)
+    components = np.asarray(parts).ravel()[np.cumsum(runs.lengths) - runs.lengths]
+    areas = np.bincount(components, weights=runs.lengths, minlength=count)[1:]
+    order = np.argsort(-areas, kind="stable")
     numbers = np.zeros(count, np.uint8)
     numbers[1 + order] = np.minimum(np.arange(1, count), MAX_COMPONENTS)
     whole = np.zeros(mask.shape, np.uint8)
-    # Indices are valid; checking each, as indexing does, would take three times as long.
-    whole[box] = numbers.take(np.asarray(parts, np.int32), mode="clip")
+    whole[box] = np.repeat(numbers[components], runs.lengths).reshape(part.shape)[:, :across]
     return whole, min(count - 1, MAX_COMPONENTS)
