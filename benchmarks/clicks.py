@@ -3,7 +3,7 @@
 Each set is trained twice from the shipped weights, with and without episodes of prompts, on the same images.
 The test images are others. Printed are the Dice of masks without prompts, the number of clicks per object
 (NoC), from blank and from the prediction, beside the rule for versions without layers for prompts, and what a
-brush would have to draw instead (added path length, pixels of the outline). Without --data, the set is phantoms.
+brush would have to draw instead (added path length in pixels). Without --data, the set is phantoms.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
@@ -32,8 +32,15 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Draft, Version, now
 from ml_backend.store.version_names import open_name
 from ml_backend.store.weights import WeightStore
+from model.pretrained import pretrained_version
+
+if TYPE_CHECKING:
+    from model.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
+
+SHIPPED = "shipped"
+"""Key of the shipped weights among the segmenters."""
 
 
 class Predictor:
@@ -49,9 +56,7 @@ class Predictor:
         self._settings = settings
         self._database = database
         self._images: ImageReader | None = None
-        self._segmenters = Segmenters(
-            settings.loaded_versions, lambda weights_hash: load_segmenter(settings, weights.get(weights_hash))
-        )
+        self.segmenters = Segmenters(settings.loaded_versions, partial(_load, settings, weights))
         self._lock = threading.Lock()
 
     def predict(
@@ -107,11 +112,11 @@ class Predictor:
         if version.weights_hash is None:
             yield partial(at_random, seed)
             return
-        with self._segmenters.borrow(version.weights_hash, deadline) as segmenter:
-            reader = partial(self._reader().read, version.project_id)
+        with self.segmenters.borrow(version.weights_hash, deadline) as segmenter:
+            reader = partial(self.reader().read, version.project_id)
             yield by_network(segmenter, self._settings, reader, version, seed, config)
 
-    def _reader(self) -> ImageReader:
+    def reader(self) -> ImageReader:
         """Made on first use: without a token the server can still answer everything but images."""
         with self._lock:
             if self._images is None:
@@ -122,6 +127,12 @@ class Predictor:
                 )
                 self._images = image_reader(self._settings, label_studio)
             return self._images
+
+
+def _load(settings: Settings, weights: WeightStore, weights_hash: str) -> Segmenter:
+    """The segmenter of a version, or of the shipped weights."""
+    folder = pretrained_version() if weights_hash == SHIPPED else weights.get(weights_hash)
+    return load_segmenter(settings, folder)
 
 
 def _in_time(

@@ -19,6 +19,7 @@ from ml_backend.web.payloads import PredictCall, read
 from ml_backend.web.prometheus import Metrics
 
 if TYPE_CHECKING:
+    from ml_backend.interact.answering import Interaction
     from ml_backend.score.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,12 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
         deadline = time.monotonic() + settings.predict_seconds
         call = read(PredictCall)
         project_id = _project_of(call)
+        if call.context is not None and call.tasks and project_id is not None:
+            metrics.predictions.labels("prompted").inc()
+            # The editor reads one prediction here, and a list of predictions everywhere else.
+            task = call.tasks[0]
+            mended = answering.mend(task, call.context, project_id, deadline, request_id=g.request_id)
+            return jsonify(results=[mended])
         answers: Answers = [[] for _ in call.tasks]
         if call.tasks and project_id is not None:
             answers = answering.answer(call.tasks, project_id, deadline, request_id=g.request_id)
@@ -59,6 +66,7 @@ class Answering:
         self._queues = queues
         self._lock = threading.Lock()
         self._predictor: Predictor | None = None
+        self._interaction: Interaction | None = None
 
     def answer(
         self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, *, request_id: str = ""
@@ -78,6 +86,22 @@ class Answering:
         if not all(answers):
             _request_scores(self._queues, project_id)
         return answers
+
+    def mend(
+        self,
+        task: dict[str, Any],
+        context: dict[str, Any],
+        project_id: int,
+        deadline: float,
+        *,
+        request_id: str = "",
+    ) -> dict[str, Any]:
+        """One prediction for a page with prompts (`ml_backend.interact`); without regions if it fails."""
+        try:
+            return self._get_interaction().answer(task, context, project_id, deadline)
+        except Exception:
+            logger.exception("A prompt failed in project %d [%s]", project_id, request_id)
+            return {"result": []}
 
     def _predict(
         self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, request_id: str
@@ -102,6 +126,21 @@ class Answering:
                 store = WeightStore(self._settings.effective_store_url, self._settings.weights_cache_dir)
                 self._predictor = Predictor(self._settings, self._database, store)
             return self._predictor
+
+    def _get_interaction(self) -> Interaction:
+        predictor = self._get()
+        with self._lock:
+            if self._interaction is None:
+                from ml_backend.interact.answering import Interaction
+
+                self._interaction = Interaction(
+                    self._settings,
+                    self._database,
+                    self._queues.redis,
+                    predictor.segmenters,
+                    predictor.reader,
+                )
+            return self._interaction
 
 
 def _project_of(call: PredictCall) -> int | None:
