@@ -56,6 +56,13 @@ def connect(
             help="Comma-separated addresses; each annotator gets a view with tasks of their own.",
         ),
     ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            help="Let annotators ask for masks by points and boxes; without it, that stays as it is.",
+        ),
+    ] = False,
 ) -> None:
     """Connect a Label Studio project: create everything in it that this service needs.
 
@@ -65,7 +72,8 @@ def connect(
 
     `dsal serve` must be running, as Label Studio calls it. The user and password that Label Studio sends are
     BASIC_AUTH_USER and BASIC_AUTH_PASS. `--annotators` is needed only if several people annotate at the same
-    time; `--annotators ""` removes their views.
+    time; `--annotators ""` removes their views. `--interactive` adds smart tags for points and boxes to the
+    labeling config and makes the ML backend interactive; annotators switch *Auto-Annotation* on.
 
     Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
     `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
@@ -94,6 +102,7 @@ def connect(
         annotators=None
         if annotators is None
         else [one.strip() for one in annotators.split(",") if one.strip()],
+        interactive=interactive,
         order=lambda number, config: order_to_connect(database, settings, number, config),
     )
     order = project_order(database, settings, connection.project, connection.config)

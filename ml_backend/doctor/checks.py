@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ml_backend.doctor import access, callback, connected_project, infrastructure, machine
+from ml_backend.doctor import access, callback, connected_project, infrastructure, interaction, machine
 from ml_backend.doctor.finding import Finding, State, Verdict, fault, ok
 from ml_backend.doctor.installation import ConnectedProject, Installation
 from ml_backend.doctor.runner import Check, CheckRun
@@ -23,6 +23,7 @@ PROJECT: tuple[Check[ConnectedProject], ...] = (
     Check("host name", callback.check_host, needs=("project", "address protection")),
     Check("webhook", connected_project.check_webhook, needs=("ML backend",)),
     Check("labeling config", connected_project.check_config, needs=("project",)),
+    Check("prompts", interaction.check_prompts, needs=("ML backend", "labeling config")),
     Check("view", connected_project.check_view, needs=("project",)),
     Check("sampling", connected_project.check_settings, needs=("project",)),
     Check("model version", connected_project.check_version, needs=("ML backend", "database")),

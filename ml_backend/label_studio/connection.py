@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 from ml_backend.label_studio import views
 from ml_backend.label_studio.blueprint import BACKEND_TITLE, EVENTS, Order
 from ml_backend.label_studio.client import LabelStudio
-from ml_backend.label_studio.config import LabelConfig, LabelConfigError, default_config, parse
+from ml_backend.label_studio.config import (
+    LabelConfig,
+    LabelConfigError,
+    add_smart_tags,
+    default_config,
+    parse,
+)
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.views import CannotConnectError, Item, State, Work, differs
 
@@ -57,6 +63,7 @@ def connect(
     labels: Sequence[str] = ("Bone",),
     basic_auth: tuple[str, str] | None = None,
     annotators: Sequence[str] | None = None,
+    interactive: bool = False,
 ) -> Connection:
     """Set up everything that a project needs to work with the backend at `backend_url`; idempotent.
 
@@ -71,6 +78,8 @@ def connect(
         basic_auth: (user, password) of the backend.
         annotators: e-mail addresses of all annotators who get a view of their own, replacing the current
             ones; None keeps the current ones.
+        interactive: whether annotators shall be able to ask for masks by points and boxes; False leaves that
+            as it is.
 
     Raises:
         CannotConnectError: something must be done by hand first.
@@ -81,9 +90,9 @@ def connect(
     work = Work(client, backend_url, basic_auth)
     found = _project(work, project, create)
     number = int(found["id"])
-    config = _label_config(work, found, labels)
+    config = _label_config(work, found, labels, interactive=interactive)
     served = order(number, config)
-    backend = _backend(work, number)
+    backend = _backend(work, number, interactive=interactive)
     webhook = _webhook(work, number)
     views.settings(work, number, served)
     view = views.shared_view(work, number, served)
@@ -143,8 +152,10 @@ def _project(work: Work, project: int | None, create: str | None) -> dict[str, A
     return found
 
 
-def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str]) -> LabelConfig:
-    """Return the project's labeling config, written first if the project has none."""
+def _label_config(
+    work: Work, project: Mapping[str, Any], labels: Sequence[str], *, interactive: bool
+) -> LabelConfig:
+    """Return the labeling config, written first if the project has none; add smart tags if asked."""
     xml = str(project["label_config"] or "")
     state: State = "unchanged"
     try:
@@ -152,10 +163,15 @@ def _label_config(work: Work, project: Mapping[str, Any], labels: Sequence[str])
             xml, state = default_config(labels), "created"
             work.client.patch_project(project["id"], label_config=xml)
         config = parse(xml)
+        smart = add_smart_tags(xml) if interactive else xml
     except LabelConfigError as error:
         raise CannotConnectError(str(error)) from error
     work.done("labeling config", state, ", ".join(config.labels))
     work.notes.extend(config.faults)
+    if interactive:
+        if smart != xml:
+            work.client.patch_project(project["id"], label_config=smart)
+        work.done("smart tags", "unchanged" if smart == xml else "changed", "points and boxes for each label")
     return config
 
 
@@ -164,9 +180,12 @@ def _is_empty(xml: str) -> bool:
     return re.fullmatch(r"\s*(<View[^<>]*/>|<View[^<>]*>\s*</View>)?\s*", xml) is not None
 
 
-def _backend(work: Work, project: int) -> int:
+def _backend(work: Work, project: int, *, interactive: bool) -> int:
     client, url = work.client, work.backend_url
     access = _access(work.basic_auth)
+    if interactive:
+        # Without this field Label Studio keeps what it has.
+        access["is_interactive"] = True
     listed = client.ml_backends(project)
     ours = [each for each in listed if each["url"].rstrip("/") == url]
     for extra in ours[1:]:
@@ -175,6 +194,12 @@ def _backend(work: Work, project: int) -> int:
         work.notes.append(
             f"Label Studio calls only a project's first ML backend, which is {listed[0]['url']}: disconnect "
             "it to get pre-annotations from this one."
+        )
+    prompted = next((each["url"] for each in listed if each["is_interactive"]), url)
+    if interactive and prompted.rstrip("/") != url:
+        work.notes.append(
+            "Label Studio sends points and boxes only to the first interactive ML backend, which is "
+            f"{prompted}: disconnect it, or switch its interactive pre-annotations off."
         )
     if not ours:
         backend = _apply(work, lambda: client.create_ml_backend(project, url, BACKEND_TITLE, **access))
@@ -185,7 +210,8 @@ def _backend(work: Work, project: int) -> int:
         state = "changed"
     else:
         backend, state = ours[0], "unchanged"
-    work.done("ML backend", state, url + (" with basic auth" if work.basic_auth else ""))
+    told = (" with basic auth" if work.basic_auth else "") + (", interactive" if interactive else "")
+    work.done("ML backend", state, url + told)
     return int(backend["id"])
 
 
@@ -201,7 +227,7 @@ def _access(basic_auth: tuple[str, str] | None) -> dict[str, Any]:
 
 def _stale(backend: Mapping[str, Any], access: Mapping[str, Any]) -> bool:
     """Whether a backend needs patching; a wrong stored password shows only in its state."""
-    compared = ("auth_method", "basic_auth_user") if "basic_auth_user" in access else ("auth_method",)
+    compared = access.keys() - {"basic_auth_pass"}
     return backend["readable_state"] != "Connected" or any(backend[key] != access[key] for key in compared)
 
 

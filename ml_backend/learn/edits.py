@@ -21,7 +21,7 @@ from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.label_studio.regions.masks import label_map
-from ml_backend.label_studio.regions.reading import is_mask
+from ml_backend.label_studio.regions.reading import masks_in
 from ml_backend.learn.labels import LabelledTask, digest, regions
 from ml_backend.queue.context import Context
 from ml_backend.score import packing
@@ -228,4 +228,4 @@ def _maps(
 
 
 def _mask_regions(result: Any) -> list[dict[str, Any]]:
-    return [region for region in regions(result) if is_mask(region) and isinstance(region, dict)]
+    return [region for region in masks_in(regions(result)) if isinstance(region, dict)]

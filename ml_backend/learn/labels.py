@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
-from ml_backend.label_studio.regions.masks import is_mask
+from ml_backend.label_studio.regions.masks import masks_in
 from ml_backend.settings import Rule
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
@@ -94,13 +94,12 @@ def task_of(key: str) -> int:
 def digest(result: Any) -> str:
     """SHA-256 of an annotation's masks, which changes only if a mask changes.
 
-    It ignores texts, choices and relations, and the ids and states that the editor gives to regions. It
-    includes the order of regions, because the later one of overlapping masks is on top.
+    It ignores texts, choices, relations, prompts of our smart tags, and the ids and states that the editor
+    gives to regions. It includes the order of regions, because the later one of overlapping masks is on top.
     """
     masks = [
         {name: region[name] for name in MASK_FIELDS if name in region} if isinstance(region, dict) else region
-        for region in regions(result)
-        if is_mask(region)
+        for region in masks_in(regions(result))
     ]
     text = json.dumps(masks, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -200,13 +199,13 @@ def blind_sides(
     }
 
 
-def regions(result: Any) -> Iterable[Any]:
+def regions(result: Any) -> Sequence[Any]:
     """The regions and answers of a result; a malformed one is one malformed region."""
     return result if isinstance(result, list | tuple) else [result]
 
 
 def _has_masks(annotation: Annotation) -> bool:
-    return any(is_mask(region) for region in regions(annotation.result))
+    return bool(masks_in(regions(annotation.result)))
 
 
 def _excluding(annotations: Iterable[Annotation], exclusions: Exclusions) -> Iterator[str]:

@@ -13,7 +13,7 @@ from tests.doctor.conftest import Case
 ORDER = [
     *("settings", "Label Studio", "token", "projects"),
     *("project", "ML backend", "call back", "address protection", "host name", "webhook"),
-    *("labeling config", "view", "sampling", "model version", "masks"),
+    *("labeling config", "prompts", "view", "sampling", "model version", "masks"),
     *("Redis", "workers", "queues", "database", "store", "weights", "device", "engine", "disk"),
 ]
 

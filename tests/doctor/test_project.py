@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_backend.doctor import State
 from ml_backend.label_studio.blueprint import EVENTS
-from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.config import add_smart_tags, default_config
 from ml_backend.label_studio.connection import webhook_headers
 from tests.connecting import connect
 from tests.doctor.conftest import Case
@@ -65,6 +65,28 @@ def test_a_tag_that_draws_regions_without_labels(spoilt: Case) -> None:
     found = spoilt.diagnose()
     assert found.warned("labeling config", '<MagicWand name="wand"> draws regions without a label')
     assert found.healthy
+
+
+def test_smart_tags_and_a_backend_that_is_not_asked_or_the_other_way_round(spoilt: Case) -> None:
+    client, number, url = spoilt.client, spoilt.project, spoilt.service.url
+    assert spoilt.diagnose().state("prompts") is State.OK
+    plain = client.project(number)["label_config"]
+    client.patch_project(number, label_config=add_smart_tags(plain))
+    cure = spoilt.diagnose().fault("prompts", "the ML backend is not interactive").cure
+    # Run the command in the cure as it is written.
+    command = cure.removeprefix("Run dsal ").removesuffix(".").split()
+    seen = spoilt.service.command(*command)
+    assert seen.returncode == 0, seen.stderr
+    assert "interactive" in seen.stdout
+    (finding,) = spoilt.diagnose().named("prompts")
+    assert finding.sentence == "Annotators can ask for masks by points and boxes."
+    client.patch_project(number, label_config=default_config(["Bone", "Metal"]))
+    try:
+        assert "--interactive" in spoilt.diagnose().fault("prompts", "for Bone, Metal").cure
+    finally:
+        # Label Studio tries the backend with what it is given, so the password is needed as well.
+        password = {"auth_method": "BASIC_AUTH", "basic_auth_user": AUTH[0], "basic_auth_pass": AUTH[1]}
+        client.patch_ml_backend(spoilt.backend, number, url, is_interactive=False, **password)
 
 
 def test_a_view_that_was_deleted(spoilt: Case) -> None:

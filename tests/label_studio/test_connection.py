@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.config import add_smart_tags
 from ml_backend.label_studio.connection import CannotConnectError
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.settings import Settings
@@ -212,6 +213,39 @@ def test_settings_that_an_expert_changed_for_the_view_survive(
     assert states(again)["view"] == "changed"
     assert view["ordering"] == ["-tasks:predictions_score"]
     assert view["hiddenColumns"] == {"explore": []}
+
+
+def test_an_interactive_project_has_smart_tags_and_a_backend_that_is_asked_until_a_person_changes_it(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD)
+    plain = client.project(project)["label_config"]
+    assert client.ml_backends(project)[0]["is_interactive"] is False
+    made = connect(client, backend_url=backend.url, project=project, basic_auth=PASSWORD, interactive=True)
+    assert {name: state for name, state in states(made).items() if state != "unchanged"} == {
+        "smart tags": "changed",
+        "ML backend": "changed",
+    }
+    assert client.project(project)["label_config"] == add_smart_tags(plain)
+    assert client.ml_backends(project)[0]["is_interactive"] is True
+    before = dump(client, project)
+    for interactive in (False, True):
+        again = connect(
+            client, backend_url=backend.url, project=project, basic_auth=PASSWORD, interactive=interactive
+        )
+        assert again.unchanged, again.items
+        assert dump(client, project) == before
+
+
+def test_another_backend_that_gets_the_prompts_is_named(
+    client: LabelStudio, backend: TinyBackend, project: int
+) -> None:
+    with TinyBackend() as other:
+        client.create_ml_backend(project, other.url, "other", is_interactive=True)
+        made = connect(
+            client, backend_url=backend.url, project=project, basic_auth=PASSWORD, interactive=True
+        )
+    assert f"first interactive ML backend, which is {other.url}" in " ".join(made.notes)
 
 
 def test_blocked_private_addresses_are_reported_with_the_setting(

@@ -12,16 +12,21 @@ from ml_backend.label_studio.config.labeling import (
     default_config,
 )
 from ml_backend.label_studio.config.parsing import parse
+from ml_backend.label_studio.config.smart_tags import SMART_NAMES, SmartLabels, add_smart_tags, smart_labels
 
 __all__ = [
     "COLOURS",
     "MAX_LABELS",
     "READ_ONLY",
+    "SMART_NAMES",
     "Control",
     "Knobs",
     "LabelConfig",
     "LabelConfigError",
     "Role",
+    "SmartLabels",
+    "add_smart_tags",
     "default_config",
     "parse",
+    "smart_labels",
 ]

@@ -26,11 +26,12 @@ from ml_backend.label_studio.regions.reading import (
     Reading,
     RegionReader,
     is_mask,
+    masks_in,
 )
 from ml_backend.label_studio.regions.shape import Size
 from model.consistency import dice
 
-__all__ = ["FOREIGN_LABEL", "KINDS", "MIN_DSC", "Reading", "is_mask", "label_map", "results"]
+__all__ = ["FOREIGN_LABEL", "KINDS", "MIN_DSC", "Reading", "is_mask", "label_map", "masks_in", "results"]
 
 MIN_DSC = 0.99
 """Minimum Dice of polygons and vectors with each label of the label map they are written from."""

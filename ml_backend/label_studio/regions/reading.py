@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.config import READ_ONLY, Control, LabelConfig, Role
+from ml_backend.label_studio.config import READ_ONLY, SMART_NAMES, Control, LabelConfig, Role
 from ml_backend.label_studio.regions.canvas import Canvas
 from ml_backend.label_studio.regions.emptied import EMPTIED, is_emptied
 from ml_backend.label_studio.regions.forms import BRUSH, FORMS, Form
@@ -76,9 +76,36 @@ class Reading:
 
 
 def is_mask(region: Any) -> bool:
-    """Whether a result is a mask or the label of one, or is so malformed that it might be."""
+    """Whether a result is a mask or the label of one, or is so malformed that it might be.
+
+    Without the labeling config, only prompts of the smart tags that `dsal connect` adds are told from masks.
+    """
     kind = region.get("type") if isinstance(region, dict) else None
-    return not isinstance(kind, str) or kind in KINDS
+    return not isinstance(kind, str) or (kind in KINDS and not _is_own_prompt(region))
+
+
+def masks_in(results: Sequence[Any]) -> list[Any]:
+    """The results that are masks (`is_mask`), without labels from a <Labels> tag that only prompts have."""
+    masks = [region for region in results if is_mask(region)]
+    prompts = {id_ for region in results if _is_own_prompt(region) and (id_ := _id(region))}
+    if not prompts:
+        return masks
+    prompts -= {_id(region) for region in masks if not _is_label(region)}
+    return [region for region in masks if not (_is_label(region) and _id(region) in prompts)]
+
+
+def _is_own_prompt(region: Any) -> bool:
+    name = region.get("from_name") if isinstance(region, dict) else None
+    return isinstance(name, str) and name in SMART_NAMES
+
+
+def _is_label(region: Any) -> bool:
+    return isinstance(region, dict) and region.get("type") == "labels"
+
+
+def _id(region: Any) -> str:
+    found = region.get("id") if isinstance(region, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 @dataclass(frozen=True)
@@ -169,7 +196,8 @@ class RegionReader:
             control = self._controls.get((name, kind))
             if control is not None and not control.labels_tag and isinstance(region.get("value"), dict):
                 self._labelled.setdefault(region["id"], []).append(_shape_only(region["value"]))
-            if kind in _FORMS:
+            # Points and boxes get the label of an active <Labels> tag too.
+            if kind in _FORMS or self._role(region) is Role.PROMPT:
                 self._drawn_ids.add(region["id"])
 
     def _read(self, region: Any) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_backend.label_studio.config import LabelConfig, LabelConfigError
+from ml_backend.label_studio.config import LabelConfig, LabelConfigError, add_smart_tags, parse
 from ml_backend.label_studio.regions.masks import Reading, label_map, results
+from ml_backend.learn.labels import digest
 from tests.ml_backend.label_studio.regions.kinds import SIZE, TAGS, box, config, control, region, shape
 
 POINT = {"x": 30, "y": 30, "width": 1}
@@ -115,3 +116,43 @@ def test_a_config_for_prompts_only_is_refused_and_one_that_misleads_is_reported(
     (fault,) = config(control("brushlabels"), control("polygonlabels", "p", smartOnly="true")).faults
     assert fault.startswith('<PolygonLabels name="p"> has smartOnly="true"')
     assert not config(control("brushlabels"), control("rectanglelabels", "p", smartOnly="true")).faults
+
+
+@pytest.mark.parametrize("kind", [*TAGS, "labels"])
+def test_what_annotators_draw_with_our_smart_tags_changes_no_label(kind: str) -> None:
+    drawing = (
+        control(kind)
+        if kind != "labels"
+        else '<Labels name="kind" toName="image"><Label value="Bone"/></Labels>'
+        '<Brush name="mask" toName="image"/>'
+    )
+    labels = parse(add_smart_tags(f'<View><Image name="image" value="$image"/>{drawing}</View>'))
+    square = shape("rectangle", 0, 0, 25, 25)
+    if kind == "labels":
+        value = shape("brush", 50, 50, 75, 75)
+        mask = [
+            region("brush", value, id="m"),
+            region("labels", value, "Bone", name="kind", id="m"),
+        ]
+    else:
+        mask = [mask_of(kind) | {"id": "m"}]
+    prompts = [
+        region("keypointlabels", POINT, "Bone", name="dsal-points", id="p", is_positive=False),
+        # A point of a page that was opened again has lost its sign.
+        region("keypointlabels", POINT, "Bone", name="dsal-points", id="q"),
+        region("rectanglelabels", square, "Bone", name="dsal-boxes", id="b"),
+        # The editor gives a prompt the label of an active <Labels> tag too, and a mask that was accepted
+        # the label of the prompt, if labels stay chosen.
+        region("labels", square, "Bone", name="kind", id="b"),
+        region("keypointlabels", mask[0]["value"], "Bone", name="dsal-points", id="m"),
+        region("rectanglelabels", mask[0]["value"], "Bone", name="dsal-boxes", id="m"),
+    ]
+    plain, prompted = read(labels, *mask), read(labels, *mask, *prompts)
+    assert plain.label_map is not None
+    assert plain.label_map.any()
+    np.testing.assert_array_equal(prompted.known_map, plain.label_map)
+    assert prompted.regions == plain.regions
+    assert not prompted.unreadable
+    assert digest([*mask, *prompts]) == digest(mask)
+    assert digest(prompts) == digest([])
+    assert read(labels, *prompts[:4]).label_map is None
