@@ -16,9 +16,9 @@ from ml_backend.interact.mending import mended
 from ml_backend.interact.open_images import OpenImages
 from ml_backend.interact.page import Page
 from ml_backend.interact.remembered import Remembered
+from ml_backend.label_studio import prompts as asking_prompts
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
-from ml_backend.label_studio import prompts as asking_prompts
 from ml_backend.label_studio.prompts import Prompts as Asked
 from ml_backend.label_studio.prompts import read_prompts
 from ml_backend.score.prediction import image_of
@@ -40,8 +40,13 @@ MOST_PROMPTS = 8
 """Prompts of one page that are followed, the newest ones. Usually there is one, as prompts disappear when
 their answer is accepted."""
 
+
 class CannotAnswerError(RuntimeError):
     """A prompt cannot be answered; the message is one sentence for the annotator."""
+
+
+UNANSWERED = (CannotAnswerError, asking_prompts.PromptError, PromptError, NoRoomError, *IMAGE_FAULTS)
+"""Errors that concern one prompt, and of which the annotator is told."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Interaction:
         try:
             asking = self._asking(task, project_id)
             return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
-        except (CannotAnswerError, asking_prompts.PromptError, PromptError, NoRoomError, *IMAGE_FAULTS) as error:
+        except UNANSWERED as error:
             logger.warning("A prompt on task %s is not answered: %s", task.get("id"), error)
             return {"result": _told(context.get("result"), str(error))}
 
@@ -109,21 +114,19 @@ class Interaction:
             version = versions.published(session, project_id) or versions.first_to_draw(session, project_id)
             draft = drafts.current(session, project_id)
         if project is None or project.archived_at is not None:
-            raise CannotAnswerError("This project is not connected: an administrator has to run dsal connect.")
+            raise CannotAnswerError("This project is not connected: ask an administrator to do so.")
         try:
             config = parse(project.label_config)
         except LabelConfigError as error:
             raise CannotAnswerError(str(error)) from error
-        own = draft.weights_hash if draft is not None else version.weights_hash if version is not None else None
-        name = version.name if version is not None else ""
-        return _Asking(project, config, task, own or SHIPPED, name)
+        newest = draft or version
+        weights = newest.weights_hash if newest is not None else None
+        return _Asking(project, config, task, weights or SHIPPED, version.name if version is not None else "")
 
-    def _mended(
-        self, asking: _Asking, context: Mapping[str, Any], deadline: float
-    ) -> list[dict[str, Any]]:
+    def _mended(self, asking: _Asking, context: Mapping[str, Any], deadline: float) -> list[dict[str, Any]]:
         config, project = asking.config, asking.project.id
         asked = read_prompts(context, config)
-        ids = [one.id for one in (*asked.boxes, *asked.points)]
+        ids = [box.id for box in asked.boxes] + [point.id for point in asked.points]
         with self._opened(asking, deadline) as (segmenter, image):
             page = Page.of(asking.task, asking.version)
             page = self._remembered.on_page(project, asking.task_id, page, ids)
