@@ -41,6 +41,13 @@ def pretrain(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, help="Seed of phantoms and weights.")
     ] = 0,
+    prompts: Annotated[
+        bool,
+        typer.Option(
+            "--prompts",
+            help="Teach the version of --from what clicks and boxes mean, in --steps steps; not resumable.",
+        ),
+    ] = False,
 ) -> None:
     """Train initial weights for hand radiographs on phantoms alone, which are drawn during the training.
 
@@ -52,6 +59,9 @@ def pretrain(
     if steps is None and not hours:
         raise WrongUseError("Give --steps or --hours; with both, training stops at whichever comes first.")
     check_out(out)
+    if prompts:
+        _learn_prompts(out, start, steps, seed)
+        return
     from model.research.pretraining import PretrainingSettings
     from model.research.pretraining import pretrain as learn
     from model.training.optimisation import Budget
@@ -72,3 +82,21 @@ def pretrain(
         card = learn(out, settings, start=start, progress=show)
     done, dsc = card.training["steps"], card.metrics["phantom_dsc"]
     output().print(f"{out}: {done} steps, DSC {dsc:.3f} on held-out phantoms", soft_wrap=True)
+
+
+def _learn_prompts(out: Path, start: Path | None, steps: int | None, seed: int) -> None:
+    if start is None or steps is None:
+        raise WrongUseError("--prompts needs --from and --steps.")
+    from model.research.pretraining.prompts import PromptSettings, pretrain_prompts
+
+    with progress_bar() as bar:
+        training = bar.add_task("Learning prompts", total=steps, note="")
+
+        def show(step: int, masks: float, clicks: float) -> None:
+            bar.update(training, completed=step, note=f"loss of masks {masks:.3f}, of prompts {clicks:.3f}")
+
+        card = pretrain_prompts(out, start, PromptSettings(steps=steps, seed=seed), show)
+    dsc = card.metrics["phantom_dsc"]
+    output().print(
+        f"{out}: {steps} steps, DSC {dsc:.3f} without prompts on held-out phantoms", soft_wrap=True
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,16 +18,22 @@ from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, with_prompts
 from model.research.phantom import draw_phantom, natural_size
 from model.research.phantom.growth import AGES
+from model.research.pretraining.pretrain import settle_statistics, unseen_phantoms
 from model.research.pretraining.stream import PhantomSource
 from model.training.batches import Batch, Batches
 from model.training.dataset import Example
 from model.training.device import TrainingDevice
 from model.training.optimisation import optimiser, rate_factor
 from model.training.prompting import Episodes, PromptBatch, answered, is_answered_first, prompt_loss
+from model.training.settings import TrainingError
 from model.training.stepping import GRADIENT_NORM
+from model.training.validation import validation_dsc
+from model.weights import Card, library_versions, load_version, now, save_version
 
 SIDES = (560, 860)
 """Smallest and largest longer side of a phantom for episodes: enough for windows that enlarge its canvas."""
+SETTLING, SETTLING_BATCH = 64, 4
+"""Batches over which the statistics of the norms are averaged at the end, and phantoms in each."""
 ANSWERED_FROM = 50
 """Steps after which episodes are answered by the network, which knows nothing of prompts before."""
 
@@ -142,3 +150,51 @@ def settle_prompt_statistics(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
+
+
+def pretrain_prompts(
+    out: Path,
+    start: Path,
+    settings: PromptSettings,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> Card:
+    """Teach a version of one label what prompts mean, and write the result as a version in float16.
+
+    Args:
+        out: folder of the version; replaced if it exists.
+        start: folder of the version to start from.
+        settings: how to train.
+        progress: as in `learn_prompts`.
+
+    Returns:
+        The version's card. Its metric `phantom_dsc` is the mean Dice, without prompts, of `unseen_phantoms`.
+
+    Raises:
+        TrainingError: the version has several labels.
+        model.weights.WeightsError: the version cannot be read.
+    """
+    former, card = load_version(start)
+    if len(card.labels) != 1:
+        raise TrainingError(f"{card.name} has {len(card.labels)} labels; start from a version with one.")
+    began = time.monotonic()
+    network = learn_prompts(former, card.preprocessing, settings, progress)
+    settling = min(SETTLING, settings.steps)
+    settle_statistics(network, PhantomSource(settings.seed + 1), settings.steps, SETTLING_BATCH, settling)
+    examples = bone_examples(max(1, settings.phantoms // 2), card.preprocessing, settings.seed)
+    episodes = Episodes(examples, settings.episodes, settings.seed + 1)
+    settle_prompt_statistics(network, episodes, settings.steps, settling)
+    dsc = validation_dsc(network, unseen_phantoms(card.preprocessing), TrainingDevice.find("cpu", "fp32"))
+    seconds = round(time.monotonic() - began, 1)
+    result = replace(
+        card,
+        name=out.name,
+        parent=card.name,
+        network=network.settings,
+        metrics=card.metrics | {"phantom_dsc": dsc},
+        training=card.training | {"prompts": {**asdict(settings), "seconds": seconds}},
+        libraries=library_versions(),
+        created=now(),
+        stored="float16",
+    )
+    save_version(out, network, result)
+    return result
