@@ -21,6 +21,9 @@ from model.training.optimisation import GuardedAdamW
 from model.training.prompting import PromptBatch, answered, is_answered_first, prompt_loss
 from model.training.ranks import ALONE, Ranks
 
+PROMPT_WEIGHT = 0.2
+"""Weight of the loss of prompts beside that of the masks. With a weight of 1, masks of nuclei lost 0.05 in
+Dice (one seed of 300 steps); with 0.25 and 0.1 they differed by −0.004 to +0.005 (two seeds)."""
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 
@@ -75,7 +78,7 @@ class Stepper:
             loss = self._criterion(heads, batch.targets, batch.weights)
             learned = loss
             if batch.prompted is not None:
-                learned = loss + self._of_prompts(batch.prompted, step) / self._ranks.count
+                learned = loss + PROMPT_WEIGHT * self._of_prompts(batch.prompted, step) / self._ranks.count
         self._ranks.backward(learned)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_NORM)
         counts = learned.detach().isfinite() & norm.isfinite()
