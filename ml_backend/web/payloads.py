@@ -52,12 +52,12 @@ class PredictCall(BaseModel):
 
     tasks: list[dict[str, Any]]
     project: ProjectId | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Any] | None = None
 
     @property
     def context(self) -> dict[str, Any] | None:
         """The prompts on a page that asks for a mask; None for an ordinary call."""
-        found = self.params.get("context")
+        found = None if self.params is None else self.params.get("context")
         return found if isinstance(found, dict) and found.get("result") else None
 
 
