@@ -177,6 +177,12 @@ class Settings(BaseSettings):
         description="Share of soft Dice in each classifier's loss; 0 is the paper's cross-entropy. Empty: "
         "0.8 with several labels, 0 with one.",
     )
+    prompt_episodes: int = Field(
+        2,
+        ge=0,
+        description="Simulated clicks and boxes from which each training step also learns; 0 if nobody "
+        "corrects masks by clicks.",
+    )
 
     strategy: str = Field(
         DEFAULT,

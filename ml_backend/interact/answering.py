@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class Interaction:
         settings, database, redis: of the service.
         segmenters: loaded versions; `SHIPPED` is the key of the shipped one.
         reader: gives the reader of images.
+        is_shared: whether several people annotate each task of a project.
     """
 
     def __init__(
@@ -81,9 +83,10 @@ class Interaction:
         redis: Redis,
         segmenters: Segmenters,
         reader: Callable[[], ImageReader],
+        is_shared: Callable[[int], bool],
     ) -> None:
         self._settings, self._database = settings, database
-        self._segmenters, self._reader = segmenters, reader
+        self._segmenters, self._reader, self._is_shared = segmenters, reader, is_shared
         self._images = OpenImages()
         self._remembered = Remembered(redis)
 
@@ -128,7 +131,7 @@ class Interaction:
         asked = read_prompts(context, config)
         ids = [box.id for box in asked.boxes] + [point.id for point in asked.points]
         with self._opened(asking, deadline) as (segmenter, image):
-            page = Page.of(asking.task, asking.version)
+            page = Page.of(asking.task, asking.version, partial(self._is_shared, project))
             page = self._remembered.on_page(project, asking.task_id, page, ids)
             regions = page.regions(config, asked.label, image.shape)
             present = np.zeros(image.shape, np.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,15 +47,17 @@ class Page:
     draft: str = ""
 
     @classmethod
-    def of(cls, task: Mapping[str, Any], version: str) -> Page:
+    def of(cls, task: Mapping[str, Any], version: str, is_shared: Callable[[], bool] = lambda: False) -> Page:
         """The page of a task that Label Studio has sent.
 
-        That is the newest draft, which a page saves 5 seconds after a change; without one, the newest
-        annotation, and without that the prediction with which a page begins.
+        That is the newest draft of the person who asks, which a page saves 5 seconds after a change. Without
+        one, it is the newest annotation, and without that the prediction with which a page begins. If
+        several people annotate each task, annotations may be those of others, so it is the prediction.
 
         Args:
             task: with drafts, annotations and predictions; any content is possible.
             version: name of the version whose prediction is shown.
+            is_shared: whether several people annotate each task; asked only if it matters.
         """
         drafts, annotations, predictions = (_dicts(task.get(key)) for key in _STATES)
         if drafts:
@@ -63,7 +65,8 @@ class Page:
             return cls(_dicts(newest.get("result")), f"{newest.get('id')} {newest.get('updated_at')}")
         current = [one for one in annotations if not one.get("was_cancelled")]
         shown = [one for one in predictions if one.get("model_version") == version] or predictions
-        newest = max(current or shown, key=_age, default={})
+        begun = shown if current and shown and is_shared() else current or shown
+        newest = max(begun, key=_age, default={})
         return cls(_dicts(newest.get("result")))
 
     def regions(self, config: LabelConfig, label: str, size: Size) -> list[PageRegion]:

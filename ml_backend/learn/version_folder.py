@@ -29,6 +29,7 @@ def training_settings(settings: Settings, config: LabelConfig) -> TrainingSettin
         seconds=settings.train_seconds,
         until_plateau=True,
         batch=settings.batch_size,
+        episodes=settings.prompt_episodes,
         seed=settings.seed,
         precision=settings.precision,
         device=settings.device,

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ml_backend.label_studio.client import LabelStudio
@@ -116,16 +116,26 @@ class Predictor:
             reader = partial(self.reader().read, version.project_id)
             yield by_network(segmenter, self._settings, reader, version, seed, config)
 
-    def reader(self) -> ImageReader:
+    @cached_property
+    def label_studio(self) -> LabelStudio:
         """Made on first use: without a token the server can still answer everything but images."""
+        settings = self._settings
+        token = settings.label_studio_api_key.get_secret_value()
+        return LabelStudio(settings.label_studio_url, token, timeout=settings.http_timeout)
+
+    def is_shared(self, project_id: int) -> bool:
+        """Whether several people annotate each task of a project.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer.
+        """
+        return int(self.label_studio.project(project_id).get("maximum_annotations") or 1) > 1
+
+    def reader(self) -> ImageReader:
+        """The reader of images, made on first use."""
         with self._lock:
             if self._images is None:
-                label_studio = LabelStudio(
-                    self._settings.label_studio_url,
-                    self._settings.label_studio_api_key.get_secret_value(),
-                    timeout=self._settings.http_timeout,
-                )
-                self._images = image_reader(self._settings, label_studio)
+                self._images = image_reader(self._settings, self.label_studio)
             return self._images
 
 

@@ -139,6 +139,7 @@ class Answering:
                     self._queues.redis,
                     predictor.segmenters,
                     predictor.reader,
+                    predictor.is_shared,
                 )
             return self._interaction
 

@@ -54,6 +54,16 @@ def test_without_a_draft_the_annotation_is_and_without_that_the_versions_predict
     assert top_of(Page.of({"predictions": predictions}, "v9")) == 0
 
 
+def test_where_several_people_annotate_a_task_the_page_begins_with_the_prediction() -> None:
+    task = {
+        "annotations": [{"id": 4, "result": DRAWN[2]}],
+        "predictions": [{"id": 7, "result": DRAWN[3], "model_version": "v2"}],
+    }
+    assert top_of(Page.of(task, "v2", lambda: True)) == 36
+    assert top_of(Page.of({**task, "drafts": [{"id": 1, "result": DRAWN[0]}]}, "v2", lambda: True)) == 0
+    assert top_of(Page.of({**task, "predictions": []}, "v2", lambda: True)) == 24
+
+
 def test_only_regions_of_the_label_are_read() -> None:
     page = Page([*regions(0), *regions(20, label=2)])
     assert len(page.regions(CONFIG, "Plate", SIZE)) == 1
