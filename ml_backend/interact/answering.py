@@ -17,11 +17,9 @@ from ml_backend.interact.mending import mended
 from ml_backend.interact.open_images import OpenImages
 from ml_backend.interact.page import Page
 from ml_backend.interact.remembered import Remembered
-from ml_backend.label_studio import prompts as asking_prompts
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
-from ml_backend.label_studio.prompts import Prompts as Asked
-from ml_backend.label_studio.prompts import read_prompts
+from ml_backend.label_studio.prompts import Asked, read_prompts
 from ml_backend.score.prediction import image_of
 from ml_backend.score.predictor import SHIPPED
 from ml_backend.score.segmenters import NoRoomError, Segmenters
@@ -46,7 +44,7 @@ class CannotAnswerError(RuntimeError):
     """A prompt cannot be answered; the message is one sentence for the annotator."""
 
 
-UNANSWERED = (CannotAnswerError, asking_prompts.PromptError, PromptError, NoRoomError, *IMAGE_FAULTS)
+UNANSWERED = (CannotAnswerError, PromptError, NoRoomError, *IMAGE_FAULTS)
 """Errors that concern one prompt, and of which the annotator is told."""
 
 
@@ -129,10 +127,9 @@ class Interaction:
     def _mended(self, asking: _Asking, context: Mapping[str, Any], deadline: float) -> list[dict[str, Any]]:
         config, project = asking.config, asking.project.id
         asked = read_prompts(context, config)
-        ids = [box.id for box in asked.boxes] + [point.id for point in asked.points]
         with self._opened(asking, deadline) as (segmenter, image):
             page = Page.of(asking.task, asking.version, partial(self._is_shared, project))
-            page = self._remembered.on_page(project, asking.task_id, page, ids)
+            page = self._remembered.on_page(project, asking.task_id, page, asked.ids)
             regions = page.regions(config, asked.label, image.shape)
             present = np.zeros(image.shape, np.bool_)
             for region in regions:
@@ -140,7 +137,7 @@ class Interaction:
             after = _corrected(segmenter, image, present, asked, config)
         points = self._settings.for_project(config.knobs.overrides).max_points
         answer = mended(regions, after, config, asked.label, points)
-        self._remembered.note(project, asking.task_id, page, ids, answer)
+        self._remembered.note(project, asking.task_id, page, asked.ids, answer)
         return answer
 
     @contextmanager
@@ -177,17 +174,16 @@ def _corrected(
 
 
 def _marks(asked: Asked, shape: tuple[int, int]) -> tuple[Mark, ...]:
-    """The prompts as marks on the image, the newest last: a call has points or boxes, never both."""
-    # The page states the size of the image as the browser shows it; a reduced copy has the same places.
+    """The marks in pixels of the image that was read: the page states the size that the browser shows."""
+    if asked.size == shape:
+        return asked.marks
     down, across = shape[0] / asked.size[0], shape[1] / asked.size[1]
-    boxes = (
-        Box(one.left * across, one.top * down, one.right * across, one.bottom * down) for one in asked.boxes
+    return tuple(
+        Click(mark.x * across, mark.y * down, mark.positive)
+        if isinstance(mark, Click)
+        else Box(mark.left * across, mark.top * down, mark.right * across, mark.bottom * down)
+        for mark in asked.marks
     )
-    clicks = (Click(one.x * across, one.y * down, one.is_positive) for one in asked.points)
-    marks: list[Mark] = [*boxes, *clicks]
-    if isinstance(asked.newest, asking_prompts.Box) and asked.points:
-        marks = [*marks[len(asked.boxes) :], *marks[: len(asked.boxes)]]
-    return tuple(marks)
 
 
 def _class_of(segmenter: Segmenter, config: LabelConfig, label: str) -> int | None:

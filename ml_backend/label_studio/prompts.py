@@ -17,80 +17,33 @@ import numpy as np
 from ml_backend.label_studio.config import LabelConfig, Role
 from ml_backend.label_studio.regions.shape import RegionError, Size, number, shown
 from ml_backend.label_studio.regions.sizes import drawn_size
+from model.interaction.prompts import Box, Click, PromptError
 
 POINT_KINDS = ("keypoint", "keypointlabels")
 BOX_KINDS = ("rectangle", "rectanglelabels")
 
 
-class PromptError(ValueError):
-    """A call without a usable prompt; the message is one sentence for the annotator."""
-
-
 @dataclass(frozen=True)
-class Point:
-    """A click. The pixel in column i covers the x from i to i + 1.
-
-    Attributes:
-        x: pixels from the left edge of the image, from 0 and below its width.
-        y: pixels from the top edge, from 0 and below its height.
-        is_positive: whether the place belongs to the label, otherwise it does not.
-        id: of the region on the page.
-    """
-
-    x: float
-    y: float
-    is_positive: bool
-    id: str
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box around what belongs to the label, clipped to the image; a rotated one is made upright around it.
-
-    Attributes:
-        left, top, right, bottom: its edges in pixels, from 0 to the width or height, `left` < `right` and
-            `top` < `bottom`.
-        id: of the region on the page.
-    """
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    id: str
-
-
-@dataclass(frozen=True)
-class Prompts:
+class Asked:
     """All usable prompts of a call: at least one.
 
     Attributes:
         label: the label that they ask for, as the config names it.
         size: (H, W) of the image in pixels.
-        points, boxes: the prompts, each the oldest first.
-        newest: the one that was drawn last.
+        marks: clicks and boxes in pixels of the image, the newest last. Clicks are on a pixel of it; boxes are
+            clipped to it, and a rotated one is made upright around it.
+        ids: of the marks' regions on the page.
         faults: one sentence for each prompt that is left out.
     """
 
     label: str
     size: Size
-    points: tuple[Point, ...]
-    boxes: tuple[Box, ...]
-    newest: Point | Box
+    marks: tuple[Click | Box, ...]
+    ids: tuple[str, ...]
     faults: tuple[str, ...] = ()
 
-    @property
-    def positive(self) -> tuple[tuple[float, float], ...]:
-        """(x, y) of the points that belong to the label."""
-        return tuple((point.x, point.y) for point in self.points if point.is_positive)
 
-    @property
-    def negative(self) -> tuple[tuple[float, float], ...]:
-        """(x, y) of the points that do not."""
-        return tuple((point.x, point.y) for point in self.points if not point.is_positive)
-
-
-def read_prompts(context: Any, config: LabelConfig) -> Prompts:
+def read_prompts(context: Any, config: LabelConfig) -> Asked:
     """The prompts in `params.context` of a call; any content is possible.
 
     The newest usable prompt decides the label and the size of the image; older ones that differ are left
@@ -103,7 +56,7 @@ def read_prompts(context: Any, config: LabelConfig) -> Prompts:
     if not isinstance(result, list | tuple):
         raise PromptError(f"The context of a prompt must have a list of regions, not {shown(result)}.")
     faults: list[str] = []
-    found: list[tuple[Point | Box, str, Size]] = []
+    found: list[tuple[Click | Box, str, Size, str]] = []
     for region in reversed(result):
         if not _is_prompt(region, config):
             continue
@@ -116,14 +69,13 @@ def read_prompts(context: Any, config: LabelConfig) -> Prompts:
             faults.append(str(fault))
     if not found:
         raise PromptError(faults[0] if faults else "There is no point or box of a smart tool.")
-    prompts = [prompt for prompt, _, _ in reversed(found)]
-    newest, label, size = found[0]
-    return Prompts(
+    _, label, size, _ = found[0]
+    found.reverse()
+    return Asked(
         label,
         size,
-        tuple(prompt for prompt in prompts if isinstance(prompt, Point)),
-        tuple(prompt for prompt in prompts if isinstance(prompt, Box)),
-        newest,
+        tuple(mark for mark, *_ in found),
+        tuple(name for *_, name in found),
         tuple(reversed(faults)),
     )
 
@@ -148,8 +100,8 @@ def _is_prompt(region: Any, config: LabelConfig) -> bool:
 
 def _read(
     region: Any, size: Size | None, result: Sequence[Any], config: LabelConfig
-) -> tuple[Point | Box, str, Size]:
-    """A prompt, its label, and the size of its image."""
+) -> tuple[Click | Box, str, Size, str]:
+    """A prompt as a mark, its label, the size of its image, and its id."""
     if not isinstance(region, Mapping):
         raise RegionError(f"A prompt must be an object, not {shown(region)}.")
     value, id_ = region.get("value"), region.get("id")
@@ -162,18 +114,18 @@ def _read(
     label = _label(region, id_, result, config)
     size = drawn_size(region, size, is_pixelwise=True)
     if region["type"] in BOX_KINDS:
-        return _box(value, size, id_), label, size
-    return _point(value, region["is_positive"], size, id_), label, size
+        return _box(value, size), label, size, id_
+    return _click(value, region["is_positive"], size), label, size, id_
 
 
-def _point(value: Mapping[str, Any], sign: Any, size: Size, id_: str) -> Point:
+def _click(value: Mapping[str, Any], sign: Any, size: Size) -> Click:
     if not isinstance(sign, bool):
         raise RegionError(f"A point's is_positive must be true or false, not {shown(sign)}.")
     x, y = number(value, "x"), number(value, "y")
     if not (0 <= x <= 100 and 0 <= y <= 100):
         raise RegionError("The point is outside the image.")
     height, width = size
-    return Point(_below(x * width / 100, width), _below(y * height / 100, height), sign, id_)
+    return Click(_below(x * width / 100, width), _below(y * height / 100, height), sign)
 
 
 def _below(place: float, side: int) -> float:
@@ -181,7 +133,7 @@ def _below(place: float, side: int) -> float:
     return min(place, math.nextafter(side, 0))
 
 
-def _box(value: Mapping[str, Any], size: Size, id_: str) -> Box:
+def _box(value: Mapping[str, Any], size: Size) -> Box:
     height, width = size
     turn = math.radians(number(value, "rotation", 0.0))
     corner = np.array([number(value, "x") * width, number(value, "y") * height]) / 100
@@ -192,7 +144,7 @@ def _box(value: Mapping[str, Any], size: Size, id_: str) -> Box:
     right, bottom = np.minimum(corners.max(axis=0), [width, height]).tolist()
     if not (left < right and top < bottom):
         raise RegionError("The box covers nothing of the image.")
-    return Box(left, top, right, bottom, id_)
+    return Box(left, top, right, bottom)
 
 
 def _label(region: Mapping[str, Any], id_: str, result: Sequence[Any], config: LabelConfig) -> str:

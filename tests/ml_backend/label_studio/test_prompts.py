@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_backend.label_studio.config import add_smart_tags, default_config, parse
-from ml_backend.label_studio.prompts import Box, PromptError, Prompts, read_prompts
+from ml_backend.label_studio.prompts import Asked, read_prompts
+from model.interaction.prompts import Box, Click, PromptError
 
 CONFIG = parse(add_smart_tags(default_config(["Bone", "Metal"])))
 SIDES = {"original_width": 480, "original_height": 360, "image_rotation": 0}
@@ -37,7 +38,7 @@ BOX: dict[str, Any] = {
 }
 
 
-def read(*regions: Any) -> Prompts:
+def read(*regions: Any) -> Asked:
     return read_prompts({"result": list(regions)}, CONFIG)
 
 
@@ -48,20 +49,20 @@ def changed(region: dict[str, Any], value: dict[str, Any] | None = None, **field
 def test_clicks_and_boxes_are_in_pixels_the_oldest_first() -> None:
     found = read(CLICK, changed(CLICK, {"x": 50}, id="second", is_positive=False), BOX)
     assert (found.label, found.size) == ("Bone", (360, 480))
-    assert found.positive == ((144.0, 144.0),)
-    assert found.negative == ((240.0, 144.0),)
-    assert found.boxes == (Box(96.0, 72.0, 144.0, 162.0, BOX["id"]),)
-    assert found.newest is found.boxes[0]
+    box = Box(96.0, 72.0, 144.0, 162.0)
+    assert found.marks == (Click(144.0, 144.0), Click(240.0, 144.0, positive=False), box)
+    assert found.ids == (CLICK["id"], "second", BOX["id"])
     assert not found.faults
 
 
 @given(x=st.floats(0, 100), y=st.floats(0, 100), sign=st.booleans())
 def test_every_click_is_in_a_pixel_of_the_image(x: float, y: float, sign: bool) -> None:
-    (point,) = read(changed(CLICK, {"x": x, "y": y}, is_positive=sign)).points
+    (point,) = read(changed(CLICK, {"x": x, "y": y}, is_positive=sign)).marks
+    assert isinstance(point, Click)
     assert 0 <= point.x < 480
     assert 0 <= point.y < 360
     assert (point.x, point.y) == pytest.approx((x * 4.8, y * 3.6))
-    assert point.is_positive is sign
+    assert point.positive is sign
 
 
 @given(st.floats(-20, 120), st.floats(-20, 120), st.floats(0, 150), st.floats(0, 150), st.floats(-360, 360))
@@ -70,10 +71,11 @@ def test_every_box_is_upright_within_the_image_or_has_a_sentence(
 ) -> None:
     sides = {"x": x, "y": y, "width": width, "height": height, "rotation": rotation}
     found = read(CLICK, changed(BOX, sides))
-    if not found.boxes:
+    if len(found.marks) == 1:
         assert found.faults == ("The box covers nothing of the image.",)
         return
-    (box,) = found.boxes
+    box = found.marks[-1]
+    assert isinstance(box, Box)
     assert 0 <= box.left < box.right <= 480
     assert 0 <= box.top < box.bottom <= 360
     if rotation == 0:
@@ -82,7 +84,8 @@ def test_every_box_is_upright_within_the_image_or_has_a_sentence(
 
 
 def test_a_box_that_was_turned_is_the_upright_box_around_it() -> None:
-    (box,) = read(changed(BOX, {"x": 50, "y": 50, "width": 10, "height": 10, "rotation": 90})).boxes
+    (box,) = read(changed(BOX, {"x": 50, "y": 50, "width": 10, "height": 10, "rotation": 90})).marks
+    assert isinstance(box, Box)
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx((204, 180, 240, 228))
 
 
@@ -118,14 +121,14 @@ def test_a_prompt_that_cannot_be_used_is_a_sentence_and_the_others_count(region:
     assert str(refused.value) == said
     found = read(CLICK, region)
     assert found.faults == (said,)
-    assert found.positive == ((144.0, 144.0),)
+    assert found.marks == (Click(144.0, 144.0),)
 
 
 def test_the_newest_prompt_decides_the_label() -> None:
     metal = changed(CLICK, {"labels": ["Metal"], "keypointlabels": ["Metal"]}, id="metal")
     found = read(CLICK, metal)
     assert found.label == "Metal"
-    assert [point.id for point in found.points] == ["metal"]
+    assert found.ids == ("metal",)
     assert found.faults == ("The prompt has the label Bone, unlike the newest one.",)
 
 
@@ -135,7 +138,7 @@ def test_what_the_editor_sends_along_is_no_prompt() -> None:
     mask = CLICK | {"id": "mask", "value": {"format": "rle", "rle": [1], "keypointlabels": ["Bone"]}}
     del mask["is_positive"]
     found = read(former, mask, CLICK)
-    assert len(found.points) == 1
+    assert len(found.marks) == 1
     assert not found.faults
     with pytest.raises(PromptError, match=r"There is no point or box of a smart tool\."):
         read(former)
@@ -148,7 +151,7 @@ def test_boxes_that_were_drawn_as_masks_are_no_prompts() -> None:
     )
     drawn = BOX | {"id": "drawn", "from_name": "mask"}
     found = read_prompts({"result": [drawn, BOX]}, parse(add_smart_tags(xml)))
-    assert [box.id for box in found.boxes] == [BOX["id"]]
+    assert found.ids == (BOX["id"],)
 
 
 @pytest.mark.parametrize("labels", ["Bone", "Bone,Metal"])
@@ -191,7 +194,7 @@ def test_whatever_a_call_contains_it_is_read_or_refused_in_one_sentence(
         sentences: tuple[str, ...] = (str(refused),)
     else:
         sentences = found.faults
-        assert found.newest in (*found.points, *found.boxes)
+        assert len(found.marks) == len(found.ids) > 0
     for sentence in sentences:
         assert sentence.endswith(".")
         assert sentence.isprintable()
