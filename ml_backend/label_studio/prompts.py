@@ -30,8 +30,8 @@ class Asked:
     Attributes:
         label: the label that they ask for, as the config names it.
         size: (H, W) of the image in pixels.
-        marks: clicks and boxes in pixels of the image, the newest last. Clicks are on a pixel of it; boxes are
-            clipped to it, and a rotated one is made upright around it.
+        marks: clicks and boxes in pixels of the image, the newest last. Clicks are on a pixel of it; boxes
+            are clipped to it, and a rotated one is made upright around it.
         ids: of the marks' regions on the page.
         faults: one sentence for each prompt that is left out.
     """
