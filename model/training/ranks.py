@@ -80,6 +80,13 @@ class Ranks:
         """
         return sums if self.count == 1 else _Total.apply(sums)
 
+    def mean(self, gradient: Tensor) -> Tensor:
+        """The mean of the ranks' gradients, which DistributedDataParallel does not take."""
+        if self.count == 1:
+            return gradient
+        distributed.all_reduce(gradient)
+        return gradient / self.count
+
     def backward(self, loss: Tensor) -> None:
         """Add up the gradients of all ranks; `loss` is that of the whole batch."""
         # DistributedDataParallel takes the mean of the gradients.

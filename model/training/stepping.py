@@ -21,9 +21,6 @@ from model.training.optimisation import GuardedAdamW
 from model.training.prompting import PromptBatch, answered, is_answered_first, prompt_loss
 from model.training.ranks import ALONE, Ranks
 
-PROMPT_WEIGHT = 0.2
-"""Weight of the loss of prompts beside that of the masks. With a weight of 1, masks of nuclei lost 0.05 in
-Dice (one seed of 300 steps); with 0.25 and 0.1 they differed by −0.004 to +0.005 (two seeds)."""
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 
@@ -54,8 +51,12 @@ class Stepper:
         self._network, self._optimiser = network, optimiser
         self._criterion = DeepSupervisionLoss(loss, ranks.total)
         self._device, self._seed, self._ranks = device, seed, ranks
+        layers = network.prompts
+        self._of_layers = [] if layers is None else [one for one in layers.parameters() if one.requires_grad]
+        own = {id(one) for one in self._of_layers}
+        self._of_masks = [one for one in network.parameters() if one.requires_grad and id(one) not in own]
         reads_all = min(loss.lower, loss.middle, loss.final) > 0
-        self._forward = ranks.prepare(network, device, whole=reads_all)
+        self._forward = ranks.prepare(network, device, whole=reads_all and not self._of_layers)
 
     def learn(self, batch: Batch, rate: float, step: int) -> LateLoss:
         """Take one step; its loss, without that of prompts, is NaN if the step was skipped.
@@ -76,15 +77,26 @@ class Stepper:
         with draws, self._device.autocast():
             heads = self._forward(self._device.images(batch.images))
             loss = self._criterion(heads, batch.targets, batch.weights)
-            learned = loss
-            if batch.prompted is not None:
-                learned = loss + PROMPT_WEIGHT * self._of_prompts(batch.prompted, step) / self._ranks.count
-        self._ranks.backward(learned)
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_NORM)
-        counts = learned.detach().isfinite() & norm.isfinite()
+            prompted = None if batch.prompted is None else self._of_prompts(batch.prompted, step)
+        self._ranks.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self._of_masks, GRADIENT_NORM)
+        counts = loss.detach().isfinite() & norm.isfinite()
+        if prompted is not None:
+            counts &= self._learn_prompts(prompted)
         self._optimiser.step_if(counts)
         statistics.restore_unless(counts)
         return LateLoss(loss.detach().where(counts, torch.nan))
+
+    def _learn_prompts(self, loss: Tensor) -> Tensor:
+        """Set the gradients of the layers for prompts, and of nothing else; whether they are finite.
+
+        Encoder and decoder learn from masks alone, so masks are learned to the bit as without prompts. When
+        prompts taught them as well, masks were learned more slowly: of 19 bones on six hands, 150 steps from
+        the shipped weights, a Dice of 0.11 instead of 0.28; of nuclei 0.05 less.
+        """
+        for mine, gradient in zip(self._of_layers, torch.autograd.grad(loss, self._of_layers), strict=True):
+            mine.grad = self._ranks.mean(gradient)
+        return nn.utils.clip_grad_norm_(self._of_layers, GRADIENT_NORM).isfinite()
 
     def _of_prompts(self, episodes: PromptBatch, step: int) -> Tensor:
         """The loss of episodes, half of which the network answers first."""
