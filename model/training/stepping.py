@@ -24,8 +24,8 @@ from model.training.ranks import ALONE, Ranks
 PROMPT_SHARE = 0.1
 """What prompts may ask of encoder and decoder, as a share of the gradient of masks. Nineteen bones, six
 hands, 150 steps from the shipped weights, one seed: masks had a Dice of 0.28 without prompts, and of 0.22,
-0.13 and 0.11 with shares of 0.1, of 0.3 and without a limit. A bone took 3.9, 2.6 and 2.0 clicks from blank to
-a Dice of 0.95, but 15 if prompts ask nothing of encoder and decoder.
+0.13 and 0.11 with shares of 0.1, of 0.3 and without a limit. A bone took 3.9, 2.6 and 2.0 clicks from blank
+to a Dice of 0.95, but 15 if prompts ask nothing of encoder and decoder.
 """
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
@@ -119,7 +119,8 @@ class Stepper:
             assert gradient is not None  # every layer takes part
             mine.grad = self._ranks.mean(gradient)
         layers: Tensor = nn.utils.clip_grad_norm_(self._of_layers, GRADIENT_NORM)
-        return layers.isfinite() & norm.isfinite()
+        counts: Tensor = layers.isfinite() & norm.isfinite()
+        return counts
 
     def _of_prompts(self, episodes: PromptBatch, step: int) -> Tensor:
         """The loss of episodes, half of which the network answers first."""
