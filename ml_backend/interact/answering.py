@@ -107,7 +107,7 @@ class Interaction:
             return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
         except UNANSWERED as error:
             logger.warning("A prompt on task %s is not answered: %s", task.get("id"), error)
-            return {"result": _told(context.get("result"), str(error))}
+            return {"result": told(context.get("result"), str(error))}
 
     def _asking(self, task: Mapping[str, Any], project_id: int) -> _Asking:
         with self._database.read() as session:
@@ -194,7 +194,7 @@ def _class_of(segmenter: Segmenter, config: LabelConfig, label: str) -> int | No
     return None
 
 
-def _told(prompts: Any, sentence: str) -> list[dict[str, Any]]:
+def told(prompts: Any, sentence: str) -> list[dict[str, Any]]:
     """The newest prompt with a sentence, which the editor shows in its panel *Info*."""
     if not isinstance(prompts, Sequence) or not prompts or not isinstance(prompts[-1], dict):
         return []

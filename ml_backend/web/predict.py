@@ -96,12 +96,16 @@ class Answering:
         *,
         request_id: str = "",
     ) -> dict[str, Any]:
-        """One prediction for a page with prompts (`ml_backend.interact`); without regions if it fails."""
+        """One prediction for a page with prompts (`ml_backend.interact`); a sentence if it fails."""
         try:
             return self._get_interaction().answer(task, context, project_id, deadline)
         except Exception:
             logger.exception("A prompt failed in project %d [%s]", project_id, request_id)
-            return {"result": []}
+            # Imported here, where the interaction is loaded: no other request needs it.
+            from ml_backend.interact.answering import told
+
+            sentence = f"The ML backend failed; an administrator finds {request_id} in its log."
+            return {"result": told(context.get("result"), sentence)}
 
     def _predict(
         self, tasks: Sequence[dict[str, Any]], project_id: int, deadline: float, request_id: str
