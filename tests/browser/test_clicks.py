@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
-from ml_backend.label_studio.blueprint import Order
-from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.loop.board import Board
-from tests.loop.service import AUTH, Service
+from tests.loop.service import Service
 from tests.people import PASSWORD, sign_up
 
 HAND = draw_phantom(9, seed=4, size=(400, 500))
@@ -42,18 +40,9 @@ def board(service: Service, boards: list[Board]) -> Board:
     """An interactive project whose task begins with a wrong mask."""
     # A worker of another test would publish an order of its own.
     service.rest()
-    made = Board.connected(service, [HAND, HAND], "Clicks in the editor")
+    made = Board.connected(service, [HAND, HAND], "Clicks in the editor", interactive=True)
     boards.append(made)
     client = service.label_studio
-    connect(
-        client,
-        backend_url=service.url,
-        project=made.id,
-        basic_auth=AUTH,
-        interactive=True,
-        order=lambda _number, _config: Order(highest_first=True),
-    )
-    made.config = Board.read_config(service, made.id)
     regions = results(wrong_mask().astype(np.uint8), made.config)
     drawn = [
         {"task": task, "result": regions, "score": 0.5, "model_version": "by hand"} for task in made.truth

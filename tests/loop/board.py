@@ -51,14 +51,28 @@ class Board:
         phantoms: Sequence[Phantom],
         title: str = "Loop",
         labels: Sequence[str] = ("Bone",),
+        *,
+        interactive: bool = False,
     ) -> Board:
-        """A new connected project with one task per phantom; does not need a worker."""
+        """A new connected project with one task per phantom; does not need a worker.
+
+        Args:
+            service: that it is connected to.
+            phantoms: its images.
+            title: its name.
+            labels: of its labeling config.
+            interactive: whether annotators can correct masks by clicks.
+        """
         client = service.label_studio
         number = int(client.create_project(title, default_config(list(labels)))["id"])
         board = cls(service, number, 0, 0, cls.read_config(service, number))
         board.add(phantoms)
-        connection = connect(client, backend_url=service.url, project=number, basic_auth=AUTH)
+        connection = connect(
+            client, backend_url=service.url, project=number, basic_auth=AUTH, interactive=interactive
+        )
         board.view, board.backend = connection.view, connection.backend
+        # An interactive connection adds tags.
+        board.config = cls.read_config(service, number)
         return board
 
     @classmethod

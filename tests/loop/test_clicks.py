@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_backend.label_studio.blueprint import Order
 from ml_backend.label_studio.config.smart_tags import BOXES, POINTS
-from ml_backend.label_studio.connection import connect
 from ml_backend.label_studio.regions.emptied import EMPTIED
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.loop.board import Board
-from tests.loop.service import AUTH, Service
+from tests.loop.service import Service
 
 HAND = draw_phantom(9, seed=4, size=(320, 400))
 BONES = HAND.bones > 0
@@ -27,17 +25,8 @@ SIZE = BONES.shape
 @pytest.fixture
 def board(service: Service, boards: list[Board]) -> Board:
     """An interactive project without any version: the shipped weights answer."""
-    made = Board.connected(service, [HAND], "Clicks")
+    made = Board.connected(service, [HAND], "Clicks", interactive=True)
     boards.append(made)
-    connect(
-        service.label_studio,
-        backend_url=service.url,
-        project=made.id,
-        basic_auth=AUTH,
-        interactive=True,
-        order=lambda _number, _config: Order(highest_first=True),
-    )
-    made.config = Board.read_config(service, made.id)
     # The first answer takes longer, as it loads torch and the weights.
     service.wait(lambda: ask(made, point(*middle(19)))["result"], "an answer in time")
     return made

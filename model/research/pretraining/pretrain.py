@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -159,8 +160,7 @@ def settle_statistics(
 ) -> None:
     """Replace the running statistics of the batch norms by means over further batches of the source.
 
-    Running statistics follow about the last ten batches, and a few unusual phantoms among those bias every
-    prediction. Networks without batch norm are not changed.
+    Networks without batch norm are not changed.
 
     Args:
         network: modified in place, and left in evaluation mode if it has batch norms.
@@ -169,22 +169,40 @@ def settle_statistics(
         batch: examples per batch.
         steps: number of batches.
     """
-    # Those of the prompts see windows and not whole images; they are settled by `settle_prompt_statistics`.
+    # Those of the prompts see windows and not whole images.
     own = () if network.prompts is None else set(network.prompts.modules())
-    norms = [
-        module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module not in own
-    ]
+    batches = Batches(source, batch, seed=0, augment=False)
+    settle(
+        network,
+        [module for module in network.modules() if module not in own],
+        (partial(network, batches.batch(later).images) for later in range(step, step + steps)),
+    )
+
+
+def settle(
+    network: nn.Module, modules: Iterable[nn.Module], forwards: Iterable[Callable[[], object]]
+) -> None:
+    """Replace the running statistics of those modules that are batch norms by means over forwards.
+
+    Running statistics follow about the last ten batches, and a few unusual phantoms among those bias every
+    prediction.
+
+    Args:
+        network: that `forwards` run; left in evaluation mode if any of `modules` is a batch norm.
+        modules: of the network.
+        forwards: each runs the network once, in training mode.
+    """
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm2d)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    batches = Batches(source, batch, seed=0, augment=False)
     network.train()
     with torch.inference_mode():
-        for later in range(step, step + steps):
-            network(batches.batch(later).images)
+        for forward in forwards:
+            forward()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from model.imaging.fine import fine_grey
@@ -18,7 +18,7 @@ from model.loss import DeepSupervisionLoss
 from model.network import DeeplySupervisedUNet, with_prompts
 from model.research.phantom import draw_phantom, natural_size
 from model.research.phantom.growth import AGES
-from model.research.pretraining.pretrain import settle_statistics, unseen_phantoms
+from model.research.pretraining.pretrain import settle, settle_statistics, unseen_phantoms
 from model.research.pretraining.stream import PhantomSource
 from model.training.batches import Batch, Batches
 from model.training.dataset import Example
@@ -136,20 +136,9 @@ def settle_prompt_statistics(
         batches: how many.
     """
     assert network.prompts is not None  # required
-    norms = [norm for norm in network.prompts.norms if isinstance(norm, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    network.train()
-    with torch.inference_mode():
-        for later in range(step, step + batches):
-            batch = episodes.batch(later)
-            if batch is not None:
-                network.prompted(batch.images, batch.maps)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
+    drawn = (episodes.batch(later) for later in range(step, step + batches))
+    forwards = (partial(network.prompted, batch.images, batch.maps) for batch in drawn if batch is not None)
+    settle(network, network.prompts.norms, forwards)
 
 
 def pretrain_prompts(
