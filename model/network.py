@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -293,18 +294,17 @@ class DeeplySupervisedUNet(nn.Module):
                 x = x + self.prompts.maps(maps)
             x = block.finish(x, next(norms), next(norms))
             skips.append(x)
-        for decoder, skip in zip(self.decoder, skips[-2::-1], strict=True):
-            decoder = cast(DecoderBlock, decoder)
-            x = decoder.block.finish(decoder.first(x, skip), next(norms), next(norms))
+        for decoder, skip in zip(self.prompts.decoder, skips[-2::-1], strict=True):
+            x = decoder(x, skip)
         logits: Tensor = self.prompts.classifier(x)
         return logits
 
     def _prompt_layers(self) -> PromptLayers:
-        decoder = (cast(DecoderBlock, each).block for each in self.decoder)
-        blocks = [*(cast(ConvolutionBlock, each) for each in self.encoder), *decoder]
+        blocks = [cast(ConvolutionBlock, each) for each in self.encoder]
         norms = [norm for block in blocks for norm in (block.first_norm, block.second_norm)]
         widths = [convolution.out_channels for block in blocks for convolution in (block.first, block.second)]
-        layers = PromptLayers(widths, self.settings.norm_factory)
+        decoder = copy.deepcopy(self.decoder)
+        layers = PromptLayers(widths, self.settings.norm_factory, decoder, self.settings.widths[0])
         layers.begin_with(norms, self.final)
         return layers
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from model.imaging.preprocessing import PreprocessingError, PreprocessingSettings
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
+from model.prompt_layers import with_own_decoder
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
@@ -234,6 +235,7 @@ def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"The weights of {directory.name} cannot be read ({error}).") from error
+    tensors = with_own_decoder(tensors, card.network.levels)
     network = DeeplySupervisedUNet(card.network)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -16,7 +16,7 @@ from model.engines.fusion import can_fuse, fuse
 from model.engines.hardware import find_device, find_precision, keep_freed_memory
 from model.engines.interface import Precision
 from model.engines.torch_engine import DTYPES
-from model.network import ConvolutionBlock, DecoderBlock, DeeplySupervisedUNet, NetworkError
+from model.network import ConvolutionBlock, DeeplySupervisedUNet, NetworkError
 
 
 class PromptEngine:
@@ -62,7 +62,7 @@ class PromptEngine:
 
 
 def grown(network: DeeplySupervisedUNet) -> DeeplySupervisedUNet:
-    """A network whose first convolution reads image and maps, and whose final classifier is the prompts'.
+    """A network whose first convolution reads image and maps, and whose decoder is that of the prompts.
 
     Its `logits` of (N, 1 + CHANNELS, H, W) are those of `network.prompted`, up to rounding.
 
@@ -80,8 +80,8 @@ def grown(network: DeeplySupervisedUNet) -> DeeplySupervisedUNet:
     convolution.weight = nn.Parameter(torch.cat((first.weight, prompts.maps.weight), dim=1).detach())
     encoder[0].first = convolution
     norms = prompts.in_turn()
-    for block in (*encoder, *(cast(DecoderBlock, each).block for each in result.decoder)):
+    for block in encoder:
         block.first_norm, block.second_norm = next(norms), next(norms)
-    result.final = prompts.classifier
+    result.decoder, result.final = prompts.decoder, prompts.classifier
     result.prompts = None
     return result

@@ -21,12 +21,6 @@ from model.training.optimisation import GuardedAdamW
 from model.training.prompting import PromptBatch, answered, is_answered_first, prompt_loss
 from model.training.ranks import ALONE, Ranks
 
-PROMPT_SHARE = 0.1
-"""What prompts may ask of encoder and decoder, as a share of the gradient of masks. Nineteen bones, six
-hands, 150 steps from the shipped weights, one seed: masks had a Dice of 0.28 without prompts, and of 0.22,
-0.13 and 0.11 with shares of 0.1, of 0.3 and without a limit. A bone took 3.9, 2.6 and 2.0 clicks from blank
-to a Dice of 0.95, but 15 if prompts ask nothing of encoder and decoder.
-"""
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm, so that one unusual batch cannot spoil a small network."""
 
@@ -88,39 +82,21 @@ class Stepper:
         norm = nn.utils.clip_grad_norm_(self._of_masks, GRADIENT_NORM)
         counts = loss.detach().isfinite() & norm.isfinite()
         if prompted is not None:
-            counts &= self._learn_prompts(prompted, norm)
+            counts &= self._learn_prompts(prompted)
         self._optimiser.step_if(counts)
         statistics.restore_unless(counts)
         return LateLoss(loss.detach().where(counts, torch.nan))
 
-    def _learn_prompts(self, loss: Tensor, of_masks: Tensor) -> Tensor:
-        """Add the gradients of prompts to those of masks; whether they are finite.
+    def _learn_prompts(self, loss: Tensor) -> Tensor:
+        """Give the layers for prompts the gradients of a loss of prompts; whether these are finite.
 
-        What they ask of encoder and decoder is limited to `PROMPT_SHARE` of what the masks ask.
-
-        Args:
-            loss: of the prompts.
-            of_masks: norm of the gradient of masks, before it was clipped.
+        Encoder and decoder learn from masks alone. When prompts asked something of them too, masks were
+        learned more slowly: benchmarks/README.md has the figures.
         """
-        shared = len(self._of_masks)
-        found = torch.autograd.grad(loss, [*self._of_masks, *self._of_layers], allow_unused=True)
-        pairs = [
-            (mine, self._ranks.mean(gradient))
-            for mine, gradient in zip(self._of_masks, found[:shared], strict=True)
-            if gradient is not None
-        ]
-        norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for _, gradient in pairs]))
-        limit = PROMPT_SHARE * of_masks.clamp(max=GRADIENT_NORM)
-        factor = (limit / norm.clamp(min=1e-12)).clamp(max=1)
-        for mine, gradient in pairs:
-            assert mine.grad is not None  # allocated by the optimiser
-            mine.grad.add_(gradient * factor)
-        for mine, gradient in zip(self._of_layers, found[shared:], strict=True):
-            assert gradient is not None  # every layer takes part
+        for mine, gradient in zip(self._of_layers, torch.autograd.grad(loss, self._of_layers), strict=True):
             mine.grad = self._ranks.mean(gradient)
-        layers: Tensor = nn.utils.clip_grad_norm_(self._of_layers, GRADIENT_NORM)
-        counts: Tensor = layers.isfinite() & norm.isfinite()
-        return counts
+        norm: Tensor = nn.utils.clip_grad_norm_(self._of_layers, GRADIENT_NORM)
+        return norm.isfinite()
 
     def _of_prompts(self, episodes: PromptBatch, step: int) -> Tensor:
         """The loss of episodes, half of which the network answers first."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model.imaging.preprocessing import PreprocessingSettings
 from model.inheritance import carried_over
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings, with_prompts
 from model.prompt_layers import CHANNELS, POSITIVE
-from model.weights import Card, load_version, save_version
+from model.weights import CARD_FILE, WEIGHTS_FILE, Card, load_version, save_version
 
 SETTINGS = NetworkSettings(classes=4, width=4, levels=4)
 
@@ -71,6 +74,37 @@ def test_layers_are_saved_loaded_and_kept_when_labels_change(tmp_path: Path) -> 
         expected = grown.prompted(image, maps)
         assert torch.equal(loaded.prompted(image, maps), expected)
         assert torch.equal(other.prompted(image, maps), expected)
+
+
+def test_versions_whose_prompts_shared_the_decoder_answer_as_before(tmp_path: Path) -> None:
+    made = with_prompts(network())
+    assert made.prompts is not None
+    for parameter in made.prompts.parameters():
+        torch.nn.init.normal_(parameter, 0.2)
+    with torch.no_grad():
+        made.train().prompted(torch.rand(4, 1, 32, 32), torch.rand(4, CHANNELS, 32, 32))
+        for mine, shared in zip(made.prompts.decoder, made.decoder, strict=True):
+            for part in ("first", "second"):
+                getattr(mine.block, part).load_state_dict(getattr(shared.block, part).state_dict())
+    former = {}
+    for name, values in made.eval().state_dict().items():
+        if not name.startswith("prompts.decoder."):
+            former[name] = values
+        elif "norm" in name:
+            block, _, part, kind = name.removeprefix("prompts.decoder.").split(".")
+            place = 2 * SETTINGS.levels + 2 * int(block) + (part == "second_norm")
+            former[f"prompts.norms.{place}.{kind}"] = values
+    folder = tmp_path / "v"
+    save_version(folder, made, Card("v", ("a", "b", "c"), made.settings, PreprocessingSettings(size=64)))
+    save_file(former, folder / WEIGHTS_FILE)
+    card = json.loads((folder / CARD_FILE).read_text())
+    card["sha256"] = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    (folder / CARD_FILE).write_text(json.dumps(card))
+    loaded, _ = load_version(folder)
+    image, maps = torch.rand(1, 1, 32, 32), torch.rand(1, CHANNELS, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(loaded.prompted(image, maps), made.prompted(image, maps))
+        assert torch.equal(loaded(image).final, made(image).final)
 
 
 def test_card_of_a_network_without_prompts_is_as_before() -> None:

@@ -138,7 +138,7 @@ def settle_prompt_statistics(
     assert network.prompts is not None  # required
     drawn = (episodes.batch(later) for later in range(step, step + batches))
     forwards = (partial(network.prompted, batch.images, batch.maps) for batch in drawn if batch is not None)
-    settle(network, network.prompts.norms, forwards)
+    settle(network, network.prompts.modules(), forwards)
 
 
 def pretrain_prompts(

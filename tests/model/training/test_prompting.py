@@ -143,16 +143,25 @@ def test_without_episodes_the_layers_for_prompts_stay() -> None:
     assert all(torch.equal(values, kept[name]) for name, values in start.prompts.state_dict().items())
 
 
-def test_masks_are_learned_as_without_layers_for_prompts_if_there_are_no_episodes() -> None:
-    settings = TrainingSettings(steps=3, seed=1, precision="fp32", device="cpu", episodes=0)
+def test_prompts_change_nothing_of_what_masks_learn() -> None:
+    settings = TrainingSettings(steps=8, batch=2, seed=1, precision="fp32", device="cpu", episodes=0)
     trained = [
-        train(EXAMPLES, [], labels=("left", "right"), network=shape, settings=settings).network.state_dict()
-        for shape in (
-            NetworkSettings(classes=3, width=4, levels=3),
-            NetworkSettings(classes=3, width=4, levels=3, prompts=True),
-        )
+        train(
+            EXAMPLES,
+            [],
+            labels=("left", "right"),
+            network=NetworkSettings(classes=3, width=4, levels=3, dropout=0.2, prompts=episodes is not None),
+            settings=replace(settings, episodes=episodes or 0),
+        ).network.state_dict()
+        for episodes in (None, 0, 2)
     ]
-    assert all(torch.equal(values, trained[1][name]) for name, values in trained[0].items())
+    plain, kept, prompted = trained
+    assert all(torch.equal(values, kept[name]) for name, values in plain.items())
+    assert all(torch.equal(values, prompted[name]) for name, values in plain.items())
+    assert not torch.equal(kept["prompts.maps.weight"], prompted["prompts.maps.weight"])
+    assert not torch.equal(
+        kept["prompts.decoder.0.block.first.weight"], prompted["prompts.decoder.0.block.first.weight"]
+    )
 
 
 def test_a_batch_has_as_many_episodes_as_asked_for() -> None:
