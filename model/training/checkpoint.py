@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.network import NetworkSettings
 from model.training.dataset import Example
 
 FILE = "checkpoint.safetensors"
@@ -70,6 +71,12 @@ def load_checkpoint(directory: Path, *, fingerprint: str) -> Checkpoint | None:
             return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, note["state"])  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError):
         return None
+
+
+def shape(network: NetworkSettings) -> dict[str, Any]:
+    """A network's settings as part of a configuration; they differ where checkpoints hold other tensors."""
+    # In earlier releases prompts shared the network's decoder.
+    return network.to_dict() | ({"prompts": "decoder"} if network.prompts else {})
 
 
 def run_fingerprint(

@@ -147,8 +147,13 @@ class _ContinuousRun(Run):
             examples.training, examples.validation, labels, network, settings, start, checkpoints, progress
         )
         # Examples come and go during a run, and its start weights may be replaced by better ones meanwhile.
-        shape = {"labels": labels, "network": network.to_dict(), "settings": settings.to_dict()}
-        self.fingerprint = checkpointing.run_fingerprint({"continuous": True, **shape}, [], None)
+        configuration = {
+            "continuous": True,
+            "labels": labels,
+            "network": checkpointing.shape(network),
+            "settings": settings.to_dict(),
+        }
+        self.fingerprint = checkpointing.run_fingerprint(configuration, [], None)
         self.feed, self.labels, self.examples = feed, labels, examples
         self.average = Average(self.network)
         self.start = start

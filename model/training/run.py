@@ -336,15 +336,12 @@ def _fingerprint(
 ) -> str:
     # `until_plateau` does not affect individual steps, so a run can resume under either value.
     steps = {name: value for name, value in settings.to_dict().items() if name != "until_plateau"}
-    configuration: dict[str, Any] = {
+    configuration = {
         "labels": labels,
-        "network": network.to_dict(),
+        "network": checkpointing.shape(network),
         "settings": steps,
         "training": training.description if isinstance(training, ExampleSource) else len(training),
     }
-    if network.prompts:
-        # A run of earlier releases had fewer weights and cannot resume.
-        configuration["prompts"] = "decoder"
     weights = None if start is None else start.state_dict()
     examples = () if isinstance(training, ExampleSource) else training
     return checkpointing.run_fingerprint(configuration, [*examples, *validation], weights)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from model.network import NetworkSettings
 from model.training.checkpoint import (
     FILE,
     Checkpoint,
@@ -16,6 +17,7 @@ from model.training.checkpoint import (
     optimiser_tensors,
     restore_optimiser,
     run_fingerprint,
+    shape,
     save_checkpoint,
 )
 from model.training.dataset import Example
@@ -104,3 +106,9 @@ def test_the_fingerprint_covers_configuration_data_and_start() -> None:
     ]
     assert base not in others
     assert len(set(others)) == len(others)
+
+
+def test_runs_in_which_prompts_shared_the_decoder_are_other_runs() -> None:
+    plain, prompted = NetworkSettings(classes=2, width=4), NetworkSettings(classes=2, width=4, prompts=True)
+    assert shape(plain) == plain.to_dict(), "runs without prompts resume"
+    assert shape(prompted) != prompted.to_dict()
