@@ -17,8 +17,8 @@ from model.training.checkpoint import (
     optimiser_tensors,
     restore_optimiser,
     run_fingerprint,
-    shape,
     save_checkpoint,
+    shape,
 )
 from model.training.dataset import Example
 
