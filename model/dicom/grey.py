@@ -6,6 +6,7 @@ up: the cost does not depend on the size of the image, and no image of floating-
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 WHITE = 65535
+BLOCK = 2**20
+"""Pixels that are looked up together."""
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -62,7 +65,10 @@ def grey(pixels: NDArray[Any], header: Dataset, stored: Stored) -> tuple[NDArray
     notes: list[str] = []
     places = stored.places(pixels)
     padding = _padding(header, stored)
-    used = np.bincount(places.ravel(), minlength=1 << stored.bits).astype(bool) & ~padding
+    used = np.zeros(1 << stored.bits, bool)
+    for rows in _blocks(places):
+        used[places[rows]] = True
+    used &= ~padding
     values = modality(stored.values, header, notes)
     table = voi(values, header, notes)
     if table is not None and used.sum() > 1 and np.ptp(table[used]) < 1:
@@ -74,7 +80,16 @@ def grey(pixels: NDArray[Any], header: Dataset, stored: Stored) -> tuple[NDArray
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
         shown = WHITE - shown
     shown[padding] = 0
-    return shown[places], notes
+    for rows in _blocks(places):
+        places[rows] = shown[places[rows]]
+    return places, notes
+
+
+def _blocks(places: NDArray[np.uint16]) -> Iterator[slice]:
+    """The rows of an image a few at a time, since numpy looks places up in 64 bits each."""
+    step = max(1, BLOCK // places.shape[1])
+    for first in range(0, places.shape[0], step):
+        yield slice(first, first + step)
 
 
 def modality(values: Values, header: Dataset, notes: list[str]) -> Values:
@@ -118,8 +133,8 @@ def windowed(values: Values, centre: float, width: float, function: str) -> Valu
     window.WindowCenter, window.WindowWidth = centre, width
     window.VOILUTFunction = function
     with np.errstate(over="ignore"):
-        shown = apply_windowing(values, window)
-    return np.asarray(shown, np.float64)
+        shown: Values = apply_windowing(values, window)
+    return shown
 
 
 def stretched(values: Values, used: NDArray[np.bool_]) -> Values:
@@ -127,7 +142,8 @@ def stretched(values: Values, used: NDArray[np.bool_]) -> Values:
     if not used.any():
         return np.zeros_like(values)
     low, high = values[used].min(), values[used].max()
-    return np.clip((values - low) / max(high - low, np.finfo(float).tiny), 0, 1) * WHITE
+    share: Values = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
+    return share * WHITE
 
 
 def _looked_up(values: Values, item: Dataset, header: Dataset) -> tuple[Values, int]:

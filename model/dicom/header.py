@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,12 @@ MAX_BYTES = 2**30
 """Larger files are refused before they are read; a single radiograph has less than 100 MB."""
 MAX_RATIO = 8.0
 """Pixels that are longer than wide, or wider than long, by more than this are taken for a wrong attribute."""
+BLOCK = 2**20
+GROUP_LENGTH = 12
+"""Bytes of the element with which the file's meta information begins: the length of what follows."""
 PREAMBLE = 128
 MAGIC = b"DICM"
+DAMAGED = "It is damaged and cannot be read."
 
 READ = (
     "SOPClassUID",
@@ -79,6 +84,7 @@ def read_header(path: Path) -> FileDataset:
         raise DicomError("It is not a DICOM file.")
     if path.stat().st_size > MAX_BYTES:
         raise DicomError(f"It has more than {MAX_BYTES >> 20} MB, too much for a single image.")
+    _check_unpacked(path)
     try:
         header = dcmread(path, specific_tags=list(READ))
         # pydicom converts a value when it is first asked for.
@@ -88,8 +94,34 @@ def read_header(path: Path) -> FileDataset:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.
     except Exception as error:
-        raise DicomError("It is damaged and cannot be read.") from error
+        raise DicomError(DAMAGED) from error
     return header
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise DicomError if a data set is deflated, and has more than `MAX_BYTES` once it is unpacked."""
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    try:
+        meta = read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        unpacked = 0
+        with path.open("rb") as file:
+            file.seek(PREAMBLE + len(MAGIC) + GROUP_LENGTH + int(meta.FileMetaInformationGroupLength))
+            while not unpacker.eof and (packed := unpacker.unconsumed_tail or file.read(BLOCK)):
+                unpacked += len(unpacker.decompress(packed, BLOCK))
+                if unpacked > MAX_BYTES:
+                    raise DicomError(
+                        f"It unpacks to more than {MAX_BYTES >> 20} MB, so it is no single image."
+                    )
+    except DicomError:
+        raise
+    # As below.
+    except Exception as error:
+        raise DicomError(DAMAGED) from error
 
 
 def check(header: FileDataset, max_pixels: int) -> tuple[Size, Stored]:

@@ -25,7 +25,7 @@ from model.imaging.decoding import MAX_PIXELS
 
 SECONDS = 120.0
 """Longest time for one file; a radiograph takes less than one second."""
-MEMORY = 6 * 2**30
+MEMORY = 4 * 2**30
 """Address space of the process in bytes: the libraries, and an image of MAX_PIXELS several times."""
 STARTING = 120.0
 """Seconds for the start of the process, which imports what it needs."""
