@@ -152,7 +152,7 @@ def _check_kind(header: FileDataset) -> None:
     if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
         raise DicomError("Its pixels are fractional; only whole numbers of 8 to 16 bits can be read.")
     if "PixelData" not in header:
-        raise DicomError("It has no pixels, so it is a report, a plan or the like and no image.")
+        raise DicomError("It has no pixels: it is a report, a plan or the like, or it is cut short.")
     frames = _count(header, "NumberOfFrames", 1)
     if frames != 1:
         raise DicomError(f"It has {frames} frames; only single images can be read, so extract one of them.")
