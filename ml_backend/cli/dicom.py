@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_backend.cli.console import output, print_error, progress_bar
-from ml_backend.cli.exits import FAILED
+from ml_backend.cli.exits import FAILED, WrongUseError
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ def import_dicom(
         typer.Argument(
             metavar="PATHS",
             help="DICOM files, and folders that are searched with all folders in them.",
-            exists=True,
         ),
     ],
     project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
@@ -37,6 +36,8 @@ def import_dicom(
     """
     from model.dicom import require
 
+    if missing := [path for path in places if not path.exists()]:
+        raise WrongUseError(f"{missing[0]} does not exist; give files or folders that do.")
     require()
     from ml_backend.dicom.importing import import_dicom as import_files
     from ml_backend.dicom.pseudonyms import read_secret

@@ -86,7 +86,8 @@ def encode_png(image: DicomImage) -> bytes:
     """The image as a 16-bit PNG, with its spacing as pHYs and nothing else from the file."""
     out = io.BytesIO()
     density = {} if image.spacing is None else {"dpi": tuple(MM_IN_INCH / mm for mm in image.spacing[::-1])}
-    Image.fromarray(image.pixels).save(out, "PNG", **density)
+    # Level 1 takes a fifth to two thirds of the default's time, and the file is at most a fifth larger.
+    Image.fromarray(image.pixels).save(out, "PNG", compress_level=1, **density)
     return out.getvalue()
 
 
