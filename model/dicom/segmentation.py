@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAKER = "dsal"
 SCHEME = "99DSAL"
 """Coding scheme of the labels: 99 marks a private one."""
+UTF_8 = "ISO_IR 192"
 LONGEST = 64
 """Characters of a label in the file (VR LO)."""
 SERIES_NUMBER = 9000
@@ -112,6 +113,8 @@ def write_segmentation(
     # highdicom copies attributes of the source, and raises almost anything if one is wrong.
     except Exception as error:
         raise DicomError("No segmentation can refer to it: an attribute of its study is damaged.") from error
+    # highdicom 0.27 does not copy it.
+    segmentation.SpecificCharacterSet = UTF_8
     segmentation.save_as(out)
 
 
@@ -144,9 +147,9 @@ def _complete(image: FileDataset) -> None:
     for keyword in MAY_BE_EMPTY:
         if keyword not in image:
             setattr(image, keyword, None)
-    # The segmentation has the character set of its source, in which labels may not be writable.
+    # In the character set of the source labels may not be writable; what highdicom copies must be decoded.
     image.decode()
-    image.SpecificCharacterSet = "ISO_IR 192"
+    image.SpecificCharacterSet = UTF_8
 
 
 def _segment(number: int, label: str, version: str | None) -> SegmentDescription:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from highdicom.seg import segread
 from PIL import Image
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileDataset
@@ -23,9 +24,12 @@ from ml_backend.dicom.pseudonyms import image_name, pseudonym, pseudonym_of
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.regions.masks import label_map, results
 from ml_backend.queue.context import image_reader
 from ml_backend.settings import Settings
 from model.dicom.header import READ
+from model.dicom.segmentation import write_segmentation
+from model.dicom.shape import to_shown
 from tests.loop.board import png
 from tests.model.dicom.files import gradient, own, radiograph, write
 
@@ -169,20 +173,31 @@ def test_bad_files_are_named_the_others_go_on_and_nothing_comes_twice(
     assert {task.id: task.data for task in client.tasks(project)} == tasks
 
 
-def test_the_service_reads_what_was_imported(
-    server: LabelStudioServer, client: LabelStudio, project: int, tmp_path: Path
+def test_an_annotated_mask_finds_back_to_the_pixels_of_its_file(
+    client: LabelStudio, project: int, tmp_path: Path
 ) -> None:
+    """Pixels are 2.5 times as wide as high: annotators see 40×150 of the file's 40×60."""
     stretched = radiograph(gradient(), BitsStored=12, ImagerPixelSpacing=[0.1, 0.25])
-    write(stretched, tmp_path / "made.dcm")
-    outcome = import_dicom(client, project, [tmp_path], SECRET.encode())
-    (number,) = outcome.imported
+    source = write(stretched, tmp_path / "scans.dcm")
+    config = parse(default_config(["Bone"]))
+    (number,) = import_dicom(client, project, [source], SECRET.encode()).imported
     data = client.task_data(project, [number])[number]
-    settings = Settings(model_dir=tmp_path / "data")
-    read = image_reader(settings, client).read(project, number, data, parse(default_config(["Bone"])))
-    assert read.dtype == np.uint16
-    assert read.shape == (40, 150)
-    assert abs(int(read[0, 0])) <= 100
-    assert abs(int(read[-1, -1]) - 65535) <= 100
+    read = image_reader(Settings(model_dir=tmp_path / "data"), client).read(project, number, data, config)
+    assert (read.dtype, read.shape) == (np.uint16, (40, 150))
+    assert (read[0, 0] < 100, read[-1, -1] > 65435) == (True, True)
+
+    mask = np.random.default_rng(3).random((40, 60)) > 0.5
+    client.submit_annotation(number, results(to_shown(mask, (40, 150)).astype(np.uint8), config))
+    (task,) = client.labelled_tasks(project)
+    labels = label_map(task.accepted[0].result, config, (40, 150)).label_map
+    assert labels is not None
+    name = pseudonym_of(task.data)
+    assert name
+    found = find_sources(tmp_path, [name], SECRET.encode())
+    write_segmentation({"Bone": labels == 1}, found[name], tmp_path / "seg.dcm")
+    segmentation = segread(tmp_path / "seg.dcm")
+    (pixels,) = segmentation.get_pixels_by_source_instance([stretched.SOPInstanceUID])
+    assert np.array_equal(pixels[..., 0], mask)
 
 
 def test_an_interrupted_import_is_completed(client: LabelStudio, project: int, tmp_path: Path) -> None:
