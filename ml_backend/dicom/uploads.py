@@ -68,7 +68,10 @@ class Uploads:
         tasks = {name: self._begun.get(name) or uploaded[image_name(name)] for name in self._waiting}
         present = self._client.task_data(self._project, list(tasks.values())) if tasks else {}
         for name, task in tasks.items():
-            # Label Studio files an upload under a provisional key if the labeling config names several.
+            if task not in present:
+                # Somebody has deleted it meanwhile.
+                continue
+            # Label Studio files some uploads under a provisional key.
             address = next(value for value in present[task].values() if image_name(name) in str(value))
             self._client.replace_task_data(task, {self._key: address, **self._waiting[name][1]})
             self.made.append(task)

@@ -1,7 +1,7 @@
 """From stored values to the grey that a viewer shows: PS3.3, C.11.1 (modality) and C.11.2 (VOI).
 
 A stored value has at most 16 bits, so everything is computed once for each possible value and then looked
-up: the cost does not depend on the size of the image, and no image of floating-point numbers is held.
+up, and no image of floating-point numbers is held.
 """
 
 from __future__ import annotations

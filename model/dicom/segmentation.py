@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.dicom import DicomError, require
-from model.dicom.header import SPACINGS, check, looks_like_dicom, ratio_and_spacing
+from model.dicom.header import DAMAGED, SPACINGS, check, ratio_and_spacing, read_header
 from model.dicom.masks import Masks, in_source
 from model.dicom.shape import shown_size
 from model.imaging.decoding import MAX_PIXELS
@@ -64,8 +64,8 @@ def write_segmentation(
 
     It belongs to the patient and the study of the source and refers to its image, so the file identifies the
     patient. Where the image has a place in a frame of reference, the segmentation has it too. Plain
-    radiographs (CR, DX) have none: the masks then lie in the pixel matrix of the image they refer to, which
-    the standard allows (C.8.20.2: no Plane Position, but a Derivation Image).
+    radiographs (CR, DX) have none: the segmentation then says nothing of planes and positions, and its masks
+    lie in the pixel matrix of the image that each frame refers to.
 
     Args:
         masks: by label name, in the size that annotators saw or that of the source; may overlap. A label
@@ -84,15 +84,16 @@ def write_segmentation(
     from highdicom import UID
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
+    header = read_header(source)
+    size, _ = check(header, MAX_PIXELS)
+    own = in_source(masks, size, shown_size(size, ratio_and_spacing(header, [])[0]))
     image = _source(source)
-    size, _ = check(image, MAX_PIXELS)
-    own = in_source(masks, size, shown_size(size, ratio_and_spacing(image, [])[0]))
-    _complete(image)
     described = [_segment(number, label, version) for number, label in enumerate(own, start=1)]
     try:
         with warnings.catch_warnings():
             # They quote values of the source.
             warnings.simplefilter("ignore")
+            _complete(image)
             segmentation = Segmentation(
                 source_images=[image],
                 pixel_array=np.stack([mask.astype(np.uint8) for mask in own.values()], axis=-1)[None],
@@ -122,15 +123,13 @@ def _source(path: Path) -> FileDataset:
     """All attributes of the source, and pixels of which only the presence matters."""
     from pydicom import dcmread
 
-    if not looks_like_dicom(path):
-        raise DicomError("It is not a DICOM file.")
     try:
         image = dcmread(path)
     except OSError:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.
     except Exception as error:
-        raise DicomError("It is damaged and cannot be read.") from error
+        raise DicomError(DAMAGED) from error
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         if not image.get(keyword):
             raise DicomError(f"It lacks the attribute {keyword}, so no segmentation can refer to it.")

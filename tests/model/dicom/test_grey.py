@@ -47,7 +47,7 @@ def lut(entries: Any, first: int, bits: int) -> Dataset:
     return item
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     bits=st.integers(8, 16),
     signed=st.booleans(),
@@ -96,7 +96,7 @@ def test_rescale_window_and_monochrome1_are_those_of_the_standard(
     assert np.abs(shown[0] - np.array(expected)).max() <= 0.5001
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     bits=st.integers(1, 16),
     signed=st.booleans(),
