@@ -12,11 +12,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # The packages go into an environment of their own, so that the final stage takes one folder.
 RUN python -m venv /opt/dsal
 WORKDIR /src
-COPY requirements.txt requirements-openvino.txt ./
+COPY requirements.txt requirements-openvino.txt requirements-dicom.txt ./
 RUN if [ -n "$TORCH_INDEX_URL" ]; then \
       /opt/dsal/bin/pip install --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' requirements.txt)"; \
     fi
-RUN /opt/dsal/bin/pip install -r requirements.txt -r requirements-openvino.txt
+RUN /opt/dsal/bin/pip install -r requirements.txt -r requirements-openvino.txt -r requirements-dicom.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model ./model
 COPY ml_backend ./ml_backend

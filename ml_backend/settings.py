@@ -28,6 +28,9 @@ PositiveSeconds = Annotated[float, Field(gt=0.0)]
 SHIPPED_WEIGHTS = "hand-bones"
 """Name of the weights that come with the package."""
 
+SHORTEST_SECRET = 32
+"""Characters of DICOM_SECRET: whoever can guess it can test which image a pseudonym belongs to."""
+
 Rule = Literal["latest", "majority", "all"]
 """Which annotations of a task count, and how several are merged; see `ml_backend.learn.labels`."""
 
@@ -108,6 +111,12 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in MODEL_DIR.")
     redis_url: str = Field("", description="Redis URL; empty starts an embedded Redis in MODEL_DIR.")
     store_url: str = Field("", description="fsspec URL of the weights; empty means a folder in MODEL_DIR.")
+
+    dicom_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret from which the pseudonyms of DICOM images are made, 32 characters or more; empty "
+        "means a file in MODEL_DIR.",
+    )
 
     device: str = Field("auto", description="PyTorch device: auto, cpu, cuda, cuda:1.")
     engine: Literal["auto", "torch", "openvino"] = Field(
@@ -271,6 +280,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("dicom_secret")
+    @classmethod
+    def _dicom_secret(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"at least {SHORTEST_SECRET} characters")
+        return value
 
     @field_validator("initial_weights")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ml_backend.cli import connect, folder, pretrain, projects, segment, service, status
+from ml_backend.cli import connect, dicom, folder, pretrain, projects, segment, service, status
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -53,6 +53,7 @@ def _options(
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(connect.connect)
+app.command("import-dicom", rich_help_panel="A Label Studio project")(dicom.import_dicom)
 app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)

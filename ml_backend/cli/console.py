@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -21,11 +22,17 @@ def output() -> Console:
     return Console(highlight=False)
 
 
-def print_left_out(*folders: Path | None) -> None:
-    """Name the files that are not read from folders of images and masks."""
+def print_left_out(
+    images: Path | None, masks: Path | None = None, suffixes: Collection[str] | None = None
+) -> None:
+    """Name the files that are not read from folders of images and masks.
+
+    `suffixes` are those of the images that are read, without DICOM if None.
+    """
+    from model.imaging.files import IMAGE_SUFFIXES
     from model.training.dataset import left_out_sentences
 
-    for sentence in left_out_sentences(*folders):
+    for sentence in left_out_sentences(images, masks, suffixes or IMAGE_SUFFIXES):
         output().print(sentence, markup=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.watching import follow_training, request_scores
 
 if TYPE_CHECKING:
+    from model.imaging.files import ImageFiles
     from model.imaging.preprocessing import PreprocessingSettings
     from model.training.dataset import Example, FolderSample
     from model.training.run import TrainingResult
@@ -143,6 +144,7 @@ def _train_folder(
     seed: int,
     batch: int,
 ) -> None:
+    from model.imaging.files import ImageFiles, readable_suffixes
     from model.imaging.preprocessing import PreprocessingSettings
     from model.loss import LossWeights, default_dice
     from model.network import NetworkSettings
@@ -153,7 +155,8 @@ def _train_folder(
     from model.training.splitting import extend_split
     from model.weights import Card, load_version, save_version
 
-    samples = {sample.stem: sample for sample in read_folder(images, masks)}
+    suffixes = readable_suffixes()
+    samples = {sample.stem: sample for sample in read_folder(images, masks, suffixes)}
     network, card = load_version(start) if start is not None else (None, None)
     former = () if card is None else card.labels
     labels = folder_labels(list(samples.values()), names, otherwise=former)
@@ -162,14 +165,15 @@ def _train_folder(
     sides = extend_split(samples, validation, seed)
     with joined() as ranks, progress_bar(shown=ranks.first) as bar:
         if ranks.first:
-            print_left_out(images, masks)
+            print_left_out(images, masks, suffixes)
         reading = bar.add_task("Reading", total=len(samples), note="")
         examples: list[list[Example]] = []
-        for side in sides:
-            examples.append([])
-            for stem in side:
-                examples[-1].append(_example(samples[stem], preprocessing))
-                bar.advance(reading)
+        with ImageFiles() as files:
+            for side in sides:
+                examples.append([])
+                for stem in side:
+                    examples[-1].append(_example(samples[stem], files, preprocessing))
+                    bar.advance(reading)
         training = bar.add_task("Training", total=steps, note="")
 
         def show(now: Progress) -> None:
@@ -212,10 +216,10 @@ def _train_folder(
     )
 
 
-def _example(sample: FolderSample, preprocessing: PreprocessingSettings) -> Example:
+def _example(sample: FolderSample, files: ImageFiles, preprocessing: PreprocessingSettings) -> Example:
     from model.training.dataset import make_example, read_sample
 
-    return make_example(sample.stem, *read_sample(sample), preprocessing)
+    return make_example(sample.stem, *read_sample(sample, files.read), preprocessing)
 
 
 def score(
@@ -257,13 +261,15 @@ def score(
 def _score_folder(version: Path, images: Path, out: Path) -> None:
     import cv2
 
-    from model.imaging.decoding import ImageError, decode_image
+    from model.imaging.decoding import ImageError
+    from model.imaging.files import ImageFiles, readable_suffixes
     from model.segmenter import Segmenter
-    from model.training.dataset import IMAGE_SUFFIXES, DatasetError
+    from model.training.dataset import DatasetError
 
     segmenter = Segmenter(version)
-    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    print_left_out(images)
+    suffixes = readable_suffixes()
+    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in suffixes)
+    print_left_out(images, suffixes=suffixes)
     if not paths:
         raise DatasetError(f"{images} has no images; give a folder with files such as .png or .jpg.")
     rows: list[tuple[str, float, float, float]] = []
@@ -272,10 +278,10 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     masks = out.with_name(f"{out.stem}-masks")
     masks.mkdir(parents=True, exist_ok=True)
     factor = 255 if len(segmenter.labels) == 1 else 1
-    with progress_bar() as bar:
+    with progress_bar() as bar, ImageFiles() as files:
         for path in bar.track(paths, description="Scoring", task_id=bar.add_task("Scoring", note="")):
             try:
-                found = segmenter.segment([decode_image(path.read_bytes())])[0]
+                found = segmenter.segment([files.read(path)])[0]
             except ImageError as error:
                 unreadable.append(f"{path.name}: {error}")
                 continue

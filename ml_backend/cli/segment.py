@@ -21,7 +21,10 @@ SIGNS = {"+": True, "-": False}
 
 
 def segment(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image.", exists=True, dir_okay=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", help="The image, also DICOM (.dcm).", exists=True, dir_okay=False),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -81,12 +84,13 @@ def segment(
     marks = [*(_read(text, 4) for text in box or ()), *(_read(text, 2) for text in click or ())]
     import cv2
 
-    from model.imaging.decoding import decode_image
+    from model.imaging.files import ImageFiles
     from model.pretrained import pretrained_version
     from model.segmenter import Segmenter
 
     segmenter = Segmenter(version or pretrained_version())
-    grey = decode_image(image.read_bytes())
+    with ImageFiles() as files:
+        grey = files.read(image)
     named = [(mark, _label(segmenter, own or label)) for mark, own in marks]
     labels = _begin(segmenter, grey, mask, blank)
     opened = segmenter.open(grey)

@@ -203,6 +203,10 @@ class Tasks(DataManager):
             )
         return found
 
+    def replace_task_data(self, task: int, data: Mapping[str, Any]) -> None:
+        """Replace a task's data; its annotations and predictions stay."""
+        self._dict("PATCH", f"/api/tasks/{task}/", json={"data": dict(data)})
+
     def delete_task(self, task: int) -> None:
         """Delete a task with its annotations and predictions."""
         self._sdk.tasks.delete(str(task))

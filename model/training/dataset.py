@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.imaging.decoding import Grey, ImageError, decode_image
+from model.imaging.files import IMAGE_SUFFIXES
 from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 NAMES_FILE = "labels.txt"
 """File in a folder of masks with the names of the labels: one a line, in the order of the class indices."""
 PAINTED = 255
@@ -69,20 +69,21 @@ class FolderSample:
     mask_path: Path
 
 
-def read_folder(images: Path, masks: Path) -> list[FolderSample]:
-    """Pair image and mask files by stem, sorted by stem; files without one of `IMAGE_SUFFIXES` are left out.
+def read_folder(images: Path, masks: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[FolderSample]:
+    """Pair image and mask files by stem, sorted by stem; files of other types are left out.
 
-    `left_out` names them.
+    Images have one of `suffixes`, masks one of `IMAGE_SUFFIXES`. `left_out` names the others.
 
     Raises:
         DatasetError: a folder is missing or empty, a stem has no counterpart, or two files of a folder share
             a stem.
     """
-    image_files, mask_files = _by_stem(images), _by_stem(masks)
+    image_files, mask_files = _by_stem(images, suffixes), _by_stem(masks, IMAGE_SUFFIXES)
     for files, others, what in ((image_files, mask_files, "mask"), (mask_files, image_files, "image")):
         unpaired = sorted(files.keys() - others.keys())
         if unpaired:
-            hint = _hint(unpaired, masks if what == "mask" else images)
+            missing = (masks, IMAGE_SUFFIXES) if what == "mask" else (images, suffixes)
+            hint = _hint(unpaired, *missing)
             raise DatasetError(
                 f"No {what} for {_listing(unpaired)}; images and masks must share stems.{hint}"
             )
@@ -91,30 +92,35 @@ def read_folder(images: Path, masks: Path) -> list[FolderSample]:
     return [FolderSample(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files)]
 
 
-def left_out(folder: Path) -> dict[str, str]:
+def left_out(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """What is in a folder of images or masks and is not read: {file name: reason}, sorted by name.
 
     Hidden files, which operating systems and tools leave behind, are not listed.
     """
-    known = ", ".join(sorted(IMAGE_SUFFIXES))
+    known = ", ".join(sorted(suffixes))
     reasons: dict[str, str] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith("."):
             continue
         if not path.is_file():
             reasons[path.name] = "folders within the folder are not read"
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+        elif path.suffix.lower() not in suffixes:
             kind = f"files of type {path.suffix}" if path.suffix else "files without a suffix"
             reasons[path.name] = f"{kind} are not read, only {known}"
     return reasons
 
 
-def left_out_sentences(*folders: Path | None) -> list[str]:
-    """One line for each reason why files in these folders are not read, with the names of all of them."""
+def left_out_sentences(
+    images: Path | None, masks: Path | None = None, suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> list[str]:
+    """One line for each reason why files in these folders are not read, with the names of all of them.
+
+    `suffixes` are those of the images that are read.
+    """
     sentences = []
-    for folder in folders:
+    for folder, read in ((images, suffixes), (masks, IMAGE_SUFFIXES)):
         names: dict[str, list[str]] = {}
-        for name, reason in left_out(folder).items() if folder is not None else ():
+        for name, reason in left_out(folder, read).items() if folder is not None else ():
             names.setdefault(reason, []).append(name)
         sentences += [
             f"left out of {folder}: {', '.join(several)}: {reason}" for reason, several in names.items()
@@ -122,14 +128,20 @@ def left_out_sentences(*folders: Path | None) -> list[str]:
     return sentences
 
 
-def read_sample(sample: FolderSample) -> tuple[Grey, NDArray[np.uint8]]:
-    """Read the grey image (H, W) of a sample and its label map (H, W).
+def _picture(path: Path) -> Grey:
+    return decode_image(path.read_bytes())
+
+
+def read_sample(
+    sample: FolderSample, read: Callable[[Path], Grey] = _picture
+) -> tuple[Grey, NDArray[np.uint8]]:
+    """Read the grey image (H, W) of a sample, by `read`, and its label map (H, W).
 
     Raises:
         DatasetError: one of the files cannot be used, or they differ in size.
     """
     try:
-        image = decode_image(sample.image_path.read_bytes())
+        image = read(sample.image_path)
     except ImageError as error:
         raise DatasetError(f"{sample.image_path.name}: {error}") from error
     mask = read_mask(sample.mask_path)
@@ -217,12 +229,12 @@ def _check_size(key: str, image: Grey, mask: NDArray[np.uint8]) -> None:
         )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder; give the folder that contains the files.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        if path.suffix.lower() not in suffixes or not path.is_file():
             continue
         if path.stem in found:
             raise DatasetError(f"{found[path.stem].name} and {path.name} share a stem; keep one of them.")
@@ -230,9 +242,9 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _hint(stems: Sequence[str], folder: Path) -> str:
+def _hint(stems: Sequence[str], folder: Path, suffixes: Collection[str]) -> str:
     """Names the first file with one of these stems that is left out, with the reason."""
-    for name, reason in left_out(folder).items():
+    for name, reason in left_out(folder, suffixes).items():
         if Path(name).stem in stems:
             return f" {name} is left out: {reason}."
     return ""

@@ -37,12 +37,13 @@ DOCUMENTS = [
     "README.md",
     "docs/operations.md",
     "docs/label-studio-setup.md",
+    "docs/dicom.md",
     "docs/experiments.md",
     "docs/science.md",
 ]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
 POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
-COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build"}
+COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build", "run"}
 
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:
@@ -77,7 +78,7 @@ def check_compose(words: list[str]) -> None:
     verb, *rest = words
     assert verb in COMPOSE_VERBS
     plain = [word for word in rest if not word.startswith("-")]
-    if verb == "exec":
+    if verb in ("exec", "run"):
         service, program, *arguments = rest[rest.index(plain[0]) :]
         assert service in services
         if program == "dsal":

@@ -20,6 +20,7 @@ TOGETHER = [
     "requirements.txt",
     "requirements-dev.txt",
     "requirements-openvino.txt",
+    "requirements-dicom.txt",
     "requirements-experiment.txt",
     "requirements-framework.txt",
 ]

@@ -117,7 +117,11 @@ def test_scoring_says_what_it_could_not_read(run: Run, hands: Path, tmp_path: Pa
     assert "not scored: broken.png" in said
 
 
-def test_files_that_are_not_read_are_named(run: Run, hands: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_read_are_named(
+    run: Run, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the extra for DICOM is not installed.
+    monkeypatch.setitem(sys.modules, "pydicom", None)
     shutil.copytree(hands, tmp_path, dirs_exist_ok=True)
     images, masks = tmp_path / "images", tmp_path / "masks"
     for name in ("scan.dcm", "IM0001", "notes.txt", ".DS_Store"):
