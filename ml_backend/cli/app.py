@@ -53,6 +53,7 @@ def _options(
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(connect.connect)
+app.command(rich_help_panel="A Label Studio project")(connect.disconnect)
 app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)

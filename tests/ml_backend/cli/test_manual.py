@@ -18,6 +18,7 @@ COMMANDS = (
     "serve",
     "worker",
     "connect",
+    "disconnect",
     "status",
     "doctor",
     "train",
