@@ -178,6 +178,7 @@ install_chromium() {
 part() {
   local running=(requirements.txt pyproject.toml)
   local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt requirements-experiment.txt)
+  testing+=(requirements-onnx.txt)
   case $1 in
     run)
       # An environment for the tests has everything that running needs.

@@ -21,6 +21,7 @@ TOGETHER = [
     "requirements-dev.txt",
     "requirements-openvino.txt",
     "requirements-experiment.txt",
+    "requirements-onnx.txt",
     "requirements-framework.txt",
 ]
 PIN = re.compile(r"([A-Za-z0-9._-]+)(\[[a-z,0-9-]+\])?==([^\s;]+)( *;.*)?")

@@ -19,6 +19,8 @@ COMMANDS = (
     "worker",
     "connect",
     "disconnect",
+    "export",
+    "predict",
     "status",
     "doctor",
     "train",
