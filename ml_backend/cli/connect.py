@@ -90,10 +90,12 @@ def connect(
     Examples: `dsal connect --project 3`, `dsal connect --create "Finger bones" --labels Bone`,
     `dsal connect --project 3 --annotators ann@example.com,bob@example.com`
     """
+    from redis.exceptions import RedisError
+
     from ml_backend.label_studio.connection import connect as make_connection
     from ml_backend.label_studio.nesting import EXAMINED, describe_nested, find_nested
     from ml_backend.queue.context import open_context
-    from ml_backend.reconcile.connecting import learn_at_once, remember
+    from ml_backend.reconcile.connecting import learn_at_once, remember, serve_again
     from ml_backend.score.strategy import advice, order_to_connect, project_order
     from ml_backend.store import installation
     from ml_backend.store.database import Database
@@ -120,10 +122,14 @@ def connect(
     )
     order = project_order(database, settings, connection.project, connection.config)
     console = output()
-    with open_context(client) as context:
-        if order.batch or annotators is not None or connection.annotators:
-            context.queues.request_assignment(connection.project)
-        learned = learn_at_once(context, connection.project)
+    serve_again(database, connection.project)
+    try:
+        with open_context(client) as context:
+            learned = learn_at_once(context, connection.project)
+            if order.batch or annotators is not None or connection.annotators:
+                context.queues.request_assignment(connection.project)
+    except RedisError:
+        learned = "Redis does not answer: check REDIS_URL, then run dsal reconcile, so that work begins."
     print_parts(
         f"Project {connection.project} “{connection.title}”",
         [(item.name, item.state, item.detail) for item in connection.items],

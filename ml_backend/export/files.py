@@ -79,6 +79,8 @@ class Files:
     threshold: float | None = None
     limits: Limits | None = None
 
+    is_whole = False
+
     @property
     def legend(self) -> Legend:
         """The labels of the version."""

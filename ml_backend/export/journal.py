@@ -16,6 +16,8 @@ from ml_backend.export.formats import Record
 from ml_backend.export.pictures import ExportError
 
 FILE = "export.jsonl"
+LOCK = ".export.lock"
+"""Held by the process that writes into the folder."""
 
 
 class Journal:
@@ -29,9 +31,8 @@ class Journal:
         """
         self._path = folder / FILE
         self._places: dict[str, tuple[int, str, str]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
         if not self._path.exists():
-            if any(folder.iterdir()):
+            if any(one.name != LOCK for one in folder.iterdir()):
                 raise ExportError(f"{folder} is not empty and has no export; give --out a new folder.")
             self._path.write_text(json.dumps(about) + "\n", encoding="utf-8")
         self._read(folder, about)

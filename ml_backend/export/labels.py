@@ -36,6 +36,8 @@ class Labels:
     project: int
     config: LabelConfig
 
+    is_whole = True
+
     @property
     def legend(self) -> Legend:
         """The labels of the labeling config."""
@@ -100,7 +102,7 @@ class Labels:
             list(components(label_map)) if voted else read[0][0].regions,
             "annotation " + ", ".join(str(annotation.id) for annotation in sample.annotations),
         )
-        notes = [f"Unknown pixels (255): {sentence}" for sentence in unreadable]
+        notes = [f"Not read: {sentence}" for sentence in unreadable]
         for inner, outer in sorted({pair for found, _ in maps for pair in found.nested}):
             notes.append(f"{inner} lies within {outer}.")
         hidden = hidden_pixels(picture)

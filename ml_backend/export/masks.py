@@ -40,6 +40,8 @@ class Masks:
     config: LabelConfig
     version: Version
 
+    is_whole = True
+
     @property
     def legend(self) -> Legend:
         """The labels of the labeling config."""

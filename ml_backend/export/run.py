@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ml_backend.export.formats import FORMATS, Record
-from ml_backend.export.journal import Journal
+from ml_backend.export.journal import LOCK, Journal
 from ml_backend.export.names import Names, safe
 from ml_backend.export.pictures import CannotExpressError, ExportError
 from ml_backend.export.source import Item, LeftOut, Source
@@ -61,14 +61,17 @@ def export(
         LabelStudioError: Label Studio stops answering; what is written stays, and another run goes on.
     """
     about = {"format": format_name, "labels": list(source.legend.labels), **source.about}
-    journal = Journal(folder, about)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / LOCK
     try:
-        with FileLock(folder / ".export.lock", timeout=0):
-            return _Export(folder, format_name, source, journal).run(progress)
+        with FileLock(lock, timeout=0):
+            try:
+                journal = Journal(folder, about)
+                return _Export(folder, format_name, source, journal).run(progress)
+            finally:
+                lock.unlink(missing_ok=True)
     except Timeout as error:
         raise ExportError(f"Another process exports into {folder}; wait for it.") from error
-    finally:
-        (folder / ".export.lock").unlink(missing_ok=True)
 
 
 class _Export:
@@ -130,7 +133,7 @@ class _Export:
 
     def _remove_others(self) -> None:
         """Delete the files of pictures whose labels or images are gone since a former run."""
-        gone = self._journal.keys() - self._seen
+        gone = self._journal.keys() - self._seen if self._source.is_whole else set()
         if not gone:
             return
         for key, name in self._journal.names():

@@ -44,7 +44,14 @@ class LeftOut:
 
 
 class Source(Protocol):
-    """The pictures of a project, or of a folder."""
+    """The pictures of a project, or of files.
+
+    Attributes:
+        is_whole: whether a picture that a former run exported and that is missing now is gone; otherwise it
+            is only not asked for this time.
+    """
+
+    is_whole: bool
 
     @property
     def legend(self) -> Legend:

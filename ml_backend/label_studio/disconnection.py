@@ -115,19 +115,21 @@ class Departure:
         ]
 
     def _is_our_webhook(self, webhook: Mapping[str, Any]) -> bool:
-        if address(webhook) == self.address and (self.is_given or has_our_events(webhook)):
-            return True
+        if address(webhook) == self.address:
+            named = has_our_events(webhook) and not self.recognition.is_strange(webhook)
+            return self.is_given or named or self.recognition.is_ours(webhook)
         return self.recognition.is_ours(webhook)
 
     def _backends(self, addresses: set[str]) -> Iterator[Part]:
         for each in self.client.ml_backends(self.project):
             service = each["url"].rstrip("/")
             titled = each["title"] == BACKEND_TITLE
-            here = service == self.address and (self.is_given or titled)
-            if here or service in addresses or self.recognition.leads_here(service):
-                delete = partial(self.client.delete_ml_backend, each["id"])
-                yield Part("ML backend", service, delete)
-            elif titled:
+            answers = self.recognition.answers(service)
+            # At the default address may be the service of somebody else, on the machine of Label Studio.
+            here = service == self.address and (self.is_given or (titled and answers is None))
+            if here or service in addresses or answers:
+                yield Part("ML backend", service, partial(self.client.delete_ml_backend, each["id"]))
+            elif titled and answers is None:
                 self.notes.append(
                     f"The ML backend {service} may be this service under a former address, which does not "
                     f"answer now: if it is, run dsal disconnect again with --backend {service}."

@@ -82,9 +82,16 @@ class Recognition:
         wanted = webhook_headers(self.basic_auth).get("Authorization")
         return wanted is not None and present.get("authorization") == wanted and has_our_events(webhook)
 
-    def leads_here(self, service: str) -> bool:
-        """Whether this installation answers at an address."""
-        return bool(self.installation) and self.ask(service) == self.installation
+    def answers(self, service: str) -> bool | None:
+        """Whether this installation answers at an address; None if no service tells its name there."""
+        named = self.ask(service) if self.installation else None
+        return None if named is None else named == self.installation
+
+    def is_strange(self, webhook: Mapping[str, Any]) -> bool:
+        """Whether a webhook names another installation."""
+        present = {key.lower(): value for key, value in (webhook["headers"] or {}).items()}
+        named = present.get(INSTALLATION_HEADER.lower())
+        return bool(named) and named != self.installation
 
 
 def has_our_events(webhook: Mapping[str, Any]) -> bool:

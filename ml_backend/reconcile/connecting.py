@@ -20,11 +20,9 @@ from ml_backend.store.models import Assignment, Project
 
 
 def remember(database: Database, project_id: int, former: Mapping[str, Any] | None, *, seed: int) -> None:
-    """Store what the project was before it is connected, if that is not stored yet, and make it active."""
+    """Store what the project was before it is connected, if that is not stored yet."""
     with database.write() as session:
         project = projects.ensure(session, project_id, seed=seed)
-        if project.archived_at is not None:
-            projects.restore(session, project)
         if former is not None and project.before_connect is None:
             project.before_connect = dict(former)
 
@@ -47,9 +45,11 @@ def stop_serving(database: Database, project_id: int) -> bool:
 
 
 def serve_again(database: Database, project_id: int) -> None:
-    """Undo `stop_serving`."""
+    """Undo `stop_serving`; nothing happens to a project that is not archived."""
     with database.write() as session:
-        projects.restore(session, session.get_one(Project, project_id))
+        project = projects.get(session, project_id)
+        if project is not None and project.archived_at is not None:
+            projects.restore(session, project)
 
 
 def forget_connection(database: Database, project_id: int) -> None:

@@ -60,6 +60,8 @@ def test_a_folder_is_done_but_for_what_cannot_be_read(
     status, said, _ = run("predict", hands / "a.png", hands / "a.tif", hands / "b.png", "--out", out)
     assert status == 0
     assert "0 written, 3 were there already" in said
+    run("predict", hands / "b.png", "--out", out)
+    assert len(masks(out)) == 3, "what is not asked for again stays"
 
 
 def test_a_version_is_found_by_its_name(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -40,6 +41,7 @@ class Drawn:
     about: dict[str, Any] = field(default_factory=lambda: {"what": "labels"})
     read: list[int] = field(default_factory=list)
     stop_after: int | None = None
+    is_whole: bool = True
 
     def total(self) -> int:
         return len(self.pictures)
@@ -204,6 +206,16 @@ def test_a_stopped_export_goes_on_and_a_changed_label_is_written_again(tmp_path:
     assert sorted(one["task"] for one in coco.imgs.values()) == [0, 1, 2, 3]
     again = run(tmp_path / "out", "coco", Drawn(changed))
     assert (again.written, again.unchanged) == (0, 4)
+
+
+def test_only_one_process_writes_into_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        FileLock(tmp_path / "out" / ".export.lock"),
+        pytest.raises(ExportError, match="Another process"),
+    ):
+        run(tmp_path / "out", "png", Drawn(maps(1)))
+    assert run(tmp_path / "out", "png", Drawn(maps(1))).written == 1
 
 
 def test_nothing_of_others_is_overwritten(tmp_path: Path) -> None:
