@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )
+    label_studio_public_url: str = Field(
+        "", description="Address at which annotators open Label Studio, if it is not LABEL_STUDIO_URL."
+    )
     http_timeout: PositiveSeconds = Field(
         30.0, description="Time limit of one request to Label Studio, in seconds."
     )

@@ -16,6 +16,7 @@ from model.engines import EngineName, Output, Precision, Probe, create_engine
 from model.engines.device_masks import draw_masks
 from model.engines.interface import Draw
 from model.engines.torch_engine import CUDA_STREAMS
+from model.imaging.masks import hard_mask
 from model.imaging.preprocessing import Frame, preprocess, to_network
 from model.interaction.corrector import Corrector, OpenImage
 from model.interaction.prompts import PromptError, Prompts
@@ -30,8 +31,6 @@ TOGETHER = 8
 alone takes 1.84 ms, and of 32 each 1.00 ms."""
 MOST_THREADS = 16
 """Most threads that prepare and interpret for a CUDA device."""
-ROUNDING = 1e-4
-"""Relative error allowed for probabilities that should sum to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,38 +246,3 @@ class Segmenter:
         if self.engine.device == "cuda":
             draws = [partial(draw_masks, frame=one.frame, threshold=threshold) for one in canvases]
         return self.engine.run_together([one.x for one in canvases], probe, draws)
-
-
-def hard_mask(
-    probabilities: NDArray[np.float32], frame: Frame, threshold: float | None = None
-) -> NDArray[np.uint8]:
-    """The most probable class of every pixel of the original image; equal probabilities: the lower index.
-
-    Args:
-        probabilities: (C, h, w) on the canvas.
-        frame: the canvas's position on the image.
-        threshold: in (0, 1); if given, a pixel gets its most probable label if 1 − the background's
-            probability is at least this, even if the background is more probable.
-
-    Returns:
-        A label map (H, W). Without a threshold it equals `frame.back(probabilities).argmax(0)` up to
-        rounding, but needs less memory than C float32 planes of the image's size.
-    """
-    if len(probabilities) == 2:
-        drawn = np.zeros(frame.original, np.bool_)
-        least = 0.5 if threshold is None else threshold
-        window, foreground = frame.back_part(probabilities[1], least * (1 - ROUNDING))
-        drawn[window] = foreground > least if threshold is None else foreground >= least
-        return drawn.view(np.uint8)
-    background = frame.back_channel(probabilities[0], outside=1.0)
-    best = background if threshold is None else np.zeros_like(background)
-    labels = np.zeros(frame.original, np.uint8)
-    # Where a label is drawn it is the most probable one, and has at least its share of what is distributed.
-    least = 1 / len(probabilities) if threshold is None else threshold / (len(probabilities) - 1)
-    for index, channel in enumerate(probabilities[1:], start=1):
-        window, plane = frame.back_part(channel, least * (1 - ROUNDING))
-        labels[window][plane > best[window]] = index
-        np.maximum(best[window], plane, out=best[window])
-    if threshold is not None:
-        labels[background > 1 - threshold] = 0
-    return labels

@@ -218,6 +218,15 @@ def read_card(directory: Path) -> Card:
     return Card.from_dict(_read_json(directory))
 
 
+def weights_digest(directory: Path) -> str:
+    """SHA-256 of a version's weights, as its card says.
+
+    Raises:
+        WeightsError: the card is missing or damaged.
+    """
+    return str(_read_json(directory).get("sha256"))
+
+
 def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
     """The network of a version, on the CPU, in float32 and in evaluation mode, and its card.
 

@@ -178,7 +178,7 @@ install_chromium() {
 part() {
   local running=(requirements.txt pyproject.toml)
   local testing=("${running[@]}" requirements-dev.txt requirements-openvino.txt requirements-dicom.txt
-    requirements-experiment.txt)
+    requirements-experiment.txt requirements-onnx.txt)
   case $1 in
     run)
       # An environment for the tests has everything that running needs.

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from ml_backend.cli import connect, dicom, folder, pretrain, projects, segment, service, status
+from ml_backend.cli import (
+    connect,
+    dicom,
+    export,
+    folder,
+    predict,
+    pretrain,
+    projects,
+    segment,
+    service,
+    status,
+)
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -53,13 +64,16 @@ def _options(
 app.command(rich_help_panel="The service")(service.serve)
 app.command(rich_help_panel="The service")(service.worker)
 app.command(rich_help_panel="A Label Studio project")(connect.connect)
+app.command(rich_help_panel="A Label Studio project")(connect.disconnect)
 app.command("import-dicom", rich_help_panel="A Label Studio project")(dicom.import_dicom)
 app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
+app.command(rich_help_panel="A Label Studio project")(export.export)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
+app.command(rich_help_panel="Training and scoring")(predict.predict)
 app.command(rich_help_panel="Training and scoring")(segment.segment)
 app.command(rich_help_panel="Training and scoring")(pretrain.pretrain)
 app.command(rich_help_panel="Training and scoring")(experiment)

@@ -261,8 +261,8 @@ def score(
 def _score_folder(version: Path, images: Path, out: Path) -> None:
     import cv2
 
-    from model.imaging.decoding import ImageError
-    from model.imaging.files import ImageFiles, readable_suffixes
+    from ml_backend.export.files import segmented
+    from model.imaging.files import readable_suffixes
     from model.segmenter import Segmenter
     from model.training.dataset import DatasetError
 
@@ -278,13 +278,15 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     masks = out.with_name(f"{out.stem}-masks")
     masks.mkdir(parents=True, exist_ok=True)
     factor = 255 if len(segmenter.labels) == 1 else 1
-    with progress_bar() as bar, ImageFiles() as files:
-        for path in bar.track(paths, description="Scoring", task_id=bar.add_task("Scoring", note="")):
-            try:
-                found = segmenter.segment([files.read(path)])[0]
-            except ImageError as error:
-                unreadable.append(f"{path.name}: {error}")
-                continue
+    with progress_bar() as bar:
+        scoring = bar.add_task("Scoring", total=len(paths), note="")
+
+        def bad(path: Path, reason: str) -> None:
+            unreadable.append(f"{path.name}: {reason}")
+            bar.advance(scoring)
+
+        for path, found in segmented(segmenter, paths, bad):
+            bar.advance(scoring)
             agreement = found.consistency
             rows.append((path.name, agreement.l_dsc, agreement.m_dsc, agreement.score))
             cv2.imwrite(str(masks / f"{path.stem}.png"), found.final * factor)

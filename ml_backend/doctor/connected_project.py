@@ -19,8 +19,8 @@ from ml_backend.label_studio.blueprint import (
     view_rules,
 )
 from ml_backend.label_studio.config import LabelConfigError, parse
-from ml_backend.label_studio.connection import webhook_headers
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.webhooks import webhook_headers
 from ml_backend.score.drawing import in_words, project_floor
 from ml_backend.score.strategy import project_order
 from ml_backend.store import scores, versions

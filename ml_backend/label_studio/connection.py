@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,10 @@ from ml_backend.label_studio.config import (
     default_config,
     parse,
 )
+from ml_backend.label_studio.disconnection import before
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.views import CannotConnectError, Item, State, Work, differs
+from ml_backend.label_studio.webhooks import Recognition, unrecognised, webhook_headers
 
 __all__ = ["BACKEND_TITLE", "CannotConnectError", "Connection", "Item", "connect", "webhook_headers"]
 
@@ -64,6 +65,8 @@ def connect(
     basic_auth: tuple[str, str] | None = None,
     annotators: Sequence[str] | None = None,
     interactive: bool = False,
+    installation: str = "",
+    remember: Callable[[int, Mapping[str, Any] | None], None] | None = None,
 ) -> Connection:
     """Set up everything that a project needs to work with the backend at `backend_url`; idempotent.
 
@@ -80,6 +83,10 @@ def connect(
             ones; None keeps the current ones.
         interactive: whether annotators shall be able to ask for masks by points and boxes; False leaves that
             as it is.
+        installation: name of the backend's installation, by which its webhooks under former addresses are
+            found and removed; empty leaves all others alone.
+        remember: is called with the project's id and what it was before (`disconnection.before`), before
+            anything in it is changed.
 
     Raises:
         CannotConnectError: something must be done by hand first.
@@ -87,9 +94,11 @@ def connect(
     """
     backend_url = backend_url.rstrip("/")
     _check_address(backend_url)
-    work = Work(client, backend_url, basic_auth)
+    work = Work(client, backend_url, basic_auth, Recognition(installation, basic_auth))
     found = _project(work, project, create)
     number = int(found["id"])
+    if remember is not None:
+        remember(number, before(found, client.views(number)))
     config = _label_config(work, found, labels, interactive=interactive)
     served = order(number, config)
     backend = _backend(work, number, interactive=interactive)
@@ -266,14 +275,18 @@ def _webhook(work: Work, project: int) -> int:
     """Set the webhook's headers and events; Label Studio created it without them with the backend."""
     client, url = work.client, f"{work.backend_url}/webhook"
     wanted = {
-        "headers": webhook_headers(work.basic_auth),
+        "headers": webhook_headers(work.basic_auth, work.recognition.installation),
         "send_payload": True,
         "send_for_all_actions": False,
         "is_active": True,
     }
-    ours = [each for each in client.webhooks(project) if each["url"].rstrip("/") == url]
-    for extra in ours[1:]:
+    listed = client.webhooks(project)
+    ours = [each for each in listed if each["url"].rstrip("/") == url]
+    others = [each for each in listed if each not in ours]
+    former = [each for each in others if work.recognition.is_ours(each)]
+    for extra in (*ours[1:], *former):
         client.delete_webhook(extra["id"])
+    work.notes.extend(unrecognised(each for each in others if each not in former))
     state: State = "unchanged"
     if not ours:
         client.create_webhook(project, url, actions=list(EVENTS), **wanted)
@@ -287,12 +300,6 @@ def _webhook(work: Work, project: int) -> int:
             f"Label Studio created no webhook to {url}: create it by hand in the project's settings."
         )
     work.done("webhook", state, f"{url}, {len(EVENTS)} events")
+    for each in former:
+        work.done("former webhook", "changed", f"{each['url']}, removed")
     return int(present[0]["id"])
-
-
-def webhook_headers(basic_auth: tuple[str, str] | None) -> dict[str, str]:
-    """Return the headers that authorise a webhook; Label Studio sends it without the backend's password."""
-    if basic_auth is None:
-        return {}
-    pair = base64.b64encode(":".join(basic_auth).encode()).decode()
-    return {"Authorization": f"Basic {pair}"}

@@ -20,6 +20,7 @@ from ml_backend.label_studio.blueprint import (
     view_rules,
 )
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.label_studio.webhooks import Recognition
 
 State = Literal["created", "changed", "unchanged"]
 
@@ -44,6 +45,7 @@ class Work:
     client: LabelStudio
     backend_url: str
     basic_auth: tuple[str, str] | None
+    recognition: Recognition = field(default_factory=Recognition)
     items: list[Item] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -69,19 +69,21 @@ class Context:
 
 
 @contextmanager
-def open_context() -> Iterator[Context]:
+def open_context(label_studio: LabelStudio | None = None) -> Iterator[Context]:
     """Open the context of a job, configured from the environment of the worker that runs it.
+
+    Args:
+        label_studio: of a command that was given another address or token; None takes those of the settings.
 
     Raises:
         JobError: LABEL_STUDIO_API_KEY is empty.
     """
     settings = Settings()
-    if not settings.label_studio_api_key.get_secret_value():
+    token = settings.label_studio_api_key.get_secret_value()
+    if label_studio is None and not token:
         raise JobError("The worker has no LABEL_STUDIO_API_KEY; set it to a personal access token.")
-    label_studio = LabelStudio(
-        settings.label_studio_url,
-        settings.label_studio_api_key.get_secret_value(),
-        timeout=settings.http_timeout,
+    label_studio = label_studio or LabelStudio(
+        settings.label_studio_url, token, timeout=settings.http_timeout
     )
     database = Database(settings.effective_database_url)
     client = connect_redis(settings)

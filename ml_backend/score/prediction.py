@@ -200,7 +200,7 @@ def segment(
         transient = isinstance(error, ImageUnavailable) and error.transient
         return Scored(task_id, last(strategy), last(strategy), error=str(error), transient=transient)
     found = segmenter.segment([image], threshold=config.knobs.threshold, probe=strategy.probe())[0]
-    agreement, final = _in_labels(found, segmenter.labels, config)
+    agreement, final = in_labels(found, segmenter.labels, config)
     measurement = replace(found.measurement(str(task_id)), consistency=agreement)
     quality = drawing.quality.estimate(measurement)
     hidden = drawing.hides(quality)
@@ -225,7 +225,7 @@ def image_of(data: Mapping[str, Any], config: LabelConfig) -> str:
     return hashlib.sha256(json.dumps(data.get(config.data_key), sort_keys=True).encode()).hexdigest()
 
 
-def _in_labels(
+def in_labels(
     found: Segmentation, labels: Sequence[str], config: LabelConfig
 ) -> tuple[Consistency, NDArray[np.uint8]]:
     """Consistency and final mask, of the labels that still exist if they changed after the training."""

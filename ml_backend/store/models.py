@@ -85,6 +85,7 @@ class Project(Base):
             labels.
         has_view: whether the last comparison found the view that shows the order.
         shows_batch: whether tasks are marked in Label Studio as the ones to label next.
+        before_connect: what `dsal connect` found and changes, for `dsal disconnect`; None if it is not known.
     """
 
     __tablename__ = "projects"
@@ -102,8 +103,17 @@ class Project(Base):
     extent: Mapped[dict[str, Any] | None]
     has_view: Mapped[bool] = mapped_column(default=False)
     shows_batch: Mapped[bool] = mapped_column(default=False)
+    before_connect: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Installation(Base):
+    """The one row that names this installation; its webhooks carry the name, and /health tells it."""
+
+    __tablename__ = "installations"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
 class Version(Base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import date
 
 _ADJECTIVES = """
@@ -40,6 +41,12 @@ def version_name(project_id: int, round: int, seed: int) -> str:
     adjective = ADJECTIVES[digest[0] % len(ADJECTIVES)]
     animal = ANIMALS[digest[1] % len(ANIMALS)]
     return f"p{project_id}-r{round:03d}-{adjective}-{animal}"
+
+
+def is_version_name(name: str, project_id: int) -> bool:
+    """Whether this is the name of a version of the project, known to the database or not."""
+    found = re.fullmatch(rf"p{project_id}-r\d{{3,}}-([a-z]+)-([a-z]+)", name)
+    return found is not None and found[1] in ADJECTIVES and found[2] in ANIMALS
 
 
 def open_name(project_id: int, day: date) -> str:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest
 
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import projects
+from ml_backend.store import installation, projects
 from ml_backend.store import versions as stored_versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
@@ -33,10 +33,12 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     """The three routes."""
     routes = Blueprint("setup", __name__)
     calls = CallLog(database)
+    with database.read() as session:
+        name = installation.name(session)
 
     @routes.get("/health")
     def health() -> Response:
-        return jsonify(status="UP", service=SERVICE)
+        return jsonify(status="UP", service=SERVICE, installation=name)
 
     @routes.post("/setup")
     def setup() -> Response:

@@ -142,8 +142,8 @@ class RewrittenUNet(nn.Module):
 
     def classify(self, decoded: list[Tensor]) -> Tensor:
         """Probabilities of the three classifiers, float32 (3 · N, C, H, W): first all of the lower one."""
-        lower = _enlarge(self.lower(decoded[-3]).float(), 4)
-        middle = _enlarge(self.middle(decoded[-2]).float(), 2)
+        lower = enlarge_by(self.lower(decoded[-3]).float(), 4)
+        middle = enlarge_by(self.middle(decoded[-2]).float(), 2)
         return torch.softmax(torch.cat((lower, middle, self.final(decoded[-1]).float())), dim=1)
 
 
@@ -152,7 +152,8 @@ def pooled(features: Tensor) -> Tensor:
     return features.amax((2, 3)).float()
 
 
-def _enlarge(logits: Tensor, factor: int) -> Tensor:
+def enlarge_by(logits: Tensor, factor: int) -> Tensor:
+    """Logits (N, C, h, w) enlarged bilinearly to (N, C, factor · h, factor · w)."""
     # By factor and not by size, so that a traced graph keeps its height and width free.
     return F.interpolate(logits, scale_factor=float(factor), mode="bilinear", align_corners=False)
 

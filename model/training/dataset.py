@@ -157,11 +157,13 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     palette images these are the palette indices.
 
     Raises:
-        DatasetError: the file is not an image, has colours, or contains values outside 0–255.
+        DatasetError: the file is not an image, has colours, contains values outside 0–255, or is a palette
+            image in colours with the index 255, which says that nobody knows the label.
     """
     try:
         with Image.open(path) as file:
             values = np.asarray(file)
+            is_indexed = file.mode == "P" and _is_coloured(file)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path.name} cannot be read as a mask: {error}.") from error
     if values.ndim == 3:
@@ -171,9 +173,19 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         values = colours[..., 0]
     if values.size == 0 or values.min() < 0 or values.max() > 255:
         raise DatasetError(f"{path.name} contains values outside 0–255; save the mask as an 8-bit image.")
+    if values.max() == PAINTED and is_indexed:
+        raise DatasetError(
+            f"{path.name} has pixels whose label is unknown (index 255); leave it out, or draw them."
+        )
     if values.max() == PAINTED:
         return (values >= PAINTED_THRESHOLD).astype(np.uint8)
     return values.astype(np.uint8)
+
+
+def _is_coloured(file: Image.Image) -> bool:
+    """Whether a palette image shows other colours than shades of grey."""
+    palette = np.array(file.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+    return bool((palette != palette[:, :1]).any())
 
 
 def folder_labels(

@@ -22,6 +22,7 @@ TOGETHER = [
     "requirements-openvino.txt",
     "requirements-dicom.txt",
     "requirements-experiment.txt",
+    "requirements-onnx.txt",
     "requirements-framework.txt",
 ]
 PIN = re.compile(r"([A-Za-z0-9._-]+)(\[[a-z,0-9-]+\])?==([^\s;]+)( *;.*)?")

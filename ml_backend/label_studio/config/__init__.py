@@ -12,7 +12,13 @@ from ml_backend.label_studio.config.labeling import (
     default_config,
 )
 from ml_backend.label_studio.config.parsing import parse
-from ml_backend.label_studio.config.smart_tags import SMART_NAMES, SmartLabels, add_smart_tags, smart_labels
+from ml_backend.label_studio.config.smart_tags import (
+    SMART_NAMES,
+    SmartLabels,
+    add_smart_tags,
+    remove_smart_tags,
+    smart_labels,
+)
 
 __all__ = [
     "COLOURS",
@@ -28,5 +34,6 @@ __all__ = [
     "add_smart_tags",
     "default_config",
     "parse",
+    "remove_smart_tags",
     "smart_labels",
 ]

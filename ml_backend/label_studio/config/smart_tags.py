@@ -71,6 +71,19 @@ def add_smart_tags(xml: str) -> str:
     return changed
 
 
+def remove_smart_tags(xml: str) -> str:
+    """The labeling config without the tags of our names; unchanged if it has none.
+
+    Raises:
+        LabelConfigError: the text is not XML, or declares entities or a DTD.
+    """
+    ours = [place for place in places(xml) if place.name in SMART_NAMES]
+    for place in sorted(ours, key=lambda place: -place.start):
+        start = place.start - len(_indent(xml, place))
+        xml = xml[:start] + xml[place.end :]
+    return xml
+
+
 def _labels_of(root: ElementTree.Element, config: LabelConfig, name: str) -> frozenset[str]:
     """The labels of all smart tags over the image that draw the same prompts as ours of that name."""
     with_labels, without = (tag.lower() for tag in _KINDS[name])

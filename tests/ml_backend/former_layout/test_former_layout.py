@@ -61,11 +61,13 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_tables_are_read_as_before(settings: Settings) -> None:
     facts = EXPECTED["database"]
     database = Database(settings.effective_database_url)
+    # Migrations give an installation its name.
+    rows_then = facts["rows"] | {"installations": 1}
     with database.read() as session:
         for mapper in Base.registry.mappers:
             table = mapper.class_
             rows = session.scalar(select(func.count()).select_from(table))
-            assert rows == facts["rows"].get(table.__tablename__, 0), table
+            assert rows == rows_then.get(table.__tablename__, 0), table
         published = versions.published(session, 1)
         assert published is not None
         assert published.name == facts["published"]

@@ -15,6 +15,7 @@ from ml_backend.label_studio.config import (
     add_smart_tags,
     default_config,
     parse,
+    remove_smart_tags,
     smart_labels,
 )
 from tests.ml_backend.label_studio.regions.kinds import TAGS, control
@@ -78,6 +79,12 @@ def test_all_labels_have_points_and_boxes_whatever_their_names(labels: list[str]
     added = add_smart_tags(default_config(labels))
     assert not smart_labels(added, parse(added)).missing(parse(added))
     assert add_smart_tags(added) == added
+    assert remove_smart_tags(added) == default_config(labels)
+
+
+def test_removing_them_leaves_what_a_person_wrote() -> None:
+    assert remove_smart_tags(add_smart_tags(WRITTEN)) == WRITTEN
+    assert remove_smart_tags(WRITTEN) == WRITTEN
 
 
 def test_label_studio_finds_the_config_valid() -> None:

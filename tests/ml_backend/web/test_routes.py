@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from ml_backend.queue.kinds import QUICK, TRAIN
-from ml_backend.store import assignments, edits, labels_seen, projects, versions
+from ml_backend.store import assignments, edits, installation, labels_seen, projects, versions
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Edit, Event, ProjectState, Score, Version, VersionState
 from ml_backend.store.states import Provenance
@@ -38,9 +38,15 @@ def waiting(services: Services) -> set[str]:
     return {job_id for queue in services.queues.all() for job_id in queue.get_job_ids()}
 
 
-def test_health_is_json(client: FlaskClient) -> None:
+def test_health_is_json_and_tells_the_installation(client: FlaskClient, services: Services) -> None:
     answer = client.get("/health")
-    assert (answer.status_code, answer.json) == (200, {"status": "UP", "service": "dsal"})
+    with services.database.read() as session:
+        name = installation.name(session)
+    assert len(name) == 32
+    assert (answer.status_code, answer.json) == (
+        200,
+        {"status": "UP", "service": "dsal", "installation": name},
+    )
 
 
 def test_setup_stores_a_new_project_and_requests_its_first_order(
