@@ -21,7 +21,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ml_backend.store.states import Part, ProjectState, Provenance, RunState, ScoreState, VersionState
+from ml_backend.store.states import (
+    ActionKind,
+    ActionState,
+    Part,
+    ProjectState,
+    Provenance,
+    RunState,
+    ScoreState,
+    VersionState,
+)
 
 
 def now() -> datetime:
@@ -65,6 +74,8 @@ class Base(DeclarativeBase):
         ScoreState: _enum(ScoreState),
         Part: _enum(Part),
         Provenance: _enum(Provenance),
+        ActionKind: _enum(ActionKind),
+        ActionState: _enum(ActionState),
         dict[str, float]: JSON,
         dict[str, Any]: JSON,
         list[str]: JSON,
@@ -85,6 +96,7 @@ class Project(Base):
             labels.
         has_view: whether the last comparison found the view that shows the order.
         shows_batch: whether tasks are marked in Label Studio as the ones to label next.
+        paused_at: when a person paused the learning; None while the project learns.
     """
 
     __tablename__ = "projects"
@@ -102,6 +114,7 @@ class Project(Base):
     extent: Mapped[dict[str, Any] | None]
     has_view: Mapped[bool] = mapped_column(default=False)
     shows_batch: Mapped[bool] = mapped_column(default=False)
+    paused_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -113,6 +126,7 @@ class Version(Base):
         strategy: the query strategy by which it orders the tasks.
         fingerprint: of everything that shaped its predictions besides weights and images
             (`ml_backend.score.strategy`); None until scoring starts.
+        kept: whether a person wants its weights kept, however many versions follow.
     """
 
     __tablename__ = "versions"
@@ -135,6 +149,7 @@ class Version(Base):
     published_at: Mapped[datetime | None]
     strategy: Mapped[str] = mapped_column(String(64), default="consistency")
     fingerprint: Mapped[str | None] = mapped_column("recipe", String(64))
+    kept: Mapped[bool] = mapped_column(default=False)
 
 
 class TrainingRun(Base):
@@ -328,6 +343,8 @@ class Score(Base):
         drawn_by_run: the training whose weights drew the mask; None if the version itself did.
         due: mask and score are those of a version before, until this one has measured the image itself
             (`ml_backend.score.candidates`).
+        picture: name of the task's image in the cache of images, by which the page finds it without Label
+            Studio; None without a network or an image, and for images that are not cached.
     """
 
     __tablename__ = "scores"
@@ -360,6 +377,7 @@ class Score(Base):
     hidden: Mapped[bool] = mapped_column(default=False)
     drawn_by_run: Mapped[int | None]
     due: Mapped[bool] = mapped_column(default=False)
+    picture: Mapped[str | None] = mapped_column(String(64))
 
 
 class Annotator(Base):
@@ -394,3 +412,28 @@ class Assignment(Base):
     since: Mapped[datetime] = mapped_column(default=now)
     opened_at: Mapped[datetime | None]
     version_id: Mapped[int | None]
+
+
+class Action(Base):
+    """What a person asked for: who, when, what, and what came of it.
+
+    Attributes:
+        project_id: None for what concerns the whole installation.
+        target: the version's name, or the job's; empty if the project itself is meant.
+        who: the user name that was sent, or the name of whoever ran the command.
+        via: page, api or command.
+        outcome: one sentence; empty while it waits.
+    """
+
+    __tablename__ = "actions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[ActionKind]
+    target: Mapped[str] = mapped_column(String(200), default="")
+    who: Mapped[str] = mapped_column(String(254))
+    via: Mapped[str] = mapped_column(String(16))
+    state: Mapped[ActionState] = mapped_column(default=ActionState.WAITING)
+    outcome: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]

@@ -74,6 +74,18 @@ def current_name(session: Session, project: Project) -> str:
     return version.name if version is not None else version_name(project.id, 0, project.seed)
 
 
+def is_published_again(session: Session, version: Version) -> bool:
+    """Whether a version has the very weights of the one it was made from, so that no training made it."""
+    parent = None if version.parent_id is None else session.get(Version, version.parent_id)
+    return parent is not None and parent.weights_hash == version.weights_hash is not None
+
+
+def uses_weights(session: Session, weights_hash: str, *, besides: int) -> bool:
+    """Whether another version than `besides` has these weights."""
+    query = select(Version.id).where(Version.weights_hash == weights_hash, Version.id != besides)
+    return session.scalars(query.limit(1)).first() is not None
+
+
 def count(session: Session) -> dict[VersionState, int]:
     """Number of versions of all projects by state, zeros included."""
     query = select(Version.state, func.count()).group_by(Version.state)

@@ -172,9 +172,24 @@ class ImageCache:
         """Delete all cached images of a project."""
         shutil.rmtree(root / str(project), ignore_errors=True)
 
+    def name_of(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> str | None:
+        """Name by which `read` finds a task's image; None for one that is never cached."""
+        try:
+            source = resolve(task_id, data, config, self._base_url)
+        except AddressError:
+            return None
+        return None if source.kind is Kind.INLINE else self._name(source)
+
+    @staticmethod
+    def read(root: Path, project: int, name: str) -> bytes | None:
+        """The encoded image of this name in a project's cache; None if it is no longer there."""
+        return _read(_path_of(root, project, name))
+
+    def _name(self, source: Source) -> str:
+        return hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
+
     def _path(self, source: Source) -> Path:
-        digest = hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
-        return self._root / str(self._project) / digest[:2] / digest
+        return _path_of(self._root, self._project, self._name(source))
 
     @contextmanager
     def _fetching(self, path: Path) -> Iterator[None]:
@@ -205,6 +220,10 @@ class ImageCache:
         finally:
             partial.unlink(missing_ok=True)
         return content
+
+
+def _path_of(root: Path, project: int, name: str) -> Path:
+    return root / str(project) / name[:2] / name
 
 
 def _read(path: Path) -> bytes | None:
