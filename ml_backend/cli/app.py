@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ml_backend.cli import connect, folder, pretrain, projects, segment, service, status
+from ml_backend.cli import connect, folder, pretrain, projects, segment, service, status, versions
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
@@ -57,6 +57,8 @@ app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
+for command in (versions.versions, versions.publish, versions.rollback, versions.pause, versions.resume):
+    app.command(rich_help_panel="A Label Studio project")(command)
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
 app.command(rich_help_panel="Training and scoring")(segment.segment)

@@ -78,7 +78,7 @@ def judge(
     own = images.evaluate(directory, classes)
     metrics |= {"validation_dsc": own.dsc, LABEL_DSC: own.per_label, LABEL_IMAGES: own.occurrences}
     metrics[IMAGE_DSC] = [
-        {"task": task.id, "dsc": {label: round(dsc, 4) for label, dsc in found.items()}}
+        {"task": task.task_id, "dsc": {label: round(dsc, 4) for label, dsc in found.items()}}
         for task, found in zip(images.tasks, own.images, strict=True)
     ]
     note_labels(directory, own.per_label, own.occurrences)

@@ -28,7 +28,7 @@ LABEL_IMAGES = "label_images"
 
 IMAGE_DSC = "image_dsc"
 """Key in a version's metrics of the validation Dice of each image: a list of {"task": id, "dsc": {label: Dice
-in [0, 1]}}, of the labels that occur in it. From it come the intervals and the comparison on the same images."""
+in [0, 1]}}, with the labels that occur in it. The intervals and the comparison of two versions need it."""
 
 ADJECTIVES = tuple(_ADJECTIVES.split())
 ANIMALS = tuple(_ANIMALS.split())

@@ -61,6 +61,15 @@ def published(session: Session, project_id: int) -> Version | None:
     return session.scalars(query).one_or_none()
 
 
+def current(session: Session, project_id: int) -> Version | None:
+    """The version that is published, or the newer one that will be next; None before the first."""
+    query = select(Version).where(
+        Version.project_id == project_id,
+        Version.state.in_((VersionState.SCORING, VersionState.PUBLISHED)),
+    )
+    return session.scalars(query.order_by(Version.id.desc()).limit(1)).one_or_none()
+
+
 def first_to_draw(session: Session, project_id: int) -> Version | None:
     """The version with the initial weights while it is being scored; None if there is none."""
     first = at_round(session, project_id, 0)
