@@ -10,6 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from ml_backend.page import api, views
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
@@ -56,6 +57,8 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, metrics))
     app.register_blueprint(edits.blueprint(services.database))
     app.register_blueprint(prometheus.blueprint(metrics))
+    app.register_blueprint(views.blueprint(services.settings, services.database, services.queues))
+    app.register_blueprint(api.blueprint(services.settings, services.database, services.queues))
     return app
 
 

@@ -1,0 +1,268 @@
+"""The routes of the page: projects, one project, its fragments, thumbnails, comparison, and its actions."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from ml_backend.act.asking import IMAGES, RefusedError, ask
+from ml_backend.page import board, charts, health, pictures
+from ml_backend.page.figures import compared
+from ml_backend.page.safety import add_headers, person, refuse_other_sites
+from ml_backend.queue.queues import JobQueues
+from ml_backend.score.drawing import project_floor
+from ml_backend.settings import Settings
+from ml_backend.store import actions, projects, scores, versions
+from ml_backend.store.database import Database
+from ml_backend.store.models import Project, Version, now
+from ml_backend.store.states import ActionKind
+from model.quality import MIN_IMAGES
+
+LARGEST_ID = 2**31 - 1
+NUMBER = f"<int(max={LARGEST_ID}):project_id>"
+
+
+class Page:
+    """The page; each method is a route, and reads the database in one transaction."""
+
+    def __init__(self, settings: Settings, database: Database, queues: JobQueues) -> None:
+        self._settings, self._database, self._queues = settings, database, queues
+
+    def index(self) -> str:
+        """All projects, and what stands in the way."""
+        with self._database.read() as session:
+            summaries = board.summaries(session, self._settings)
+        problems = list(health.of_installation(self._settings, self._queues))
+        template = "projects.html" if _is_fragment() else "index.html"
+        return render_template(template, summaries=summaries, problems=problems, moment=now())
+
+    def project(self, project_id: int) -> str:
+        """One project, with all of its sections."""
+        with self._database.read() as session:
+            project = _project(session, project_id)
+            asked = _asked(session, project_id)
+            filled = {
+                **self._top(session, project),
+                **self._quality(session, project),
+                **self._next(session, project),
+                **self._jobs(session, project),
+                "agreement": board.agreement(session, project_id),
+            }
+        return render_template("project.html", asked=asked, **filled)
+
+    def fragment(self, project_id: int, name: str) -> str | Response:
+        """One section that changes while people look: top, versions, next or jobs; 204 if it has not changed."""
+        makers = {"top": self._top, "quality": self._quality, "next": self._next, "jobs": self._jobs}
+        if name not in makers:
+            raise NotFound("There is no such part of the page.")
+        with self._database.read() as session:
+            filled = makers[name](session, _project(session, project_id))
+        text = render_template(f"{name}.html", **filled)
+        if request.args.get("known") == filled["stamp"]:
+            return make_response("", 204)
+        return text
+
+    def picture(self, project_id: int, version_id: int, task_id: int) -> Response:
+        """The thumbnail of a task under a version, with the mask.
+
+        The answer is 404, with the reason as text, if there is none.
+        """
+        with self._database.read() as session:
+            project, version = _project(session, project_id), session.get(Version, version_id)
+            if version is None or version.project_id != project_id:
+                raise NotFound("There is no such version.")
+            try:
+                found = pictures.find(session, self._settings, project, version_id, task_id)
+            except pictures.NoPictureError as error:
+                raise NotFound(str(error)) from error
+        tag = hashlib.sha256(found.content + repr(found.regions).encode()).hexdigest()[:32]
+        answer = make_response()
+        answer.set_etag(tag)
+        answer.headers["Cache-Control"] = "private, max-age=60"
+        if tag in request.if_none_match:
+            answer.status_code = 304
+            return answer
+        most = min(self._settings.max_image_pixels, pictures.MOST_PIXELS)
+        try:
+            answer.set_data(pictures.draw(found, most))
+        except pictures.NoPictureError as error:
+            raise NotFound(str(error)) from error
+        answer.mimetype = "image/jpeg"
+        return answer
+
+    def compare(self, project_id: int) -> str:
+        """Two versions on the same validation images."""
+        with self._database.read() as session:
+            project = _project(session, project_id)
+            chosen = [versions.by_name(session, request.args.get(key, "")) for key in ("former", "later")]
+            rows = board.version_rows(session, project_id)
+        former, later = (one if one is not None and one.project_id == project_id else None for one in chosen)
+        found = None if former is None or later is None else compared(former, later)
+        return render_template(
+            "compare.html", project=project, former=former, later=later, found=found, rows=rows
+        )
+
+    def act(self, project_id: int) -> BaseResponse:
+        """Ask for something, and go back to the page, which says what comes of it."""
+        try:
+            kind = ActionKind(request.form.get("kind", ""))
+        except ValueError as error:
+            raise BadRequest("There is no such action.") from error
+        asked = ask(
+            self._database,
+            self._queues,
+            kind,
+            project_id=project_id,
+            target=request.form.get("target", ""),
+            who=person(),
+            via="page",
+        )
+        return redirect(url_for("page.project", project_id=project_id, asked=asked.id), 303)
+
+    def _top(self, session: Session, project: Project) -> dict[str, Any]:
+        summary = board.summary(session, self._settings, project)
+        problems = [*health.of_installation(self._settings, self._queues), *summary.problems]
+        asked = _asked(session, project.id)
+        return {
+            "project": project,
+            "summary": summary,
+            "problems": problems,
+            "asked": asked,
+            "images_target": IMAGES,
+            "stamp": _stamp(summary.progress, problems, asked and asked.state),
+        }
+
+    def _quality(self, session: Session, project: Project) -> dict[str, Any]:
+        rows = board.version_rows(session, project.id)
+        published = versions.published(session, project.id)
+        estimates = [] if published is None else scores.qualities(session, published.id)
+        trained = [row for row in reversed(rows) if row.dsc.count]
+        used = board.accepted_over_time(rows)
+        floor = project_floor(self._settings, project.label_config)
+        stamp = [
+            (row.version.id, row.version.state, row.version.kept, row.version.weights_hash) for row in rows
+        ]
+        return {
+            "project": project,
+            "rows": rows,
+            "published": published,
+            "trained": trained,
+            "used": used,
+            "labels": list(dict.fromkeys(label for row in trained for label in row.labels)),
+            "dsc_chart": charts.interval_chart(
+                [
+                    charts.Point(
+                        row.version.labels_used,
+                        row.dsc,
+                        str(row.version.labels_used),
+                        row.version.name,
+                        row.version.id == project.published_version_id,
+                    )
+                    for row in sorted(trained, key=lambda row: (row.version.labels_used, row.version.id))
+                ],
+                "Validation DSC over the number of labels",
+                "labels",
+            ),
+            "accepted_chart": charts.interval_chart(
+                [
+                    charts.Point(index, row.accepted, f"r{row.version.round}", row.version.name)
+                    for index, row in enumerate(used)
+                ],
+                "Share of masks accepted unchanged, by version",
+                "version",
+            ),
+            "pool_chart": charts.histogram(
+                [quality for quality, _ in estimates],
+                "Estimated DSC of the next images",
+                "estimated DSC",
+                floor,
+            ),
+            "estimates": estimates,
+            "margin": next((margin for _, margin in estimates if margin is not None), None),
+            "floor": floor,
+            "fewest": MIN_IMAGES,
+            "moment": now(),
+            "stamp": _stamp(stamp, len(estimates), [str(row.accepted) for row in used]),
+        }
+
+    def _next(self, session: Session, project: Project) -> dict[str, Any]:
+        images = board.next_images(session, self._settings, project, board.NEXT_IMAGES)
+        shown = [(image.score.version_id, image.score.task_id, image.score.hidden) for image in images]
+        return {"project": project, "images": images, "stamp": _stamp(shown)}
+
+    def _jobs(self, session: Session, project: Project) -> dict[str, Any]:
+        jobs, trouble = board.jobs_of(session, self._queues, project.id)
+        done = actions.recent(session, project.id)
+        trainings = board.latest_runs(session, project.id)
+        stamp = _stamp(
+            [(job.id, job.state) for job in jobs],
+            [(action.id, action.state) for action in done],
+            [(run.id, run.state, run.message) for run in trainings],
+        )
+        return {
+            "project": project,
+            "jobs": jobs,
+            "trouble": trouble,
+            "actions": done,
+            "trainings": trainings,
+            "moment": now(),
+            "stamp": stamp,
+        }
+
+
+def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
+    """The page with its style sheet and scripts; it refuses what comes from other sites."""
+    routes = Blueprint(
+        "page", __name__, template_folder="templates", static_folder="static", static_url_path="/page/static"
+    )
+    page = Page(settings, database, queues)
+    routes.before_request(refuse_other_sites)
+    routes.after_request(add_headers)
+    routes.add_app_template_filter(board.ago, "ago")
+    routes.get("/", endpoint="index")(page.index)
+    routes.get(f"/projects/{NUMBER}", endpoint="project")(page.project)
+    routes.get(f"/projects/{NUMBER}/parts/<name>", endpoint="fragment")(page.fragment)
+    routes.get(f"/projects/{NUMBER}/compare", endpoint="compare")(page.compare)
+    picture = f"/projects/{NUMBER}/versions/<int(max={LARGEST_ID}):version_id>/pictures/<int(max={LARGEST_ID}):task_id>"
+    routes.get(picture, endpoint="picture")(page.picture)
+    routes.post(f"/projects/{NUMBER}/actions", endpoint="act")(page.act)
+
+    @routes.errorhandler(RefusedError)
+    def refused(error: RefusedError) -> tuple[str, int]:
+        return render_template("error.html", sentence=str(error)), 409
+
+    @routes.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> tuple[str, int]:
+        return render_template("error.html", sentence=error.description or error.name), error.code or 500
+
+    return routes
+
+
+def _is_fragment() -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _project(session: Session, project_id: int) -> Project:
+    project = projects.get(session, project_id)
+    if project is None:
+        raise NotFound(f"Project {project_id} is unknown here; connect it with dsal connect first.")
+    return project
+
+
+def _asked(session: Session, project_id: int) -> Any:
+    """The action that the address names, so that the page says what comes of it."""
+    number = request.args.get("asked", "")
+    if not number.isdecimal() or int(number) > LARGEST_ID:
+        return None
+    action = actions.get(session, int(number))
+    return action if action is not None and action.project_id == project_id else None
+
+
+def _stamp(*shown: object) -> str:
+    """A short hash of what a part of the page shows, by which it knows whether anything has changed."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
