@@ -257,8 +257,8 @@ class Settings(BaseSettings):
 
     notify_url: SecretStr = Field(
         SecretStr(""),
-        description="Address that gets a small JSON message (with a `text`, as Slack reads it) when a version is "
-        "published or a training fails; empty for none.",
+        description="Address that gets a small JSON message, with a `text` as Slack reads it, when a version "
+        "is published or a training fails; empty for none.",
     )
 
     image_hosts: str = Field(

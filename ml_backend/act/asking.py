@@ -1,7 +1,7 @@
 """Asking: one row that says who wants what, and one job that does it.
 
-What cannot be done is refused at once, with a sentence. It is checked again when a worker does it, since other
-things may have happened meanwhile.
+What cannot be done is refused at once, with a sentence. It is checked again when a worker does it, since
+other things may have happened meanwhile.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def of_version(project: Project, version: Version) -> dict[str, Any]:
     if dsc is not None and images >= MIN_IMAGES:
         quality = f"validation DSC {dsc:.3f} on {images} images"
     return {
-        "text": f"{_named(project)}: {version.name} is published, from {version.labels_used} labels; {quality}.",
+        "text": f"{_named(project)}: {version.name} is published, from {version.labels_used} labels; "
+        f"{quality}.",
         "event": "version-published",
         "project": project.id,
         "version": version.name,
@@ -64,7 +65,7 @@ def of_version(project: Project, version: Version) -> dict[str, Any]:
 def of_failure(project: Project, run: TrainingRun) -> dict[str, Any]:
     """The notice that a training failed; its reason is on the page, as it may name addresses."""
     return {
-        "text": f"{_named(project)}: a training failed. The page of the ML backend, and dsal status, say why.",
+        "text": f"{_named(project)}: a training failed; the page of the ML backend says why.",
         "event": "training-failed",
         "project": project.id,
         "run": run.id,

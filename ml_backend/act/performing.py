@@ -53,8 +53,8 @@ def resume_actions(database: Database, queues: JobQueues) -> None:
 def _publish_again(context: Context, action: Action) -> None:
     """Make a new version of former weights, and let it be scored and published like any other.
 
-    So annotators see the old order or the new one, and never a mixture; later trainings start from it, as it is
-    the newest one; and a version that is on its way is overtaken. A training that runs began with other
+    So annotators see the old order or the new one, and never a mixture; later trainings start from it, as it
+    is the newest one; and a version that is on its way is overtaken. A training that runs began with other
     weights: it ends without a version, and its labels are learned again.
     """
     assert action.project_id is not None

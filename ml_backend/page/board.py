@@ -1,4 +1,4 @@
-"""What the page and the API say of a project: its quality, versions, next images, agreement, actions and jobs."""
+"""What the page and the API say of a project: quality, versions, next images, agreement, actions, jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn here so that the page needs no script for them; colours and fonts are in the style sheet."""
+"""Charts as SVG, drawn here so that they need no script; colours and fonts are in the style sheet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from ml_backend.page.figures import Figure
 
-WIDTH, HEIGHT = 520, 200
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 34
+WIDTH, HEIGHT = 400, 190
+LEFT, RIGHT, TOP, BOTTOM = 36, 10, 20, 34
 BINS = 10
 """Bars of a histogram of values in [0, 1]."""
 

@@ -1,4 +1,4 @@
-"""Figures with how sure they are: means over validation images, shares of annotations, two versions compared."""
+"""Figures with how sure they are: means over images, shares of annotations, two versions compared."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def mean_figure(values: Sequence[float]) -> Figure:
 
 
 def share_figure(part: int, whole: int) -> Figure:
-    """A share with Wilson's score interval (Wilson 1927), which stays in [0, 1] and is right for few cases."""
+    """A share with Wilson's score interval (1927), which stays in [0, 1] and is right for few cases."""
     if not whole:
         return Figure(None, None, None, 0)
     share, square = part / whole, Z * Z

@@ -74,8 +74,8 @@ def _changes(count: int) -> str:
 def _why_waiting(settings: Settings, changes: int, labels: int) -> str:
     known = labels + changes
     if settings.learn_from and known < settings.learn_from:
-        more = settings.learn_from - known
-        return f"{_changes(changes)} so far; learning starts with {more} more, or after {settings.quiet_seconds:.0f} s."
+        more, quiet = settings.learn_from - known, settings.quiet_seconds
+        return f"{_changes(changes)} so far; learning starts with {more} more, or after {quiet:.0f} s."
     return f"{_changes(changes)} wait for the next training, which starts when a worker is free."
 
 

@@ -2,8 +2,8 @@
 
 A browser sends the password by itself, so a form on another site could publish a version. Each browser says
 with a request from where it comes, in a header that no page can set: `Sec-Fetch-Site`, or in older ones
-`Origin`. What is not a browser, such as curl, sends neither and must give the password itself. JSON is required
-by the API, so that old browsers cannot send it across sites without asking first.
+`Origin`. What is not a browser, such as curl, sends neither and must give the password itself. The API takes
+only JSON, which old browsers do not send to another site without asking it first.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ def refuse_other_sites() -> None:
         Forbidden: it does.
     """
     if request.method not in SAFE_METHODS and not comes_from_here(request):
-        raise Forbidden(
-            "This request comes from another site; open the page of the ML backend and ask there."
-        )
+        raise Forbidden("This request comes from another site; ask on the page itself.")
 
 
 def comes_from_here(asked: Request) -> bool:
@@ -44,7 +42,7 @@ def comes_from_here(asked: Request) -> bool:
 
 
 def add_headers(response: Response) -> Response:
-    """Add the headers of every page: policy, no framing, no sniffing, no referrer, nothing kept by proxies."""
+    """Add the headers of every page: the policy, no sniffing, no referrer, nothing kept by proxies."""
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"

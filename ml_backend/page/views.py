@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ml_backend.act.asking import IMAGES, RefusedError, ask
 from ml_backend.page import board, charts, health, pictures
 from ml_backend.page.figures import compared
+from ml_backend.page.openapi import LARGEST_ID
 from ml_backend.page.safety import add_headers, person, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.score.drawing import project_floor
@@ -23,7 +24,6 @@ from ml_backend.store.models import Project, Version, now
 from ml_backend.store.states import ActionKind
 from model.quality import MIN_IMAGES
 
-LARGEST_ID = 2**31 - 1
 NUMBER = f"<int(max={LARGEST_ID}):project_id>"
 
 
@@ -45,7 +45,6 @@ class Page:
         """One project, with all of its sections."""
         with self._database.read() as session:
             project = _project(session, project_id)
-            asked = _asked(session, project_id)
             filled = {
                 **self._top(session, project),
                 **self._quality(session, project),
@@ -53,19 +52,18 @@ class Page:
                 **self._jobs(session, project),
                 "agreement": board.agreement(session, project_id),
             }
-        return render_template("project.html", asked=asked, **filled)
+        return render_template("project.html", **filled)
 
     def fragment(self, project_id: int, name: str) -> str | Response:
-        """One section that changes while people look: top, versions, next or jobs; 204 if it has not changed."""
+        """One part that changes while people look: top, quality, next or jobs; 204 if nothing changed."""
         makers = {"top": self._top, "quality": self._quality, "next": self._next, "jobs": self._jobs}
         if name not in makers:
             raise NotFound("There is no such part of the page.")
         with self._database.read() as session:
             filled = makers[name](session, _project(session, project_id))
-        text = render_template(f"{name}.html", **filled)
-        if request.args.get("known") == filled["stamp"]:
+        if request.args.get("known") == filled[f"{name}_stamp"]:
             return make_response("", 204)
-        return text
+        return render_template(f"{name}.html", **filled)
 
     def picture(self, project_id: int, version_id: int, task_id: int) -> Response:
         """The thumbnail of a task under a version, with the mask.
@@ -134,7 +132,7 @@ class Page:
             "problems": problems,
             "asked": asked,
             "images_target": IMAGES,
-            "stamp": _stamp(summary.progress, problems, asked and asked.state),
+            "top_stamp": _stamp(summary.progress, problems, asked and asked.state),
         }
 
     def _quality(self, session: Session, project: Project) -> dict[str, Any]:
@@ -187,13 +185,13 @@ class Page:
             "floor": floor,
             "fewest": MIN_IMAGES,
             "moment": now(),
-            "stamp": _stamp(stamp, len(estimates), [str(row.accepted) for row in used]),
+            "quality_stamp": _stamp(stamp, len(estimates), [str(row.accepted) for row in used]),
         }
 
     def _next(self, session: Session, project: Project) -> dict[str, Any]:
         images = board.next_images(session, self._settings, project, board.NEXT_IMAGES)
         shown = [(image.score.version_id, image.score.task_id, image.score.hidden) for image in images]
-        return {"project": project, "images": images, "stamp": _stamp(shown)}
+        return {"project": project, "images": images, "next_stamp": _stamp(shown)}
 
     def _jobs(self, session: Session, project: Project) -> dict[str, Any]:
         jobs, trouble = board.jobs_of(session, self._queues, project.id)
@@ -211,7 +209,7 @@ class Page:
             "actions": done,
             "trainings": trainings,
             "moment": now(),
-            "stamp": stamp,
+            "jobs_stamp": stamp,
         }
 
 
@@ -228,7 +226,8 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     routes.get(f"/projects/{NUMBER}", endpoint="project")(page.project)
     routes.get(f"/projects/{NUMBER}/parts/<name>", endpoint="fragment")(page.fragment)
     routes.get(f"/projects/{NUMBER}/compare", endpoint="compare")(page.compare)
-    picture = f"/projects/{NUMBER}/versions/<int(max={LARGEST_ID}):version_id>/pictures/<int(max={LARGEST_ID}):task_id>"
+    version, task = (f"<int(max={LARGEST_ID}):{name}_id>" for name in ("version", "task"))
+    picture = f"/projects/{NUMBER}/versions/{version}/pictures/{task}"
     routes.get(picture, endpoint="picture")(page.picture)
     routes.post(f"/projects/{NUMBER}/actions", endpoint="act")(page.act)
 

@@ -36,7 +36,7 @@ class ListedJob:
 
 
 def listed_jobs(queues: JobQueues) -> list[ListedJob]:
-    """All jobs, at most `MOST` of each state and queue: running ones first, then waiting, then failed ones."""
+    """All jobs, at most `MOST` of each state and queue: running ones first, failed ones last."""
     found: list[ListedJob] = []
     for queue in queues.all():
         started = StartedJobRegistry(queue=queue).get_job_ids(0, MOST - 1, cleanup=False)
@@ -61,7 +61,7 @@ def _listed(job: Job, state: str) -> ListedJob:
 
 
 def _reason(job: Job) -> str:
-    """The last line of the traceback; the class of an error of this service is left out, as it has a sentence."""
+    """The last line of the traceback, without the class of an error whose text is a sentence."""
     result = job.latest_result()
     lines = ((result.exc_string if result is not None else "") or "").strip().splitlines()
     if not lines:
