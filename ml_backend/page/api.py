@@ -9,10 +9,10 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
 
-from ml_backend.act.asking import OF_VERSIONS, RefusedError, UnknownError, ask
+from ml_backend.act.asking import RefusedError, UnknownError, ask
 from ml_backend.page import board, health
 from ml_backend.page.board import Summary, VersionRow
-from ml_backend.page.openapi import LARGEST_ID, TARGET, description
+from ml_backend.page.openapi import LARGEST_ID, TARGET, description, needs_target
 from ml_backend.page.safety import add_headers, person, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
@@ -175,8 +175,8 @@ def _asked() -> tuple[ActionKind, str]:
     if not isinstance(target, str) or not re.fullmatch(TARGET, target):
         raise BadRequest("The target must be the name of a version or the id of a job.")
     kind = ActionKind(name)
-    if not target and kind in OF_VERSIONS and kind is not ActionKind.ROLL_BACK:
-        raise BadRequest("Name the version as target.")
+    if not target and needs_target(kind):
+        raise BadRequest("Name the version, or the job, as target.")
     return kind, target
 
 

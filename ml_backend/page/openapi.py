@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from ml_backend.act.asking import OF_VERSIONS
 from ml_backend.store.states import ActionKind, ActionState, VersionState
 
 LARGEST_ID = 2**31 - 1
@@ -19,6 +20,12 @@ _BOOLEAN: dict[str, Any] = {"type": "boolean"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _SECONDS: dict[str, Any] = {"type": "number", "minimum": 0}
 _SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def needs_target(kind: ActionKind) -> bool:
+    """Whether a request must name a version or a job."""
+    named = (*OF_VERSIONS, ActionKind.RETRY)
+    return kind in named and kind is not ActionKind.ROLL_BACK
 
 
 def description(root: str) -> dict[str, Any]:
@@ -145,7 +152,13 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _target(*, least: int) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{TARGET}$", "minLength": least}
+
+
 def _schemas() -> dict[str, Any]:
+    on_target = [kind for kind in ActionKind if needs_target(kind)]
+    on_project = [kind for kind in ActionKind if not needs_target(kind)]
     return {
         "Error": _object({"error": _TEXT}),
         "Problem": _object({"what": _TEXT, "cure": _TEXT, "is_fault": _BOOLEAN}),
@@ -235,8 +248,10 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Actions": _object({"actions": _list("Action")}),
-        "Request": _object(
-            {"action": {"enum": [*ActionKind]}, "target": {"type": "string", "pattern": f"^{TARGET}$"}},
-            optional=("target",),
-        ),
+        "Request": {
+            "anyOf": [
+                _object({"action": {"enum": on_target}, "target": _target(least=1)}),
+                _object({"action": {"enum": on_project}, "target": _target(least=0)}, optional=("target",)),
+            ]
+        },
     }

@@ -29,7 +29,7 @@ def refuse_other_sites() -> None:
         Forbidden: it does.
     """
     if request.method not in SAFE_METHODS and not comes_from_here(request):
-        raise Forbidden("This request comes from another site; ask on the page itself.")
+        raise Forbidden("It comes from another site; ask on the page itself.")
 
 
 def comes_from_here(asked: Request) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
-from ml_backend.act.asking import IMAGES, RefusedError, ask
+from ml_backend.act.asking import IMAGES, RefusedError, UnknownError, ask
 from ml_backend.page import board, charts, health, pictures
 from ml_backend.page.figures import compared
 from ml_backend.page.openapi import LARGEST_ID
@@ -233,7 +233,8 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
 
     @routes.errorhandler(RefusedError)
     def refused(error: RefusedError) -> tuple[str, int]:
-        return render_template("error.html", sentence=str(error)), 409
+        status = 404 if isinstance(error, UnknownError) else 409
+        return render_template("error.html", sentence=str(error)), status
 
     @routes.errorhandler(HTTPException)
     def failed(error: HTTPException) -> tuple[str, int]:

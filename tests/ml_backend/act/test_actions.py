@@ -1,4 +1,4 @@
-"""What people ask for, done by the job itself on a real store, queue and database; no Label Studio is needed."""
+"""What people ask for, done by the job itself on a real store, queue and database."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ class Place:
         self.weights = WeightStore(settings.effective_store_url, settings.weights_cache_dir)
         label_studio = LabelStudio(settings.label_studio_url, "0" * 40)
         images = image_reader(settings, label_studio)
-        self.context = Context(
-            settings, label_studio, self.database, self.weights, self.queues, images
-        )
+        self.context = Context(settings, label_studio, self.database, self.weights, self.queues, images)
         with self.database.write() as session:
             project = projects.ensure(session, PROJECT, seed=0)
             for round, name in enumerate(("former", "published", "rejected")):
@@ -62,9 +60,7 @@ class Place:
     rejected: Version
 
     def ask(self, kind: ActionKind, target: str = "") -> Action:
-        return ask(
-            self.database, self.queues, kind, project_id=PROJECT, target=target, who="ann", via="page"
-        )
+        return ask(self.database, self.queues, kind, project_id=PROJECT, target=target, who="ann", via="page")
 
     def do(self, kind: ActionKind, target: str = "") -> Action:
         """Ask for it and do what the worker's job does; returns the row with its outcome."""
@@ -269,9 +265,7 @@ def test_without_an_earlier_version_there_is_nothing_to_go_back_to(
 ) -> None:
     with services.database.write() as session:
         project = projects.ensure(session, 8, seed=0)
-        versions.publish(
-            session, versions.create(session, project, round=0, state=VersionState.SCORING)
-        )
+        versions.publish(session, versions.create(session, project, round=0, state=VersionState.SCORING))
     with pytest.raises(RefusedError, match="no earlier version"):
         ask(services.database, queues, ActionKind.ROLL_BACK, project_id=8, who="ann", via="page")
 
