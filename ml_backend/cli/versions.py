@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,9 +119,7 @@ def _ask(kind: ActionKind, number: int, target: str = "") -> None:
     settings = Settings()
     database = Database(settings.effective_database_url)
     queues = JobQueues(connect_redis(settings))
-    asked = ask(
-        database, queues, kind, project_id=number, target=target, who=getpass.getuser(), via="command"
-    )
+    asked = ask(database, queues, kind, project_id=number, target=target, who=_person(), via="command")
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         with database.read() as session:
@@ -133,3 +132,11 @@ def _ask(kind: ActionKind, number: int, target: str = "") -> None:
             return
         time.sleep(0.2)
     output().print("It is recorded; a worker does it as soon as one is running and has time for it.")
+
+
+def _person() -> str:
+    """The name of whoever runs the command; a container may run it under a number without a name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"user {os.getuid()}"

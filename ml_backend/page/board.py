@@ -169,13 +169,21 @@ def link(settings: Settings, project_id: int, task_id: int) -> str:
     return f"{root}/projects/{project_id}/data?task={task_id}"
 
 
-def agreement(session: Session, project_id: int) -> dict[str, Any] | None:
+def agreement(session: Session, settings: Settings, project_id: int) -> dict[str, Any] | None:
     """Agreement of annotators: mean, number of tasks, and the tasks with the lowest; None without any."""
     known = agreements.summaries(session).get(project_id)
     if known is None:
         return None
-    worst = agreements.lowest(session, project_id, LEAST_AGREED)
-    return {"dsc": known.dsc, "tasks": known.tasks, "lowest": worst}
+    lowest = [
+        {
+            "task": task,
+            "annotators": one.annotators,
+            "dsc": one.dsc,
+            "link": link(settings, project_id, task),
+        }
+        for task, one in agreements.lowest(session, project_id, LEAST_AGREED).items()
+    ]
+    return {"dsc": known.dsc, "tasks": known.tasks, "lowest": lowest}
 
 
 def latest_runs(session: Session, project_id: int) -> list[TrainingRun]:

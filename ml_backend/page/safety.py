@@ -29,11 +29,11 @@ def refuse_other_sites() -> None:
         Forbidden: it does.
     """
     if request.method not in SAFE_METHODS and not comes_from_here(request):
-        raise Forbidden("It comes from another site; ask on the page itself.")
+        raise Forbidden("This comes from a page of another site.")
 
 
 def comes_from_here(asked: Request) -> bool:
-    """Whether a request comes from a page of this service, from the address bar, or from no browser at all."""
+    """Whether a request comes from a page of this service, the address bar, or no browser at all."""
     site = asked.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")

@@ -22,6 +22,7 @@ from ml_backend.store import actions, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, Version, now
 from ml_backend.store.states import ActionKind
+from ml_backend.store.version_names import CALIBRATION
 from model.quality import MIN_IMAGES
 
 NUMBER = f"<int(max={LARGEST_ID}):project_id>"
@@ -50,7 +51,7 @@ class Page:
                 **self._quality(session, project),
                 **self._next(session, project),
                 **self._jobs(session, project),
-                "agreement": board.agreement(session, project_id),
+                "agreement": board.agreement(session, self._settings, project_id),
             }
         return render_template("project.html", **filled)
 
@@ -141,6 +142,7 @@ class Page:
         estimates = [] if published is None else scores.qualities(session, published.id)
         trained = [row for row in reversed(rows) if row.dsc.count]
         used = board.accepted_over_time(rows)
+        calibration = None if published is None else published.metrics.get(CALIBRATION)
         floor = project_floor(self._settings, project.label_config)
         stamp = [
             (row.version.id, row.version.state, row.version.kept, row.version.weights_hash) for row in rows
@@ -181,6 +183,7 @@ class Page:
                 floor,
             ),
             "estimates": estimates,
+            "level": calibration["level"] if calibration else None,
             "margin": next((margin for _, margin in estimates if margin is not None), None),
             "floor": floor,
             "fewest": MIN_IMAGES,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from ml_backend.page import api, views
 from ml_backend.queue.queues import JobQueues, connect_redis
@@ -93,7 +93,10 @@ def _answer_errors_as_json(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
-        return jsonify(error=error.description or error.name), error.code or 500
+        answer = jsonify(error=error.description or error.name)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(error.valid_methods)
+        return answer, error.code or 500
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:

@@ -128,6 +128,7 @@ def test_settings_from_the_file_are_those_of_the_code(
     differing = {name for name in usual if usual[name] != here[name]}
     fixed = {
         "label_studio_url",
+        "label_studio_public_url",
         "basic_auth_user",
         "basic_auth_pass",
         "database_url",
