@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context, image_reader
 from ml_backend.queue.queues import JobQueues
+from ml_backend.score.pruning import _prune_weights
 from ml_backend.settings import Settings
 from ml_backend.store import actions, events, projects, runs, versions
 from ml_backend.store.liveness import ProcessId
@@ -78,7 +79,7 @@ class Place:
 
 
 @pytest.fixture
-def place(services: Services, tmp_path: Path) -> Iterator[Place]:
+def place(services: Services, tmp_path: Path) -> Place:
     return Place(services, tmp_path)
 
 
@@ -217,6 +218,19 @@ def test_a_kept_version_is_not_deleted_until_it_is_released(place: Place) -> Non
         place.ask(ActionKind.DELETE, place.rejected.name)
     place.do(ActionKind.RELEASE, place.rejected.name)
     assert place.do(ActionKind.DELETE, place.rejected.name).state is ActionState.DONE
+
+
+def test_pruning_spares_what_is_kept(place: Place, tmp_path: Path) -> None:
+    place.do(ActionKind.KEEP, place.former.name)
+    settings = place.settings.model_copy(update={"keep_versions": 1})
+    with place.database.read() as session:
+        published, *others = (session.get_one(Version, one.id) for one in (place.published, place.former))
+    _prune_weights(replace(place.context, settings=settings), published, [place.rejected, *others])
+    assert place.weights.contains(str(place.former.weights_hash))
+    place.do(ActionKind.RELEASE, place.former.name)
+    others[0].kept = False
+    _prune_weights(replace(place.context, settings=settings), published, [place.rejected, *others])
+    assert not place.weights.contains(str(place.former.weights_hash))
 
 
 def test_while_learning_is_paused_no_training_starts(place: Place) -> None:

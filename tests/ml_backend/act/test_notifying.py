@@ -82,4 +82,4 @@ def test_an_error_does_not_tell_the_address() -> None:
 
 def test_an_address_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="http"):
-        Settings(notify_url="slack")  # type: ignore[arg-type]
+        Settings(notify_url="slack")

@@ -37,7 +37,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Does each action as soon as it is requested, as a worker beside the command would."""
 
     def at_once(_queues: JobQueues, action_id: int) -> bool:
-        perform(action_id)  # type: ignore[call-arg,arg-type]
+        perform(action_id)
         return True
 
     monkeypatch.setattr(JobQueues, "request_action", at_once)
@@ -73,9 +73,7 @@ def test_what_a_worker_refuses_ends_with_status_1(run: Run, names: list[str]) ->
 def test_a_wrong_name_is_one_sentence(run: Run, names: list[str]) -> None:
     status, _, said = run("publish", 3, "p3-r009-no-such")
     assert status == 1
-    assert said == (
-        "dsal: Project 3 has no version “p3-r009-no-such”; dsal versions 3 lists them.\n"
-    )
+    assert said == ("dsal: Project 3 has no version “p3-r009-no-such”; dsal versions 3 lists them.\n")
 
 
 def test_without_a_worker_it_waits(run: Run, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

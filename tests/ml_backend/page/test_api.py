@@ -7,6 +7,7 @@ import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
+from schemathesis.core.result import Ok
 
 from ml_backend.page.openapi import description
 from ml_backend.store import actions, projects, versions
@@ -48,7 +49,7 @@ def filled(services: Services) -> Services:
 def test_every_answer_is_as_described(filled: Services) -> None:
     # Not by its plugin for pytest, which does not know pytest 9.
     schema = schemathesis.openapi.from_wsgi("/api/openapi.json", create_app(filled))
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     for operation in operations:
 
         @given(case=operation.as_strategy())
@@ -75,7 +76,7 @@ def test_a_project_that_exists_answers_as_described(filled: Services) -> None:
             answer = operation.Case(path_parameters={"project": 3} if "{project}" in path else {}).call()
             assert answer.status_code == 200, path
             operation.validate_response(answer)
-    assert client.get("/api/projects/3").json["published"].startswith("p3-r000-")
+    assert '"published":"p3-r000-' in client.get("/api/projects/3").text
 
 
 def test_an_action_is_answered_with_its_row(filled: Services) -> None:

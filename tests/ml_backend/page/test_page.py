@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
@@ -117,6 +118,11 @@ def picture(settings: Settings) -> Path:
     return path
 
 
+def decoded(jpeg: bytes) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a thumbnail."""
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
 def text_of(page: str) -> str:
     """The page without its tags."""
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
@@ -183,7 +189,7 @@ def test_a_thumbnail_shows_the_mask_over_the_image(
 ) -> None:
     answer = client.get(f"/projects/3/versions/{published_id(services)}/pictures/6")
     assert (answer.status_code, answer.mimetype) == (200, "image/jpeg")
-    drawn = cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    drawn = decoded(answer.data).astype(int)
     assert drawn.shape == (30, 60, 3)
     colourful = drawn.max(axis=2) - drawn.min(axis=2)
     assert colourful[8:17, 14:36].mean() > 20 > colourful[24:, 45:].mean()
@@ -206,7 +212,7 @@ def test_a_thumbnail_is_bounded(
 ) -> None:
     picture.write_bytes(cv2.imencode(".png", np.zeros((900, 3000), np.uint8))[1].tobytes())
     answer = client.get(f"/projects/3/versions/{published_id(services)}/pictures/6")
-    assert cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_COLOR).shape == (72, 240, 3)
+    assert decoded(answer.data).shape == (72, 240, 3)
 
 
 def test_learning_is_told_in_one_sentence(client: FlaskClient, services: Services, project: Project) -> None:
