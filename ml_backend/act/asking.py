@@ -7,6 +7,7 @@ other things may have happened meanwhile.
 from __future__ import annotations
 
 import logging
+import re
 
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
@@ -30,6 +31,10 @@ OF_VERSIONS = (
 
 IMAGES = "images"
 """Target of a retry that means all images of a project that could not be read."""
+
+
+TARGET = r"[A-Za-z0-9._:\-]{0,200}"
+"""What names of versions and ids of jobs consist of, as a regular expression."""
 
 
 class RefusedError(ValueError):
@@ -67,13 +72,13 @@ def ask(
         UnknownError: there is no such project or version.
         RefusedError: it cannot be done now.
     """
+    if not re.fullmatch(TARGET, target):
+        raise UnknownError("There is no version or job of this name.")
     with database.write() as session:
         if kind is ActionKind.ROLL_BACK and not target and project_id is not None:
             target = _before(session, project_id).name
         check(session, kind, project_id, target)
-        action = actions.add(
-            session, kind, project_id=project_id, target=target[:200], who=who[:254], via=via
-        )
+        action = actions.add(session, kind, project_id=project_id, target=target, who=who[:254], via=via)
     try:
         queues.request_action(action.id)
     except RedisError:
@@ -151,7 +156,9 @@ def _check_deletion(version: Version) -> None:
 
 
 def _before(session: Session, project_id: int) -> Version:
-    """The version to go back to: the last one that was published with other weights than the current one.
+    """The version to go back to: the last one that was published before the current weights were first.
+
+    So rolling back twice goes back two steps, and never to the version that was left.
 
     Raises:
         UnknownError: the project has no version.
@@ -160,9 +167,14 @@ def _before(session: Session, project_id: int) -> Version:
     current = versions.current(session, project_id)
     if current is None:
         raise UnknownError(f"Project {project_id} has no version yet, so there is nothing to go back to.")
-    for version in versions.of_project(session, project_id):
-        was_published = version.published_at is not None and version.weights_hash is not None
-        if was_published and version.weights_hash != current.weights_hash:
+    listed = versions.of_project(session, project_id)
+    first = min(
+        version.id
+        for version in listed
+        if version.id == current.id or version.weights_hash == current.weights_hash is not None
+    )
+    for version in listed:
+        if version.id < first and version.published_at is not None and version.weights_hash is not None:
             return version
     raise RefusedError(
         f"Project {project_id} has no earlier version with weights, so there is nothing to go back to."

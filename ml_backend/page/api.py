@@ -9,10 +9,10 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
 
-from ml_backend.act.asking import RefusedError, UnknownError, ask
+from ml_backend.act.asking import TARGET, RefusedError, UnknownError, ask
 from ml_backend.page import board, health
 from ml_backend.page.board import Summary, VersionRow
-from ml_backend.page.openapi import LARGEST_ID, TARGET, description, needs_target
+from ml_backend.page.openapi import LARGEST_ID, description, needs_target
 from ml_backend.page.safety import add_headers, person, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings

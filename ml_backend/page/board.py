@@ -16,11 +16,11 @@ from ml_backend.page.health import Problem
 from ml_backend.page.progress import Progress
 from ml_backend.queue.listing import ListedJob, listed_jobs
 from ml_backend.queue.queues import JobQueues
-from ml_backend.score.strategy import made_by
 from ml_backend.settings import Settings
 from ml_backend.store import agreements, edits, events, labels_seen, projects, runs, scores, versions
 from ml_backend.store.edits import Help
 from ml_backend.store.models import Project, Score, TrainingRun, Version, VersionState
+from model.strategies import parse
 
 NEXT_IMAGES = 12
 """Images that the page shows as the next ones."""
@@ -156,7 +156,7 @@ def next_images(session: Session, settings: Settings, project: Project, limit: i
     rows = scores.next_in_order(
         session,
         version.id,
-        highest_first=made_by(version).highest_first,
+        highest_first=parse(version.strategy).highest_first,
         without=labelled,
         limit=limit,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,12 @@ class Figure:
 
 def mean_figure(values: Sequence[float]) -> Figure:
     """The mean of values in [0, 1], with its percentile bootstrap interval over the images."""
+    return _bootstrapped(tuple(values))
+
+
+@lru_cache(maxsize=4096)
+def _bootstrapped(values: tuple[float, ...]) -> Figure:
+    """Remembered, as the figures of a version never change and every look at the page needs them."""
     if not values:
         return Figure(None, None, None, 0)
     array = np.asarray(values, np.float64)

@@ -44,12 +44,20 @@ def of_installation(settings: Settings, queues: JobQueues) -> Iterator[Problem]:
             "Set BASIC_AUTH_USER and BASIC_AUTH_PASS, restart, and run dsal connect again.",
             is_fault=False,
         )
-    free = shutil.disk_usage(settings.model_dir).free
-    if free < settings.min_free_bytes:
+    free = _free_bytes(settings)
+    if free is not None and free < settings.min_free_bytes:
         yield Problem(
             f"Only {free / 2**20:.0f} MiB are free on the disk of MODEL_DIR.",
             "Make room, or lower CACHE_BYTES and KEEP_VERSIONS.",
         )
+
+
+def _free_bytes(settings: Settings) -> int | None:
+    """Free bytes on the disk of MODEL_DIR; None if there is no such folder yet."""
+    try:
+        return shutil.disk_usage(settings.model_dir).free
+    except OSError:
+        return None
 
 
 def _of_workers(queues: JobQueues) -> Iterator[Problem]:

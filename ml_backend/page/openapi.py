@@ -5,14 +5,11 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from ml_backend.act.asking import OF_VERSIONS
+from ml_backend.act.asking import OF_VERSIONS, TARGET
 from ml_backend.store.states import ActionKind, ActionState, VersionState
 
 LARGEST_ID = 2**31 - 1
 """Largest id that a database of any kind can hold."""
-
-TARGET = r"[A-Za-z0-9._:\-]{0,200}"
-"""What names of versions and ids of jobs consist of, as a regular expression."""
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}

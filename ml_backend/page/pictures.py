@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ml_backend.label_studio.config import LabelConfigError, parse
-from ml_backend.label_studio.images.cache import ImageCache
+from ml_backend.label_studio.images.cached import read_cached
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.score import packing
 from ml_backend.settings import Settings
@@ -74,7 +74,7 @@ def find(session: Session, settings: Settings, project: Project, version_id: int
         raise NoPictureError("Could not be read")
     content = None
     if row.picture is not None:
-        content = ImageCache.read(settings.image_cache_dir, project.id, row.picture)
+        content = read_cached(settings.image_cache_dir, project.id, row.picture)
     if content is None:
         raise NoPictureError("Not in the cache")
     regions = [] if row.packed is None else packing.result(row.packed)

@@ -54,5 +54,5 @@ def add_headers(response: Response) -> Response:
 def person() -> str:
     """Who sends the request: the user name that came with it, or the address if there is no password."""
     given = request.authorization
-    name = "" if given is None else (given.username or "")
+    name = "" if given is None else "".join(filter(str.isprintable, given.username or ""))
     return name or f"somebody at {request.remote_addr}"

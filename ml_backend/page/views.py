@@ -18,7 +18,7 @@ from ml_backend.page.safety import add_headers, person, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.score.drawing import project_floor
 from ml_backend.settings import Settings
-from ml_backend.store import actions, projects, scores, versions
+from ml_backend.store import actions, edits, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, Version, now
 from ml_backend.store.states import ActionKind
@@ -61,7 +61,10 @@ class Page:
         if name not in makers:
             raise NotFound("There is no such part of the page.")
         with self._database.read() as session:
-            filled = makers[name](session, _project(session, project_id))
+            project = _project(session, project_id)
+            if name == "quality" and request.args.get("known") == _quality_stamp(session, project):
+                return make_response("", 204)
+            filled = makers[name](session, project)
         if request.args.get("known") == filled[f"{name}_stamp"]:
             return make_response("", 204)
         return render_template(f"{name}.html", **filled)
@@ -98,13 +101,10 @@ class Page:
         """Two versions on the same validation images."""
         with self._database.read() as session:
             project = _project(session, project_id)
-            chosen = [versions.by_name(session, request.args.get(key, "")) for key in ("former", "later")]
-            rows = board.version_rows(session, project_id)
-        former, later = (one if one is not None and one.project_id == project_id else None for one in chosen)
+            named = {version.name: version for version in versions.of_project(session, project_id)}
+        former, later = (named.get(request.args.get(key, "")) for key in ("former", "later"))
         found = None if former is None or later is None else compared(former, later)
-        return render_template(
-            "compare.html", project=project, former=former, later=later, found=found, rows=rows
-        )
+        return render_template("compare.html", project=project, former=former, later=later, found=found)
 
     def act(self, project_id: int) -> BaseResponse:
         """Ask for something, and go back to the page, which says what comes of it."""
@@ -144,9 +144,6 @@ class Page:
         used = board.accepted_over_time(rows)
         calibration = None if published is None else published.metrics.get(CALIBRATION)
         floor = project_floor(self._settings, project.label_config)
-        stamp = [
-            (row.version.id, row.version.state, row.version.kept, row.version.weights_hash) for row in rows
-        ]
         return {
             "project": project,
             "rows": rows,
@@ -188,7 +185,7 @@ class Page:
             "floor": floor,
             "fewest": MIN_IMAGES,
             "moment": now(),
-            "quality_stamp": _stamp(stamp, len(estimates), [str(row.accepted) for row in used]),
+            "quality_stamp": _quality_stamp(session, project),
         }
 
     def _next(self, session: Session, project: Project) -> dict[str, Any]:
@@ -264,6 +261,16 @@ def _asked(session: Session, project_id: int) -> Any:
         return None
     action = actions.get(session, int(number))
     return action if action is not None and action.project_id == project_id else None
+
+
+def _quality_stamp(session: Session, project: Project) -> str:
+    """The stamp of the quality and the versions, without the work of computing their figures."""
+    published = project.published_version_id
+    return _stamp(
+        versions.states(session, project.id),
+        edits.extent(session, project.id),
+        None if published is None else scores.quality_extent(session, published),
+    )
 
 
 def _stamp(*shown: object) -> str:

@@ -248,3 +248,10 @@ def qualities(session: Session, version_id: int) -> list[tuple[float, float | No
         Score.version_id == version_id, Score.quality.is_not(None)
     )
     return [(quality, margin) for quality, margin in session.execute(query) if quality is not None]
+
+
+def quality_extent(session: Session, version_id: int) -> tuple[int, float | None]:
+    """Number and mean of a version's estimates; they change when masks are drawn again."""
+    query = select(func.count(Score.quality), func.avg(Score.quality)).where(Score.version_id == version_id)
+    count, mean = session.execute(query).one()
+    return count, mean

@@ -83,6 +83,14 @@ def current_name(session: Session, project: Project) -> str:
     return version.name if version is not None else version_name(project.id, 0, project.seed)
 
 
+def states(session: Session, project_id: int) -> list[tuple[int, VersionState, bool, str | None]]:
+    """(id, state, kept, hash of the weights) of a project's versions, without their metrics."""
+    query = select(Version.id, Version.state, Version.kept, Version.weights_hash).where(
+        Version.project_id == project_id
+    )
+    return [(*row,) for row in session.execute(query.order_by(Version.id))]
+
+
 def is_published_again(session: Session, version: Version) -> bool:
     """Whether a version has the very weights of the one it was made from, so that no training made it."""
     parent = None if version.parent_id is None else session.get(Version, version.parent_id)

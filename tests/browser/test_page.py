@@ -24,7 +24,7 @@ MOST_TABS = 40
 def board(service: Service, boards: list[Board]) -> Board:
     """A project with a version that was trained on three labels."""
     hands = [draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(10)]
-    service.work(TRAIN_STEPS="40")
+    service.work(TRAIN_STEPS="10")
     boards.append(Board.connected(service, hands, "Rolled back"))
     board = boards[-1]
     service.wait(board.published, "the first order")

@@ -54,7 +54,7 @@ class ImageReader:
     def cached_as(
         self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
     ) -> str | None:
-        """Name of the task's image in the cache (`ImageCache.read`); None for one that is never cached."""
+        """Name of the task's image in the cache (`cached.read_cached`); None for one that is never cached."""
         return self._cache(project_id).name_of(task_id, data, config)
 
     def _cache(self, project_id: int) -> ImageCache:

@@ -123,6 +123,12 @@ def test_two_clicks_are_one_action(place: Place) -> None:
     assert place.ask(ActionKind.PAUSE).id == place.ask(ActionKind.PAUSE).id
 
 
+def test_rolling_back_twice_never_goes_back_to_what_was_left(place: Place) -> None:
+    place.do(ActionKind.ROLL_BACK)
+    with pytest.raises(RefusedError, match="no earlier version"):
+        place.ask(ActionKind.ROLL_BACK)
+
+
 def test_a_rejected_version_can_be_published(place: Place) -> None:
     place.do(ActionKind.PUBLISH, place.rejected.name)
     assert place.versions()[0].weights_hash == place.rejected.weights_hash

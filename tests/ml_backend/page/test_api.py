@@ -15,7 +15,7 @@ from ml_backend.store.models import Score, ScoreState, VersionState
 from ml_backend.web.app import Services, create_app
 from tests.ml_backend.page.test_page import metrics
 
-EXAMPLES = 8
+EXAMPLES = 5
 
 
 @pytest.fixture
