@@ -12,8 +12,8 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound, Unsupported
 from ml_backend.act.asking import TARGET, RefusedError, UnknownError, ask
 from ml_backend.page import board, health
 from ml_backend.page.board import Summary, VersionRow
-from ml_backend.page.openapi import LARGEST_ID, description, needs_target
-from ml_backend.page.safety import add_headers, person, refuse_other_sites
+from ml_backend.page.openapi import description, needs_target
+from ml_backend.page.safety import add_headers, person, refuse_impossible_numbers, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import actions, projects, scores, versions
@@ -21,7 +21,7 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Action, Project
 from ml_backend.store.states import ActionKind
 
-NUMBER = f"<int(max={LARGEST_ID}):project_id>"
+NUMBER = "<int:project_id>"
 MOST_IMAGES = 100
 """Most next images that one answer lists."""
 
@@ -134,11 +134,12 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     routes = Blueprint("api", __name__, url_prefix="/api")
     api = Api(settings, database, queues)
     routes.before_request(refuse_other_sites)
+    routes.before_request(refuse_impossible_numbers)
     routes.after_request(add_headers)
     routes.get("/openapi.json")(api.openapi)
     routes.get("/projects")(api.projects)
     routes.get("/jobs")(api.jobs)
-    routes.get(f"/actions/<int(max={LARGEST_ID}):action_id>")(api.action)
+    routes.get("/actions/<int:action_id>")(api.action)
     routes.get(f"/projects/{NUMBER}")(api.project)
     routes.get(f"/projects/{NUMBER}/versions")(api.versions)
     routes.get(f"/projects/{NUMBER}/estimates")(api.pool)

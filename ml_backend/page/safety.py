@@ -11,7 +11,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from flask import Request, Response, request
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import Forbidden, NotFound
+
+from ml_backend.page.openapi import LARGEST_ID
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -30,6 +32,17 @@ def refuse_other_sites() -> None:
     """
     if request.method not in SAFE_METHODS and not comes_from_here(request):
         raise Forbidden("This comes from a page of another site.")
+
+
+def refuse_impossible_numbers() -> None:
+    """Refuse ids that no database can hold, before it is asked for them.
+
+    Raises:
+        NotFound: there can be nothing of this number.
+    """
+    numbers = [value for value in (request.view_args or {}).values() if isinstance(value, int)]
+    if any(number > LARGEST_ID for number in numbers):
+        raise NotFound("There is nothing of this number.")
 
 
 def comes_from_here(asked: Request) -> bool:

@@ -14,7 +14,7 @@ from ml_backend.act.asking import IMAGES, RefusedError, UnknownError, ask
 from ml_backend.page import board, charts, health, pictures
 from ml_backend.page.figures import compared
 from ml_backend.page.openapi import LARGEST_ID
-from ml_backend.page.safety import add_headers, person, refuse_other_sites
+from ml_backend.page.safety import add_headers, person, refuse_impossible_numbers, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.score.drawing import project_floor
 from ml_backend.settings import Settings
@@ -25,7 +25,7 @@ from ml_backend.store.states import ActionKind
 from ml_backend.store.version_names import CALIBRATION
 from model.quality import MIN_IMAGES
 
-NUMBER = f"<int(max={LARGEST_ID}):project_id>"
+NUMBER = "<int:project_id>"
 
 
 class Page:
@@ -220,14 +220,14 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     )
     page = Page(settings, database, queues)
     routes.before_request(refuse_other_sites)
+    routes.before_request(refuse_impossible_numbers)
     routes.after_request(add_headers)
     routes.add_app_template_filter(board.ago, "ago")
     routes.get("/", endpoint="index")(page.index)
     routes.get(f"/projects/{NUMBER}", endpoint="project")(page.project)
     routes.get(f"/projects/{NUMBER}/parts/<name>", endpoint="fragment")(page.fragment)
     routes.get(f"/projects/{NUMBER}/compare", endpoint="compare")(page.compare)
-    version, task = (f"<int(max={LARGEST_ID}):{name}_id>" for name in ("version", "task"))
-    picture = f"/projects/{NUMBER}/versions/{version}/pictures/{task}"
+    picture = f"/projects/{NUMBER}/versions/<int:version_id>/pictures/<int:task_id>"
     routes.get(picture, endpoint="picture")(page.picture)
     routes.post(f"/projects/{NUMBER}/actions", endpoint="act")(page.act)
 

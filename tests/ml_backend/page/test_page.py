@@ -351,6 +351,15 @@ def test_the_page_names_no_other_address_and_has_no_code_of_its_own(client: Flas
     assert not re.search(r"\son\w+=|\sstyle=|<script(?![^>]+src=)", page)
 
 
+@pytest.mark.parametrize("number", [77, 2**31, 2**70])
+@pytest.mark.usefixtures("project")
+def test_a_number_of_nothing_is_not_found(client: FlaskClient, number: int) -> None:
+    for prefix in ("", "/api"):
+        assert client.get(f"{prefix}/projects/{number}").status_code == 404
+        answer = client.post(f"{prefix}/projects/{number}/actions", json={"action": "pause"})
+        assert answer.status_code in ((400, 404) if not prefix else (404,))
+
+
 def test_an_archived_project_can_be_looked_at(
     client: FlaskClient, services: Services, project: Project
 ) -> None:
