@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +87,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )
     label_studio_public_url: str = Field(
-        "", description="Address at which annotators open Label Studio, if it is not LABEL_STUDIO_URL."
+        "",
+        description="Address of Label Studio in people's browsers, for links to tasks; empty if it is "
+        "LABEL_STUDIO_URL.",
     )
     http_timeout: PositiveSeconds = Field(
         30.0, description="Time limit of one request to Label Studio, in seconds."
@@ -261,6 +264,12 @@ class Settings(BaseSettings):
         5, description="Versions per project whose weights are kept, besides the published ones."
     )
 
+    notify_url: SecretStr = Field(
+        SecretStr(""),
+        description="Address that gets a small JSON message, with a `text` as Slack reads it, when a version "
+        "is published or a training fails; empty for none.",
+    )
+
     image_hosts: str = Field(
         "",
         description="Comma-separated hosts and networks that images may come from; empty means any host.",
@@ -314,6 +323,21 @@ class Settings(BaseSettings):
     @classmethod
     def _hosts(cls, value: str) -> str:
         ImageHosts.parse(value)
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _notify_url(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and not re.match(r"https?://[^/\s]+", text):
+            raise ValueError("an http or https address")
+        return value
+
+    @field_validator("label_studio_public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/\s]+", value):
+            raise ValueError("an http or https address")
         return value
 
     @field_validator("database_url")

@@ -20,6 +20,7 @@ from ml_backend.cli import (
     segment,
     service,
     status,
+    versions,
 )
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
@@ -71,6 +72,8 @@ app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
 app.command(rich_help_panel="A Label Studio project")(export.export)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
+for command in (versions.versions, versions.publish, versions.rollback, versions.pause, versions.resume):
+    app.command(rich_help_panel="A Label Studio project")(command)
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)
 app.command(rich_help_panel="Training and scoring")(predict.predict)

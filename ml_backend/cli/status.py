@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ml_backend.label_studio.config import LabelConfig
-    from ml_backend.store.models import Project, Version
+    from ml_backend.store.models import Project, TrainingRun, Version
 
 HELP_VERSIONS = 3
 """Number of latest versions whose help to annotators `dsal status` states."""
@@ -86,9 +86,9 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     from ml_backend.label_studio.config import LabelConfigError, parse
     from ml_backend.learn.problems import summed_up
     from ml_backend.score.strategy import order_of
-    from ml_backend.store import drafts, runs, scores
+    from ml_backend.store import runs, scores
     from ml_backend.store.label_figures import label_figures, sentences
-    from ml_backend.store.models import RunState, VersionState
+    from ml_backend.store.models import VersionState
 
     try:
         config = parse(project.label_config)
@@ -97,14 +97,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     except LabelConfigError as error:
         yield str(error)
     run = runs.last(session, project.id)
-    if run is not None and (run.state is RunState.RUNNING or run.message):
-        yield f"last training {run.state.value}: {run.message}"
-    draft = drafts.current(session, project.id)
-    if draft is not None and draft.drawn_at is not None:
-        yield (
-            f"the masks of the next tasks are from step {draft.step} of the running training, which has "
-            f"learned from {draft.learned} labels"
-        )
+    yield from _training(session, project, run)
     if listed:
         yield from _masks(listed[0], project, again=run is None or run.version_id != listed[0].id)
     if listed and listed[0].message:
@@ -126,6 +119,23 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
                 for score in scores.of_version(session, version.id)
                 if score.error
             )
+
+
+def _training(session: Session, project: Project, run: TrainingRun | None) -> Iterator[str]:
+    """Whether learning is paused, the last training, and which masks are from the running one."""
+    from ml_backend.store import drafts
+    from ml_backend.store.models import RunState
+
+    if project.paused_at is not None:
+        yield f"learning is paused; dsal resume {project.id} resumes it"
+    if run is not None and (run.state is RunState.RUNNING or run.message):
+        yield f"last training {run.state.value}: {run.message}"
+    draft = drafts.current(session, project.id)
+    if draft is not None and draft.drawn_at is not None:
+        yield (
+            f"the masks of the next tasks are from step {draft.step} of the running training, which has "
+            f"learned from {draft.learned} labels"
+        )
 
 
 def _help(session: Session, project_id: int, listed: Sequence[Version]) -> Iterator[str]:

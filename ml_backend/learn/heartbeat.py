@@ -27,9 +27,11 @@ class Lease:
         self._lost = threading.Event()
 
     def check(self) -> None:
-        """Raise `LeaseLostError` if another process has taken over the run; cheap."""
+        """Raise `LeaseLostError` if a person or another process has taken the run away; cheap."""
         if self._lost.is_set():
-            raise LeaseLostError(f"Training run {self._run_id} was taken over by another process.")
+            raise LeaseLostError(
+                f"Training run {self._run_id} was taken over by another process, paused or ended."
+            )
 
     def lose(self) -> None:
         """Mark the lease as lost."""

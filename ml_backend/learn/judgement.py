@@ -19,7 +19,7 @@ from ml_backend.learn.labels import LabelledTask
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
-from ml_backend.store.version_names import CALIBRATION, LABEL_DSC, LABEL_IMAGES
+from ml_backend.store.version_names import CALIBRATION, IMAGE_DSC, LABEL_DSC, LABEL_IMAGES
 from model.classes import Classes
 from model.comparison import compare
 from model.metrics import Evaluation, evaluate
@@ -77,6 +77,10 @@ def judge(
     images = _Images(context, project_id, config, data)
     own = images.evaluate(directory, classes)
     metrics |= {"validation_dsc": own.dsc, LABEL_DSC: own.per_label, LABEL_IMAGES: own.occurrences}
+    metrics[IMAGE_DSC] = [
+        {"task": task.task_id, "dsc": {label: round(dsc, 4) for label, dsc in found.items()}}
+        for task, found in zip(images.tasks, own.images, strict=True)
+    ]
     note_labels(directory, own.per_label, own.occurrences)
     calibration = own.calibration()
     if calibration is not None:

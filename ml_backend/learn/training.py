@@ -28,7 +28,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.store import events, labels_seen, projects, runs, versions
 from ml_backend.store.drafts import name_of
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import TrainingRun, Version, VersionState
+from ml_backend.store.models import RunState, TrainingRun, Version, VersionState
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import train_continuously
 from model.training.dataset import Example
@@ -56,8 +56,8 @@ def train_project(context: Context, project_id: int) -> None:
         return
     owner = ProcessId.current()
     with context.database.write() as session:
-        active = projects.is_active(session, project_id)
-        run = runs.begin(session, project_id, owner) if active else None
+        may_learn = projects.may_learn(session, project_id)
+        run = runs.begin(session, project_id, owner) if may_learn else None
     if run is None:
         return
     training = Training(context, project_id, run.id, owner)
@@ -66,6 +66,7 @@ def train_project(context: Context, project_id: int) -> None:
             version = training.perform(lease)
     except runs.LeaseLostError as error:
         logger.warning("%s", error)
+        training.clear_if_ended()
         return
     except StoppedError as stopped:
         with context.database.write() as session:
@@ -75,6 +76,8 @@ def train_project(context: Context, project_id: int) -> None:
         return
     except Exception as error:
         training.outcome.failure(error)
+        if context.settings.notify_url.get_secret_value():
+            context.queues.request_notice_of_run(run.id)
         training.clear()
         after_training(context.database, context.queues, context.settings, project_id)
         raise
@@ -258,6 +261,13 @@ class Training:
     def clear(self) -> None:
         """Remove the checkpoints."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def clear_if_ended(self) -> None:
+        """Remove the checkpoints if a person has ended the run; another process may continue it otherwise."""
+        with self.context.database.read() as session:
+            run = session.get(TrainingRun, self.run_id)
+        if run is None or run.state is not RunState.RUNNING:
+            self.clear()
 
     @property
     def _folder(self) -> Path:

@@ -24,13 +24,13 @@ EVENTS_KEPT = timedelta(days=30)
 def consider(database: Database, queues: JobQueues, settings: Settings, project_id: int) -> bool:
     """Request a training if the project's pending events call for one; cheap, and harmless if repeated.
 
-    Returns whether a new job was added. Archived projects are not trained.
+    Returns whether a new job was added. Archived and paused projects are not trained.
     """
     if queues.training_waits(project_id):
         return False
     with database.read() as session:
         run = runs.running(session, project_id)
-        if not projects.is_active(session, project_id) or (run is not None and not runs.is_abandoned(run)):
+        if not projects.may_learn(session, project_id) or (run is not None and not runs.is_abandoned(run)):
             return False
         pending = events.pending(session, project_id)
         known = labels_seen.count(session, project_id) + pending.changes

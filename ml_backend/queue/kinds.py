@@ -52,6 +52,8 @@ RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
 PRUNE = JobKind("prune", UPKEEP, 2 * 3600, repeats=True)
 ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
 RECONCILE = JobKind("reconcile", UPKEEP, 2 * 3600, repeats=False)
+ACT = JobKind("act", QUICK, 3600, repeats=False)
+NOTIFY = JobKind("notify", UPKEEP, 120, repeats=False)
 TRAINING = JobKind("train", TRAIN, 24 * 3600, repeats=True)
 KINDS = (
     ORDER,
@@ -67,5 +69,7 @@ KINDS = (
     PRUNE,
     ASSIGN,
     RECONCILE,
+    ACT,
+    NOTIFY,
     TRAINING,
 )

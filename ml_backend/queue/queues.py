@@ -22,7 +22,9 @@ from rq.utils import as_text
 
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import (
+    ACT,
     ASSIGN,
+    NOTIFY,
     ORDER,
     PRUNE,
     PUBLISH,
@@ -245,6 +247,30 @@ class JobQueues:
     def request_reconcile(self, *, delay: float | None = None) -> bool:
         """Request a comparison with Label Studio, at once or `delay` seconds from now."""
         return self._request(RECONCILE, "reconcile", {}, delay)
+
+    def request_action(self, action_id: int) -> bool:
+        """Request what a person asked for."""
+        return self._request(ACT, f"act-{action_id}", {"action_id": action_id})
+
+    def request_notice_of_version(self, version_id: int) -> bool:
+        """Request a message that a version is published."""
+        return self._request(NOTIFY, f"notify-v{version_id}", {"version_id": version_id})
+
+    def request_notice_of_run(self, run_id: int) -> bool:
+        """Request a message that a training failed."""
+        return self._request(NOTIFY, f"notify-run-{run_id}", {"run_id": run_id})
+
+    def try_again(self, job_id: str) -> None:
+        """Put a job that failed for good into its queue again.
+
+        Raises:
+            NoSuchJobError: its record is gone.
+            InvalidJobOperation: it has not failed.
+        """
+        job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
+        if job.get_status() is not JobStatus.FAILED:
+            raise InvalidJobOperation(f"{job_id} has not failed.")
+        job.requeue()
 
     def all(self) -> list[Queue]:
         """RQ's queues in order of priority, highest first."""

@@ -35,7 +35,8 @@ def keep_former(context: Context, version: Version, config: LabelConfig) -> int:
     """Let all tasks but CANDIDATES keep mask and score of the published version; returns their number.
 
     Nothing is kept of a version that was made for another labeling config, learned other labels, or has
-    initial weights; nor of tasks whose mask was drawn by a draft, or whose image has changed.
+    initial weights; nor if a former version is published again, since people do not want the present masks;
+    nor of tasks whose mask was drawn by a draft, or whose image has changed.
 
     Args:
         context: the context of the job.
@@ -48,6 +49,8 @@ def keep_former(context: Context, version: Version, config: LabelConfig) -> int:
         project = projects.get(session, version.project_id)
         assert project is not None
         if former is None or not 0 < context.settings.candidates < len(pending):
+            return 0
+        if versions.is_published_again(session, version) and version.parent_id != former.id:
             return 0
         drawer = _Drawer.of(session, former, version)
         ranked = ranking(session, former, without=())

@@ -52,6 +52,7 @@ class Scored:
         error: why the image could not be fetched or read, in one sentence.
         transient: whether a later attempt may succeed.
         image: which image was measured (`image_of`); empty without a network or an image.
+        picture: the image's name in the cache (`ImageReader.cached_as`); None if it is not cached.
     """
 
     task_id: int
@@ -67,6 +68,7 @@ class Scored:
     error: str | None = None
     transient: bool = False
     image: str = ""
+    picture: str | None = None
     measurement: Measurement | None = field(default=None, repr=False)
     """What query strategies read; None without a network or an image."""
 
@@ -105,7 +107,21 @@ def scorer(
     reader: Read = partial(images.read, version.project_id)
     if upcoming:
         reader = ReadAhead(reader, upcoming, config)
-    return without_masks(by_network(segmenter, settings, reader, version, seed, config), blind)
+    score = with_pictures(
+        by_network(segmenter, settings, reader, version, seed, config), images, version, config
+    )
+    return without_masks(score, blind)
+
+
+def with_pictures(score: Scorer, images: ImageReader, version: Version, config: LabelConfig) -> Scorer:
+    """The same scorer, which also says under which name each image is in the cache."""
+
+    def score_pictured(task_id: int, data: Mapping[str, Any]) -> Scored:
+        return replace(
+            score(task_id, data), picture=images.cached_as(version.project_id, task_id, data, config)
+        )
+
+    return score_pictured
 
 
 def without_masks(score: Scorer, blind: Container[int]) -> Scorer:

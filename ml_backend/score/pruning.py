@@ -141,9 +141,10 @@ def _top_tasks(context: Context, version: Version, *, without: set[int]) -> set[
 
 
 def _prune_weights(context: Context, version: Version, others: Iterable[Version]) -> None:
-    with_weights = [other for other in others if other.weights_hash]
+    with_weights = [other for other in others if other.weights_hash and not other.kept]
     kept = {other.weights_hash for other in with_weights[: context.settings.keep_versions]} | {
-        version.weights_hash
+        version.weights_hash,
+        *(other.weights_hash for other in others if other.kept),
     }
     for other in with_weights[context.settings.keep_versions :]:
         if other.weights_hash not in kept and other.weights_hash is not None:

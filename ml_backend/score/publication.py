@@ -49,6 +49,8 @@ def publish_version(context: Context, version_id: int) -> None:
         current = session.get_one(Version, version_id)
         versions.publish(session, current)
         current.seconds_publishing = time.monotonic() - began
+    if context.settings.notify_url.get_secret_value() and version.state is VersionState.SCORING:
+        context.queues.request_notice_of_version(version.id)
     context.queues.request_prune(version.id)
     context.queues.request_redraw(version.project_id)
     context.request_assignment(version.project_id)

@@ -130,6 +130,7 @@ def copy_known(
     row.l_dsc, row.m_dsc, row.blank = known.l_dsc, known.m_dsc, known.blank
     row.hidden, row.quality, row.margin = known.hidden, known.quality, known.margin
     row.score, row.packed = published(made_by(version), found.consistency), known.packed
+    row.picture = known.picture
     return row, found
 
 

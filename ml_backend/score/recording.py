@@ -27,6 +27,7 @@ def record(
         row.l_dsc, row.m_dsc, row.blank, row.error = one.l_dsc, one.m_dsc, one.blank, one.error
         row.hidden, row.quality, row.margin = one.hidden, one.quality, one.margin
         row.score, row.state, row.drawn_by_run, row.due = one.score, state, None, False
+        row.picture = one.picture
         is_sent_now = state is ScoreState.WRITING
         row.packed = None if is_sent_now else packing.pack(one.measurement, one.result, one.image)
         if state is not ScoreState.MEASURED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ml_backend.store.models import Edit, FormerMask, KeptPrediction, now
@@ -54,6 +54,13 @@ def of_project(session: Session, project_id: int) -> dict[int, Edit]:
     """The edits of a project by annotation id."""
     rows = session.scalars(select(Edit).where(Edit.project_id == project_id))
     return {row.annotation_id: row for row in rows}
+
+
+def extent(session: Session, project_id: int) -> tuple[int, int | None]:
+    """Number of a project's edits and the latest annotation among them; by which a change is noticed."""
+    query = select(func.count(), func.max(Edit.annotation_id)).where(Edit.project_id == project_id)
+    count, latest = session.execute(query).one()
+    return count, latest
 
 
 def store(session: Session, project_id: int, found: Iterable[Edit], existing: Collection[int]) -> None:

@@ -144,3 +144,19 @@ def _is_pending(project_id: int) -> ColumnElement[bool]:
     return (Event.project_id == project_id) & (
         Event.consumed_by_run.is_(None) | Event.consumed_by_run.in_(failed)
     )
+
+
+def tasks_annotated(session: Session, project_id: int) -> set[int]:
+    """Tasks about which an annotation event came that no finished training has taken into account."""
+    query = select(Event.task_ids).where(_is_unfinished(project_id), Event.action.like("ANNOTATION%CREATED"))
+    return {task for tasks in session.scalars(query) for task in tasks}
+
+
+def _is_unfinished(project_id: int) -> ColumnElement[bool]:
+    """Condition: consumed by no run, or by one that failed or is running."""
+    finished = select(TrainingRun.id).where(
+        TrainingRun.project_id == project_id, TrainingRun.state == RunState.FINISHED
+    )
+    return (Event.project_id == project_id) & (
+        Event.consumed_by_run.is_(None) | Event.consumed_by_run.not_in(finished)
+    )

@@ -21,7 +21,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ml_backend.store.states import Part, ProjectState, Provenance, RunState, ScoreState, VersionState
+from ml_backend.store.states import (
+    ActionKind,
+    ActionState,
+    Part,
+    ProjectState,
+    Provenance,
+    RunState,
+    ScoreState,
+    VersionState,
+)
 
 
 def now() -> datetime:
@@ -65,6 +74,8 @@ class Base(DeclarativeBase):
         ScoreState: _enum(ScoreState),
         Part: _enum(Part),
         Provenance: _enum(Provenance),
+        ActionKind: _enum(ActionKind),
+        ActionState: _enum(ActionState),
         dict[str, float]: JSON,
         dict[str, Any]: JSON,
         list[str]: JSON,
@@ -86,6 +97,7 @@ class Project(Base):
         has_view: whether the last comparison found the view that shows the order.
         shows_batch: whether tasks are marked in Label Studio as the ones to label next.
         before_connect: what `dsal connect` found and changes, for `dsal disconnect`; None if it is not known.
+        paused_at: when a person paused the learning; None while the project learns.
     """
 
     __tablename__ = "projects"
@@ -104,6 +116,7 @@ class Project(Base):
     has_view: Mapped[bool] = mapped_column(default=False)
     shows_batch: Mapped[bool] = mapped_column(default=False)
     before_connect: Mapped[dict[str, Any] | None]
+    paused_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -123,6 +136,7 @@ class Version(Base):
         strategy: the query strategy by which it orders the tasks.
         fingerprint: of everything that shaped its predictions besides weights and images
             (`ml_backend.score.strategy`); None until scoring starts.
+        kept: whether a person wants its weights kept, however many versions follow.
     """
 
     __tablename__ = "versions"
@@ -145,6 +159,7 @@ class Version(Base):
     published_at: Mapped[datetime | None]
     strategy: Mapped[str] = mapped_column(String(64), default="consistency")
     fingerprint: Mapped[str | None] = mapped_column("recipe", String(64))
+    kept: Mapped[bool] = mapped_column(default=False)
 
 
 class TrainingRun(Base):
@@ -338,6 +353,8 @@ class Score(Base):
         drawn_by_run: the training whose weights drew the mask; None if the version itself did.
         due: mask and score are those of a version before, until this one has measured the image itself
             (`ml_backend.score.candidates`).
+        picture: name of the task's image in the cache of images, by which the page finds it without Label
+            Studio; None without a network or an image, and for images that are not cached.
     """
 
     __tablename__ = "scores"
@@ -370,6 +387,7 @@ class Score(Base):
     hidden: Mapped[bool] = mapped_column(default=False)
     drawn_by_run: Mapped[int | None]
     due: Mapped[bool] = mapped_column(default=False)
+    picture: Mapped[str | None] = mapped_column(String(64))
 
 
 class Annotator(Base):
@@ -404,3 +422,28 @@ class Assignment(Base):
     since: Mapped[datetime] = mapped_column(default=now)
     opened_at: Mapped[datetime | None]
     version_id: Mapped[int | None]
+
+
+class Action(Base):
+    """What a person asked for: who, when, what, and what came of it.
+
+    Attributes:
+        project_id: None for what concerns the whole installation.
+        target: the version's name, or the job's; empty if the project itself is meant.
+        who: the user name that was sent, or the name of whoever ran the command.
+        via: page, api or command.
+        outcome: one sentence; empty while it waits.
+    """
+
+    __tablename__ = "actions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[ActionKind]
+    target: Mapped[str] = mapped_column(String(200), default="")
+    who: Mapped[str] = mapped_column(String(254))
+    via: Mapped[str] = mapped_column(String(16))
+    state: Mapped[ActionState] = mapped_column(default=ActionState.WAITING)
+    outcome: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]

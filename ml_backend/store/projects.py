@@ -41,6 +41,12 @@ def is_active(session: Session, project_id: int) -> bool:
     return project is not None and project.archived_at is None
 
 
+def may_learn(session: Session, project_id: int) -> bool:
+    """Whether the project is active and nobody has paused its learning."""
+    project = session.get(Project, project_id)
+    return project is not None and project.archived_at is None and project.paused_at is None
+
+
 def archive(session: Session, project: Project, *, by_hand: bool) -> None:
     """Archive the project: nothing is done for it any more, and all its rows and weights stay."""
     project.archived_at = project.archived_at or now()

@@ -125,7 +125,7 @@ def keep(session: Session, run_id: int, owner: ProcessId) -> None:
         update(TrainingRun).where(*mine).values(heartbeat_at=now()).returning(TrainingRun.id)
     )
     if kept.one_or_none() is None:
-        raise LeaseLostError(f"Training run {run_id} was taken over by another process; this one stops.")
+        raise LeaseLostError(f"Training run {run_id} was taken over, paused or ended; this process stops.")
 
 
 def release(session: Session, run_id: int, owner: ProcessId, message: str) -> None:
@@ -133,6 +133,37 @@ def release(session: Session, run_id: int, owner: ProcessId, message: str) -> No
     keep(session, run_id, owner)
     run = session.get_one(TrainingRun, run_id)
     run.owner, run.message = "", message
+
+
+def let_go(session: Session, project_id: int, message: str) -> bool:
+    """Take a running run from its process, to be continued later; False if there is none.
+
+    The process notices it with its next heartbeat, and stops.
+    """
+    run = running(session, project_id)
+    if run is None:
+        return False
+    run.owner, run.message = "", message
+    session.flush()
+    return True
+
+
+def stop(session: Session, project_id: int, message: str) -> bool:
+    """End a running run without a version; False if there is none. Its events are pending and fresh again.
+
+    Its process notices it with its next heartbeat, and stops.
+    """
+    run = running(session, project_id)
+    if run is None:
+        return False
+    session.execute(
+        update(Event)
+        .where(Event.consumed_by_run == run.id)
+        .values(consumed_by_run=None)
+        .execution_options(synchronize_session=False)
+    )
+    finish(session, run, RunState.FINISHED, message=message)
+    return True
 
 
 def finish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -219,3 +219,39 @@ def retry_now(session: Session, version_id: int, moment: datetime) -> int:
     task_ids = list(session.scalars(select(Score.task_id).where(*failed)))
     session.execute(update(Score).where(*failed).values(retry_at=moment))
     return len(task_ids)
+
+
+def unreadable(session: Session, version_id: int) -> int:
+    """Number of images that could not be fetched or read."""
+    query = select(func.count()).where(Score.version_id == version_id, Score.error.is_not(None))
+    return session.scalar(query.select_from(Score)) or 0
+
+
+def next_in_order(
+    session: Session, version_id: int, *, highest_first: bool, without: Collection[int], limit: int
+) -> list[Score]:
+    """The first tasks in a version's order, without these; no packed data is loaded."""
+    order = Score.priority.desc() if highest_first else Score.priority
+    query = select(Score).where(Score.version_id == version_id, Score.priority.is_not(None))
+    found: list[Score] = []
+    for row in session.scalars(query.order_by(order, Score.task_id)).yield_per(200):
+        if row.task_id not in without:
+            found.append(row)
+        if len(found) >= limit:
+            break
+    return found
+
+
+def qualities(session: Session, version_id: int) -> list[tuple[float, float | None]]:
+    """(estimated Dice, margin) of each mask of a version that has an estimate."""
+    query = select(Score.quality, Score.margin).where(
+        Score.version_id == version_id, Score.quality.is_not(None)
+    )
+    return [(quality, margin) for quality, margin in session.execute(query) if quality is not None]
+
+
+def quality_extent(session: Session, version_id: int) -> tuple[int, float | None]:
+    """Number and mean of a version's estimates; they change when masks are drawn again."""
+    query = select(func.count(Score.quality), func.avg(Score.quality)).where(Score.version_id == version_id)
+    count, mean = session.execute(query).one()
+    return count, mean

@@ -1,4 +1,4 @@
-"""The states of projects, runs, versions and scores, the sides of the split, and provenances."""
+"""The states of projects, runs, versions, scores and actions, the sides of the split, and provenances."""
 
 from __future__ import annotations
 
@@ -62,3 +62,25 @@ class Provenance(StrEnum):
     DRAWN = "drawn"
     EDITED = "edited"
     ACCEPTED = "accepted"
+
+
+class ActionKind(StrEnum):
+    """What a person may ask for."""
+
+    PUBLISH = "publish"
+    ROLL_BACK = "rollback"
+    DELETE = "delete"
+    KEEP = "keep"
+    RELEASE = "release"
+    PAUSE = "pause"
+    RESUME = "resume"
+    TRAIN = "train"
+    RETRY = "retry"
+
+
+class ActionState(StrEnum):
+    """State of an action: `waiting` until a worker has done or refused it."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"

@@ -61,6 +61,15 @@ def published(session: Session, project_id: int) -> Version | None:
     return session.scalars(query).one_or_none()
 
 
+def current(session: Session, project_id: int) -> Version | None:
+    """The version that is published, or the newer one that will be next; None before the first."""
+    query = select(Version).where(
+        Version.project_id == project_id,
+        Version.state.in_((VersionState.SCORING, VersionState.PUBLISHED)),
+    )
+    return session.scalars(query.order_by(Version.id.desc()).limit(1)).one_or_none()
+
+
 def first_to_draw(session: Session, project_id: int) -> Version | None:
     """The version with the initial weights while it is being scored; None if there is none."""
     first = at_round(session, project_id, 0)
@@ -72,6 +81,26 @@ def current_name(session: Session, project: Project) -> str:
     """The name that /setup returns: of the published version, or of round 0 before the first."""
     version = published(session, project.id)
     return version.name if version is not None else version_name(project.id, 0, project.seed)
+
+
+def states(session: Session, project_id: int) -> list[tuple[int, VersionState, bool, str | None]]:
+    """(id, state, kept, hash of the weights) of a project's versions, without their metrics."""
+    query = select(Version.id, Version.state, Version.kept, Version.weights_hash).where(
+        Version.project_id == project_id
+    )
+    return [(*row,) for row in session.execute(query.order_by(Version.id))]
+
+
+def is_published_again(session: Session, version: Version) -> bool:
+    """Whether a version has the very weights of the one it was made from, so that no training made it."""
+    parent = None if version.parent_id is None else session.get(Version, version.parent_id)
+    return parent is not None and parent.weights_hash == version.weights_hash is not None
+
+
+def uses_weights(session: Session, weights_hash: str, *, besides: int) -> bool:
+    """Whether another version than `besides` has these weights."""
+    query = select(Version.id).where(Version.weights_hash == weights_hash, Version.id != besides)
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def count(session: Session) -> dict[VersionState, int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from ml_backend.page import api, views
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
@@ -56,6 +57,8 @@ def create_app(services: Services, *, shared_metrics: Path | None = None) -> Fla
     app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, metrics))
     app.register_blueprint(edits.blueprint(services.database))
     app.register_blueprint(prometheus.blueprint(metrics))
+    app.register_blueprint(views.blueprint(services.settings, services.database, services.queues))
+    app.register_blueprint(api.blueprint(services.settings, services.database, services.queues))
     return app
 
 
@@ -90,7 +93,10 @@ def _answer_errors_as_json(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
-        return jsonify(error=error.description or error.name), error.code or 500
+        answer = jsonify(error=error.description or error.name)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(error.valid_methods)
+        return answer, error.code or 500
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:

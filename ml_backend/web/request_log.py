@@ -30,7 +30,9 @@ def log_and_measure(app: Flask, metrics: Metrics) -> None:
         route = request.url_rule.rule if request.url_rule is not None else "unknown"
         metrics.latency.labels(route, str(response.status_code)).observe(seconds)
         response.headers["X-Request-ID"] = g.request_id
-        level = logging.DEBUG if route in FREQUENT and response.status_code < 400 else logging.INFO
+        # The page asks again every few seconds for as long as it is open.
+        is_frequent = route in FREQUENT or request.headers.get("HX-Request") == "true"
+        level = logging.DEBUG if is_frequent and response.status_code < 400 else logging.INFO
         logger.log(
             level,
             "%s %s %d in %.0f ms [%s]",

@@ -23,6 +23,7 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
+from ml_backend.act.performing import resume_actions
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import recovery
 from ml_backend.queue.jobs import functions_in, job_class
@@ -38,6 +39,7 @@ from ml_backend.work import fairness
 logger = logging.getLogger(__name__)
 
 JOB_PACKAGES = (
+    "ml_backend.act",
     "ml_backend.assign",
     "ml_backend.learn",
     "ml_backend.reconcile",
@@ -111,6 +113,7 @@ class JobWorker(Worker):
         resume.resume_orders(self._database, self._job_queues)
         resume.resume_rest(self._database, self._job_queues)
         resume.resume_assignments(self._database, self._job_queues)
+        resume_actions(self._database, self._job_queues)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # Finds what changed while no worker was running.

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.images.cached import path_of, read_file
 from ml_backend.label_studio.images.downloads import DownloadError
 from ml_backend.label_studio.images.sources import AddressError, Kind, Source, resolve
 
@@ -155,11 +156,11 @@ class ImageCache:
         if source.kind is Kind.INLINE:
             return b"".join(self._download(source))
         path = self._path(source)
-        content = _read(path)
+        content = read_file(path)
         if content is not None:
             return content
         with self._fetching(path):
-            content = _read(path)
+            content = read_file(path)
             if content is not None:
                 return content
             content = self._store(source, path)
@@ -172,9 +173,19 @@ class ImageCache:
         """Delete all cached images of a project."""
         shutil.rmtree(root / str(project), ignore_errors=True)
 
+    def name_of(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> str | None:
+        """Name by which `read_cached` finds a task's image; None for one that is never cached."""
+        try:
+            source = resolve(task_id, data, config, self._base_url)
+        except AddressError:
+            return None
+        return None if source.kind is Kind.INLINE else self._name(source)
+
+    def _name(self, source: Source) -> str:
+        return hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
+
     def _path(self, source: Source) -> Path:
-        digest = hashlib.sha256(f"{self._project}\n{source.cache_key}".encode()).hexdigest()
-        return self._root / str(self._project) / digest[:2] / digest
+        return path_of(self._root, self._project, self._name(source))
 
     @contextmanager
     def _fetching(self, path: Path) -> Iterator[None]:
@@ -205,14 +216,3 @@ class ImageCache:
         finally:
             partial.unlink(missing_ok=True)
         return content
-
-
-def _read(path: Path) -> bytes | None:
-    """The content of a cached file, or None; sets its mtime as time of use, as many mounts lack atime."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    with suppress(FileNotFoundError):
-        os.utime(path)
-    return content

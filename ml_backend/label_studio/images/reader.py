@@ -43,19 +43,24 @@ class ImageReader:
             ImageError: it cannot be decoded, or has too many pixels; it is fetched again next time.
             LabelStudioError: no token is available, so no image of Label Studio can be fetched.
         """
-        cache = ImageCache(
-            self._root,
-            self._download,
-            base_url=self._base_url,
-            project=project_id,
-            bound=self._bound,
-        )
+        cache = self._cache(project_id)
         content = cache.fetch(task_id, data, config)
         try:
             return decode_image(content, max_pixels=self._pixels)
         except ImageError as error:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
+
+    def cached_as(
+        self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
+    ) -> str | None:
+        """Name of the task's image in the cache (`cached.read_cached`); None for one that is never cached."""
+        return self._cache(project_id).name_of(task_id, data, config)
+
+    def _cache(self, project_id: int) -> ImageCache:
+        return ImageCache(
+            self._root, self._download, base_url=self._base_url, project=project_id, bound=self._bound
+        )
 
 
 class ReadAhead:

@@ -13,7 +13,7 @@ from ml_backend.settings import Settings
 from ml_backend.store import projects, runs, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import RunState, Score, ScoreState, Version
+from ml_backend.store.models import RunState, Score, ScoreState, Version, VersionState
 from model.strategies.scores import BATCH_BAND
 from tests.ml_backend.score.published import (
     WEIGHTS,
@@ -129,6 +129,20 @@ def test_masks_of_initial_weights_are_not_kept_as_no_training_drew_them(
     is_published(database, settings, config)
     version = successor(database, "disagreement", OTHER)
     assert keep_former(context(database, settings.model_copy(update=TWO)), version, config) == 0
+
+
+def test_nothing_is_kept_of_the_version_that_people_leave(database: Database, settings: Settings) -> None:
+    config = knobs(XML, strategy="disagreement")
+    trained(database, is_published(database, settings, config))
+    version = successor(database, "disagreement", OTHER)
+    with database.write() as session:
+        project = projects.ensure(session, 1, seed=3)
+        former = versions.create(
+            session, project, round=77, state=VersionState.SUPERSEDED, weights_hash=OTHER
+        )
+        session.get_one(Version, version.id).parent_id = version.parent_id = former.id
+    assert keep_former(context(database, settings.model_copy(update=TWO)), version, config) == 0
+    assert {row.state for row in rows_of(database, version).values()} == {ScoreState.PENDING}
 
 
 def test_other_labels_are_scored(database: Database, settings: Settings) -> None:

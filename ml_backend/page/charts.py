@@ -1,0 +1,127 @@
+"""Charts as SVG, drawn here so that they need no script; colours and fonts are in the style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ml_backend.page.figures import Figure
+
+WIDTH, HEIGHT = 400, 190
+LEFT, RIGHT, TOP, BOTTOM = 36, 10, 20, 34
+BINS = 10
+"""Bars of a histogram of values in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a chart.
+
+    Attributes:
+        x: its place; the points are sorted by it.
+        figure: its value and interval.
+        tick: what stands below it.
+        name: what it is, for those who hover over it or listen.
+        is_strong: whether it is the present one.
+    """
+
+    x: float
+    figure: Figure
+    tick: str
+    name: str
+    is_strong: bool = False
+
+
+def interval_chart(points: Sequence[Point], title: str, x_title: str) -> Markup:
+    """Points in [0, 1] with their intervals, joined by a line in the order of x; "" if there are none."""
+    shown = [point for point in points if point.figure.is_telling]
+    if not shown:
+        return Markup("")
+    lows = [point.figure.low if point.figure.low is not None else point.figure.value for point in shown]
+    floor = max(0.0, int(min(low for low in lows if low is not None) * 10 - 0.5) / 10)
+    first, last = shown[0].x, shown[-1].x
+
+    def across(x: float) -> float:
+        inner = WIDTH - LEFT - RIGHT - 24
+        return LEFT + 12 + (inner / 2 if last == first else (x - first) / (last - first) * inner)
+
+    def up(value: float) -> float:
+        return TOP + (1 - (value - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [_grid(floor, up)]
+    places = [(across(point.x), up(point.figure.value or 0.0)) for point in shown]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
+    taken = -100.0
+    for point, (x, y) in zip(shown, places, strict=True):
+        label = Markup("<title>{}: {}</title>").format(point.name, str(point.figure))
+        bar = Markup("")
+        if point.figure.low is not None and point.figure.high is not None:
+            ends = (
+                f'x1="{x:.1f}" x2="{x:.1f}" y1="{up(point.figure.low):.1f}" y2="{up(point.figure.high):.1f}"'
+            )
+            bar = Markup(f'<line class="interval" {ends}/>')
+        kind = "dot strong" if point.is_strong else "dot"
+        dot = Markup(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+        parts.append(Markup("<g>{}{}{}</g>").format(label, bar, dot))
+        if x - taken > 30:
+            parts.append(_text(x, HEIGHT - BOTTOM + 14, point.tick, "middle"))
+            taken = x
+    parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, x_title, "end"))
+    return _svg(parts, title)
+
+
+def histogram(values: Sequence[float], title: str, x_title: str, mark: float | None = None) -> Markup:
+    """How many values are in each tenth of [0, 1]; `mark` is a value to point out. "" without values."""
+    if not values:
+        return Markup("")
+    counts = [0] * BINS
+    for value in values:
+        counts[min(int(value * BINS), BINS - 1)] += 1
+    highest = max(counts)
+    inner, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    wide = inner / BINS
+    parts = []
+    for index, count in enumerate(counts):
+        x, high = LEFT + index * wide, tall * count / highest
+        label = Markup("<title>{}</title>").format(f"{index / BINS:.1f} to {(index + 1) / BINS:.1f}: {count}")
+        place = f'x="{x + 2:.1f}" y="{TOP + tall - high:.1f}" width="{wide - 4:.1f}" height="{high:.1f}"'
+        parts.append(Markup("<g>{}{}</g>").format(label, Markup(f'<rect class="bar" {place}/>')))
+        if count:
+            parts.append(_text(x + wide / 2, TOP + tall - high - 3, str(count), "middle"))
+    for index in range(0, BINS + 1, 2):
+        parts.append(_text(LEFT + index * wide, HEIGHT - BOTTOM + 14, f"{index / BINS:.1f}", "middle"))
+    base = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{TOP + tall}" y2="{TOP + tall}"'
+    parts.append(Markup(f'<line class="axis" {base}/>'))
+    if mark is not None:
+        x = LEFT + mark * inner
+        parts.append(Markup(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{TOP + tall}"/>'))
+    parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, x_title, "end"))
+    return _svg(parts, title)
+
+
+def _grid(floor: float, up: Callable[[float], float]) -> Markup:
+    steps = 5 if floor < 0.5 else round((1 - floor) * 10)
+    parts = []
+    for index in range(steps + 1):
+        value = floor + (1 - floor) * index / steps
+        y = up(value)
+        parts.append(
+            Markup(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        )
+        parts.append(_text(LEFT - 6, y + 4, f"{value:.2f}".rstrip("0").ljust(3, "0"), "end"))
+    return Markup("").join(parts)
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> Markup:
+    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        f"{x:.1f}", f"{y:.1f}", anchor, text
+    )
+
+
+def _svg(parts: Sequence[Markup], title: str) -> Markup:
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        WIDTH, HEIGHT, title, Markup("").join(parts)
+    )
