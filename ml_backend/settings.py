@@ -96,7 +96,16 @@ class Settings(BaseSettings):
         "", description="User name that callers must send; empty for no authentication."
     )
     basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password that callers must send.")
-    max_body_bytes: Positive = Field(256 * 2**20, description="Largest accepted request body, in bytes.")
+    max_body_bytes: Positive = Field(
+        256 * 2**20,
+        description="Largest call of /predict, in bytes. Label Studio sends all chosen tasks in one, each with "
+        "its annotations and predictions: 15 kB a task with brush masks.",
+    )
+    max_webhook_bytes: Positive = Field(
+        2**20,
+        description="Bytes of an event after which no more tasks and annotations are taken from it: its project "
+        "is compared with Label Studio instead.",
+    )
     predict_seconds: PositiveSeconds = Field(60.0, description="Time limit of one /predict call, in seconds.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR."

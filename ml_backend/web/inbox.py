@@ -85,6 +85,11 @@ class Inbox:
         if waiting.error is not None:
             raise waiting.error
 
+    def compare(self) -> None:
+        """Have all projects compared with Label Studio, after an event that could not be read."""
+        self._requests.append((kinds.RECONCILE, 0))
+        self._requester.submit(self._request_jobs)
+
     def settle(self) -> None:
         """Wait until the jobs of all events taken so far have been requested."""
         self._requester.submit(self._request_jobs).result()
@@ -138,6 +143,8 @@ class Inbox:
                     self.queues.request_order(project_id)
                 elif job is kinds.SCORE_NEW:
                     self.queues.request_score_new(project_id)
+                elif job is kinds.RECONCILE:
+                    self.queues.request_reconcile()
                 elif job is kinds.ASSIGN:
                     self._request_assignment(project_id)
                 else:

@@ -21,7 +21,8 @@ from ml_backend.store import projects
 from ml_backend.store import versions as stored_versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
-from ml_backend.web.payloads import SetupCall, read
+from ml_backend.web.bodies import Bodies
+from ml_backend.web.payloads import SETUP_BYTES, SetupCall, read
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ SERVICE = "dsal"
 """Name in the answer of /health, by which `dsal doctor` recognises this service."""
 
 
-def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
+def blueprint(settings: Settings, database: Database, queues: JobQueues, bodies: Bodies) -> Blueprint:
     """The three routes."""
     routes = Blueprint("setup", __name__)
     calls = CallLog(database)
@@ -40,7 +41,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
 
     @routes.post("/setup")
     def setup() -> Response:
-        call = read(SetupCall)
+        call = read(SetupCall, bodies, SETUP_BYTES)
         version = serving_version(settings, database, queues, call.project, call.label_config)
         calls.note(call.project)
         return jsonify(model_version=version)
