@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.prompts import Asked, read_prompts
 from ml_backend.score.prediction import image_of
-from ml_backend.score.predictor import SHIPPED
+from ml_backend.score.predictor import AT_ONCE, SHIPPED
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.settings import Settings
 from ml_backend.store import drafts, projects, versions
@@ -86,6 +87,7 @@ class Interaction:
         self._settings, self._database = settings, database
         self._segmenters, self._reader, self._is_shared = segmenters, reader, is_shared
         self._images = OpenImages()
+        self._places = threading.BoundedSemaphore(AT_ONCE)
         self._remembered = Remembered(redis)
 
     def answer(
@@ -104,7 +106,8 @@ class Interaction:
         """
         try:
             asking = self._asking(task, project_id)
-            return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
+            with self._places:
+                return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
         except UNANSWERED as error:
             logger.warning("A prompt on task %s is not answered: %s", task.get("id"), error)
             return {"result": told(context.get("result"), str(error))}

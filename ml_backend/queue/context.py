@@ -99,8 +99,13 @@ def open_context() -> Iterator[Context]:
         database.close()
 
 
-def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
-    """An image reader with the configured limits on bytes, pixels, seconds and cache size."""
+def image_reader(
+    settings: Settings, label_studio: LabelStudio, *, here: int | None = None
+) -> ImageReader:
+    """An image reader with the configured limits on bytes, pixels, seconds and cache size.
+
+    `here` is the most pixels of an image that this process reads, see `ImageReader`.
+    """
     download = Downloader(
         label_studio.credentials,
         hosts=ImageHosts.parse(settings.image_hosts),
@@ -113,4 +118,5 @@ def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
         settings.image_cache_dir,
         settings.cache_bytes,
         settings.max_image_pixels,
+        here,
     )

@@ -42,6 +42,13 @@ logger = logging.getLogger(__name__)
 SHIPPED = "shipped"
 """Key of the shipped weights among the segmenters."""
 
+MOST_PIXELS = 32_000_000
+"""Largest image that a web process reads: radiographs have up to 20 megapixels. Larger ones are left to the
+workers, as their masks alone take hundreds of megabytes."""
+AT_ONCE = 2
+"""Tasks that a web process reads and draws at once. The network draws one at a time, so more would only take
+memory: 170 MB each, with 20 megapixels."""
+
 
 class Predictor:
     """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
@@ -58,6 +65,7 @@ class Predictor:
         self._images: ImageReader | None = None
         self.segmenters = Segmenters(settings.loaded_versions, partial(_load, settings, weights))
         self._lock = threading.Lock()
+        self.places = threading.BoundedSemaphore(AT_ONCE)
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
@@ -86,10 +94,19 @@ class Predictor:
         name = version.name if is_ordering else open_name(project_id, now().date())
         try:
             score = self._score(version, draft, project.seed, config, deadline)
-            return _in_time(without_masks(score, blind), tasks, name, deadline)
+            return _in_time(self._in_turn(without_masks(score, blind)), tasks, name, deadline)
         except NoRoomError as error:
             logger.warning("Project %s is left to the workers: %s", project_id, error)
             return [[] for _ in tasks]
+
+    def _in_turn(self, score: Scorer) -> Scorer:
+        """The same scorer, for `AT_ONCE` callers at once."""
+
+        def score_in_turn(task_id: int, data: Mapping[str, Any]) -> Scored:
+            with self.places:
+                return score(task_id, data)
+
+        return score_in_turn
 
     def _score(
         self, version: Version, draft: Draft | None, seed: int, config: LabelConfig, deadline: float
@@ -135,7 +152,7 @@ class Predictor:
         """The reader of images, made on first use."""
         with self._lock:
             if self._images is None:
-                self._images = image_reader(self._settings, self.label_studio)
+                self._images = image_reader(self._settings, self.label_studio, here=MOST_PIXELS)
             return self._images
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
-from model.imaging.decoding import ImageError, decode_image
+from model.imaging.decoding import ImageError, image_size
+from model.imaging.isolated import IsolatedDecoder
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 Read = Callable[[int, Mapping[str, Any], LabelConfig], Grey]
@@ -27,19 +28,36 @@ class ImageReader:
     """Reads the grey image (H, W) of a task through the bounded cache; safe to share between threads."""
 
     def __init__(
-        self, download: Downloader, base_url: str, root: Path, cache_bytes: int, pixels: int
+        self,
+        download: Downloader,
+        base_url: str,
+        root: Path,
+        cache_bytes: int,
+        pixels: int,
+        here: int | None = None,
     ) -> None:
+        """Set where images come from, and the limits.
+
+        Args:
+            download: fetches the file of an image.
+            base_url: address of Label Studio.
+            root: folder of the cache.
+            cache_bytes: size of the cache.
+            pixels: largest image that is decoded anywhere.
+            here: largest image that this process reads, as it answers requests; None for the same.
+        """
         self._download = download
         self._base_url = base_url
         self._root = root
         self._bound = CacheBound(root, cache_bytes)
-        self._pixels = pixels
+        self._here = here
+        self._decoder = IsolatedDecoder(pixels)
 
     def read(self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
         """The task's image as grey values (H, W), EXIF orientation applied.
 
         Raises:
-            ImageUnavailable: it cannot be fetched.
+            ImageUnavailable: it cannot be fetched, or is left to the workers as it is too large for this process.
             ImageError: it cannot be decoded, or has too many pixels; it is fetched again next time.
             LabelStudioError: no token is available, so no image of Label Studio can be fetched.
         """
@@ -52,10 +70,22 @@ class ImageReader:
         )
         content = cache.fetch(task_id, data, config)
         try:
-            return decode_image(content, max_pixels=self._pixels)
+            self._check_size(task_id, content)
+            return self._decoder.decode(content)
         except ImageError as error:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
+
+    def _check_size(self, task_id: int, content: bytes) -> None:
+        if self._here is None:
+            return
+        height, width = image_size(content)
+        if height * width > self._here:
+            reason = (
+                f"it has {width}×{height} pixels, and this process reads images of at most {self._here}; "
+                "the workers draw and score it"
+            )
+            raise ImageUnavailable(task_id, reason)
 
 
 class ReadAhead:
