@@ -179,7 +179,8 @@ def _unreachable(project: ConnectedProject) -> Verdict:
 def _health(url: str) -> dict[str, Any] | None:
     """The answer of /health to this machine: {} for anything unexpected, None for no answer."""
     try:
-        answer = requests.get(f"{url}/health", timeout=HEALTH_SECONDS)
+        # Without `auth` requests would send what a .netrc has for the host.
+        answer = requests.get(f"{url}/health", timeout=HEALTH_SECONDS, auth=lambda request: request)
         content = answer.json() if answer.ok else {}
     except requests.JSONDecodeError:
         return {}

@@ -20,7 +20,7 @@ TRIES = 3
 BACKOFF_SECONDS = 0.5
 
 _NO_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
-_BECOMES_GET = (301, 302, 303)
+MAX_REDIRECTS = 5
 
 
 class HttpClient(httpx.Client):
@@ -50,10 +50,10 @@ class HttpClient(httpx.Client):
         super().__init__(
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-            follow_redirects=True,
-            event_hooks={"response": [self._check_redirect]},
+            follow_redirects=False,
         )
 
+    # The redirects of any request are followed by `_follow`, which knows what may be sent where.
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request and return the response, which is JSON or empty; all requests go through here."""
         # The SDK sets one time-out for both the connection and the response.
@@ -82,7 +82,7 @@ class HttpClient(httpx.Client):
         tries = TRIES if request.method == "GET" else 1
         for attempt in range(1, tries + 1):
             try:
-                response = super().send(request, **options)
+                response = self._follow(request, options)
             except (httpx.RequestError, httpx.InvalidURL) as error:
                 if attempt == tries or not isinstance(error, _NO_CONNECTION):
                     raise LabelStudioError(self._reason(request, error)) from error
@@ -93,22 +93,36 @@ class HttpClient(httpx.Client):
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 
-    def _check_redirect(self, response: httpx.Response) -> None:
-        """Allow redirects of GETs to any host, and of other methods only on the same host and unchanged.
+    def _follow(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
+        """Send a request, and follow redirects.
 
-        httpx drops the token on a redirect to another host, but resends the body of a 307 or 308 anywhere,
-        and one such body is the personal access token.
+        Those of a GET may lead anywhere; to another scheme, host or port the new request goes without any
+        header of the old one: httpx would leave out the token, but neither an API key nor a cookie. Other
+        methods are followed on the same host and unchanged only: one such body is the personal access token.
         """
-        request = response.request
-        if not response.has_redirect_location or request.method == "GET":
-            return
-        target = request.url.join(response.headers["Location"])
-        if response.status_code in _BECOMES_GET or not _is_same_host(request.url, target):
-            raise LabelStudioError(
-                f"{self.url} redirects {request.method} {self._path(request)} to {target.scheme}://"
-                f"{target.netloc.decode()}: if that is Label Studio, use that address.",
-                response.status_code,
+        current = request
+        for _ in range(MAX_REDIRECTS + 1):
+            response = super().send(current, **{**options, "follow_redirects": False})
+            if response.next_request is None:
+                return response
+            target, sent = response.next_request, current
+            same = _origin(sent.url) == _origin(target.url)
+            if sent.method != "GET" and (not same or target.method != sent.method):
+                response.close()
+                raise LabelStudioError(
+                    f"{self.url} redirects {sent.method} {self._path(sent)} to {target.url.scheme}://"
+                    f"{target.url.netloc.decode()}: if that is Label Studio, use that address.",
+                    response.status_code,
+                )
+            response.close()
+            extensions = {"timeout": request.extensions["timeout"]}
+            headers = None if same else {"Accept": "application/json"}
+            current = (
+                target
+                if headers is None
+                else httpx.Request(target.method, target.url, headers=headers, extensions=extensions)
             )
+        raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=request)
 
     def _path(self, request: httpx.Request) -> str:
         return request.url.path.removeprefix(urlsplit(self.url).path)
@@ -188,12 +202,8 @@ def _certificates(bundle: str | None) -> ssl.SSLContext:
         ) from error
 
 
-def _is_same_host(one: httpx.URL, other: httpx.URL) -> bool:
-    """Whether two addresses are one server, or the second is the first over TLS, both on default ports."""
-    if (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port):
-        return True
-    upgraded = one.host == other.host and (one.scheme, other.scheme) == ("http", "https")
-    return upgraded and one.port is None and other.port is None
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _is_about_certificates(error: BaseException | None) -> bool:

@@ -99,9 +99,7 @@ def open_context() -> Iterator[Context]:
         database.close()
 
 
-def image_reader(
-    settings: Settings, label_studio: LabelStudio, *, here: int | None = None
-) -> ImageReader:
+def image_reader(settings: Settings, label_studio: LabelStudio, *, here: int | None = None) -> ImageReader:
     """An image reader with the configured limits on bytes, pixels, seconds and cache size.
 
     `here` is the most pixels of an image that this process reads, see `ImageReader`.

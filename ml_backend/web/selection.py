@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, Union
 
 import ijson
-from ijson.common import IncompleteJSONError, JSONError
+from ijson.common import JSONError
 
 Wanted: TypeAlias = Union["Everything", "Scalar", Mapping[str, "Wanted"]]
 """What is kept of a value. A mapping chooses the keys of an object, or of each object in a list; `ANY` is every
@@ -70,18 +70,6 @@ class Selection:
             SelectionError: the text is not JSON or ends early; `value` has what came before.
             FullError: it takes too much memory; likewise.
         """
-        for event, value in self._events(chunks):
-            if self._skipping:
-                self._skipping += (event in _STARTS) - (event in _ENDS)
-            elif event == "map_key":
-                self._key = value
-            elif event in _ENDS:
-                self._stack.pop()
-            else:
-                self._add(event, value)
-        return self.value
-
-    def _events(self, chunks: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
         found: Any = ijson.sendable_list()
         parser = ijson.basic_parse_coro(found)
         silent = 0
@@ -92,15 +80,33 @@ class Selection:
                 silent = 0 if found else silent + len(chunk)
                 if silent > self.most_token:
                     raise FullError
-                yield from found
+                self._take(found)
                 del found[:]
             parser.close()
-            yield from found
-        except (IncompleteJSONError, JSONError, SystemError, ValueError, RecursionError) as error:
-            if isinstance(error, FullError):
-                raise
+            self._take(found)
+        except (JSONError, SystemError, RecursionError) as error:
             # SystemError: a number of thousands of digits, which Python refuses within the parser.
             raise SelectionError(str(error)) from error
+        return self.value
+
+    def _take(self, events: Iterable[tuple[str, Any]]) -> None:
+        """Go on with these events; those that are passed over, which may be millions, take no call."""
+        skipping = self._skipping
+        for event, value in events:
+            if skipping:
+                if event in _STARTS:
+                    skipping += 1
+                elif event in _ENDS:
+                    skipping -= 1
+            elif event == "map_key":
+                self._key = value
+            elif event in _ENDS:
+                self._stack.pop()
+            else:
+                self._skipping = 0
+                self._add(event, value)
+                skipping = self._skipping
+        self._skipping = skipping
 
     def _add(self, event: str, value: Any) -> None:
         """Put a value where it belongs, or pass over it."""
