@@ -40,13 +40,14 @@ class HttpClient(httpx.Client):
         check_address(url)
         self.url = url.rstrip("/")
         self.credentials: Credentials | None = None
-        self._proxy = _environment_proxy(url)
+        self._proxy = environment_proxy(url)
         try:
             transport = httpx.HTTPTransport(
                 verify=trusted_certificates(), proxy=self._proxy, limits=_limits(url)
             )
         except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise LabelStudioError(f"{self._proxy_name()} cannot be used: {error}") from error
+            name = proxy_in_use(url)
+            raise LabelStudioError(f"The proxy {name} cannot be used: {error}") from error
         super().__init__(
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
@@ -136,24 +137,15 @@ class HttpClient(httpx.Client):
         if _is_about_certificates(error):
             return f"The certificate of {where} is not trusted: check it, or the scheme of the address."
         if isinstance(error, httpx.ProxyError):
-            return f"{self._proxy_name()} refuses to connect to {where}: {error}."
+            return f"The proxy {proxy_in_use(self.url)} refuses to connect to {where}: {error}."
         if isinstance(error, _NO_CONNECTION) and self._proxy is not None:
-            name = self._proxy_name()
             return (
-                f"Nothing answers at {name[0].lower()}{name[1:]}, which is used to reach {where}: is it "
-                "the right one, and is it running? List hosts that need no proxy in NO_PROXY."
+                f"Nothing answers at the proxy {proxy_in_use(self.url)}, which is used to reach {where}: "
+                "is it the right one, and is it running? List hosts that need no proxy in NO_PROXY."
             )
         if isinstance(error, _NO_CONNECTION):
             return f"Nothing answers at {where}: is the address right, and is the server running?"
         return f"The request to {where}{request.url.path} failed: {error}."
-
-    def _proxy_name(self) -> str:
-        """Return the proxy and the variable that sets it, without any password."""
-        parts = urlsplit(self._proxy or "")
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        names = (f"{urlsplit(self.url).scheme}_proxy", "all_proxy")
-        found = [name for each in names for name in (each, each.upper()) if os.environ.get(name)]
-        return f"The proxy {place} ({found[0]})" if found else f"The proxy {place}"
 
 
 def check_address(url: str) -> None:
@@ -172,7 +164,7 @@ def _limits(url: str) -> httpx.Limits:
     return httpx.Limits(max_keepalive_connections=20 if urlsplit(url).scheme == "https" else 0)
 
 
-def _environment_proxy(url: str) -> str | None:
+def environment_proxy(url: str) -> str | None:
     """Return the proxy that the environment sets for `url`, or None.
 
     Uses the rules of requests, which also fetches the images: httpx does not support networks in NO_PROXY
@@ -182,9 +174,30 @@ def _environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def proxy_in_use(url: str) -> str | None:
+    """Return the proxy used for `url`, and the variable that sets it, without any password; or None."""
+    proxy = environment_proxy(url)
+    if proxy is None:
+        return None
+    parts = urlsplit(proxy)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
+    found = [name for each in names for name in (each, each.upper()) if os.environ.get(name)]
+    return f"{place} ({found[0]})" if found else place
+
+
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name the trusted certificates, for all clients; the first that is set counts."""
+
+
+def certificate_bundle() -> str | None:
+    """Return the file or folder of the trusted certificates, if the environment names one."""
+    return next((os.environ[name] for name in CERTIFICATES if os.environ.get(name)), None)
+
+
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the trusted certificates: those of requests' variables, else httpx's defaults."""
-    return _certificates(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None)
+    """Return the trusted certificates: those that the environment names, else httpx's defaults."""
+    return _certificates(certificate_bundle())
 
 
 @cache
@@ -198,8 +211,12 @@ def _certificates(bundle: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:
         raise LabelStudioError(
-            f"{bundle}, set as REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, contains no certificates: {error}."
+            f"{bundle}, set as {_variable_of(bundle)}, contains no certificates: {error}."
         ) from error
+
+
+def _variable_of(bundle: str) -> str:
+    return next((name for name in CERTIFICATES if os.environ.get(name) == bundle), CERTIFICATES[0])
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

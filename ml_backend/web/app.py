@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+from ml_backend.store.private import private_folder
 from ml_backend.web import edits, predict, prometheus, setup, webhook
 from ml_backend.web.bodies import Bodies
 from ml_backend.web.inbox import Inbox
@@ -40,13 +41,13 @@ class Services:
         Raises `DatabaseError`, `EmbeddedRedisError`, or the errors of SQLAlchemy and redis for a server that
         does not answer.
         """
+        private_folder(settings.model_dir)
         return cls(settings, Database(settings.effective_database_url), JobQueues(connect_redis(settings)))
 
 
 def create_app(services: Services, *, shared_metrics: Path | None = None) -> Flask:
     """The application; `shared_metrics` is the folder of the counters if several processes serve."""
     app = Flask("dsal")
-    services.settings.model_dir.mkdir(parents=True, exist_ok=True)
     bodies = Bodies(services.settings.model_dir)
     metrics = Metrics(services.database, services.queues, shared_metrics)
     inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)

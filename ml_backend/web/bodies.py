@@ -1,8 +1,8 @@
 """Request bodies: received to a bounded place on the disk, and read as a stream where they are large.
 
-A body is a few times larger as Python objects than as text, and up to thirty times if somebody wants it to be.
-So a body is held in memory only if it is small, and what is kept of a large one is chosen while it is read, by
-one thread at a time.
+A body is a few times larger as Python objects than as text, and up to thirty times if somebody wants it to
+be. So a body is held in memory only if it is small, and what is kept of a large one is chosen while it is
+read, by one thread at a time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Body:
             yield chunk
 
     def text(self) -> bytes | None:
-        """The whole text if its objects take at most `MOST_OBJECTS` bytes, however it is written; else None."""
+        """The whole text if its objects certainly take at most `MOST_OBJECTS` bytes; else None."""
         if not self.complete or self.size > IN_MEMORY:
             return None
         self.file.seek(0)
@@ -85,7 +85,7 @@ class Bodies:
         connection.
         """
         request.max_content_length = None
-        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self.folder) as file:
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(self.folder)) as file:
             size = 0
             while size < limit and (chunk := request.stream.read(min(_CHUNK, limit - size))):
                 file.write(chunk)

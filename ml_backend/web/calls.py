@@ -1,7 +1,7 @@
 """The tasks of a call of /predict: at once if they are few, one by one if the call is large.
 
-Label Studio sends tasks with their annotations and predictions, of which a prediction needs nothing but id and
-data. So of a large call only these are kept; a page that asks for a mask is kept whole, up to a limit.
+Label Studio sends tasks with their annotations and predictions, but a prediction needs only id and data. So
+of a large call nothing else is kept; a page that asks for a mask is kept whole, up to a limit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_call(bodies: Bodies, limit: int, deadline: float) -> Iterator[PredictCa
     with bodies.received(limit) as body:
         if not body.complete:
             raise RequestEntityTooLarge(
-                f"The request is larger than {limit} bytes: send fewer tasks at once, or raise MAX_BODY_BYTES."
+                f"The call is larger than {limit} bytes: send fewer tasks at once, or raise MAX_BODY_BYTES."
             )
         text = body.text()
         if text is not None:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, Union
 
-import ijson
-from ijson.common import JSONError
+import ijson  # type: ignore[import-untyped]
+from ijson.common import JSONError  # type: ignore[import-untyped]
 
 Wanted: TypeAlias = Union["Everything", "Scalar", Mapping[str, "Wanted"]]
-"""What is kept of a value. A mapping chooses the keys of an object, or of each object in a list; `ANY` is every
-key that it does not name."""
+"""What is kept of a value. A mapping chooses the keys of an object, or of each object in a list; `ANY` is
+every key that it does not name."""
 
 ANY = "*"
 _STARTS = {"start_map", "start_array"}
@@ -27,7 +27,7 @@ class Everything:
 
 
 class Scalar:
-    """Keep the value if it is no object and no list; of these, keep an empty one, which has the right type."""
+    """Keep the value if it is no object and no list; of these, keep an empty one of the same type."""
 
 
 class SelectionError(ValueError):

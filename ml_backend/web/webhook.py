@@ -1,7 +1,7 @@
 """POST /webhook: stores one event; the jobs that it triggers read the labels from Label Studio again.
 
-An event may be as large as the annotation that it tells of, and only a few ids of it are needed. So it is read
-as a stream, and no event is lost by its size: of what cannot be read, a comparison with Label Studio finds out.
+An event may be as large as the annotation that it tells of, and only a few ids of it are needed. So it is
+read as a stream, and no event is lost by its size: a comparison with Label Studio finds what was not read.
 """
 
 from __future__ import annotations

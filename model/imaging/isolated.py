@@ -33,7 +33,7 @@ SECONDS = 90.0
 
 _REQUEST = struct.Struct("<QQ")
 _ANSWER = struct.Struct("<BQQ")
-_FAILED, _TYPES = 0, {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}
+_FAILED = 0
 
 
 class IsolatedDecoder:
@@ -92,7 +92,12 @@ class IsolatedDecoder:
     def _ask(self, data: bytes) -> Grey:
         helper = self._started()
         late = threading.Event()
-        timer = threading.Timer(self._seconds, lambda: (late.set(), helper.kill()))
+
+        def give_up() -> None:
+            late.set()
+            helper.kill()
+
+        timer = threading.Timer(self._seconds, give_up)
         timer.start()
         try:
             source, target = _pipe(helper.stdin), _pipe(helper.stdout)
@@ -138,8 +143,8 @@ def _answer(source: IO[bytes]) -> Grey:
     kind, height, width = _ANSWER.unpack(_exactly(source, _ANSWER.size))
     if kind == _FAILED:
         raise ImageError(_exactly(source, height).decode())
-    pixels: Grey = np.empty((height, width), _TYPES[kind])
-    view = memoryview(pixels).cast("B")
+    pixels: Grey = np.empty((height, width), np.uint8 if kind == 1 else np.uint16)
+    view = memoryview(pixels.data).cast("B")
     while view:
         count = source.readinto(view)  # type: ignore[attr-defined]
         if not count:
@@ -171,7 +176,7 @@ def main() -> None:
             target.write(_ANSWER.pack(_FAILED, len(told), 0) + told)
         else:
             target.write(_ANSWER.pack(pixels.itemsize, *pixels.shape))
-            target.write(memoryview(pixels).cast("B"))
+            target.write(memoryview(pixels.data).cast("B"))
             del pixels
         target.flush()
 

@@ -1,4 +1,4 @@
-"""HTTP connections to allowed hosts only: a name is resolved once, and the address that was checked is used."""
+"""HTTP connections to allowed hosts only: a name is resolved once, checked, and used as it was checked."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ def _connected(
     `connect` resolves what it connects to, so for its time the host is the address: an address stays what it
     is, while a name might resolve differently from the check.
     """
-    name = connection._dns_host  # type: ignore[attr-defined]
+    name = connection._dns_host
     addresses = _resolved(connection, name)
     for address in addresses:
         check(name, address)
     refused: urllib3.exceptions.HTTPError | None = None
     for address in addresses:
-        connection._dns_host = address  # type: ignore[attr-defined]
+        connection._dns_host = address
         try:
             return connect()
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             refused = error
         finally:
-            connection._dns_host = name  # type: ignore[attr-defined]
+            connection._dns_host = name
     raise refused or urllib3.exceptions.NewConnectionError(connection, f"{name} has no address")
 
 

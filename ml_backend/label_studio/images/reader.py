@@ -57,7 +57,7 @@ class ImageReader:
         """The task's image as grey values (H, W), EXIF orientation applied.
 
         Raises:
-            ImageUnavailable: it cannot be fetched, or is left to the workers as it is too large for this process.
+            ImageUnavailable: it cannot be fetched, or is too large for this process and left to the workers.
             ImageError: it cannot be decoded, or has too many pixels; it is fetched again next time.
             LabelStudioError: no token is available, so no image of Label Studio can be fetched.
         """
