@@ -30,6 +30,7 @@ import psutil  # type: ignore[import-untyped]
 import requests
 
 from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.config.smart_tags import POINTS, add_smart_tags
 from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
@@ -39,7 +40,7 @@ from model.pretrained import pretrained_version
 
 AUTH = ("user", "password")
 MB = 1 << 20
-XML = default_config(["Bone"])
+XML = add_smart_tags(default_config(["Bone"]))
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,16 @@ def png(height: int, width: int, channels: int, bits: int) -> bytes:
 def predict(image: bytes, context: bool = False) -> bytes:
     """A call of /predict with one image in the task itself."""
     address = "data:image/png;base64," + base64.b64encode(image).decode()
-    point = {"from_name": "x", "to_name": "image", "type": "keypointlabels", "value": {"x": 1, "y": 1}}
+    point = {
+        "id": "p",
+        "from_name": POINTS,
+        "to_name": "image",
+        "type": "keypointlabels",
+        "is_positive": True,
+        "original_width": 5600,
+        "original_height": 5600,
+        "value": {"x": 50, "y": 50, "width": 0.2, "keypointlabels": ["Bone"]},
+    }
     params = {"context": {"result": [point]}} if context else {}
     tasks = [{"id": 1, "data": {"image": address}}]
     return json.dumps({"tasks": tasks, "project": "1.1", "params": params}).encode()
@@ -194,7 +204,7 @@ ATTACKS = (
     Attack("/webhook, tasks {“id”:1},", "/webhook", lambda: event(b'{"id":1},', 32 * MB)),
     Attack("/webhook, tasks {“id”:1},", "/webhook", lambda: event(b'{"id":1},', 32 * MB), 3),
     Attack("/webhook, just below 1 MiB", "/webhook", lambda: event(b'{"id":1},', MB - 2000), 8),
-    Attack("/webhook, one text", "/webhook", lambda: event(b'{"x":"' + b"a" * 200 * MB + b'"},', 200 * MB)),
+    Attack("/webhook, one text", "/webhook", lambda: event(b'{"x":"' + b"a" * 200 * MB + b'"},', 201 * MB)),
     Attack("/webhook, nested lists", "/webhook", lambda: b'{"action":' + b"[" * 32 * MB),
     Attack("/setup, one text", "/setup", lambda: b'{"project":1,"schema":"' + b"<" * 64 * MB + b'"}'),
     Attack("/predict, tasks {},", "/predict", lambda: call(b"{},", 32 * MB)),

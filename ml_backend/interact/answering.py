@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from ml_backend.interact.open_images import OpenImages
 from ml_backend.interact.page import Page
 from ml_backend.interact.remembered import Remembered
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.prompts import Asked, read_prompts
 from ml_backend.score.prediction import image_of
-from ml_backend.score.predictor import AT_ONCE, SHIPPED
+from ml_backend.score.predictor import SHIPPED
 from ml_backend.score.segmenters import NoRoomError, Segmenters
 from ml_backend.settings import Settings
 from ml_backend.store import drafts, projects, versions
@@ -73,6 +73,7 @@ class Interaction:
         segmenters: loaded versions; `SHIPPED` is the key of the shipped one.
         reader: gives the reader of images.
         is_shared: whether several people annotate each task of a project.
+        places: of the images that the process has in memory; the reader takes them too.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class Interaction:
         segmenters: Segmenters,
         reader: Callable[[], ImageReader],
         is_shared: Callable[[int], bool],
+        places: Places,
     ) -> None:
         self._settings, self._database = settings, database
         self._segmenters, self._reader, self._is_shared = segmenters, reader, is_shared
         self._images = OpenImages()
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._places = places
         self._remembered = Remembered(redis)
 
     def answer(
@@ -106,7 +108,7 @@ class Interaction:
         """
         try:
             asking = self._asking(task, project_id)
-            with self._places:
+            with self._places.work():
                 return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
         except UNANSWERED as error:
             logger.warning("A prompt on task %s is not answered: %s", task.get("id"), error)
@@ -153,7 +155,9 @@ class Interaction:
                 read = self._reader().read(asking.project.id, asking.task_id, data, config)
                 return segmenter.open(read)
 
-            yield segmenter, self._images.get((asking.weights, image_of(data, config)), opened)
+            image = self._images.get((asking.weights, image_of(data, config)), opened)
+            self._places.take_for(image.shape[0] * image.shape[1])
+            yield segmenter, image
 
 
 def _corrected(

@@ -20,12 +20,14 @@ def confirm_projects(context: Context) -> None:
     Their labels are found by the comparison that follows. Of the others nothing is kept.
     """
     found = []
-    for project_id in context.queues.take_unconfirmed():
+    waiting = context.queues.take_unconfirmed()
+    for number, project_id in enumerate(waiting):
         try:
             fields = context.label_studio.project(project_id)
         except LabelStudioError as error:
             if error.status not in (GONE, 403):
-                context.queues.request_confirmation(project_id)
+                for one in waiting[number:]:
+                    context.queues.request_confirmation(one)
                 raise
             logger.warning("Label Studio shows no project %d, of which a call spoke: ignored.", project_id)
             context.queues.remember_unknown(project_id)

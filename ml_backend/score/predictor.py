@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.context import image_reader
 from ml_backend.score.blind import BlindTasks
@@ -45,9 +46,6 @@ SHIPPED = "shipped"
 MOST_PIXELS = 32_000_000
 """Largest image that a web process reads: radiographs have up to 20 megapixels. Larger ones are left to the
 workers, as their masks alone take hundreds of megabytes."""
-AT_ONCE = 2
-"""Tasks that a web process reads and draws at once. The network draws one at a time, so more would only take
-memory: 170 MB each, with 20 megapixels."""
 
 
 class Predictor:
@@ -65,7 +63,7 @@ class Predictor:
         self._images: ImageReader | None = None
         self.segmenters = Segmenters(settings.loaded_versions, partial(_load, settings, weights))
         self._lock = threading.Lock()
-        self.places = threading.BoundedSemaphore(AT_ONCE)
+        self.places = Places()
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
@@ -94,19 +92,10 @@ class Predictor:
         name = version.name if is_ordering else open_name(project_id, now().date())
         try:
             score = self._score(version, draft, project.seed, config, deadline)
-            return _in_time(self._in_turn(without_masks(score, blind)), tasks, name, deadline)
+            return _in_time(without_masks(score, blind), tasks, name, deadline)
         except NoRoomError as error:
             logger.warning("Project %s is left to the workers: %s", project_id, error)
             return [[] for _ in tasks]
-
-    def _in_turn(self, score: Scorer) -> Scorer:
-        """The same scorer, for `AT_ONCE` callers at once."""
-
-        def score_in_turn(task_id: int, data: Mapping[str, Any]) -> Scored:
-            with self.places:
-                return score(task_id, data)
-
-        return score_in_turn
 
     def _score(
         self, version: Version, draft: Draft | None, seed: int, config: LabelConfig, deadline: float
@@ -131,7 +120,9 @@ class Predictor:
             return
         with self.segmenters.borrow(version.weights_hash, deadline) as segmenter:
             reader = partial(self.reader().read, version.project_id)
-            yield by_network(segmenter, self._settings, reader, version, seed, config)
+            # Left before another version is waited for, whose user may wait for a place.
+            with self.places.work():
+                yield by_network(segmenter, self._settings, reader, version, seed, config)
 
     @cached_property
     def label_studio(self) -> LabelStudio:
@@ -152,7 +143,9 @@ class Predictor:
         """The reader of images, made on first use."""
         with self._lock:
             if self._images is None:
-                self._images = image_reader(self._settings, self.label_studio, here=MOST_PIXELS)
+                self._images = image_reader(
+                    self._settings, self.label_studio, here=MOST_PIXELS, places=self.places
+                )
             return self._images
 
 

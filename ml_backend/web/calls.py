@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable
 
+from ml_backend.label_studio.images.places import release_memory
 from ml_backend.web.bodies import Bodies, Body
 from ml_backend.web.payloads import CALL, PAGE, PredictCall, checked, explain
 from ml_backend.web.selection import FullError, Selection, SelectionError, Wanted
@@ -60,6 +61,7 @@ def read_call(bodies: Bodies, limit: int, deadline: float) -> Iterator[PredictCa
             if kept <= MUCH:
                 turn.close()
             yield call
+        release_memory()
 
 
 def _parsed(text: bytes) -> PredictCall:

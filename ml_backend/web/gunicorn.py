@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from ml_backend.label_studio.images.places import share_arenas
 from ml_backend.queue.logs import configure_logs
 from ml_backend.settings import Settings
 
@@ -62,6 +63,7 @@ class Server(BaseApplication):
 
         # With Python's default of 5 ms, a short answer waits long for the GIL beside busy threads.
         sys.setswitchinterval(SWITCH_SECONDS)
+        share_arenas()
         return create_app(Services.open(self._settings), shared_metrics=self._shared_metrics)
 
     def run(self) -> None:

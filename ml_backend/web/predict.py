@@ -154,6 +154,7 @@ class Answering:
                     predictor.segmenters,
                     predictor.reader,
                     predictor.is_shared,
+                    predictor.places,
                 )
             return self._interaction
 

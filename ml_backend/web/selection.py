@@ -17,6 +17,7 @@ every key that it does not name."""
 ANY = "*"
 _STARTS = {"start_map", "start_array"}
 _ENDS = {"end_map", "end_array"}
+_MOST_DEPTH = 1000
 _COST = 200
 """Bytes that a value takes in its list or object, itself included unless it is a long text."""
 _SKIPPED: Any = object()
@@ -96,6 +97,8 @@ class Selection:
             if skipping:
                 if event in _STARTS:
                     skipping += 1
+                    if skipping > _MOST_DEPTH:
+                        raise SelectionError("The text is nested too deeply.")
                 elif event in _ENDS:
                     skipping -= 1
             elif event == "map_key":

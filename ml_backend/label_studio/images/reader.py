@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
+from ml_backend.label_studio.images.places import Places
 from model.imaging.decoding import ImageError, image_size
 from model.imaging.isolated import IsolatedDecoder
 
@@ -35,6 +36,7 @@ class ImageReader:
         cache_bytes: int,
         pixels: int,
         here: int | None = None,
+        places: Places | None = None,
     ) -> None:
         """Set where images come from, and the limits.
 
@@ -45,12 +47,14 @@ class ImageReader:
             cache_bytes: size of the cache.
             pixels: largest image that is decoded anywhere.
             here: largest image that this process reads, as it answers requests; None for the same.
+            places: of the images that this process has in memory; None for no limit.
         """
         self._download = download
         self._base_url = base_url
         self._root = root
         self._bound = CacheBound(root, cache_bytes)
         self._here = here
+        self._places = places or Places()
         self._decoder = IsolatedDecoder(pixels)
 
     def read(self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
@@ -67,19 +71,21 @@ class ImageReader:
             base_url=self._base_url,
             project=project_id,
             bound=self._bound,
+            before_reading=self._places.take,
         )
         content = cache.fetch(task_id, data, config)
         try:
-            self._check_size(task_id, content)
+            self._make_room(task_id, content)
             return self._decoder.decode(content)
         except ImageError as error:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
 
-    def _check_size(self, task_id: int, content: bytes) -> None:
+    def _make_room(self, task_id: int, content: bytes) -> None:
         if self._here is None:
             return
         height, width = image_size(content)
+        self._places.take_for(height * width)
         if height * width > self._here:
             reason = (
                 f"it has {width}×{height} pixels, and this process reads images of at most {self._here}; "

@@ -287,7 +287,8 @@ def _secret(word: str) -> Any:
 def test_an_error_is_logged_once_and_answered_with_one_sentence(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(services)
+    open_to_all = services.settings.model_copy(update={"basic_auth_user": ""})
+    app = create_app(Services(open_to_all, services.database, services.queues))
     app.add_url_rule("/fault", view_func=lambda: str(1 / 0))
     with caplog.at_level(logging.ERROR):
         answer = app.test_client().get("/fault")
