@@ -69,12 +69,14 @@ class Bodies:
 
     Attributes:
         folder: where the unnamed files of large bodies are.
-        parsing: held while a body over `SMALL` is parsed.
+        parsing: held while a body over `SMALL` is parsed, and up to `IN_MEMORY`.
+        parsing_huge: held while a larger one is.
         predicting: held while a large call of /predict is read, and as long as it keeps much.
     """
 
     folder: Path
     parsing: threading.Lock = field(default_factory=threading.Lock)
+    parsing_huge: threading.Lock = field(default_factory=threading.Lock)
     predicting: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -115,7 +117,8 @@ class Bodies:
         if size <= SMALL:
             yield
             return
-        with self.parsing:
+        # Whoever sends something huge holds up only others who do.
+        with self.parsing if size <= IN_MEMORY else self.parsing_huge:
             yield
 
 

@@ -113,8 +113,13 @@ class Selection:
 
     def _add(self, event: str, value: Any) -> None:
         """Put a value where it belongs, or pass over it."""
-        wanted = self._wanted_here()
         starts = event in _STARTS
+        if self._is_past():
+            # The rest of the list is passed over at once: its end ends the skipping.
+            self._stack.pop()
+            self.left_out, self._skipping = True, 1 + starts
+            return
+        wanted = self._wanted_here()
         if wanted is None:
             self._skipping = int(starts)
             return
@@ -128,15 +133,16 @@ class Selection:
         elif starts:
             self._stack.append((made, wanted))
 
+    def _is_past(self) -> bool:
+        """Whether an element of a list comes too late."""
+        too_late = self.elements_until is not None and self._place > self.elements_until
+        return too_late and bool(self._stack) and isinstance(self._stack[-1][0], list)
+
     def _wanted_here(self) -> Wanted | None:
         if not self._stack:
             return self.wanted
         parent, wanted = self._stack[-1]
-        if isinstance(parent, list):
-            past = self.elements_until is not None and self._place > self.elements_until
-            self.left_out |= past
-            return None if past else wanted
-        if isinstance(wanted, Mapping):
+        if isinstance(parent, dict) and isinstance(wanted, Mapping):
             return wanted.get(self._key, wanted.get(ANY))
         return wanted
 
