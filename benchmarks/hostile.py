@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="send only what has this text in its name")
     parser.add_argument("--single", action="store_true", help="send each once, where memory is scarce")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the service, too
     most = 0
     with serving() as (address, process):
         requests.post(f"{address}/predict", predict(png(500, 400, 1, 8)), auth=AUTH, timeout=120)
