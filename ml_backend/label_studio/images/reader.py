@@ -55,6 +55,7 @@ class ImageReader:
         self._bound = CacheBound(root, cache_bytes)
         self._here = here
         self._places = places or Places()
+        self._pixels = pixels
         self._decoder = IsolatedDecoder(pixels)
 
     def read(self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
@@ -84,7 +85,7 @@ class ImageReader:
     def _make_room(self, task_id: int, content: bytes) -> None:
         if self._here is None:
             return
-        height, width = image_size(content)
+        height, width = image_size(content, max_pixels=self._pixels)
         self._places.take_for(height * width)
         if height * width > self._here:
             reason = (
