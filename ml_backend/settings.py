@@ -95,7 +95,11 @@ class Settings(BaseSettings):
         30.0, description="Time limit of one request to Label Studio, in seconds."
     )
 
-    host: str = Field("0.0.0.0", description="Address on which the service listens.")
+    host: str = Field(
+        "",
+        description="Address on which the service listens. Empty: all addresses (0.0.0.0) with "
+        "BASIC_AUTH_USER and BASIC_AUTH_PASS, and without them 127.0.0.1, which only this machine reaches.",
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9090, description="Port on which the service listens."
     )
@@ -105,7 +109,16 @@ class Settings(BaseSettings):
         "", description="User name that callers must send; empty for no authentication."
     )
     basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password that callers must send.")
-    max_body_bytes: Positive = Field(256 * 2**20, description="Largest accepted request body, in bytes.")
+    max_body_bytes: Positive = Field(
+        256 * 2**20,
+        description="Largest call of /predict, in bytes. Label Studio sends all chosen tasks in one, each "
+        "with its annotations and predictions: 15 kB a task with brush masks.",
+    )
+    max_webhook_bytes: Positive = Field(
+        2**20,
+        description="Bytes of an event after which no more tasks and annotations are taken from it: its "
+        "project is compared with Label Studio instead.",
+    )
     predict_seconds: PositiveSeconds = Field(60.0, description="Time limit of one /predict call, in seconds.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR."
@@ -361,6 +374,11 @@ class Settings(BaseSettings):
             knobs: `Knobs.overrides` of the labeling config.
         """
         return self.model_copy(update=dict(knobs))
+
+    @property
+    def effective_host(self) -> str:
+        """HOST; if it is empty, all addresses with a password, and this machine's own without."""
+        return self.host or ("127.0.0.1" if self.basic_auth is None else "0.0.0.0")
 
     @property
     def effective_database_url(self) -> str:

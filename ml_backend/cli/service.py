@@ -22,8 +22,8 @@ def serve() -> None:
     """Run the web service that Label Studio calls.
 
     Keep it running, with at least one `dsal worker`, which trains and scores. It listens on HOST and PORT
-    (9090) with WORKERS × THREADS, and requires BASIC_AUTH_USER and BASIC_AUTH_PASS if they are set. Without
-    REDIS_URL it starts its own Redis in MODEL_DIR. /metrics is for Prometheus.
+    (9090) with WORKERS × THREADS, and requires BASIC_AUTH_USER and BASIC_AUTH_PASS. Without these it serves
+    this machine only. Without REDIS_URL it starts its own Redis in MODEL_DIR. /metrics is for Prometheus.
 
     Example: `LABEL_STUDIO_API_KEY=TOKEN dsal serve`
     """

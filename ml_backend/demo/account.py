@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -19,6 +20,7 @@ class Account:
     def __init__(self, url: str, email: str, password: str) -> None:
         self._url = url
         self._session = requests.Session()
+        self._session.hooks["response"].append(_stay)
         page = f"{url}/user/login/"
         self._call("GET", page)
         form = {"email": email, "password": password, "csrfmiddlewaretoken": self._csrf()}
@@ -52,3 +54,15 @@ class Account:
         if response.status_code >= 400:
             raise AccountError(f"{address} answers HTTP {response.status_code}: {response.text[:200]}")
         return response
+
+
+def _stay(response: requests.Response, **_options: Any) -> None:
+    """Refuse a redirect to another scheme, host or port, which would be sent the password or the cookies."""
+    if not response.is_redirect:
+        return
+    target = urlsplit(urljoin(response.url, response.headers["Location"]))
+    asked = urlsplit(response.url)
+    if (target.scheme, target.netloc) != (asked.scheme, asked.netloc):
+        raise AccountError(
+            f"{asked.netloc} redirects to {target.scheme}://{target.hostname}: use that address."
+        )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from ml_backend.doctor.finding import Verdict, fault, ok, warning
 from ml_backend.doctor.installation import Installation
 from ml_backend.label_studio.client import TESTED, release
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.http_client import proxy_in_use
 from ml_backend.label_studio.tokens import expiry_of, kind_of
 
 NEW_TOKEN = (
@@ -24,9 +26,13 @@ def check_address(installation: Installation) -> Iterator[Verdict]:
     try:
         found = release(url)
     except LabelStudioError as error:
-        yield fault(
-            str(error), "Set LABEL_STUDIO_URL to the address at which this machine reaches Label Studio."
-        )
+        proxy = proxy_in_use(url)
+        if proxy is None:
+            cure = "Set LABEL_STUDIO_URL to the address at which this machine reaches Label Studio."
+        else:
+            host = urlsplit(url).hostname
+            cure = f"The proxy {proxy} is in between: if it should not be, set NO_PROXY={host}."
+        yield fault(str(error), cure)
         return
     if found == TESTED:
         yield ok(f"{url} answers with release {found}.")

@@ -13,6 +13,7 @@ import requests
 from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
 from ml_backend.doctor.installation import ConnectedProject
 from ml_backend.label_studio.blueprint import BACKEND_TITLE
+from ml_backend.label_studio.http_client import certificate_bundle, proxy_in_use
 from ml_backend.store import projects
 from ml_backend.web.setup import SERVICE
 
@@ -153,6 +154,12 @@ def _unreachable(project: ConnectedProject) -> Verdict:
     if project.backend_refusal is not None and project.backend_refusal.status == 403:
         return fault(f"Label Studio does not call {url} because its address is private.", PROTECTION)
     answer = _health(url)
+    proxy = proxy_in_use(url)
+    if proxy is not None and (answer is None or answer.get("service") != SERVICE):
+        return fault(
+            f"The proxy {proxy} is used for this service's own address {url}, and does not lead there.",
+            f"Set NO_PROXY={urlsplit(url).hostname} here, and where Label Studio runs if it has a proxy too.",
+        )
     if answer is None:
         return fault(
             f"Nothing answers at {url}, neither to Label Studio nor to this machine.",
@@ -179,7 +186,13 @@ def _unreachable(project: ConnectedProject) -> Verdict:
 def _health(url: str) -> dict[str, Any] | None:
     """The answer of /health to this machine: {} for anything unexpected, None for no answer."""
     try:
-        answer = requests.get(f"{url}/health", timeout=HEALTH_SECONDS)
+        # Without `auth` requests would send what a .netrc has for the host.
+        answer = requests.get(
+            f"{url}/health",
+            timeout=HEALTH_SECONDS,
+            auth=lambda request: request,
+            verify=certificate_bundle() or True,
+        )
         content = answer.json() if answer.ok else {}
     except requests.JSONDecodeError:
         return {}

@@ -18,6 +18,7 @@ from ml_backend.interact.open_images import OpenImages
 from ml_backend.interact.page import Page
 from ml_backend.interact.remembered import Remembered
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.prompts import Asked, read_prompts
 from ml_backend.score.prediction import image_of
@@ -72,6 +73,7 @@ class Interaction:
         segmenters: loaded versions; `SHIPPED` is the key of the shipped one.
         reader: gives the reader of images.
         is_shared: whether several people annotate each task of a project.
+        places: of the images that the process has in memory; the reader takes them too.
     """
 
     def __init__(
@@ -82,10 +84,12 @@ class Interaction:
         segmenters: Segmenters,
         reader: Callable[[], ImageReader],
         is_shared: Callable[[int], bool],
+        places: Places,
     ) -> None:
         self._settings, self._database = settings, database
         self._segmenters, self._reader, self._is_shared = segmenters, reader, is_shared
         self._images = OpenImages()
+        self._places = places
         self._remembered = Remembered(redis)
 
     def answer(
@@ -104,7 +108,8 @@ class Interaction:
         """
         try:
             asking = self._asking(task, project_id)
-            return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
+            with self._places.work():
+                return {"result": self._mended(asking, context, deadline), "model_version": asking.version}
         except UNANSWERED as error:
             logger.warning("A prompt on task %s is not answered: %s", task.get("id"), error)
             return {"result": told(context.get("result"), str(error))}
@@ -150,7 +155,9 @@ class Interaction:
                 read = self._reader().read(asking.project.id, asking.task_id, data, config)
                 return segmenter.open(read)
 
-            yield segmenter, self._images.get((asking.weights, image_of(data, config)), opened)
+            image = self._images.get((asking.weights, image_of(data, config)), opened)
+            self._places.take_for(image.shape[0] * image.shape[1])
+            yield segmenter, image
 
 
 def _corrected(

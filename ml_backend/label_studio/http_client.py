@@ -20,7 +20,7 @@ TRIES = 3
 BACKOFF_SECONDS = 0.5
 
 _NO_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
-_BECOMES_GET = (301, 302, 303)
+MAX_REDIRECTS = 5
 
 
 class HttpClient(httpx.Client):
@@ -40,20 +40,21 @@ class HttpClient(httpx.Client):
         check_address(url)
         self.url = url.rstrip("/")
         self.credentials: Credentials | None = None
-        self._proxy = _environment_proxy(url)
+        self._proxy = environment_proxy(url)
         try:
             transport = httpx.HTTPTransport(
                 verify=trusted_certificates(), proxy=self._proxy, limits=_limits(url)
             )
         except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise LabelStudioError(f"{self._proxy_name()} cannot be used: {error}") from error
+            name = proxy_in_use(url)
+            raise LabelStudioError(f"The proxy {name} cannot be used: {error}") from error
         super().__init__(
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-            follow_redirects=True,
-            event_hooks={"response": [self._check_redirect]},
+            follow_redirects=False,
         )
 
+    # The redirects of any request are followed by `_follow`, which knows what may be sent where.
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request and return the response, which is JSON or empty; all requests go through here."""
         # The SDK sets one time-out for both the connection and the response.
@@ -82,7 +83,7 @@ class HttpClient(httpx.Client):
         tries = TRIES if request.method == "GET" else 1
         for attempt in range(1, tries + 1):
             try:
-                response = super().send(request, **options)
+                response = self._follow(request, options)
             except (httpx.RequestError, httpx.InvalidURL) as error:
                 if attempt == tries or not isinstance(error, _NO_CONNECTION):
                     raise LabelStudioError(self._reason(request, error)) from error
@@ -93,22 +94,36 @@ class HttpClient(httpx.Client):
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 
-    def _check_redirect(self, response: httpx.Response) -> None:
-        """Allow redirects of GETs to any host, and of other methods only on the same host and unchanged.
+    def _follow(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
+        """Send a request, and follow redirects.
 
-        httpx drops the token on a redirect to another host, but resends the body of a 307 or 308 anywhere,
-        and one such body is the personal access token.
+        Those of a GET may lead anywhere; to another scheme, host or port the new request goes without any
+        header of the old one: httpx would leave out the token, but neither an API key nor a cookie. Other
+        methods are followed on the same host and unchanged only: one such body is the personal access token.
         """
-        request = response.request
-        if not response.has_redirect_location or request.method == "GET":
-            return
-        target = request.url.join(response.headers["Location"])
-        if response.status_code in _BECOMES_GET or not _is_same_host(request.url, target):
-            raise LabelStudioError(
-                f"{self.url} redirects {request.method} {self._path(request)} to {target.scheme}://"
-                f"{target.netloc.decode()}: if that is Label Studio, use that address.",
-                response.status_code,
+        current = request
+        for _ in range(MAX_REDIRECTS + 1):
+            response = super().send(current, **{**options, "follow_redirects": False})
+            if response.next_request is None:
+                return response
+            target, sent = response.next_request, current
+            same = _origin(sent.url) == _origin(target.url)
+            if sent.method != "GET" and (not same or target.method != sent.method):
+                response.close()
+                raise LabelStudioError(
+                    f"{self.url} redirects {sent.method} {self._path(sent)} to {target.url.scheme}://"
+                    f"{target.url.netloc.decode()}: if that is Label Studio, use that address.",
+                    response.status_code,
+                )
+            response.close()
+            extensions = {"timeout": request.extensions["timeout"]}
+            headers = None if same else {"Accept": "application/json"}
+            current = (
+                target
+                if headers is None
+                else httpx.Request(target.method, target.url, headers=headers, extensions=extensions)
             )
+        raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=request)
 
     def _path(self, request: httpx.Request) -> str:
         return request.url.path.removeprefix(urlsplit(self.url).path)
@@ -122,24 +137,15 @@ class HttpClient(httpx.Client):
         if _is_about_certificates(error):
             return f"The certificate of {where} is not trusted: check it, or the scheme of the address."
         if isinstance(error, httpx.ProxyError):
-            return f"{self._proxy_name()} refuses to connect to {where}: {error}."
+            return f"The proxy {proxy_in_use(self.url)} refuses to connect to {where}: {error}."
         if isinstance(error, _NO_CONNECTION) and self._proxy is not None:
-            name = self._proxy_name()
             return (
-                f"Nothing answers at {name[0].lower()}{name[1:]}, which is used to reach {where}: is it "
-                "the right one, and is it running? List hosts that need no proxy in NO_PROXY."
+                f"Nothing answers at the proxy {proxy_in_use(self.url)}, which is used to reach {where}: "
+                "is it the right one, and is it running? List hosts that need no proxy in NO_PROXY."
             )
         if isinstance(error, _NO_CONNECTION):
             return f"Nothing answers at {where}: is the address right, and is the server running?"
         return f"The request to {where}{request.url.path} failed: {error}."
-
-    def _proxy_name(self) -> str:
-        """Return the proxy and the variable that sets it, without any password."""
-        parts = urlsplit(self._proxy or "")
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        names = (f"{urlsplit(self.url).scheme}_proxy", "all_proxy")
-        found = [name for each in names for name in (each, each.upper()) if os.environ.get(name)]
-        return f"The proxy {place} ({found[0]})" if found else f"The proxy {place}"
 
 
 def check_address(url: str) -> None:
@@ -158,7 +164,7 @@ def _limits(url: str) -> httpx.Limits:
     return httpx.Limits(max_keepalive_connections=20 if urlsplit(url).scheme == "https" else 0)
 
 
-def _environment_proxy(url: str) -> str | None:
+def environment_proxy(url: str) -> str | None:
     """Return the proxy that the environment sets for `url`, or None.
 
     Uses the rules of requests, which also fetches the images: httpx does not support networks in NO_PROXY
@@ -168,9 +174,30 @@ def _environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def proxy_in_use(url: str) -> str | None:
+    """Return the proxy used for `url`, and the variable that sets it, without any password; or None."""
+    proxy = environment_proxy(url)
+    if proxy is None:
+        return None
+    parts = urlsplit(proxy)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
+    found = [name for each in names for name in (each, each.upper()) if os.environ.get(name)]
+    return f"{place} ({found[0]})" if found else place
+
+
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name the trusted certificates, for all clients; the first that is set counts."""
+
+
+def certificate_bundle() -> str | None:
+    """Return the file or folder of the trusted certificates, if the environment names one."""
+    return next((os.environ[name] for name in CERTIFICATES if os.environ.get(name)), None)
+
+
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the trusted certificates: those of requests' variables, else httpx's defaults."""
-    return _certificates(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None)
+    """Return the trusted certificates: those that the environment names, else httpx's defaults."""
+    return _certificates(certificate_bundle())
 
 
 @cache
@@ -184,16 +211,16 @@ def _certificates(bundle: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:
         raise LabelStudioError(
-            f"{bundle}, set as REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, contains no certificates: {error}."
+            f"{bundle}, set as {_variable_of(bundle)}, contains no certificates: {error}."
         ) from error
 
 
-def _is_same_host(one: httpx.URL, other: httpx.URL) -> bool:
-    """Whether two addresses are one server, or the second is the first over TLS, both on default ports."""
-    if (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port):
-        return True
-    upgraded = one.host == other.host and (one.scheme, other.scheme) == ("http", "https")
-    return upgraded and one.port is None and other.port is None
+def _variable_of(bundle: str) -> str:
+    return next((name for name in CERTIFICATES if os.environ.get(name) == bundle), CERTIFICATES[0])
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _is_about_certificates(error: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, parse
 from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
@@ -101,8 +102,17 @@ def open_context(label_studio: LabelStudio | None = None) -> Iterator[Context]:
         database.close()
 
 
-def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
-    """An image reader with the configured limits on bytes, pixels, seconds and cache size."""
+def image_reader(
+    settings: Settings,
+    label_studio: LabelStudio,
+    *,
+    here: int | None = None,
+    places: Places | None = None,
+) -> ImageReader:
+    """An image reader with the configured limits on bytes, pixels, seconds and cache size.
+
+    For `here` and `places` see `ImageReader`.
+    """
     download = Downloader(
         label_studio.credentials,
         hosts=ImageHosts.parse(settings.image_hosts),
@@ -115,4 +125,6 @@ def image_reader(settings: Settings, label_studio: LabelStudio) -> ImageReader:
         settings.image_cache_dir,
         settings.cache_bytes,
         settings.max_image_pixels,
+        here,
+        places,
     )

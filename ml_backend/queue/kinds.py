@@ -51,6 +51,7 @@ SCORE_DUE = JobKind("score-due", SCORE, 3600, repeats=True)
 RETRY_IMAGES = JobKind("retry-images", SCORE, 2 * 3600, repeats=False)
 PRUNE = JobKind("prune", UPKEEP, 2 * 3600, repeats=True)
 ASSIGN = JobKind("assign", QUICK, 3600, repeats=True)
+CONFIRM = JobKind("confirm", QUICK, 600, repeats=True)
 RECONCILE = JobKind("reconcile", UPKEEP, 2 * 3600, repeats=False)
 ACT = JobKind("act", QUICK, 3600, repeats=False)
 NOTIFY = JobKind("notify", UPKEEP, 120, repeats=False)
@@ -68,6 +69,7 @@ KINDS = (
     RETRY_IMAGES,
     PRUNE,
     ASSIGN,
+    CONFIRM,
     RECONCILE,
     ACT,
     NOTIFY,

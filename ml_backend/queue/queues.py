@@ -24,6 +24,7 @@ from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import (
     ACT,
     ASSIGN,
+    CONFIRM,
     NOTIFY,
     ORDER,
     PRUNE,
@@ -52,6 +53,12 @@ MIN_CHUNKS = 2
 """Chunks of one version that may be queued or running at once, however few workers there are."""
 FAILED_SECONDS = 7 * 24 * 3600
 """How long the records of failed jobs are kept."""
+MOST_UNCONFIRMED = 100
+"""Projects that may wait to be confirmed; what is said of others is ignored until there is room."""
+CONFIRMED_AT_ONCE = 20
+UNKNOWN_SECONDS = 60
+"""How long Label Studio is not asked again for a project that it does not show."""
+_UNCONFIRMED, _UNKNOWN = "dsal-unconfirmed", "dsal-unknown"
 _REPLACE_LOCK = """
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('set', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -271,6 +278,32 @@ class JobQueues:
         if job.get_status() is not JobStatus.FAILED:
             raise InvalidJobOperation(f"{job_id} has not failed.")
         job.requeue()
+
+    def request_confirmation(self, project_id: int) -> bool:
+        """Request that Label Studio is asked for a project of which somebody without a password spoke.
+
+        False if it was asked a short while ago and does not know it, or if too many wait already.
+        """
+        if (
+            self.redis.exists(f"{_UNKNOWN}-{project_id}")
+            or self.redis.scard(_UNCONFIRMED) >= MOST_UNCONFIRMED
+        ):
+            return False
+        self.redis.sadd(_UNCONFIRMED, project_id)
+        self.redis.expire(_UNCONFIRMED, FAILED_SECONDS)
+        self._request(CONFIRM, "confirm", {})
+        return True
+
+    def take_unconfirmed(self) -> list[int]:
+        """The projects that wait for confirmation, a few at a time; none is given twice."""
+        taken = self.redis.spop(_UNCONFIRMED, CONFIRMED_AT_ONCE)
+        if self.redis.scard(_UNCONFIRMED):
+            self._request(CONFIRM, "confirm", {})
+        return sorted(int(one) for one in taken or [])
+
+    def remember_unknown(self, project_id: int) -> None:
+        """Do not ask for a project again for a while."""
+        self.redis.set(f"{_UNKNOWN}-{project_id}", 1, ex=UNKNOWN_SECONDS)
 
     def all(self) -> list[Queue]:
         """RQ's queues in order of priority, highest first."""

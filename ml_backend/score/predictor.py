@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.context import image_reader
 from ml_backend.score.blind import BlindTasks
@@ -42,6 +43,10 @@ logger = logging.getLogger(__name__)
 SHIPPED = "shipped"
 """Key of the shipped weights among the segmenters."""
 
+MOST_PIXELS = 32_000_000
+"""Largest image that a web process reads: radiographs have up to 20 megapixels. Larger ones are left to the
+workers, as their masks alone take hundreds of megabytes."""
+
 
 class Predictor:
     """Answers `/predict` from the published version; threads share it, and LOADED_VERSIONS segmenters.
@@ -58,6 +63,7 @@ class Predictor:
         self._images: ImageReader | None = None
         self.segmenters = Segmenters(settings.loaded_versions, partial(_load, settings, weights))
         self._lock = threading.Lock()
+        self.places = Places()
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], project_id: int, deadline: float
@@ -114,7 +120,9 @@ class Predictor:
             return
         with self.segmenters.borrow(version.weights_hash, deadline) as segmenter:
             reader = partial(self.reader().read, version.project_id)
-            yield by_network(segmenter, self._settings, reader, version, seed, config)
+            # Left before another version is waited for, whose user may wait for a place.
+            with self.places.work():
+                yield by_network(segmenter, self._settings, reader, version, seed, config)
 
     @cached_property
     def label_studio(self) -> LabelStudio:
@@ -135,7 +143,9 @@ class Predictor:
         """The reader of images, made on first use."""
         with self._lock:
             if self._images is None:
-                self._images = image_reader(self._settings, self.label_studio)
+                self._images = image_reader(
+                    self._settings, self.label_studio, here=MOST_PIXELS, places=self.places
+                )
             return self._images
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from ml_backend.store.migrate import upgrade
+from ml_backend.store.private import private_database
 
 BUSY_SECONDS = 10.0
 
@@ -46,7 +47,7 @@ class Database:
         self._writer_lock = self._new_writer_lock()
         if migrate:
             if self.file is not None:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
+                private_database(self.file)
             upgrade(self.engine)
 
     @property

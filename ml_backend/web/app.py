@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ml_backend.page import api, views
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
+from ml_backend.store.private import private_folder
 from ml_backend.web import edits, predict, prometheus, setup, webhook
+from ml_backend.web.bodies import Bodies
 from ml_backend.web.inbox import Inbox
 from ml_backend.web.prometheus import Metrics
 from ml_backend.web.request_log import log_and_measure
@@ -40,21 +42,24 @@ class Services:
         Raises `DatabaseError`, `EmbeddedRedisError`, or the errors of SQLAlchemy and redis for a server that
         does not answer.
         """
+        private_folder(settings.model_dir)
         return cls(settings, Database(settings.effective_database_url), JobQueues(connect_redis(settings)))
 
 
 def create_app(services: Services, *, shared_metrics: Path | None = None) -> Flask:
     """The application; `shared_metrics` is the folder of the counters if several processes serve."""
     app = Flask("dsal")
-    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    bodies = Bodies(services.settings.model_dir)
     metrics = Metrics(services.database, services.queues, shared_metrics)
     inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)
     log_and_measure(app, metrics)
     _require_basic_auth(app, services.settings.basic_auth)
     _answer_errors_as_json(app)
-    app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues))
-    app.register_blueprint(webhook.blueprint(inbox, metrics))
-    app.register_blueprint(predict.blueprint(services.settings, services.database, services.queues, metrics))
+    app.register_blueprint(setup.blueprint(services.settings, services.database, services.queues, bodies))
+    app.register_blueprint(webhook.blueprint(services.settings, inbox, metrics, bodies))
+    app.register_blueprint(
+        predict.blueprint(services.settings, services.database, services.queues, metrics, bodies)
+    )
     app.register_blueprint(edits.blueprint(services.database))
     app.register_blueprint(prometheus.blueprint(metrics))
     app.register_blueprint(views.blueprint(services.settings, services.database, services.queues))
@@ -86,11 +91,6 @@ def _require_basic_auth(app: Flask, credentials: tuple[str, str] | None) -> None
 
 
 def _answer_errors_as_json(app: Flask) -> None:
-    @app.errorhandler(RequestEntityTooLarge)
-    def too_large(_error: RequestEntityTooLarge) -> tuple[Response, int]:
-        limit = app.config["MAX_CONTENT_LENGTH"]
-        return jsonify(error=f"The request is larger than {limit} bytes; raise MAX_BODY_BYTES."), 413
-
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
         answer = jsonify(error=error.description or error.name)

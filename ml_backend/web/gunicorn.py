@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
 import shutil
 import sys
@@ -11,11 +13,18 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from ml_backend.label_studio.images.places import share_arenas
 from ml_backend.queue.logs import configure_logs
 from ml_backend.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 ANSWER_SECONDS = 120
 SWITCH_SECONDS = 0.0005
+
+
+class OpenDoorError(RuntimeError):
+    """The service would listen to other machines without a password; the message says what to set."""
 
 
 class Server(BaseApplication):
@@ -30,7 +39,7 @@ class Server(BaseApplication):
         """Translate the settings into gunicorn's."""
         settings = self._settings
         options: dict[str, Any] = {
-            "bind": f"{settings.host}:{settings.port}",
+            "bind": _bound(settings),
             "workers": settings.workers,
             "worker_class": "gthread",
             "threads": settings.threads,
@@ -54,6 +63,7 @@ class Server(BaseApplication):
 
         # With Python's default of 5 ms, a short answer waits long for the GIL beside busy threads.
         sys.setswitchinterval(SWITCH_SECONDS)
+        share_arenas()
         return create_app(Services.open(self._settings), shared_metrics=self._shared_metrics)
 
     def run(self) -> None:
@@ -64,9 +74,45 @@ class Server(BaseApplication):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        OpenDoorError: other machines could reach the service, and no password is set.
+    """
     configure_logs(settings.log_level)
+    _check_door(settings)
     Server(settings).run()
+
+
+def _check_door(settings: Settings) -> None:
+    """Refuse to be open to other machines without a password, and say so if only this one is served."""
+    if settings.basic_auth is not None:
+        return
+    host = settings.effective_host
+    if not _is_loopback(host):
+        raise OpenDoorError(
+            f"Without a password, whoever reaches {host} could use the service: set BASIC_AUTH_USER and "
+            "BASIC_AUTH_PASS, or HOST=127.0.0.1 to serve this machine only."
+        )
+    logger.warning(
+        "No password is set, so only this machine is served, at %s. Label Studio in a container or on "
+        "another machine reaches the service once BASIC_AUTH_USER and BASIC_AUTH_PASS are set.",
+        _bound(settings),
+    )
+
+
+def _bound(settings: Settings) -> str:
+    host = settings.effective_host
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _prepare_shared_metrics(folder: Path) -> Path:

@@ -75,8 +75,15 @@ class Inbox:
     def take(self, arrival: Arrival) -> None:
         """Write an event, and return once it is committed; its jobs are requested right after that.
 
+        Without a password, an event of an unknown project only has Label Studio asked for the project. If it
+        exists, the comparison that follows finds what the event told of.
+
         Raises the database's error, such as `sqlalchemy.exc.OperationalError`, if it cannot be written.
         """
+        if self.settings.basic_auth is None and not self._is_known(arrival.project_id):
+            self._requests.append((kinds.CONFIRM, arrival.project_id))
+            self._requester.submit(self._request_jobs)
+            return
         waiting = _Waiting(arrival)
         self._waiting.append(waiting)
         with self._writing:
@@ -84,6 +91,15 @@ class Inbox:
                 self._write_waiting()
         if waiting.error is not None:
             raise waiting.error
+
+    def _is_known(self, project_id: int) -> bool:
+        with self.database.read() as session:
+            return projects.get(session, project_id) is not None
+
+    def compare(self) -> None:
+        """Have all projects compared with Label Studio, after an event that could not be read."""
+        self._requests.append((kinds.RECONCILE, 0))
+        self._requester.submit(self._request_jobs)
 
     def settle(self) -> None:
         """Wait until the jobs of all events taken so far have been requested."""
@@ -138,6 +154,10 @@ class Inbox:
                     self.queues.request_order(project_id)
                 elif job is kinds.SCORE_NEW:
                     self.queues.request_score_new(project_id)
+                elif job is kinds.CONFIRM:
+                    self.queues.request_confirmation(project_id)
+                elif job is kinds.RECONCILE:
+                    self.queues.request_reconcile()
                 elif job is kinds.ASSIGN:
                     self._request_assignment(project_id)
                 else:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from flask import request
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from werkzeug.exceptions import BadRequest
+
+from ml_backend.web.bodies import Bodies
+from ml_backend.web.selection import ANY, Everything, Scalar, Wanted
+
+SETUP_BYTES = 2**20
+"""Largest body of /setup: a labeling config, of which the largest known have 100 kB."""
 
 
 def _project_id(value: Any) -> Any:
@@ -72,6 +77,23 @@ class EventCall(BaseModel):
     tasks: References = []
 
 
+REFERENCE: Wanted = {"id": Scalar(), "was_cancelled": Scalar()}
+EVENT: Wanted = {
+    "action": Scalar(),
+    "project": {"id": Scalar(), "title": Scalar(), "label_config": Scalar()},
+    **dict.fromkeys(("annotation", "annotations", "task", "tasks"), REFERENCE),
+}
+"""What is read of an event, see `EventCall`."""
+
+CALL: Wanted = {
+    "tasks": {"id": Scalar(), "project": Scalar(), "data": {ANY: Scalar()}},
+    "project": Scalar(),
+    "params": {"context": Everything()},
+}
+"""What is read of a large call of /predict; data that is no address of an image is no text either."""
+PAGE: Wanted = {"tasks": Everything()}
+
+
 class Envelope(BaseModel):
     """The one field that every event has, known or not."""
 
@@ -81,13 +103,23 @@ class Envelope(BaseModel):
 Payload = TypeVar("Payload", bound=BaseModel)
 
 
-def read(kind: type[Payload]) -> Payload:
-    """The request's body parsed as `kind`.
+def read(kind: type[Payload], bodies: Bodies, limit: int) -> Payload:
+    """The request's body, of at most `limit` bytes, parsed as `kind`.
 
-    Raises BadRequest, which answers 400, with a sentence that says what is invalid.
+    Raises BadRequest, which answers 400, with a sentence that says what is invalid; RequestEntityTooLarge.
     """
+    text = bodies.small(limit)
     try:
-        return kind.model_validate_json(request.get_data(cache=True))
+        with bodies.turn(len(text)):
+            return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise BadRequest(explain(error)) from error
+
+
+def checked(kind: type[Payload], value: Any) -> Payload:
+    """What was read of a body as `kind`; raises BadRequest as `read` does."""
+    try:
+        return kind.model_validate(value)
     except ValidationError as error:
         raise BadRequest(explain(error)) from error
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify
@@ -15,7 +16,9 @@ from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
-from ml_backend.web.payloads import PredictCall, read
+from ml_backend.web.bodies import Bodies
+from ml_backend.web.calls import read_call
+from ml_backend.web.payloads import PredictCall
 from ml_backend.web.prometheus import Metrics
 
 if TYPE_CHECKING:
@@ -27,7 +30,9 @@ logger = logging.getLogger(__name__)
 Answers = list[list[dict[str, Any]]]
 
 
-def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics: Metrics) -> Blueprint:
+def blueprint(
+    settings: Settings, database: Database, queues: JobQueues, metrics: Metrics, bodies: Bodies
+) -> Blueprint:
     """The route."""
     routes = Blueprint("predict", __name__)
     answering = Answering(settings, database, queues)
@@ -35,7 +40,10 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, metrics
     @routes.post("/predict")
     def predict() -> Response:
         deadline = time.monotonic() + settings.predict_seconds
-        call = read(PredictCall)
+        with read_call(bodies, settings.max_body_bytes, deadline) as call:
+            return answered(call, deadline)
+
+    def answered(call: PredictCall, deadline: float) -> Response:
         project_id = _project_of(call)
         if call.context is not None and call.tasks and project_id is not None:
             metrics.predictions.labels("prompted").inc()
@@ -82,7 +90,9 @@ class Answering:
             deadline: time on the clock of `time.monotonic` after which tasks are left to a job.
             request_id: id of the request in the log.
         """
-        answers = self._predict(tasks, project_id, deadline, request_id)
+        usable = [_is_usable(task) for task in tasks]
+        found = iter(self._predict([*compress(tasks, usable)], project_id, deadline, request_id))
+        answers: Answers = [next(found) if is_usable else [] for is_usable in usable]
         if not all(answers):
             _request_scores(self._queues, project_id)
         return answers
@@ -144,8 +154,14 @@ class Answering:
                     predictor.segmenters,
                     predictor.reader,
                     predictor.is_shared,
+                    predictor.places,
                 )
             return self._interaction
+
+
+def _is_usable(task: dict[str, Any]) -> bool:
+    """Whether a task has what a prediction needs, whatever else is wrong with it."""
+    return isinstance(task.get("id"), int) and isinstance(task.get("data"), dict)
 
 
 def _project_of(call: PredictCall) -> int | None:

@@ -15,13 +15,17 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest
 
+from ml_backend.label_studio.config.extent import check_extent
+from ml_backend.label_studio.config.labeling import LabelConfigError
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import installation, projects
 from ml_backend.store import versions as stored_versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
-from ml_backend.web.payloads import SetupCall, read
+from ml_backend.store.version_names import version_name
+from ml_backend.web.bodies import Bodies
+from ml_backend.web.payloads import SETUP_BYTES, SetupCall, read
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ SERVICE = "dsal"
 """Name in the answer of /health, by which `dsal doctor` recognises this service."""
 
 
-def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blueprint:
+def blueprint(settings: Settings, database: Database, queues: JobQueues, bodies: Bodies) -> Blueprint:
     """The three routes."""
     routes = Blueprint("setup", __name__)
     calls = CallLog(database)
@@ -42,7 +46,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
 
     @routes.post("/setup")
     def setup() -> Response:
-        call = read(SetupCall)
+        call = read(SetupCall, bodies, SETUP_BYTES)
         version = serving_version(settings, database, queues, call.project, call.label_config)
         calls.note(call.project)
         return jsonify(model_version=version)
@@ -69,6 +73,9 @@ def serving_version(
     project that has none.
     """
     project = _record_project(settings, database, project_id, label_config)
+    if project is None:
+        _request_confirmation(queues, project_id)
+        return version_name(project_id, 0, 0)
     # Requested on every call while there is no order, in case the job that was to make it failed.
     if project.state is ProjectState.NEW and project.label_config:
         _request_first_order(queues, project)
@@ -76,15 +83,37 @@ def serving_version(
         return stored_versions.current_name(session, project)
 
 
-def _record_project(settings: Settings, database: Database, project_id: int, label_config: str) -> Project:
-    """The project, written only if it is new or has changed: most calls need no write transaction."""
+def _record_project(
+    settings: Settings, database: Database, project_id: int, label_config: str
+) -> Project | None:
+    """The project, written only if it is new or has changed: most calls need no write transaction.
+
+    None for a new project of which somebody without a password speaks: Label Studio must confirm it.
+
+    Raises BadRequest for a labeling config that is too large.
+    """
     with database.read() as session:
         project = projects.get(session, project_id)
     if project is not None and projects.matches(project, label_config, None):
         return project
+    if project is None and settings.basic_auth is None:
+        return None
+    try:
+        check_extent(label_config)
+    except LabelConfigError as error:
+        raise BadRequest(str(error)) from error
     with database.write() as session:
         projects.note(session, project_id, label_config, seed=settings.seed)
         return projects.ensure(session, project_id, seed=settings.seed)
+
+
+def _request_confirmation(queues: JobQueues, project_id: int) -> None:
+    try:
+        taken = queues.request_confirmation(project_id)
+    except RedisError:
+        taken = False
+    if not taken:
+        logger.warning("Project %d is not known, and cannot be confirmed now: ignored.", project_id)
 
 
 def _request_first_order(queues: JobQueues, project: Project) -> None:

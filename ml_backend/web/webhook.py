@@ -1,16 +1,27 @@
-"""POST /webhook: stores one event; the jobs that it triggers read the labels from Label Studio again."""
+"""POST /webhook: stores one event; the jobs that it triggers read the labels from Label Studio again.
+
+An event may be as large as the annotation that it tells of, and only a few ids of it are needed. So it is
+read as a stream, and no event is lost by its size: a comparison with Label Studio finds what was not read.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
-from pydantic import ValidationError
+import logging
+from dataclasses import dataclass, replace
+
+from flask import Blueprint, Response, jsonify
 from werkzeug.exceptions import BadRequest
 
 from ml_backend.queue import kinds
+from ml_backend.settings import Settings
 from ml_backend.store.events import START_TRAINING
+from ml_backend.web.bodies import Bodies, Body
 from ml_backend.web.inbox import Arrival, Inbox
-from ml_backend.web.payloads import Envelope, EventCall, explain, read
+from ml_backend.web.payloads import EVENT, Envelope, EventCall, checked
 from ml_backend.web.prometheus import Metrics
+from ml_backend.web.selection import FullError, Selection, SelectionError
+
+logger = logging.getLogger(__name__)
 
 ANNOTATION_ACTIONS = {
     "ANNOTATION_CREATED",
@@ -27,31 +38,81 @@ KNOWN_ACTIONS = {*JOBS, "PROJECT_UPDATED"}
 OTHER = "other"
 
 
-def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
+_MOST_KEPT = 64 * 2**20
+_MOST_TOKEN = 16 * 2**20
+"""Bytes of one text in an event, such as an image in a task's data, beyond which it is not read on."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An event as far as it was read; `event` is None for an action that is ignored."""
+
+    event: EventCall | None
+    complete: bool
+
+
+def blueprint(settings: Settings, inbox: Inbox, metrics: Metrics, bodies: Bodies) -> Blueprint:
     """The route."""
     routes = Blueprint("webhook", __name__)
 
     @routes.post("/webhook")
     def webhook() -> Response:
-        event = _read()
-        metrics.events.labels(OTHER if event is None else event.action).inc()
-        if event is None:
+        with bodies.received(settings.max_body_bytes) as body, bodies.turn(body.size):
+            try:
+                read = _read(body, settings.max_webhook_bytes)
+            except _UnreadableError:
+                metrics.events.labels(OTHER).inc()
+                inbox.compare()
+                return _too_large(
+                    settings, "neither its project nor its action could be read; all projects are"
+                )
+            arrival = None if read.event is None else arrival_of(read.event)
+        metrics.events.labels(OTHER if arrival is None else arrival.action).inc()
+        if arrival is None:
             return jsonify(status="ignored")
-        inbox.take(arrival_of(event))
-        return jsonify(status="accepted")
+        if read.complete:
+            inbox.take(arrival)
+            return jsonify(status="accepted")
+        inbox.take(replace(arrival, jobs=(*arrival.jobs, kinds.RECONCILE)))
+        return _too_large(settings, f"the event was taken without the rest; project {arrival.project_id} is")
 
     return routes
 
 
-def _read() -> EventCall | None:
-    """The event; None for an action that is ignored, whatever else its body contains."""
+class _UnreadableError(Exception):
+    """A body that is too large ends before it says what it is about."""
+
+
+def _too_large(settings: Settings, what: str) -> Response:
+    sentence = (
+        f"The event is larger than {settings.max_webhook_bytes} bytes (MAX_WEBHOOK_BYTES): {what} compared "
+        "with Label Studio, so that no label is lost."
+    )
+    logger.warning(sentence)
+    answer = jsonify(error=sentence)
+    answer.status_code = 413
+    return answer
+
+
+def _read(body: Body, limit: int) -> _Read:
+    """The event in a body; beyond `limit` bytes no further tasks or annotations are taken from it."""
+    selection = Selection(EVENT, _MOST_KEPT, _MOST_TOKEN, elements_until=limit)
+    complete = body.complete
     try:
-        event = EventCall.model_validate_json(request.get_data(cache=True))
-    except ValidationError as error:
-        if read(Envelope).action in KNOWN_ACTIONS:
-            raise BadRequest(explain(error)) from error
-        return None
-    return event if event.action in KNOWN_ACTIONS else None
+        selection.read(body.chunks())
+    except FullError:
+        complete = False
+    except SelectionError as error:
+        if complete:
+            raise BadRequest("The body is not valid JSON.") from error
+    try:
+        if checked(Envelope, selection.value).action not in KNOWN_ACTIONS:
+            return _Read(None, complete=True)
+        return _Read(checked(EventCall, selection.value), complete and not selection.left_out)
+    except BadRequest as error:
+        if complete:
+            raise
+        raise _UnreadableError from error
 
 
 def arrival_of(event: EventCall) -> Arrival:

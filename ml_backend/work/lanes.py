@@ -21,6 +21,7 @@ from contextlib import suppress
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN, UPKEEP, Lane
 from ml_backend.queue.logs import configure_logs
 from ml_backend.settings import Settings
+from ml_backend.store.private import private_folder
 from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, load_jobs, run_worker
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def run_lanes(
         DatabaseError, EmbeddedRedisError, redis.exceptions.ConnectionError: in the process of a lane, if the
             database or Redis is unavailable at the start.
     """
+    private_folder(settings.model_dir)
     lane: Lane | int = lanes[0]
     if len(lanes) > 1:
         configure_logs(settings.log_level)

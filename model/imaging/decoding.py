@@ -92,6 +92,25 @@ def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def decoding_bytes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
+    """An upper bound of the memory that `decode_image` takes, from the header only.
+
+    Raises:
+        ImageError: as `image_size`.
+    """
+    with _opened(data, max_pixels) as image:
+        width, height = image.size
+        if _is_deep_colour(image, data):
+            a_pixel = 24  # four channels, three of them again, luma as integers and as fractions
+        elif "A" in image.getbands() or "transparency" in image.info:
+            a_pixel = 14  # the image, the black one below, both together, luma
+        elif image.mode in _DEEP_GREY:
+            a_pixel = 8
+        else:
+            a_pixel = 10  # a progressive JPEG keeps the coefficients of three channels
+        return a_pixel * width * height
+
+
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """Open the header, check the size, and convert Pillow's many exceptions to `ImageError`."""

@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 import requests
+from pydantic import SecretStr
 from sqlalchemy import select
 from werkzeug.serving import make_server
 
@@ -28,7 +29,12 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 def settings(tmp_path: Path, client: LabelStudio) -> Iterator[Settings]:
     redis = EmbeddedRedis(tmp_path / "redis")
     yield Settings(
-        model_dir=tmp_path / "data", redis_url=f"unix://{redis.socket}", label_studio_url=client.url
+        model_dir=tmp_path / "data",
+        redis_url=f"unix://{redis.socket}",
+        label_studio_url=client.url,
+        # With a password in its environment, the framework asks for it, and we take in new projects at once.
+        basic_auth_user="label-studio",
+        basic_auth_pass=SecretStr("password"),
     )
     redis.leave()
 

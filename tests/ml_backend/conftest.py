@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
 import shutil
@@ -17,6 +18,7 @@ from typing import TypedDict
 import pytest
 import redis
 from flask.testing import FlaskClient
+from pydantic import SecretStr
 
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.queues import JobQueues
@@ -26,6 +28,7 @@ from ml_backend.web.app import Services, create_app
 
 Argv = list[str | Path]
 
+AUTHORIZATION = "Basic " + base64.b64encode(b"label-studio:password").decode()
 START_SECONDS = 120.0
 
 
@@ -45,7 +48,13 @@ def redis_url(redis_server: str) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path, redis_url: str) -> Settings:
-    return Settings(model_dir=tmp_path / "data", redis_url=redis_url)
+    """Settings with a password, as Label Studio's calls have one; `client` sends it."""
+    return Settings(
+        model_dir=tmp_path / "data",
+        redis_url=redis_url,
+        basic_auth_user="label-studio",
+        basic_auth_pass=SecretStr("password"),
+    )
 
 
 @pytest.fixture
@@ -62,7 +71,9 @@ def queues(services: Services) -> JobQueues:
 
 @pytest.fixture
 def client(services: Services) -> FlaskClient:
-    return create_app(services).test_client()
+    client = create_app(services).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = AUTHORIZATION
+    return client
 
 
 def _postgresql_programs() -> Path | None:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from compose_spec import PyOptions
 
@@ -14,6 +15,7 @@ from ml_backend.settings import FORMER_NAMES, Settings
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT, MissingVariableError
 
+PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy"}
 SECRETS = {
     "POSTGRES_PASSWORD": "d0c5",
     "BASIC_AUTH_PASS": "e1f2",
@@ -109,8 +111,19 @@ def test_backend_and_worker_share_image_and_settings(compose: dict[str, Any]) ->
     assert {k: v for k, v in backend["environment"].items() if k not in listening} == worker["environment"]
 
 
+def test_the_services_reach_each_other_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = compose_file.interpolated({**SECRETS, "HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "pacs"})
+    for name in ("label-studio", "backend", "worker"):
+        environment = compose["services"][name]["environment"]
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(variable, environment[variable])
+        for host in ("label-studio:8080", "dsal.backend:9090", "pacs"):
+            assert requests.utils.should_bypass_proxies(f"http://{host}/", None)
+        assert not requests.utils.should_bypass_proxies("http://images.example.org/", None)
+
+
 def test_every_setting_reaches_the_service() -> None:
-    given = set(compose_file.raw()["services"]["backend"]["environment"])
+    given = set(compose_file.raw()["services"]["backend"]["environment"]) - PROXIES
     assert given == {name.upper() for name in Settings.model_fields} | set(FORMER_NAMES)
 
 

@@ -24,6 +24,7 @@ from compose_spec import PyOptions
 
 from ml_backend.cli.app import app
 from ml_backend.label_studio.config import Knobs, parse
+from ml_backend.label_studio.http_client import CERTIFICATES
 from ml_backend.label_studio.regions.forms import FORMS
 from ml_backend.settings import Settings
 from ml_backend.web import framework as adapter
@@ -182,8 +183,9 @@ def test_every_variable_that_is_named_exists(document: str) -> None:
         re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", (ROOT / document).read_text(encoding="utf-8"))
     )
     known = {name.upper() for name in Settings.model_fields} | set(compose_file.variables())
-    # Label Studio's settings that the guide mentions, and a variable that all programs read.
+    # Label Studio's settings that the guide mentions, and variables that all programs read.
     others = {"ML_BLOCK_LOCAL_IP", "LOCAL_FILES_SERVING_ENABLED", "LOCAL_FILES_DOCUMENT_ROOT", "HTTP_PROXY"}
+    others |= {"ALL_PROXY", *CERTIFICATES}
     assert {name.removeprefix("LABEL_STUDIO_") for name in named - known} <= others
 
 

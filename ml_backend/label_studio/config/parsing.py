@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
 from ml_backend.label_studio.config.exclusions import read_exclusions
+from ml_backend.label_studio.config.extent import check_tags
 from ml_backend.label_studio.config.knobs import is_skipped, read_knobs
 from ml_backend.label_studio.config.labeling import (
     READ_ONLY,
@@ -61,10 +62,11 @@ def parse(xml: str) -> LabelConfig:
     several controls are one label. Tag and attribute names are case-insensitive, as in Label Studio's editor.
 
     Raises:
-        LabelConfigError: no control is usable, there are too many labels, or the text is not XML or declares
-            entities or a DTD.
+        LabelConfigError: no control is usable, there are too many labels or tags, or the text is not XML or
+            declares entities or a DTD.
     """
     root = parse_xml(xml)
+    check_tags(root)
     images = {attribute(tag, "name"): tag for tag in tags(root, "image") if attribute(tag, "name")}
     usable: list[_Usable] = []
     faults: list[str] = []

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.images.cached import path_of, read_file
+from ml_backend.label_studio.images.cached import path_of
 from ml_backend.label_studio.images.downloads import DownloadError
 from ml_backend.label_studio.images.sources import AddressError, Kind, Source, resolve
 
@@ -117,6 +117,7 @@ class ImageCache:
         base_url: str,
         project: int,
         bound: CacheBound | None = None,
+        before_reading: Callable[[], None] = lambda: None,
     ) -> None:
         """Use ``root``, which is created with the first image; projects may share it.
 
@@ -126,12 +127,14 @@ class ImageCache:
             base_url: address of Label Studio.
             project: part of the key, so that one project never reads an image fetched with another's token.
             bound: of the folder, shared by all caches of the process; None keeps all files.
+            before_reading: called when an image is there, before it is read into memory.
         """
         self._root = root
         self._download = download
         self._base_url = base_url
         self._project = project
         self._bound = bound
+        self._before_reading = before_reading
 
     def fetch(self, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> bytes:
         """Return the encoded image of a task.
@@ -154,19 +157,23 @@ class ImageCache:
 
     def _content(self, source: Source) -> bytes:
         if source.kind is Kind.INLINE:
+            self._before_reading()
             return b"".join(self._download(source))
         path = self._path(source)
-        content = read_file(path)
-        if content is not None:
-            return content
+        # Held open, as it may be evicted while its reader waits.
+        with _opened(path) or self._fetched(source, path) as file:
+            self._before_reading()
+            return file.read()
+
+    def _fetched(self, source: Source, path: Path) -> BinaryIO:
         with self._fetching(path):
-            content = read_file(path)
-            if content is not None:
-                return content
-            content = self._store(source, path)
+            file = _opened(path)
+            if file is not None:
+                return file
+            file = self._store(source, path)
         if self._bound is not None:
-            self._bound.account(len(content))
-        return content
+            self._bound.account(os.fstat(file.fileno()).st_size)
+        return file
 
     @staticmethod
     def purge(root: Path, project: int) -> None:
@@ -201,7 +208,7 @@ class ImageCache:
         finally:
             lock.release()
 
-    def _store(self, source: Source, path: Path) -> bytes:
+    def _store(self, source: Source, path: Path) -> BinaryIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
         partial = Path(name)
@@ -211,8 +218,19 @@ class ImageCache:
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            content = partial.read_bytes()
+            finished = partial.open("rb")
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-        return content
+        return finished
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    """A cached file, or None; sets its mtime as time of use, as many mounts lack atime."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with suppress(FileNotFoundError):
+        os.utime(path)
+    return file

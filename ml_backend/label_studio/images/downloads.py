@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 import requests
 import urllib3
 
-from ml_backend.label_studio.http_client import CONNECT_SECONDS
+from ml_backend.label_studio.http_client import CONNECT_SECONDS, certificate_bundle, proxy_in_use
 from ml_backend.label_studio.images.guard import GuardedAdapter
 from ml_backend.label_studio.images.hosts import HostRefusedError, ImageHosts
 from ml_backend.label_studio.images.sources import Kind, Source, is_trusted, shown
@@ -105,6 +105,8 @@ class Downloader:
         with requests.Session() as session:
             # Cookies ignore ports: Label Studio's would be sent to a storage on the same machine.
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            # requests itself knows only the first two of the variables.
+            session.verify = certificate_bundle() or True
             try:
                 with self._open(session, source, deadline) as response:
                     yield from self._read(source, response, deadline)
@@ -218,7 +220,9 @@ def _request_error(source: Source, error: Exception) -> DownloadError:
     place = unquote(shown(request.url)) if request is not None and request.url else ""
     where = f" at {place}" if place and place != unquote(source.shown) else ""
     verb = "reached" if isinstance(error, requests.ConnectionError) else "read"
-    reason = f"{source.shown} cannot be {verb}{where} ({type(error).__name__})"
+    proxy = proxy_in_use(request.url) if request is not None and request.url else None
+    through = "" if proxy is None else f" through the proxy {proxy}"
+    reason = f"{source.shown} cannot be {verb}{where}{through} ({type(error).__name__})"
     return DownloadError(reason, transient=not isinstance(error, ValueError))
 
 

@@ -1,4 +1,4 @@
-"""HTTP connections to allowed hosts only, checked again on the connected address."""
+"""HTTP connections to allowed hosts only: a name is resolved once, checked, and used as it was checked."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ml_backend.label_studio.images.hosts import HostRefusedError, ImageHosts
+from ml_backend.label_studio.images.hosts import ImageHosts
 
 Check = Callable[[str, str], None]
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Checks a host's addresses before connecting and again once connected, before anything is sent.
+    """Checks all addresses of a host and connects to one of them, without asking for the name again.
 
-    Behind a proxy only names are checked, because the proxy resolves them.
+    TLS and the header `Host` go by the name. Behind a proxy, which resolves names, names are checked, and
+    addresses that are written as such.
     """
 
     def __init__(self, hosts: ImageHosts, *, vouched: bool) -> None:
@@ -47,24 +49,22 @@ class GuardedAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send the request; raises HostRefusedError if the host is not allowed."""
+        """Send the request; raises `HostRefusedError` if the host is not allowed."""
         url = request.url or ""
         host = urlsplit(url).hostname or ""
-        if select_proxy(url, proxies) and not self._vouched and not self._hosts.allows_name(host):
-            raise HostRefusedError(f"IMAGE_HOSTS does not list {host}")
+        if select_proxy(url, proxies):
+            self._hosts.check_unresolved(host, vouched=self._vouched)
         return super().send(request, stream, timeout, verify, cert, proxies)
 
 
 def _guarded_pools(check: Check) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            _check_all(self.host, self.port, check)
-            return _check_peer(super()._new_conn(), self.host, check)
+            return _connected(self, super()._new_conn, check)
 
     class Encrypted(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            _check_all(self.host, self.port, check)
-            return _check_peer(super()._new_conn(), self.host, check)
+            return _connected(self, super()._new_conn, check)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -75,21 +75,42 @@ def _guarded_pools(check: Check) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": EncryptedPool}
 
 
-def _check_all(host: str, port: int, check: Check) -> None:
-    """Check every address of a host, so that no connection to a refused one is attempted."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        return  # Connecting will raise the error that the caller expects.
-    for *_, address in found:
-        check(host, str(address[0]))
+def _connected(
+    connection: HTTPConnection, connect: Callable[[], socket.socket], check: Check
+) -> socket.socket:
+    """A socket to the first address of the connection's host that answers; none is tried unless all pass.
+
+    `connect` resolves what it connects to, so for its time the host is the address: an address stays what it
+    is, while a name might resolve differently from the check.
+    """
+    name = connection._dns_host
+    addresses = _resolved(connection, name)
+    for address in addresses:
+        check(name, address)
+    refused: urllib3.exceptions.HTTPError | None = None
+    for address in addresses:
+        connection._dns_host = address
+        try:
+            return connect()
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            refused = error
+        finally:
+            connection._dns_host = name
+    raise refused or urllib3.exceptions.NewConnectionError(connection, f"{name} has no address")
 
 
-def _check_peer(connection: socket.socket, host: str, check: Check) -> socket.socket:
-    """Check the connected address: the name may resolve differently from the first check."""
+def _resolved(connection: HTTPConnection, name: str) -> list[str]:
+    """The addresses of a host, with the zones of link-local ones."""
     try:
-        check(host, connection.getpeername()[0])
-    except HostRefusedError:
-        connection.close()
-        raise
-    return connection
+        found = socket.getaddrinfo(name.strip("[]"), connection.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise urllib3.exceptions.LocationParseError(f"{name}, whose label is empty or too long") from error
+    except OSError as error:
+        failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+        raise urllib3.exceptions.NameResolutionError(name, connection, failure) from error
+    return list(dict.fromkeys(_written(address) for *_, address in found))
+
+
+def _written(address: tuple[Any, ...]) -> str:
+    zone = address[3] if len(address) > 3 else 0
+    return f"{address[0]}%{zone}" if zone and "%" not in address[0] else str(address[0])

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import CacheBound, ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
-from model.imaging.decoding import ImageError, decode_image
+from ml_backend.label_studio.images.places import Places
+from model.imaging.decoding import ImageError, image_size
+from model.imaging.isolated import IsolatedDecoder
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 Read = Callable[[int, Mapping[str, Any], LabelConfig], Grey]
@@ -27,29 +29,63 @@ class ImageReader:
     """Reads the grey image (H, W) of a task through the bounded cache; safe to share between threads."""
 
     def __init__(
-        self, download: Downloader, base_url: str, root: Path, cache_bytes: int, pixels: int
+        self,
+        download: Downloader,
+        base_url: str,
+        root: Path,
+        cache_bytes: int,
+        pixels: int,
+        here: int | None = None,
+        places: Places | None = None,
     ) -> None:
+        """Set where images come from, and the limits.
+
+        Args:
+            download: fetches the file of an image.
+            base_url: address of Label Studio.
+            root: folder of the cache.
+            cache_bytes: size of the cache.
+            pixels: largest image that is decoded anywhere.
+            here: largest image that this process reads, as it answers requests; None for the same.
+            places: of the images that this process has in memory; None for no limit.
+        """
         self._download = download
         self._base_url = base_url
         self._root = root
         self._bound = CacheBound(root, cache_bytes)
+        self._here = here
+        self._places = places or Places()
         self._pixels = pixels
+        self._decoder = IsolatedDecoder(pixels)
 
     def read(self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig) -> Grey:
         """The task's image as grey values (H, W), EXIF orientation applied.
 
         Raises:
-            ImageUnavailable: it cannot be fetched.
+            ImageUnavailable: it cannot be fetched, or is too large for this process and left to the workers.
             ImageError: it cannot be decoded, or has too many pixels; it is fetched again next time.
             LabelStudioError: no token is available, so no image of Label Studio can be fetched.
         """
         cache = self._cache(project_id)
         content = cache.fetch(task_id, data, config)
         try:
-            return decode_image(content, max_pixels=self._pixels)
+            self._make_room(task_id, content)
+            return self._decoder.decode(content)
         except ImageError as error:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
+
+    def _make_room(self, task_id: int, content: bytes) -> None:
+        if self._here is None:
+            return
+        height, width = image_size(content, max_pixels=self._pixels)
+        self._places.take_for(height * width)
+        if height * width > self._here:
+            reason = (
+                f"it has {width}×{height} pixels, and this process reads images of at most {self._here}; "
+                "the workers draw and score it"
+            )
+            raise ImageUnavailable(task_id, reason)
 
     def cached_as(
         self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
@@ -59,7 +95,12 @@ class ImageReader:
 
     def _cache(self, project_id: int) -> ImageCache:
         return ImageCache(
-            self._root, self._download, base_url=self._base_url, project=project_id, bound=self._bound
+            self._root,
+            self._download,
+            base_url=self._base_url,
+            project=project_id,
+            bound=self._bound,
+            before_reading=self._places.take,
         )
 
 

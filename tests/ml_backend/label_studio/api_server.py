@@ -23,6 +23,7 @@ class Seen:
     path: str
     authorization: str | None
     body: bytes
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class ApiServer:
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 path = self.path.partition("?")[0]
-                api.seen.append(Seen(self.command, path, self.headers["Authorization"], body))
+                given = {name.lower(): value for name, value in self.headers.items()}
+                api.seen.append(Seen(self.command, path, self.headers["Authorization"], body, given))
                 replies = api.replies.get(path, [Reply(404, {"detail": "no such page"})])
                 reply = replies.pop(0) if len(replies) > 1 else replies[0]
                 time.sleep(reply.after)

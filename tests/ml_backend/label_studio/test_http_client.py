@@ -15,6 +15,7 @@ import pytest
 
 from ml_backend.label_studio.client import LabelStudio, release
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.http_client import CERTIFICATES, HttpClient
 from tests.ml_backend.label_studio.api_server import PAT, ApiServer, Reply, access_token
 
 PROJECT = "/api/projects/7/"
@@ -126,6 +127,33 @@ def test_a_redirected_read_sends_no_token_to_another_host(studio: ApiServer, els
     assert "refuses the token" in said(lambda: client.project(7))
     assert [each.authorization for each in elsewhere.seen] == [None, None]
     assert studio.count("POST", REFRESH) == 1
+
+
+def test_a_redirected_read_carries_no_header_and_no_cookie(studio: ApiServer, elsewhere: ApiServer) -> None:
+    studio.replies[PROJECT] = [Reply(307, location=f"{elsewhere.url}/there")]
+    elsewhere.replies["/there"] = [Reply(body={"id": 7})]
+    client = HttpClient(studio.url)
+    request = client.build_request(
+        "GET",
+        f"{studio.url}{PROJECT}",
+        headers={"X-API-Key": PAT, "Authorization": "Token secret", "Cookie": "a=b"},
+    )
+    assert client.send(request).json() == {"id": 7}
+    (there,) = elsewhere.seen
+    assert set(there.headers) <= {"host", "accept"}
+    assert there.body == b""
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_an_upgrade_to_https_is_another_address_for_a_token(studio: ApiServer, status: int) -> None:
+    secure = studio.url.replace("http:", "https:")
+    studio.replies[REFRESH] = [Reply(status, location=f"{secure}{REFRESH}")]
+    assert f"redirects POST {REFRESH} to {secure}" in said(lambda: LabelStudio(studio.url, PAT).project(7))
+
+
+def test_endless_redirects_are_reported(studio: ApiServer) -> None:
+    studio.replies[PROJECT] = [Reply(302, location=PROJECT)]
+    assert "redirects" in said(lambda: legacy(studio).project(7))
 
 
 def test_a_netrc_is_not_used_for_credentials(
@@ -294,6 +322,11 @@ def test_an_unsupported_proxy_is_refused(monkeypatch: pytest.MonkeyPatch, proxy:
     assert f"The proxy {proxy} (HTTP_PROXY) cannot be used" in sentence
 
 
-def test_certificates_that_cannot_be_read_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
-    assert "/nowhere.pem, set as" in said(lambda: LabelStudio("https://studio.example", "secret"))
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_that_cannot_be_read_are_said(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name in CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "/nowhere.pem")
+    assert f"/nowhere.pem, set as {variable}," in said(
+        lambda: LabelStudio("https://studio.example", "secret")
+    )
