@@ -15,6 +15,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import stringify_path
 
+from ml_backend.items import OutsideFault
+
 MANIFEST = "MANIFEST.json"
 HASH = re.compile(r"[0-9a-f]{64}")
 BLOCK = 2**20
@@ -23,7 +25,7 @@ CACHED_VERSIONS = 50
 """Most versions in the local cache: a training replaces its weights every few seconds, on every machine."""
 
 
-class WeightStoreError(ValueError):
+class WeightStoreError(OutsideFault, ValueError):
     """A version's files cannot be read from the store or written to it."""
 
 
