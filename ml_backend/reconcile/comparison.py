@@ -47,6 +47,8 @@ def reconcile_projects(context: Context) -> None:
     try:
         for finding in reconcile(context):
             logger.warning("%s", finding)
+        if context.queues.end_waiting():
+            logger.info("Label Studio answers: what waited for it is tried again.")
     except BusyError as busy:
         logger.info("%s", busy)
 
