@@ -18,6 +18,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import (
     failed_trainings,
+    leftovers,
     lifecycle,
     lost_weights,
     missed_labels,
@@ -67,6 +68,7 @@ def reconcile(
     """
     with _exclusive(context.queues) as renew:
         yield from _repair_queue(context)
+        yield from leftovers.repair(context)
         with context.database.read() as session:
             known = projects.all_projects(session)
         for project in known:

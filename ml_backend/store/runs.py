@@ -42,6 +42,11 @@ def abandoned(session: Session) -> list[TrainingRun]:
     return [run for run in session.scalars(query) if is_abandoned(run)]
 
 
+def running_now(session: Session) -> set[int]:
+    """Ids of the running runs of all projects, abandoned ones and those that wait for their turn included."""
+    return set(session.scalars(select(TrainingRun.id).where(TrainingRun.state == RunState.RUNNING)))
+
+
 def last(session: Session, project_id: int) -> TrainingRun | None:
     """The project's latest run in any state, or None."""
     query = select(TrainingRun).where(TrainingRun.project_id == project_id)

@@ -18,7 +18,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-Id = Annotated[int, Field(ge=0, lt=2**31)]
+LARGEST_ID = 2**31 - 1
+"""Largest id that Label Studio and the database can have."""
+
+Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 ProjectId = Annotated[Id, BeforeValidator(_project_id)]
 
 
