@@ -241,10 +241,10 @@ def check_weights(installation: Installation) -> Iterator[Verdict]:
         yield found(
             f"The weights of {one.name} are damaged in the store: files under {one.weights_hash} do not have "
             "the digests that they were stored with.",
-            "Restore that folder from a backup, and check the disk. Otherwise dsal reconcile restores it from "
+            "Restore that folder from a backup, and check the disk. Else dsal reconcile restores it from "
             "this machine's cache, or lets the newest undamaged version take over."
             if one in published
-            else "Restore that folder from a backup, and check the disk; no training starts from it meanwhile.",
+            else "Restore that folder from a backup, and check the disk; no training starts from it.",
         )
     if missing or any(one in published for one in damaged):
         return

@@ -9,6 +9,7 @@ remain.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -63,6 +64,15 @@ def element_at(text: str, place: int) -> tuple[Any, int]:
     return found, end
 
 
+def encoded(value: Any) -> str:
+    """JSON that every database stores: NaN and infinity become null, NUL characters and surrogates U+FFFD."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value))
+    return _storable_escapes(text) if _MAY_NEED_REPAIR.search(text) else text
+
+
 def storable(text: str) -> str:
     """The text without NUL characters and lone surrogates, which PostgreSQL and UTF-8 refuse."""
     return _UNSTORABLE.sub(REPLACEMENT, text)
@@ -99,6 +109,15 @@ def _end_of(text: str, place: int) -> int:
         if not depth:
             return token.end()
     raise json.JSONDecodeError("The value ends early", text, len(text))
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for each number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _integer(digits: str) -> int | float:

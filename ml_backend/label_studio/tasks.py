@@ -129,7 +129,7 @@ class Tasks(DataManager):
             project, export_type="JSON", download_resources=False, request_options=within(LONG_SECONDS)
         ) as answer:
             try:
-                yield from _readable(items(answer.data))
+                yield from readable(items(answer.data))
             except (JsonStreamError, httpx.RequestError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} was interrupted: try again ({error})."
@@ -146,7 +146,7 @@ class Tasks(DataManager):
         if changed_at:
             changed.append(later_than("updated_at", datetime.fromisoformat(changed_at) - OVERLAP))
         for with_annotations in ([ANNOTATED], [UNLABELLED, SKIPPED]):
-            yield from _readable(
+            yield from readable(
                 self._rows_by_id(
                     project, WITH_MASKS, [*changed, *with_annotations], size=ANNOTATED_PAGE, whole=True
                 )
@@ -173,7 +173,7 @@ class Tasks(DataManager):
         filters = {"conjunction": "and", "items": [ANNOTATED]}
         ordering = ["-tasks:updated_at"]
         answer = self._page(project, WITH_MASKS, size=limit, whole=True, filters=filters, ordering=ordering)
-        return list(_readable(answer["tasks"]))
+        return list(readable(answer["tasks"]))
 
     def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""
@@ -258,7 +258,7 @@ def _task(row: Mapping[str, Any]) -> Task:
     )
 
 
-def _readable(found: Iterable[Any]) -> Iterator[AnnotatedTask]:
+def readable(found: Iterable[Any]) -> Iterator[AnnotatedTask]:
     """The tasks of an answer; one without an id is only logged, as nothing could name it."""
     for place, item in enumerate(found, start=1):
         tasks: list[AnnotatedTask] = []

@@ -8,6 +8,8 @@ from flask import request
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from werkzeug.exceptions import BadRequest
 
+from ml_backend.label_studio.decoding import decoded
+
 
 def _project_id(value: Any) -> Any:
     """The id: Label Studio sends "3.1795370551", the id and the second of the project's creation."""
@@ -90,9 +92,30 @@ def read(kind: type[Payload]) -> Payload:
     Raises BadRequest, which answers 400, with a sentence that says what is invalid.
     """
     try:
-        return kind.model_validate_json(request.get_data(cache=True))
+        return parsed(kind, request.get_data(cache=True))
     except ValidationError as error:
         raise BadRequest(explain(error)) from error
+
+
+def parsed(kind: type[Payload], body: bytes) -> Payload:
+    """A body as `kind`.
+
+    Tasks and annotations are part of it, with whatever users have stored in them. Pydantic's parser refuses
+    some of that: lone surrogates, and values nested more than 200 levels deep.
+
+    Raises:
+        ValidationError: it is not JSON, or something in it is invalid.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+            raise
+        try:
+            found = decoded(body)
+        except ValueError:
+            raise error from None
+        return kind.model_validate(found)
 
 
 def explain(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest
 from ml_backend.queue import kinds
 from ml_backend.store.events import START_TRAINING
 from ml_backend.web.inbox import Arrival, Inbox
-from ml_backend.web.payloads import Envelope, EventCall, explain, read
+from ml_backend.web.payloads import Envelope, EventCall, explain, parsed
 from ml_backend.web.prometheus import Metrics
 
 ANNOTATION_ACTIONS = {
@@ -33,7 +33,7 @@ def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
 
     @routes.post("/webhook")
     def webhook() -> Response:
-        event = _read()
+        event = event_in(request.get_data(cache=True))
         metrics.events.labels(OTHER if event is None else event.action).inc()
         if event is None:
             return jsonify(status="ignored")
@@ -43,12 +43,20 @@ def blueprint(inbox: Inbox, metrics: Metrics) -> Blueprint:
     return routes
 
 
-def _read() -> EventCall | None:
-    """The event; None for an action that is ignored, whatever else its body contains."""
+def event_in(body: bytes) -> EventCall | None:
+    """The event in a body; None for an action that is ignored, whatever else its body contains.
+
+    Raises:
+        BadRequest: the body is not that of an event.
+    """
     try:
-        event = EventCall.model_validate_json(request.get_data(cache=True))
+        event = parsed(EventCall, body)
     except ValidationError as error:
-        if read(Envelope).action in KNOWN_ACTIONS:
+        try:
+            action = parsed(Envelope, body).action
+        except ValidationError as fault:
+            raise BadRequest(explain(fault)) from fault
+        if action in KNOWN_ACTIONS:
             raise BadRequest(explain(error)) from error
         return None
     return event if event.action in KNOWN_ACTIONS else None
