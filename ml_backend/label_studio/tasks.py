@@ -41,6 +41,9 @@ WITH_MASKS = (
     "parent_prediction"
 )
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
+FAILED = 500
+"""HTTP status of a program that met something it did not foresee."""
+
 LONGEST_LEAD_TIME = 10.0**9
 """Seconds; nobody works longer on an annotation."""
 
@@ -161,12 +164,44 @@ class Tasks(DataManager):
         last, more = 0, True
         while more:
             items = [*conditions, number_filter("id", "greater", last)]
-            filters = {"conjunction": "and", "items": items}
-            answer = self._page(project, fields, size=size, filters=filters, ordering=["tasks:id"], **options)
-            for row in answer["tasks"]:
-                last = row["id"]
-                yield row
+            query = {
+                "filters": {"conjunction": "and", "items": items},
+                "ordering": ["tasks:id"],
+                "size": size,
+            }
+            try:
+                answer = self._page(project, fields, **query, **options)
+                rows: Iterable[dict[str, Any]] = answer["tasks"]
+            except LabelStudioError as error:
+                if error.status != FAILED:
+                    raise
+                answer = self._page(project, "id", **query)
+                rows = self._rows_one_by_one(
+                    project, fields, [row["id"] for row in answer["tasks"]], **options
+                )
+            yield from rows
+            last = max((row["id"] for row in answer["tasks"]), default=last)
             more = answer["total"] > len(answer["tasks"]) > 0
+
+    def _rows_one_by_one(
+        self, project: int, fields: str, tasks: Sequence[int], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a page that Label Studio fails on, without the tasks at fault.
+
+        It stores half of a surrogate pair in a task's data, but cannot send it: every page with that task is
+        an error. The page is halved until such a task is alone.
+        """
+        try:
+            yield from list(self._chosen(project, tasks, fields, None, **options))
+        except LabelStudioError as error:
+            if error.status != FAILED:
+                raise
+            if len(tasks) == 1:
+                logger.error("Task %d of project %d is left out: %s", tasks[0], project, error)
+                return
+            half = len(tasks) // 2
+            for part in (tasks[:half], tasks[half:]):
+                yield from self._rows_one_by_one(project, fields, part, **options)
 
     def some_labelled(self, project: int, limit: int) -> list[AnnotatedTask]:
         """Return the `limit` most recently changed annotated tasks, with their annotations; one request."""

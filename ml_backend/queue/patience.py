@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from rq.job import Job
+from rq.timeouts import BaseTimeoutException
 
 from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.errors import LabelStudioError
@@ -52,7 +53,8 @@ class Waiting:
 
 def note_failure(job: Job, error: Exception) -> None:
     """Note on a job why it failed; if the fault may pass, it uses up no retry."""
-    passes = is_outside(error)
+    # A job that takes longer than any job may is more likely endless: it must not come back for ever.
+    passes = is_outside(error) and not isinstance(error, BaseTimeoutException)
     former = _note(job)
     job.meta[NOTE] = {
         "failures": int(former.get("failures", 0)) + 1,

@@ -93,7 +93,7 @@ def test_poisonous_annotations_are_left_out_by_name_and_the_project_trains(
         [{**drawn[0], "type": {"a": [[]]}}, 7, None, "text"],
     ]
     image = service.label_studio.task_data(board.id, [first])[first]["image"]
-    data = {"image": image, "accession": 12345678901234567890, "name": "a\ud83d\ude00 \ud83d"}
+    data = {"image": image, "accession": 12345678901234567890}
     imported = [{"data": data, "annotations": [{"result": result}]} for result in poisons]
     service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=imported)
     poisoned = [task for task in service.label_studio.tasks(board.id) if task.id not in board.truth]
@@ -107,6 +107,12 @@ def test_poisonous_annotations_are_left_out_by_name_and_the_project_trains(
     shown = " ".join(service.command("status").stdout.split())
     assert f"Task {poisoned[0].id} is used without 1 of its regions" in shown
     assert all(re.search(rf"\b{task.id}\b", shown) for task in poisoned)
+
+    # Label Studio stores half of an emoji, but cannot send any page of tasks that contains it.
+    known = {task.id for task in service.label_studio.tasks(board.id)}
+    half = [{"data": {"image": image, "name": "\ud83d"}}]
+    service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=half)
+    assert known <= {task.id for task in service.label_studio.tasks(board.id)}
 
 
 def test_labels_of_temporarily_unavailable_images_are_not_discarded(
