@@ -164,7 +164,7 @@ class Tasks(DataManager):
         last, more = 0, True
         while more:
             items = [*conditions, number_filter("id", "greater", last)]
-            query = {
+            query: dict[str, Any] = {
                 "filters": {"conjunction": "and", "items": items},
                 "ordering": ["tasks:id"],
                 "size": size,
