@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.durability import sync
 from model.imaging.preprocessing import PreprocessingError, PreprocessingSettings
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
@@ -174,7 +175,10 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
         save_file(_as_stored(network, card.stored), draft / WEIGHTS_FILE)
         _write_card(draft, card, _sha256(draft / WEIGHTS_FILE))
         draft.chmod(0o755)
+        # Without this, a power failure may leave a folder under its final name with files never written.
+        sync(*draft.iterdir(), draft)
         _replace(draft, directory)
+        sync(directory.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -195,7 +199,9 @@ def _write_card(directory: Path, card: Card, digest: str | None) -> None:
     text = json.dumps({**card.to_dict(), "sha256": digest}, indent=2, sort_keys=True)
     draft = directory / f".{CARD_FILE}"
     draft.write_text(text + "\n", encoding="utf-8")
+    sync(draft)
     draft.replace(directory / CARD_FILE)
+    sync(directory)
 
 
 def _as_stored(network: DeeplySupervisedUNet, stored: Stored) -> dict[str, Tensor]:

@@ -7,10 +7,12 @@ ever get the same task.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
 from ml_backend.assign.distribution import COOLDOWN, Snapshot, outdated, plan, surplus_of
+from ml_backend.items import contained
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
@@ -18,6 +20,8 @@ from ml_backend.score.batch import next_tasks, refresh_batch
 from ml_backend.score.strategy import order_of
 from ml_backend.store import assignments, versions
 from ml_backend.store.models import Assignment, Version, now
+
+logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 300
 """How long one job may keep others from assigning tasks of the same project."""
@@ -118,7 +122,8 @@ def _update_known(snapshot: Snapshot, project_id: int) -> None:
 def _clear(context: Context, project_id: int, snapshot: Snapshot) -> None:
     """Forget tasks that are labelled or skipped, and unassigned tasks whose cooldown is over."""
     for task, email in snapshot.done.items():
-        context.label_studio.unassign(task, email)
+        with contained(f"The reservation of task {task}", logger.warning):
+            context.label_studio.unassign(task, email)
     unassigned = {task for task, assignment in snapshot.known.items() if assignment.email is None}
     cooled_down = unassigned - snapshot.opened - snapshot.cooling_down
     _forget(context, project_id, snapshot, cooled_down | snapshot.done.keys())
@@ -134,10 +139,13 @@ def _forget(context: Context, project_id: int, snapshot: Snapshot, tasks: Iterab
 
 def _take_back(context: Context, snapshot: Snapshot, tasks: list[int]) -> None:
     """Unassign tasks; their cooldown begins once no view shows them any more."""
+    taken: list[int] = []
     for task in tasks:
-        context.label_studio.unassign(task, snapshot.assigned.pop(task))
+        with contained(f"The reservation of task {task}", logger.warning):
+            context.label_studio.unassign(task, snapshot.assigned.pop(task))
+            taken.append(task)
     with context.database.write() as session:
-        for task in tasks:
+        for task in taken:
             assignment = snapshot.known[task]
             assignment.email, assignment.since = None, now()
             session.merge(assignment)

@@ -63,6 +63,10 @@ def status() -> None:
     waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
     failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
     console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+    for one in queues.waiting():
+        times = "once" if one.failures == 1 else f"{one.failures} times in a row"
+        moment = one.until.astimezone().strftime("%H:%M:%S")
+        console.print(f"{one.name} failed {times} and is tried again at {moment}: {one.reason}", markup=False)
 
 
 def _label_count(version: Version) -> str:

@@ -26,7 +26,7 @@ from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.store import versions
 from ml_backend.store.database import Database, DatabaseError
 from ml_backend.store.migrate import revisions
-from ml_backend.store.models import VersionState
+from ml_backend.store.models import Version, VersionState
 from ml_backend.store.weights import WeightStore, WeightStoreError
 from ml_backend.work.lanes import LANES
 
@@ -219,14 +219,14 @@ def _round_trip(store: WeightStore) -> None:
 
 
 def check_weights(installation: Installation) -> Iterator[Verdict]:
-    """Whether the published versions' weights are in the store, which all machines must share."""
+    """Whether the versions' weights are in the store, which all machines must share, and are undamaged.
+
+    Of a store on another machine only the published versions' weights are read whole.
+    """
     assert installation.database is not None
     with installation.database.read() as session:
-        published = [
-            version
-            for version in versions.of_project(session)
-            if version.state is VersionState.PUBLISHED and version.weights_hash is not None
-        ]
+        known = [one for one in versions.of_project(session) if one.weights_hash is not None]
+    published = [one for one in known if one.state is VersionState.PUBLISHED]
     store = WeightStore(installation.settings.effective_store_url, installation.settings.weights_cache_dir)
     missing = [one.name for one in published if not store.contains(str(one.weights_hash))]
     if missing:
@@ -235,10 +235,28 @@ def check_weights(installation: Installation) -> Iterator[Verdict]:
             f"The weights of {', '.join(missing)} are not in {shown}.",
             "Set STORE_URL to the location that all machines share; if the weights are lost, train again.",
         )
-    elif published:
+    damaged = [one for one in (known if store.is_local else published) if _is_damaged(store, one)]
+    for one in damaged:
+        found = fault if one in published else warning
+        yield found(
+            f"The weights of {one.name} are damaged in the store: files under {one.weights_hash} do not have "
+            "the digests that they were stored with.",
+            "Restore that folder from a backup, and check the disk. Else dsal reconcile restores it from "
+            "this machine's cache, or lets the newest undamaged version take over."
+            if one in published
+            else "Restore that folder from a backup, and check the disk; no training starts from it.",
+        )
+    if missing or any(one in published for one in damaged):
+        return
+    if published:
         yield ok(f"The store has those of {', '.join(one.name for one in published)}.")
     else:
         yield ok("None are published yet.")
+
+
+def _is_damaged(store: WeightStore, version: Version) -> bool:
+    key = str(version.weights_hash)
+    return store.contains(key) and not store.is_whole(key)
 
 
 def _without_password(url: str) -> str:

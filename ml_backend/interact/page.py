@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import Control, LabelConfig
 from ml_backend.label_studio.regions.forms import BRUSH
 from ml_backend.label_studio.regions.masks import label_map
@@ -85,6 +88,8 @@ class Page:
         return [region for region in found if region is not None]
 
 
+logger = logging.getLogger(__name__)
+
 _STATES = ("drafts", "annotations", "predictions")
 
 
@@ -100,18 +105,15 @@ def _age(state: Mapping[str, Any]) -> tuple[str, int]:
 
 def _region(name: str, group: Results, config: LabelConfig, label: str, size: Size) -> PageRegion | None:
     """The results of one id as a region; None if it is none of this label, or cannot be read."""
-    control = _control(group, config)
-    if control is None:
-        return None
-    try:
-        mask = _mask(group, control, config, label, size)
-    except (RegionError, RleError):
-        return None
-    return None if mask is None else PageRegion(name, control, mask)
+    with contained(f"A region of {label} on a page", logger.debug), suppress(RegionError, RleError):
+        control = _control(group, config)
+        mask = None if control is None else _mask(group, control, config, label, size)
+        return None if control is None or mask is None else PageRegion(name, control, mask)
+    return None
 
 
 def _control(group: Results, config: LabelConfig) -> Control | None:
-    drawn = {(result.get("from_name"), result.get("type")) for result in group}
+    drawn = [(result.get("from_name"), result.get("type")) for result in group]
     return next((one for one in config.controls if (one.name, one.kind) in drawn), None)
 
 

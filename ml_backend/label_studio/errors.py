@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ml_backend.items import OutsideFault
+
 GONE = 404
 """HTTP status for something that was deleted or that the token's owner may not see."""
 
 
-class LabelStudioError(Exception):
+_OF_THE_REQUEST = frozenset({400, GONE, 405, 409, 410, 413, 414, 415, 422})
+"""HTTP statuses that say something about what was asked for; others are the fault of server or token."""
+
+
+class LabelStudioError(OutsideFault, Exception):
     """Label Studio was unreachable or refused a request. `str(error)` is one sentence that says what to do.
 
     `status` is the HTTP status of the response (None without one), `detail` Label Studio's error text.
@@ -19,6 +25,14 @@ class LabelStudioError(Exception):
         super().__init__(message)
         self.status = status
         self.detail = detail
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether another request would fail as well: Label Studio is away or failing, or refuses the token.
+
+        Then the fault passes, or ends when somebody corrects the token, and the job is worth a new try.
+        """
+        return self.status not in _OF_THE_REQUEST
 
 
 class PredictionsRefusedError(LabelStudioError):

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ml_backend.label_studio.decoding import element_at
+
 _SPACE = " \t\r\n"
 _NUMBER = "0123456789+-.eE"
 
@@ -18,8 +20,8 @@ class JsonStreamError(ValueError):
 def items(chunks: Iterable[bytes]) -> Iterator[Any]:
     """Yield the elements of a JSON array in UTF-8, holding the text of one element at a time.
 
-    Numbers of any length are read, as Label Studio stores and exports them; ijson, the usual library, fails
-    on integers beyond 64 bits.
+    Every value is read that Label Studio stores and exports (`ml_backend.label_studio.decoding`); ijson, the
+    usual library, fails on integers beyond 64 bits.
 
     Raises:
         JsonStreamError: the text is not an array, or it ends early.
@@ -64,12 +66,10 @@ class _Text:
         self._skip_space()
         while True:
             try:
-                found, end = _decoded(self._buffer, self._place)
+                found, end = element_at(self._buffer, self._place)
             except json.JSONDecodeError as error:
                 self._grow(2 * (len(self._buffer) - self._place), error)
                 continue
-            except RecursionError as error:
-                raise JsonStreamError("An element is nested too deeply.") from error
             is_open = isinstance(found, int | float) and not self._buffer[end:].strip(_NUMBER)
             if is_open and self._fill():  # the number may continue
                 continue
@@ -110,19 +110,3 @@ class _Text:
             if text := self._decoder.decode(chunk):
                 return text
         return None
-
-
-def _decoded(text: str, place: int) -> tuple[Any, int]:
-    """The element at a place, and the place after it."""
-    try:
-        return _DECODER.raw_decode(text, place)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # an integer of thousands of digits
-        return _LONG_NUMBERS.raw_decode(text, place)
-
-
-_DECODER = json.JSONDecoder()
-_LONG_NUMBERS = json.JSONDecoder(
-    parse_int=lambda digits: int(digits) if len(digits) < 1000 else float(digits)
-)

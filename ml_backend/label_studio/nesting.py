@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.regions.canvas import Overlap
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.label_studio.tasks import AnnotatedTask
+
+logger = logging.getLogger(__name__)
 
 EXAMINED = 40
 """Maximum annotated tasks whose masks are read to find nested labels."""
@@ -27,7 +31,8 @@ def find_nested(tasks: Iterable[AnnotatedTask], config: LabelConfig) -> NestedLa
     """The nested labels in the annotations of these tasks, each task counted once."""
     found: Counter[tuple[str, str]] = Counter()
     for task in tasks:
-        found.update({pair for one in task.accepted for pair in label_map(one.result, config).nested})
+        with contained(f"Task {task.id}", logger.warning):
+            found.update({pair for one in task.accepted for pair in label_map(one.result, config).nested})
     return [(inner, outer, count) for (inner, outer), count in found.most_common()]
 
 

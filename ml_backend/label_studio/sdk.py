@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_sdk.base_client import LabelStudioBase
 
+from ml_backend.label_studio.decoding import decoded
 from ml_backend.label_studio.http_client import HttpClient, trusted_certificates
 from ml_backend.label_studio.tokens import Credentials, Tokens
 
@@ -74,7 +75,7 @@ class Transport:
             headers=None if data is None else {"Content-Type": "application/json"},
             request_options=within(timeout),
         )
-        return response.json() if response.content else None
+        return decoded(response.content) if response.content else None
 
 
 class Resource:
@@ -107,11 +108,11 @@ def plain(answer: HttpResponse[Any]) -> dict[str, Any]:
     Those have many fields that exist only in the enterprise edition, and turn time stamps into objects that
     Label Studio does not accept back.
     """
-    found: dict[str, Any] = answer.response.json()
+    found: dict[str, Any] = decoded(answer.response.content)
     return found
 
 
 def plain_list(answer: HttpResponse[Any]) -> list[dict[str, Any]]:
     """Return the JSON list of a response, without the SDK's models."""
-    found: list[dict[str, Any]] = answer.response.json()
+    found: list[dict[str, Any]] = decoded(answer.response.content)
     return found

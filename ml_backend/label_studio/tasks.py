@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from ml_backend.items import contained
 from ml_backend.label_studio.data_manager import (
     ANNOTATED,
     LONG_SECONDS,
@@ -26,6 +28,8 @@ from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.json_stream import JsonStreamError, items
 from ml_backend.label_studio.sdk import plain, within
 
+logger = logging.getLogger(__name__)
+
 _FIELDS = "id,data,is_labeled,total_annotations,cancelled_annotations"
 ANNOTATED_PAGE = 50
 """Tasks in one page of a listing that includes masks."""
@@ -37,6 +41,12 @@ WITH_MASKS = (
     "parent_prediction"
 )
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
+FAILED = 500
+"""HTTP status of a program that met something it did not foresee."""
+
+LONGEST_LEAD_TIME = 10.0**9
+"""Seconds; nobody works longer on an annotation."""
+
 UPLOAD_FILES = 50
 """Files in one upload; Label Studio refuses more than 100."""
 
@@ -82,11 +92,16 @@ class Annotation:
 
 @dataclass(frozen=True)
 class AnnotatedTask:
-    """A task with all its submitted annotations, skips included, drafts excluded."""
+    """A task with all its submitted annotations, skips included, drafts excluded.
+
+    Attributes:
+        problems: one sentence for each annotation that is so malformed that it is left out.
+    """
 
     id: int
     data: dict[str, Any]
     annotations: tuple[Annotation, ...]
+    problems: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> tuple[Annotation, ...]:
@@ -117,8 +132,7 @@ class Tasks(DataManager):
             project, export_type="JSON", download_resources=False, request_options=within(LONG_SECONDS)
         ) as answer:
             try:
-                for item in items(answer.data):
-                    yield annotated_task(item)
+                yield from readable(items(answer.data))
             except (JsonStreamError, httpx.RequestError) as error:
                 raise LabelStudioError(
                     f"Label Studio's export of project {project} was interrupted: try again ({error})."
@@ -135,12 +149,13 @@ class Tasks(DataManager):
         if changed_at:
             changed.append(later_than("updated_at", datetime.fromisoformat(changed_at) - OVERLAP))
         for with_annotations in ([ANNOTATED], [UNLABELLED, SKIPPED]):
-            for row in self._rows_by_id(
-                project, WITH_MASKS, [*changed, *with_annotations], size=ANNOTATED_PAGE, whole=True
-            ):
-                yield annotated_task(row)
+            yield from readable(
+                self._rows_by_id(
+                    project, WITH_MASKS, [*changed, *with_annotations], size=ANNOTATED_PAGE, whole=True
+                )
+            )
         for row in self._rows_by_id(project, "id,data", [*changed, UNLABELLED, NOT_SKIPPED], size=PAGE):
-            yield AnnotatedTask(row["id"], row["data"], ())
+            yield AnnotatedTask(row["id"], _data(row), ())
 
     def _rows_by_id(
         self, project: int, fields: str, conditions: Sequence[Mapping[str, Any]], *, size: int, **options: Any
@@ -149,19 +164,51 @@ class Tasks(DataManager):
         last, more = 0, True
         while more:
             items = [*conditions, number_filter("id", "greater", last)]
-            filters = {"conjunction": "and", "items": items}
-            answer = self._page(project, fields, size=size, filters=filters, ordering=["tasks:id"], **options)
-            for row in answer["tasks"]:
-                last = row["id"]
-                yield row
+            query: dict[str, Any] = {
+                "filters": {"conjunction": "and", "items": items},
+                "ordering": ["tasks:id"],
+                "size": size,
+            }
+            try:
+                answer = self._page(project, fields, **query, **options)
+                rows: Iterable[dict[str, Any]] = answer["tasks"]
+            except LabelStudioError as error:
+                if error.status != FAILED:
+                    raise
+                answer = self._page(project, "id", **query)
+                rows = self._rows_one_by_one(
+                    project, fields, [row["id"] for row in answer["tasks"]], **options
+                )
+            yield from rows
+            last = max((row["id"] for row in answer["tasks"]), default=last)
             more = answer["total"] > len(answer["tasks"]) > 0
+
+    def _rows_one_by_one(
+        self, project: int, fields: str, tasks: Sequence[int], **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a page that Label Studio fails on, without the tasks at fault.
+
+        It stores half of a surrogate pair in a task's data, but cannot send it: every page with that task is
+        an error. The page is halved until such a task is alone.
+        """
+        try:
+            yield from list(self._chosen(project, tasks, fields, None, **options))
+        except LabelStudioError as error:
+            if error.status != FAILED:
+                raise
+            if len(tasks) == 1:
+                logger.error("Task %d of project %d is left out: %s", tasks[0], project, error)
+                return
+            half = len(tasks) // 2
+            for part in (tasks[:half], tasks[half:]):
+                yield from self._rows_one_by_one(project, fields, part, **options)
 
     def some_labelled(self, project: int, limit: int) -> list[AnnotatedTask]:
         """Return the `limit` most recently changed annotated tasks, with their annotations; one request."""
         filters = {"conjunction": "and", "items": [ANNOTATED]}
         ordering = ["-tasks:updated_at"]
         answer = self._page(project, WITH_MASKS, size=limit, whole=True, filters=filters, ordering=ordering)
-        return [annotated_task(row) for row in answer["tasks"]]
+        return list(readable(answer["tasks"]))
 
     def create_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Create one task for each data dictionary, e.g. {"image": "https://…"}; return their ids."""
@@ -243,36 +290,84 @@ class Tasks(DataManager):
 def _task(row: Mapping[str, Any]) -> Task:
     return Task(
         id=row["id"],
-        data=row["data"],
+        data=_data(row),
         is_labelled=row["is_labeled"],
         total_annotations=row["total_annotations"],
         cancelled_annotations=row["cancelled_annotations"],
     )
 
 
+def readable(found: Iterable[Any]) -> Iterator[AnnotatedTask]:
+    """The tasks of an answer; one without an id is only logged, as nothing could name it."""
+    for place, item in enumerate(found, start=1):
+        tasks: list[AnnotatedTask] = []
+        with contained(f"Item {place} of Label Studio's answer", logger.warning):
+            tasks.append(annotated_task(item))
+        yield from tasks
+
+
 def annotated_task(item: Mapping[str, Any]) -> AnnotatedTask:
-    """Return a task with its annotations, from Label Studio's JSON."""
-    annotations = tuple(
-        Annotation(
-            id=each["id"],
-            result=each["result"],
-            updated_at=each["updated_at"],
-            was_cancelled=each["was_cancelled"],
-            ground_truth=each["ground_truth"],
-            annotator=_user(each.get("completed_by")),
-            by_person=_is_by_person(each),
-            parent_prediction=each.get("parent_prediction"),
-            lead_time=each.get("lead_time"),
-        )
-        for each in item["annotations"]
+    """Return a task with its annotations, from Label Studio's JSON; malformed annotations are left out."""
+    task = _id(item)
+    annotations: list[Annotation] = []
+    problems: list[str] = []
+    stored = item.get("annotations")
+    for each in stored if isinstance(stored, list) else []:
+        with contained(f"Annotation {_number_of(each)} of task {task}", problems.append):
+            annotations.append(_annotation(each))
+    return AnnotatedTask(task, _data(item), tuple(annotations), tuple(problems))
+
+
+def _annotation(found: Mapping[str, Any]) -> Annotation:
+    changed_at = str(found["updated_at"])
+    datetime.fromisoformat(changed_at)  # it is compared with those of others
+    return Annotation(
+        id=_id(found),
+        result=found["result"],
+        updated_at=changed_at,
+        was_cancelled=bool(found["was_cancelled"]),
+        ground_truth=bool(found["ground_truth"]),
+        annotator=_user(found.get("completed_by")),
+        by_person=_is_by_person(found),
+        parent_prediction=_storable_id(found.get("parent_prediction")),
+        lead_time=_seconds(found.get("lead_time")),
     )
-    return AnnotatedTask(id=item["id"], data=item["data"], annotations=annotations)
+
+
+def _id(found: Mapping[str, Any]) -> int:
+    number = _storable_id(found["id"])
+    if number is None:
+        raise ValueError("an id must be a whole number")
+    return number
+
+
+def _data(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's data; empty if it is no object, so that its image is reported as missing."""
+    found = row.get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def _number_of(annotation: Any) -> Any:
+    """An annotation's id for a sentence, as far as it has one."""
+    found = annotation.get("id") if isinstance(annotation, dict) else None
+    return found if isinstance(found, int) else "without an id"
+
+
+def _storable_id(found: Any) -> int | None:
+    return found if type(found) is int and 0 <= found < 2**63 else None
+
+
+def _seconds(found: Any) -> float | None:
+    """A duration that can be compared and averaged; None for anything else."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found < LONGEST_LEAD_TIME else None
 
 
 def _user(found: Any) -> int | None:
     """A user's id, which some listings give within an object."""
     number = found.get("id") if isinstance(found, dict) else found
-    return number if isinstance(number, int) else None
+    return _storable_id(number)
 
 
 def _is_by_person(annotation: Mapping[str, Any]) -> bool:

@@ -9,7 +9,8 @@ is deleted. Afterwards only the regions tell: the editor marks those it copied f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.client import Annotation
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import GONE, LabelStudioError
@@ -30,6 +32,8 @@ from ml_backend.store.models import Edit
 from ml_backend.store.states import Provenance
 from ml_backend.store.version_names import is_open_name
 from model.metrics import added_path_length, dice_per_label
+
+logger = logging.getLogger(__name__)
 
 UNCHANGED_DSC = 0.999
 """Dice from which on a label counts as unchanged: the editor rounds the corners of outlines."""
@@ -55,9 +59,15 @@ class ShownMask:
 
 
 def note_edits(
-    context: Context, project_id: int, tasks: Sequence[LabelledTask], config: LabelConfig
+    context: Context,
+    project_id: int,
+    tasks: Sequence[LabelledTask],
+    config: LabelConfig,
+    report: Callable[[str], object] = logger.warning,
 ) -> dict[int, Edit]:
     """Find out how new and changed annotations came to be, and store it.
+
+    An annotation for which that fails is reported, and counts as one of unknown origin.
 
     Returns:
         The edits of all annotations of `tasks`, by annotation id.
@@ -74,7 +84,10 @@ def note_edits(
         for key, (task, one) in annotations.items()
         if key not in known or known[key].digest != task.digests[key]
     }
-    found = list(_edits(context, project_id, fresh, drawers, config))
+    found: list[Edit] = []
+    for key, (task_id, one) in fresh.items():
+        with contained(f"The comparison of annotation {key} of task {task_id} with its prediction", report):
+            found.append(_edit(context, project_id, task_id, one, drawers, config))
     with context.database.write() as session:
         edits.store(session, project_id, found, annotations.keys())
     with context.database.read() as session:
@@ -120,24 +133,24 @@ def is_accepted(task: LabelledTask, known: Mapping[int, Edit]) -> bool:
     return any(one.id in known and known[one.id].provenance is Provenance.ACCEPTED for one in task.counting)
 
 
-def _edits(
+def _edit(
     context: Context,
     project_id: int,
-    fresh: Mapping[int, tuple[int, Annotation]],
+    task_id: int,
+    annotation: Annotation,
     drawers: _Drawers,
     config: LabelConfig,
-) -> Iterator[Edit]:
-    for key, (task_id, one) in fresh.items():
-        shown = _shown(context, task_id, one, drawers)
-        candidates = [compare(one, each, config) for each in shown] or [compare(one, None, config)]
-        yield Edit(
-            project_id=project_id,
-            annotation_id=key,
-            task_id=task_id,
-            digest=digest(one.result),
-            lead_time=one.lead_time,
-            **max(candidates, key=_closeness),
-        )
+) -> Edit:
+    shown = _shown(context, task_id, annotation, drawers)
+    candidates = [compare(annotation, each, config) for each in shown] or [compare(annotation, None, config)]
+    return Edit(
+        project_id=project_id,
+        annotation_id=annotation.id,
+        task_id=task_id,
+        digest=digest(annotation.result),
+        lead_time=annotation.lead_time,
+        **max(candidates, key=_closeness),
+    )
 
 
 def _closeness(comparison: Mapping[str, Any]) -> tuple[bool, float]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.items import OutsideFault, contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
@@ -44,7 +45,7 @@ class MaskError(ValueError):
     """No annotation of a task has a readable mask; the message is one sentence that says what to do."""
 
 
-class ImagesAwayError(RuntimeError):
+class ImagesAwayError(OutsideFault, RuntimeError):
     """Most images are temporarily unavailable; a training would discard their labels."""
 
 
@@ -102,6 +103,11 @@ class Data:
     problems: list[str] = field(default_factory=list)
     nested: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    def report(self, sentence: str) -> None:
+        """Note a problem, and log it."""
+        self.problems.append(sentence)
+        logger.warning("%s", sentence)
+
     def include(self, other: Data) -> None:
         """Add the data of further tasks."""
         self.training += other.training
@@ -148,17 +154,19 @@ def read_examples(
             restarts.
         LabelStudioError: there is no token to fetch images with.
     """
-    made = note_edits(context, project_id, tasks, config)
+    whole = Data()
+    made = whole.edits = note_edits(context, project_id, tasks, config, whole.report)
     sides = _sides(context, project_id, tasks, config, made)
     overlap = context.settings.for_project(config.knobs.overrides).overlap
     memory = {} if known is None else known
-    whole, unlabelled, unavailable = Data(edits=made), list[int](), list[ImageUnavailable]()
+    unlabelled, unavailable = list[int](), list[ImageUnavailable]()
     for task in tasks:
         state = (_digests(task), sides[task.task_id], is_accepted(task, made))
         found = memory.get(task.task_id)
         if found is None or found.state != state:
             reader = _Reader(context, project_id, config, preprocessing, sides, overlap, Data(edits=made))
-            reader.read(task)
+            with contained(f"Task {task.task_id}", reader.fail(task)):
+                reader.read(task)
             found = Read(state, reader.data, reader.is_unlabelled)
             if reader.unavailable is None:
                 memory[task.task_id] = found
@@ -171,11 +179,10 @@ def read_examples(
             f"{len(unavailable)} of {len(tasks)} labelled images are unavailable: {unavailable[0]}"
         )
     if unlabelled:
-        whole.problems.append(
+        whole.report(
             f"{len(unlabelled)} tasks, such as task {unlabelled[0]}, are left out: all regions have labels "
             "that the labeling config no longer contains."
         )
-        logger.warning("%s", whole.problems[-1])
     return whole
 
 
@@ -302,7 +309,7 @@ class _Reader:
             image = self.context.images.read(self.project_id, task.task_id, task.data, self.config)
             truth = read_truth(task, self.config, (image.shape[0], image.shape[1]), self.overlap)
         except (*IMAGE_FAULTS, MaskError) as error:
-            self._report(str(error))
+            self.data.report(str(error))
             if isinstance(error, ImageUnavailable) and error.transient:
                 self.unavailable = error
             else:
@@ -310,16 +317,25 @@ class _Reader:
             return
         self.data.seen.update(task.label_digests)
         if truth.problem:
-            self._report(truth.problem)
+            self.data.report(truth.problem)
         if truth.agreement is not None:
             self.data.agreements[task.task_id] = TaskAgreement(truth.annotators, truth.agreement)
         self.data.nested.update(truth.nested)
         if truth.is_partial and self.sides[task.task_id] is Part.VALIDATION:
-            self._report(f"Task {task.task_id} is not validated on: not all of its regions can be read.")
+            self.data.report(f"Task {task.task_id} is not validated on: not all of its regions can be read.")
         elif truth.masks:
             self._add_examples(task, image, truth)
         else:
             self.is_unlabelled = True
+
+    def fail(self, task: LabelledTask) -> Callable[[str], None]:
+        """A function that reports that the task cannot be read, whatever was read of it before."""
+
+        def report(sentence: str) -> None:
+            self.data = Data(edits=self.data.edits, seen=task.label_digests)
+            self.data.report(sentence)
+
+        return report
 
     def _add_examples(self, task: LabelledTask, image: NDArray[Any], truth: Truth) -> None:
         examples = [make_example(key, image, mask, self.preprocessing) for key, mask in truth.masks.items()]
@@ -336,7 +352,3 @@ class _Reader:
         self.data.accepted += accepted
         if weight > 0:
             self.data.training.extend(replace(example, weight=weight) for example in examples)
-
-    def _report(self, sentence: str) -> None:
-        self.data.problems.append(sentence)
-        logger.warning("%s", sentence)

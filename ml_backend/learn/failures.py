@@ -1,26 +1,16 @@
-"""Failures of training runs: the recorded sentence, whether they are temporary, when to try again."""
+"""Failures of training runs: the recorded sentence, and whether they are temporary."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
+from ml_backend.items import is_outside
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import ImagesAwayError
 from ml_backend.queue.jobs import FINAL
-from ml_backend.queue.kinds import RETRY_SECONDS
 from model.training.settings import TrainingError
 from model.weights import WeightsError
 
 WITH_SENTENCE = (*FINAL, LabelStudioError, ImagesAwayError, WeightsError, TrainingError)
 """Errors whose text is a sentence; others are reported with the name of their class."""
-
-FIRST_WAIT = timedelta(minutes=5)
-"""Delay before a training that failed is requested again; it doubles with each further request that fails."""
-
-LONGEST_WAIT = timedelta(days=1)
-
-RUNS_PER_REQUEST = len(RETRY_SECONDS) + 1
-"""Runs that one failing request makes, because the queue retries the job."""
 
 
 def sentence(error: Exception) -> str:
@@ -29,17 +19,9 @@ def sentence(error: Exception) -> str:
 
 
 def is_temporary(error: Exception) -> bool:
-    """Whether a training that failed with this error may succeed later without anyone's help.
+    """Whether a training that failed with this error may succeed later, when a fault around it has ended.
 
-    Temporary are a Label Studio that does not answer or answers with a server error, and images that cannot
-    be reached.
+    Temporary are a Label Studio that does not answer, answers with a server error or refuses the token, an
+    export that breaks, images that cannot be reached, and a database, disk, memory or device that fails.
     """
-    if isinstance(error, LabelStudioError):
-        return error.status is None or error.status >= 500
-    return isinstance(error, ImagesAwayError)
-
-
-def wait_after(failed_runs: int) -> timedelta:
-    """Delay before a training is requested again after so many failed runs in a row (at least 1)."""
-    doublings = min((failed_runs - 1) // RUNS_PER_REQUEST, 16)
-    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
+    return not isinstance(error, FINAL) and is_outside(error)

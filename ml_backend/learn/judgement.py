@@ -7,12 +7,13 @@ edited from the champion's favours the champion. So the figures rest on masks th
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.learn.examples import Data, Pair, nested_labels, read_pairs
 from ml_backend.learn.labels import LabelledTask
@@ -58,9 +59,10 @@ def judge(
     labels, only labels count that both know and that the labeling config contains; without such a label it is
     not rejected.
 
+    A validation image that cannot be read here is left out by name, for both versions.
+
     Raises:
-        MaskError, ImageUnavailable, ImageError, LabelStudioError: a validation image or its mask cannot be
-            read.
+        LabelStudioError: there is no token to fetch images with.
         WeightStoreError: the champion's weights cannot be read.
     """
     metrics: dict[str, Any] = {
@@ -76,6 +78,8 @@ def judge(
     classes = Classes(config.labels, config.indices)
     images = _Images(context, project_id, config, data)
     own = images.evaluate(directory, classes)
+    if not images.tasks:
+        return Judgement(metrics)
     metrics |= {"validation_dsc": own.dsc, LABEL_DSC: own.per_label, LABEL_IMAGES: own.occurrences}
     metrics[IMAGE_DSC] = [
         {"task": task.task_id, "dsc": {label: round(dsc, 4) for label, dsc in found.items()}}
@@ -92,7 +96,11 @@ def judge(
         metrics["compared_labels"] = list(both)
     if not both:
         return Judgement(metrics)
+    compared = list(images.tasks)
     theirs = images.evaluate(context.weights.get(champion.weights_hash), classes)
+    if images.tasks != compared:
+        # Both are compared on the same images, so those that cannot be read any more count for neither.
+        own = images.evaluate(directory, classes)
     before, after = theirs.over(both), own.over(both)
     metrics["champion_validation_dsc"] = mean(before)
     neutral = [
@@ -123,6 +131,7 @@ class _Images:
 
     Attributes:
         tasks: the task of each image of the last evaluation; one with several label maps occurs repeatedly.
+        lost: tasks that could not be read in some evaluation, and are left out of all later ones.
     """
 
     context: Context
@@ -130,6 +139,7 @@ class _Images:
     config: LabelConfig
     data: Data
     tasks: list[LabelledTask] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
 
     def evaluate(self, directory: Path, classes: Classes) -> Evaluation:
         """Evaluate the version in `directory`."""
@@ -139,6 +149,17 @@ class _Images:
     def _pairs(self) -> Iterator[Pair]:
         self.tasks = []
         for task in self.data.validated:
-            for pair in read_pairs(self.context, self.project_id, task, self.config):
+            pairs: list[Pair] = []
+            if task.task_id not in self.lost:
+                with contained(f"Task {task.task_id}", self._lose(task)):
+                    pairs += read_pairs(self.context, self.project_id, task, self.config)
+            for pair in pairs:
                 self.tasks.append(task)
                 yield pair
+
+    def _lose(self, task: LabelledTask) -> Callable[[str], None]:
+        def report(sentence: str) -> None:
+            self.lost.add(task.task_id)
+            self.data.report(sentence)
+
+        return report

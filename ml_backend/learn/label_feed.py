@@ -18,6 +18,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from ml_backend.items import OutsideFault
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError
@@ -58,7 +59,7 @@ LONGEST_STEPS = 3 * ROUND_STEPS
 """Maximum steps with all labels of a round; it then ends even if its newest label has just arrived."""
 
 
-class StoppedError(TrainingStopped):
+class StoppedError(OutsideFault, TrainingStopped):
     """The run stops here and is to be resumed.
 
     Attributes:
@@ -127,10 +128,8 @@ class LabelFeed(Feed):
             return None
         self._looked_at = moment
         is_due = self._retry_at is not None and moment >= self._retry_at
-        if not self._consume() and not is_due:
-            return None
         former = {one.key for one in self.data.training} | {one.key for one in self.data.validation}
-        data = self._read_again(moment)
+        data = self._read_again(moment, is_due=is_due)
         if data is None:
             return None
         self.data = data
@@ -140,17 +139,18 @@ class LabelFeed(Feed):
         self._rests = False
         return self._examples(fresh=[one for one in data.training if one.key not in former])
 
-    def _read_again(self, moment: float) -> Data | None:
-        """All labels; None if they cannot be read now and are to be read again.
+    def _read_again(self, moment: float, *, is_due: bool) -> Data | None:
+        """All labels; None if there is nothing new, or if they cannot be read now and are to be read again.
 
         Raises:
             LabelStudioError, ImagesAwayError: reading failed permanently, or too many times in a row.
         """
         try:
+            if not self._consume() and not is_due:
+                return None
             data = self.read()
         except (LabelStudioError, ImagesAwayError) as error:
-            may_pass = not (isinstance(error, LabelStudioError) and error.status and error.status < 500)
-            if not may_pass or self._retries == MOST_RETRIES:
+            if not error.is_outside or self._retries == MOST_RETRIES:
                 raise
             self._retries, self._retry_at = self._retries + 1, moment + RETRY_SECONDS
             self._say(f"new labels cannot be read and are tried again: {error}")

@@ -20,6 +20,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from ml_backend.items import contained
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.regions.masks import masks_in
 from ml_backend.settings import Rule
@@ -115,7 +116,8 @@ class Chosen:
 
     Attributes:
         labelled: those that are learned from, sorted by id.
-        left_out: one sentence for each of the others, sorted by task.
+        left_out: one sentence for each of the others, and for each annotation that is too malformed to be
+            read, sorted by task.
     """
 
     labelled: list[LabelledTask] = field(default_factory=list)
@@ -132,22 +134,35 @@ def sort_out(tasks: Iterable[AnnotatedTask], rule: Rule, exclusions: Exclusions 
     labelled: dict[int, LabelledTask] = {}
     left_out: dict[int, str] = {}
     for task in tasks:
-        accepted = [one for one in task.accepted if one.by_person or _has_masks(one)]
-        if accepted:
-            counting = _counting(accepted, rule)
-            answer = next(iter(_excluding(counting, exclusions)), None)
-            if answer is None:
-                labelled[task.id] = LabelledTask(task.id, task.data, counting, _opinions(accepted), rule)
+        sentences = list(task.problems)
+        with contained(f"Task {task.id}", sentences.append):
+            found = _sorted_out(task, rule, exclusions)
+            if isinstance(found, LabelledTask):
+                labelled[task.id] = found
             else:
-                left_out[task.id] = (
-                    f"Task {task.id} is excluded: an annotator answered “{answer}” (model_exclude)."
-                )
-        elif task.accepted:
-            left_out[task.id] = (
-                f"Task {task.id} is left out: its annotation has no regions and no person submitted it, as "
-                "after an import; submit it in Label Studio if there is nothing to draw."
-            )
+                sentences += [found] if found else []
+        if sentences:
+            left_out[task.id] = " ".join(sentences)
     return Chosen([labelled[key] for key in sorted(labelled)], [left_out[key] for key in sorted(left_out)])
+
+
+def _sorted_out(task: AnnotatedTask, rule: Rule, exclusions: Exclusions) -> LabelledTask | str:
+    """A task that is learned from, or one sentence on why it is not; empty if it has no annotation."""
+    accepted = [one for one in task.accepted if one.by_person or _has_masks(one)]
+    if accepted:
+        counting = _counting(accepted, rule)
+        answer = next(iter(_excluding(counting, exclusions)), None)
+        if answer is not None:
+            return f"Task {task.id} is excluded: an annotator answered “{answer}” (model_exclude)."
+        found = LabelledTask(task.id, task.data, counting, _opinions(accepted), rule)
+        _ = found.digests  # computed here, so that a mask of which there is none is this task's problem
+        return found
+    if task.accepted:
+        return (
+            f"Task {task.id} is left out: its annotation has no regions and no person submitted it, as "
+            "after an import; submit it in Label Studio if there is nothing to draw."
+        )
+    return ""
 
 
 def label_digests(tasks: Iterable[LabelledTask]) -> dict[int, LabelDigest]:

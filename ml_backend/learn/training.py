@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 3.0
 """Shortest time between two updates of the training's progress."""
 
+STARTED_FROM = (VersionState.SCORING, VersionState.PUBLISHED, VersionState.SUPERSEDED)
+"""States of versions from which a training may start."""
+
 POSTPONED_SECONDS = 3.0
 """How long a training is postponed while its project is being scored."""
 
@@ -145,7 +148,8 @@ class Training:
         extra_examples = [*chain(*further.values())]
         learned = self._learn(lease, config, begun, parent, data, extra_examples, lambda: read(labels.read()))
         result, data = learned.result, learned.data
-        if source is not None and begun.is_champion and result.metrics["kept_step"] == 0:
+        stays = source is not None and source.state is not VersionState.SUPERSEDED and begun.is_champion
+        if source is not None and stays and result.metrics["kept_step"] == 0:
             self.outcome.without_version(data, nothing_better(source, data))
             return None
         counts = {name: len(examples) for name, examples in further.items()}
@@ -296,13 +300,21 @@ class Training:
         return champion if self.context.weights.can_give(champion.weights_hash) else None
 
     def _latest(self) -> Version | None:
-        """The newest version that is published or on its way there, if its weights are available."""
+        """The newest version that is published or on its way there; if its weights are lost, one before it.
+
+        None if the newest has no weights, or nothing is left of any.
+        """
         with self.context.database.read() as session:
             ours = versions.of_project(session, self.project_id)
+        states = [VersionState.SCORING, VersionState.PUBLISHED]
         for version in ours:
-            if version.state in (VersionState.SCORING, VersionState.PUBLISHED):
-                known = version.weights_hash
-                return version if known is not None and self.context.weights.can_give(known) else None
+            if version.state in states:
+                if version.weights_hash is None:
+                    return None
+                if self.context.weights.can_give(version.weights_hash):
+                    return version
+                logger.warning("The weights of %s are missing or damaged.", version.name)
+                states = [*STARTED_FROM]
         return None
 
     def _report_progress(self, progress: Progress, lease: Lease) -> None:

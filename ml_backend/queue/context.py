@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ml_backend.items import OutsideFault
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, parse
 from ml_backend.label_studio.images.downloads import Downloader
@@ -22,7 +23,7 @@ from ml_backend.store.weights import WeightStore
 logger = logging.getLogger(__name__)
 
 
-class JobError(RuntimeError):
+class JobError(OutsideFault, RuntimeError):
     """A job failed for a reason that a retry does not change; the message is one sentence that says why."""
 
 

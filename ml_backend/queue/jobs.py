@@ -14,6 +14,7 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec
 
+from rq import get_current_job
 from rq.job import Job
 
 from ml_backend.label_studio.config import LabelConfigError
@@ -21,6 +22,7 @@ from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context, JobError, open_context
 from ml_backend.queue.kinds import JobKind
+from ml_backend.queue.patience import note_failure, seconds_until_retry
 from ml_backend.store.weights import WeightStoreError
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ def job(
     """Register a function that does the jobs of a kind.
 
     The function is called with an open `Context` and the job's arguments. An error that only a person can
-    resolve is logged and ends the job; any other error is raised, and the queue retries the job.
+    resolve is logged and ends the job; any other error is raised, and the queue retries the job
+    (`ml_backend.queue.patience`).
     """
 
     def register(work: Callable[Concatenate[Context, Arguments], None]) -> Callable[Arguments, None]:
@@ -67,10 +70,14 @@ def job(
                     work(context, *args, **kwargs)
             except FINAL as error:
                 logger.error("Job %s %s: %s", kind.name, kwargs, error)
-            except LabelStudioError as error:
-                if error.status != GONE:
-                    raise
-                logger.error("Job %s %s: %s", kind.name, kwargs, error)
+            except Exception as error:
+                if isinstance(error, LabelStudioError) and error.status == GONE:
+                    logger.error("Job %s %s: %s", kind.name, kwargs, error)
+                    return
+                current = get_current_job()
+                if current is not None:
+                    note_failure(current, error)
+                raise
 
         setattr(perform, KIND, kind)
         return perform
@@ -93,10 +100,16 @@ def functions_in(packages: Iterable[str]) -> dict[str, Callable[..., None]]:
 def job_class(functions: Mapping[str, Callable[..., None]]) -> type[Job]:
     """A subclass of RQ's job that looks up its function by the name of its kind or by a former name.
 
+    It waits for passing faults to end (`ml_backend.queue.patience`).
+
     Any other name is imported, as RQ does.
     """
 
     class RegisteredJob(Job):
+        def get_retry_interval(self) -> int:
+            seconds = seconds_until_retry(self)
+            return super().get_retry_interval() if seconds is None else max(1, round(seconds))
+
         @property
         def func(self) -> Any:
             name = self.func_name or ""

@@ -45,6 +45,7 @@ from ml_backend.queue.kinds import (
     TRAINING,
     JobKind,
 )
+from ml_backend.queue.patience import Waiting, waiting
 from ml_backend.settings import Settings
 from ml_backend.store.scores import Unfinished
 
@@ -216,9 +217,13 @@ class JobQueues:
         `postpone` is False.
         """
         name = f"train-{project_id}"
-        if not postpone and self._status(name) is JobStatus.SCHEDULED:
+        if not postpone and self.training_is_scheduled(project_id):
             return False
         return self._request(TRAINING, name, {"project_id": project_id}, delay)
+
+    def training_is_scheduled(self, project_id: int) -> bool:
+        """Whether a training of the project waits for its time: for its next try, or for a quiet moment."""
+        return self._status(f"train-{project_id}") is JobStatus.SCHEDULED
 
     def training_waits(self, project_id: int) -> bool:
         """Whether a training of the project is queued, that is, waits only for a worker."""
@@ -322,6 +327,31 @@ class JobQueues:
             name: queue.failed_job_registry.get_job_count(cleanup=False)
             for name, queue in self._queues.items()
         }
+
+    def waiting(self) -> list[Waiting]:
+        """The jobs that failed and wait for their next try, by its time."""
+        found: list[Waiting] = []
+        for queue in self._queues.values():
+            registry = ScheduledJobRegistry(queue=queue)
+            for job_id in registry.get_job_ids(cleanup=False):
+                with suppress(NoSuchJobError):
+                    job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
+                    one = waiting(job, registry.get_scheduled_time(job_id))
+                    found += [] if one is None else [one]
+        return sorted(found, key=lambda one: one.until)
+
+    def end_waiting(self) -> int:
+        """Try the jobs again at once that wait for Label Studio; returns their number.
+
+        Call it when Label Studio has answered: a wait may otherwise last for ten minutes more.
+        """
+        names = {one.name for one in self.waiting() if one.is_label_studio}
+        for queue in self._queues.values():
+            registry = ScheduledJobRegistry(queue=queue)
+            for job_id in names.intersection(registry.get_job_ids(cleanup=False)):
+                with suppress(InvalidJobOperation, NoSuchJobError):
+                    registry.requeue(job_id)
+        return len(names)
 
     def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
         """Delete all queued and scheduled jobs of a project and of its versions."""

@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import LockError
 from rq.utils import as_text
 
+from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue import kinds, recovery
 from ml_backend.queue.context import Context
@@ -17,6 +18,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import (
     failed_trainings,
+    leftovers,
     lifecycle,
     lost_weights,
     missed_labels,
@@ -46,6 +48,8 @@ def reconcile_projects(context: Context) -> None:
     try:
         for finding in reconcile(context):
             logger.warning("%s", finding)
+        if context.queues.end_waiting():
+            logger.info("Label Studio answers: what waited for it is tried again.")
     except BusyError as busy:
         logger.info("%s", busy)
 
@@ -64,6 +68,7 @@ def reconcile(
     """
     with _exclusive(context.queues) as renew:
         yield from _repair_queue(context)
+        yield from leftovers.repair(context)
         with context.database.read() as session:
             known = projects.all_projects(session)
         for project in known:
@@ -112,13 +117,28 @@ def _repair_project(context: Context, project: Project, thorough: bool) -> Itera
         version = versions.published(session, project.id)
     if version is not None:
         stored = context.label_studio.model_versions(project.id)
-        yield from order.repair_display(context, current, version, fields, stored)
-        if not changed:
-            yield from order.repair_outdated(context, current, version)
-        yield from lost_weights.repair(context, version)
-        yield from predictions.repair(context, version, stored, thorough=thorough)
-    yield from missed_labels.repair(context, current)
-    yield from failed_trainings.repair(context, current)
+        steps = [order.repair_display(context, current, version, fields, stored)]
+        steps += [] if changed else [order.repair_outdated(context, current, version)]
+        steps += [
+            lost_weights.repair(context, version),
+            predictions.repair(context, version, stored, thorough=thorough),
+        ]
+    else:
+        steps = []
+    steps += [missed_labels.repair(context, current), failed_trainings.repair(context, current)]
+    for step in steps:
+        yield from _alone(project, step)
+
+
+def _alone(project: Project, step: Iterator[Discrepancy]) -> Iterator[Discrepancy]:
+    """The findings of one step; one that fails by what it found does not keep the next from being done."""
+    try:
+        yield from step
+    except Exception as error:
+        if is_outside(error):
+            raise
+        logger.exception("A step of the comparison of project %d failed.", project.id)
+        yield Discrepancy(project.id, f"A step of the comparison failed: {reason(error)}.", repaired=False)
 
 
 def _config_has_changed(context: Context, project: Project, fields: Mapping[str, Any]) -> bool:

@@ -1,27 +1,32 @@
-"""Trainings that failed for a temporary reason: requested again, after increasing delays."""
+"""Trainings that failed for a temporary reason, and whose next try the queue has lost: requested again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
+from datetime import timedelta
 
-from ml_backend.learn.failures import wait_after
+from ml_backend.queue import patience
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import events, runs
 from ml_backend.store.models import Project, RunState, now
 
+LONGEST_WAIT = timedelta(seconds=patience.LONGEST_SECONDS)
+"""By then the queue would have tried again."""
+
 
 def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
-    """Request a training again if the last one failed for a temporary reason and changes are pending."""
+    """Request a training if the last one failed for a temporary reason, and no job will try it again.
+
+    The queue itself tries again for as long as the fault lasts (`ml_backend.queue.patience`), but Redis may
+    have been lost meanwhile.
+    """
     with context.database.read() as session:
-        failed = list(
-            takewhile(lambda run: run.state is RunState.FAILED, runs.of_project(session, project.id))
-        )
+        run = runs.last(session, project.id)
         pending = bool(events.pending(session, project.id))
-    if not failed or not failed[0].passing or failed[0].finished_at is None or not pending:
+    if run is None or run.state is not RunState.FAILED or not run.passing or not pending:
         return
-    if now() - failed[0].finished_at >= wait_after(len(failed)) and context.queues.request_training(
-        project.id
-    ):
-        yield Discrepancy(project.id, f"A training failed: requested again. {failed[0].message}")
+    if run.finished_at is None or context.queues.training_is_scheduled(project.id):
+        return
+    if now() - run.finished_at >= LONGEST_WAIT and context.queues.request_training(project.id):
+        yield Discrepancy(project.id, f"A training failed: requested again. {run.message}")

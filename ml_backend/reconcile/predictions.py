@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Mapping
 
+from ml_backend.items import contained
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.score.pruning import keep_for_open_pages, obsolete_names
 from ml_backend.store import scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, now
+
+logger = logging.getLogger(__name__)
 
 
 def repair(
@@ -60,8 +64,9 @@ def _compare(context: Context, version: Version) -> Generator[Discrepancy, None,
         scores.adopt(session, version.id, unknown - to_label)
     duplicates = 0
     for one in shown.values():
-        if one.has_double:
-            duplicates += _remove_duplicates(context, version, one.task, rows.get(one.task))
+        with contained(f"The predictions of task {one.task}", logger.warning):
+            if one.has_double:
+                duplicates += _remove_duplicates(context, version, one.task, rows.get(one.task))
     if duplicates:
         yield Discrepancy(
             version.project_id,

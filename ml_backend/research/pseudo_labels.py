@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.learn.extra_examples import extra_examples
@@ -74,8 +75,12 @@ def read_pseudo_labels(
         return []
     segmenter = load_segmenter(context.settings, context.weights.get(champion.weights_hash))
     teacher = _Teacher(context, champion, segmenter, config, preprocessing)
-    found = (teacher.example(task_id, waiting[task_id]) for task_id in picked)
-    return [example for example in found if example is not None]
+    found: list[Example] = []
+    for task_id in picked:
+        with contained(f"The pseudo-label of task {task_id}", logger.warning):
+            example = teacher.example(task_id, waiting[task_id])
+            found += [] if example is None else [example]
+    return found
 
 
 def pick(rows: Iterable[Score], free: Collection[int], count: int) -> list[int]:

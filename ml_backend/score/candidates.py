@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.queue.context import Context
 from ml_backend.score.batch import ranking
@@ -63,8 +64,11 @@ def keep_former(context: Context, version: Version, config: LabelConfig) -> int:
     for part in known_scores(context, former, others, config):
         with context.database.write() as session:
             for known, image in part:
-                by = drawer.of_row(known)
-                copied = by and copy_known(session, version, known, image, is_blind=known.task_id in blind)
+                by, copied = drawer.of_row(known), None
+                with contained(f"The former score of task {known.task_id}", logger.warning):
+                    copied = by and copy_known(
+                        session, version, known, image, is_blind=known.task_id in blind
+                    )
                 if copied:
                     row, found = copied
                     row.priority = priority(made_by(version), found, project.seed)

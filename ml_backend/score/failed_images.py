@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
@@ -104,11 +105,13 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
     with context.database.write() as session:
         record(session, version, scored)
         plan_retries(session, version, scored)
+    sent = []
     for one in scored:
-        for old in context.label_studio.predictions(one.task_id):
-            if old["model_version"] == version.name:
-                keep_for_open_pages(context, version.project_id, old["id"], version.name)
-    sent = [prediction(one, version.name) for one in scored]
+        with contained(f"The former prediction of task {one.task_id}", logger.warning):
+            for old in context.label_studio.predictions(one.task_id):
+                if old["model_version"] == version.name:
+                    keep_for_open_pages(context, version.project_id, old["id"], version.name)
+            sent.append(prediction(one, version.name))
     imported = context.label_studio.import_predictions(version.project_id, sent)
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, imported.missing)

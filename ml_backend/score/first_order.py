@@ -83,7 +83,8 @@ def reorder(context: Context, project_id: int, config: LabelConfig) -> Version |
         if any(one.state in IN_PROGRESS for one in versions.of_project(session, project_id)):
             return None
         if version.weights_hash is not None:
-            return _create_successor(session, version, session.get_one(Project, project_id))
+            reason = f"Same weights as {version.name}; the labeling config or a setting has changed."
+            return create_successor(session, version, session.get_one(Project, project_id), reason)
         version.strategy = wanted(context.settings, config).name
         version.fingerprint = prediction_fingerprint(context.settings, config, version)
     set_order(context.label_studio, project_id, order_of(version))
@@ -113,7 +114,8 @@ def _initial_weights(context: Context, project: Project, config: LabelConfig) ->
         raise JobError(f"INITIAL_WEIGHTS cannot be used: {error}") from error
 
 
-def _create_successor(session: Session, version: Version, project: Project) -> Version:
+def create_successor(session: Session, version: Version, project: Project, message: str) -> Version:
+    """Create a version with the same weights, to be scored and published; `message` says why."""
     successor = versions.create(
         session,
         project,
@@ -125,6 +127,6 @@ def _create_successor(session: Session, version: Version, project: Project) -> V
         labels_used=version.labels_used,
         metrics=version.metrics,
     )
-    successor.message = f"Same weights as {version.name}; the labeling config or a setting has changed."
+    successor.message = message
     logger.info("Project %d will be reordered by %s.", project.id, successor.name)
     return successor

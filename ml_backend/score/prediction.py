@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader, Read, ReadAhead
@@ -49,7 +50,7 @@ class Scored:
         hidden: something was found, but not shown, as its quality is below the project's floor.
         quality: estimated real Dice of the mask; None for a blank mask, and without a network or an image.
         margin: its margin of error; None if the estimate is rough.
-        error: why the image could not be fetched or read, in one sentence.
+        error: why the task could not be scored, in one sentence: mostly, why its image cannot be read.
         transient: whether a later attempt may succeed.
         image: which image was measured (`image_of`); empty without a network or an image.
         picture: the image's name in the cache (`ImageReader.cached_as`); None if it is not cached.
@@ -199,7 +200,7 @@ def segment(
     data: Mapping[str, Any],
     seed: int,
 ) -> Scored:
-    """Fetch, segment and score one task; an unreadable image gives `Scored.error`, not an exception.
+    """Fetch, segment and score one task; whatever is wrong with it gives `Scored.error`, not an exception.
 
     Args:
         segmenter: the version's.
@@ -210,6 +211,22 @@ def segment(
         task_id, data: the task.
         seed: of strategies with random draws.
     """
+    problems: list[str] = []
+    with contained(f"Task {task_id}", problems.append):
+        return _segment(segmenter, strategy, drawing, read, config, task_id, data, seed)
+    return Scored(task_id, last(strategy), last(strategy), error=problems[0])
+
+
+def _segment(
+    segmenter: Segmenter,
+    strategy: Strategy,
+    drawing: Drawing,
+    read: Read,
+    config: LabelConfig,
+    task_id: int,
+    data: Mapping[str, Any],
+    seed: int,
+) -> Scored:
     try:
         image = read(task_id, data, config)
     except IMAGE_FAULTS as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from ml_backend.items import contained
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.places import Places
@@ -166,7 +167,10 @@ def _in_time(
         if began + longest > deadline:
             answers.append([])
             continue
-        answers.append(_answer(score(int(task["id"]), task["data"]), version))
+        answer: list[dict[str, Any]] = []
+        with contained(f"Task {task.get('id')!r}", logger.warning):
+            answer = _answer(score(int(task["id"]), task["data"]), version)
+        answers.append(answer)
         longest = max(longest, time.monotonic() - began)
     return answers
 

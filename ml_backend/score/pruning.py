@@ -7,9 +7,11 @@ kept for at least a day under another version name (`ml_backend.store.version_na
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
+from ml_backend.items import contained
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
@@ -18,6 +20,8 @@ from ml_backend.score.batch import ranking
 from ml_backend.store import drafts, edits, projects, scores, versions
 from ml_backend.store.models import Version, VersionState, now
 from ml_backend.store.version_names import is_open_name, open_name
+
+logger = logging.getLogger(__name__)
 
 FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
 """States of versions whose predictions are obsolete."""
@@ -108,7 +112,8 @@ def _keep_open_tasks(context: Context, version: Version) -> None:
     tasks = opened | label_studio.labelled_last(project_id, version.name, LAST_LABELLED)
     tasks |= _top_tasks(context, version, without=tasks)
     for task in sorted(label_studio.predictions_of(project_id, sorted(tasks), version.name)):
-        _keep_task(context, version, task, is_open=task in opened)
+        with contained(f"The former prediction of task {task}", logger.warning):
+            _keep_task(context, version, task, is_open=task in opened)
 
 
 def _keep_task(context: Context, version: Version, task: int, *, is_open: bool) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.queue import kinds
@@ -91,6 +93,12 @@ def _take(session: Session, version: Version, known: Score, image: str, seed: in
     """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
     if known.drawn_by_run is not None or known.due:
         return False
+    with contained(f"The former score of task {known.task_id}", logger.warning):
+        return _copy(session, version, known, image, seed, is_blind)
+    return False
+
+
+def _copy(session: Session, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
     copied = copy_known(session, version, known, image, is_blind=is_blind)
     if copied is None:
         return False
@@ -185,7 +193,10 @@ def _place_individually(version: Version, row: Score, seed: int) -> float:
 
 
 def _measurement(row: Score) -> Measurement | None:
-    return None if row.packed is None else packing.measurement(row.packed)
+    """The measurement of a row; None for an unreadable image, and for one whose data are damaged."""
+    with contained(f"The measurement of task {row.task_id}", logger.warning):
+        return None if row.packed is None else packing.measurement(row.packed)
+    return None
 
 
 def _labelled(context: Context, version: Version, strategy: Strategy) -> list[NDArray[np.float32]]:
@@ -206,9 +217,7 @@ def _features(context: Context, version: Version, tasks: Iterable[int]) -> list[
     segmenter = load_segmenter(context.settings, context.weights.get(version.weights_hash))
     found = []
     for task_id, data in context.label_studio.task_data(version.project_id, sorted(tasks)).items():
-        try:
+        with contained(f"Task {task_id}", logger.warning), suppress(*IMAGE_FAULTS):
             image = context.images.read(version.project_id, task_id, data, config)
-        except IMAGE_FAULTS:
-            continue
-        found.append(segmenter.segment([image])[0].measurement(str(task_id)).features)
+            found.append(segmenter.segment([image])[0].measurement(str(task_id)).features)
     return found

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_backend.items import contained
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
@@ -58,7 +59,9 @@ def redraw(context: Context, project_id: int) -> None:
         opened = context.label_studio.opened(project_id)
         run_id = None if draft is None else draft.run_id
         left = [one for one in drawn if one.task_id not in opened]
-        replaced += sum([_replace(context, version, one, run_id) for one in left])
+        for one in left:
+            with contained(f"The mask of task {one.task_id}", logger.warning):
+                replaced += _replace(context, version, one, run_id)
         if draft is not None and not _note(context, draft):
             break
     by = version.name if draft is None else f"step {draft.step} of the running training"
@@ -132,6 +135,8 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
 
 def is_same_mask(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
     """Whether two lists of regions show the same; each drawing gives its regions other ids."""
+    if not all(isinstance(region, dict) for region in (*one, *other)):
+        return False
     first, second = ([{**region, "id": ""} for region in regions] for regions in (one, other))
     return first == second
 

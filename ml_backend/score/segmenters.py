@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_backend.items import OutsideFault
+
 if TYPE_CHECKING:
     from model.segmenter import Segmenter
 
 
-class NoRoomError(RuntimeError):
+class NoRoomError(OutsideFault, RuntimeError):
     """All cached segmenters were in use until the deadline."""
 
 

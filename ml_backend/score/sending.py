@@ -6,9 +6,11 @@ import for each chunk made a large project wait minutes for its order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ml_backend.items import contained
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
@@ -16,6 +18,8 @@ from ml_backend.score import packing
 from ml_backend.score.publication import is_overtaken
 from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState, now
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 200
 """Predictions that are read from the database at once."""
@@ -66,9 +70,12 @@ def _predictions(context: Context, version: Version, tasks: Sequence[int]) -> It
             rows = scores.of_tasks(session, version.id, part)
         for row in rows:
             assert row.packed is not None  # guaranteed by `scores.to_send`
+            result: list[dict[str, Any]] = []
+            with contained(f"The mask of task {row.task_id}", logger.warning):
+                result = packing.result(row.packed)
             yield {
                 "task": row.task_id,
-                "result": packing.result(row.packed),
+                "result": result,
                 "score": row.score,
                 "model_version": version.name,
             }

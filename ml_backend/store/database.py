@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
+from ml_backend.label_studio.decoding import encoded
 from ml_backend.store.migrate import upgrade
 from ml_backend.store.private import private_database
 
@@ -82,14 +83,14 @@ class Database:
 
 
 def _server_engine(url: str) -> Engine:
-    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, json_serializer=encoded)
 
 
 def _sqlite_engine(url: str) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise DatabaseError("DATABASE_URL must name a file, because several processes share the database.")
-    engine = create_engine(url, pool_size=16, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(url, pool_size=16, connect_args={"timeout": BUSY_SECONDS}, json_serializer=encoded)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from ml_backend.label_studio.decoding import storable
 from ml_backend.store.states import (
     ActionKind,
     ActionState,
@@ -55,6 +56,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """A text that may quote anything: what PostgreSQL and UTF-8 refuse of it is replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Replace NUL characters and lone surrogates."""
+        return None if value is None else storable(value)
 
 
 def _enum(states: type[StrEnum]) -> Enum:
@@ -103,8 +115,8 @@ class Project(Base):
     __tablename__ = "projects"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    title: Mapped[str | None] = mapped_column(Text)
-    label_config: Mapped[str] = mapped_column(Text, default="")
+    title: Mapped[str | None] = mapped_column(Words)
+    label_config: Mapped[str] = mapped_column(Words, default="")
     state: Mapped[ProjectState] = mapped_column(default=ProjectState.NEW)
     seed: Mapped[int]
     # No foreign key: versions already reference projects, and SQLite cannot add a key that closes the cycle.
@@ -154,7 +166,7 @@ class Version(Base):
     seconds_training: Mapped[float] = mapped_column(default=0.0)
     seconds_scoring: Mapped[float] = mapped_column(default=0.0)
     seconds_publishing: Mapped[float] = mapped_column(default=0.0)
-    message: Mapped[str] = mapped_column(Text, default="")
+    message: Mapped[str] = mapped_column(Words, default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     published_at: Mapped[datetime | None]
     strategy: Mapped[str] = mapped_column(String(64), default="consistency")
@@ -191,7 +203,7 @@ class TrainingRun(Base):
     finished_at: Mapped[datetime | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     labels: Mapped[int] = mapped_column(default=0)
-    message: Mapped[str] = mapped_column(Text, default="")
+    message: Mapped[str] = mapped_column(Words, default="")
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="SET NULL"))
     passing: Mapped[bool] = mapped_column(default=False)
 
@@ -378,7 +390,7 @@ class Score(Base):
     priority: Mapped[float | None]
     blank: Mapped[bool] = mapped_column(default=False)
     state: Mapped[ScoreState] = mapped_column(default=ScoreState.PENDING)
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Words)
     retry_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
     packed: Mapped[bytes | None] = mapped_column("held", LargeBinary, deferred=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from ml_backend.items import OutsideFault
 from ml_backend.store import events, liveness
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Event, RunState, TrainingRun, Version, now
@@ -15,7 +16,7 @@ LEASE = timedelta(seconds=60)
 """A running run on another host without a heartbeat for this long counts as abandoned."""
 
 
-class LeaseLostError(RuntimeError):
+class LeaseLostError(OutsideFault, RuntimeError):
     """Another process has taken the training over."""
 
 
@@ -39,6 +40,11 @@ def abandoned(session: Session) -> list[TrainingRun]:
     """The abandoned runs of all projects."""
     query = select(TrainingRun).where(TrainingRun.state == RunState.RUNNING)
     return [run for run in session.scalars(query) if is_abandoned(run)]
+
+
+def running_now(session: Session) -> set[int]:
+    """Ids of the running runs of all projects, abandoned ones and those that wait for their turn included."""
+    return set(session.scalars(select(TrainingRun.id).where(TrainingRun.state == RunState.RUNNING)))
 
 
 def last(session: Session, project_id: int) -> TrainingRun | None:

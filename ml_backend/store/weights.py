@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -15,15 +18,24 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import stringify_path
 
+from ml_backend.items import OutsideFault
+from model.durability import sync
+
+logger = logging.getLogger(__name__)
+
 MANIFEST = "MANIFEST.json"
 HASH = re.compile(r"[0-9a-f]{64}")
+PARTIAL = ".partial-"
+"""How the names of unfinished files and folders begin."""
+ADDED = ("openvino.",)
+"""How the names of files begin that an engine adds to a cached version."""
 BLOCK = 2**20
 """Bytes read at once."""
 CACHED_VERSIONS = 50
 """Most versions in the local cache: a training replaces its weights every few seconds, on every machine."""
 
 
-class WeightStoreError(ValueError):
+class WeightStoreError(OutsideFault, ValueError):
     """A version's files cannot be read from the store or written to it."""
 
 
@@ -51,44 +63,72 @@ class WeightStore:
         digests = {path.relative_to(directory).as_posix(): _digest(path) for path in files}
         if MANIFEST in digests:
             raise WeightStoreError(f"The name {MANIFEST} is reserved; rename that file in {directory.name}.")
-        manifest = json.dumps(digests, sort_keys=True).encode()
-        key = hashlib.sha256(manifest).hexdigest()
-        if self._fs.exists(self._path(key, MANIFEST)):
-            return key
+        key = _key_of(digests)
+        if not (self._fs.exists(self._path(key, MANIFEST)) and self.is_whole(key)):
+            self._put(key, directory, digests)
+        return key
+
+    def _put(self, key: str, directory: Path, digests: Mapping[str, str]) -> None:
         for name in digests:
             self._write(self._path(key, name), directory / name)
         with tempfile.NamedTemporaryFile() as handle:
-            handle.write(manifest)
+            handle.write(_manifest_of(digests))
             handle.flush()
             self._write(self._path(key, MANIFEST), Path(handle.name))
-        return key
 
     def get(self, key: str) -> Path:
-        """Local folder with the files stored under `key`; they are fetched and verified if not yet cached.
+        """Local folder with the files stored under `key`; they are fetched if they are not in the cache.
+
+        Either way their digests are checked: a cached copy that is damaged is dropped and fetched again.
 
         Raises:
-            WeightStoreError: `key` is not a hash, is not in the store, or its files were altered.
+            WeightStoreError: `key` is not a hash, is not in the store, or its files there are damaged.
         """
         target = self._cache / _checked(key)
-        if target.is_dir():
+        if self._cached(key) is not None:
             # The versions used last are kept; another process may have deleted this one.
             with suppress(FileNotFoundError):
                 os.utime(target)
             return target
         self._cache.mkdir(parents=True, exist_ok=True)
+        self._drop(target)
         self._make_room()
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._cache))
         try:
             self._fetch(key, partial)
+            sync(*partial.rglob("*"), partial)
             try:
                 partial.rename(target)
             except OSError:
                 # Another process was faster; its copy has been verified as well.
                 if not target.is_dir():
                     raise
+            sync(self._cache)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return target
+
+    def _cached(self, key: str) -> dict[str, str] | None:
+        """The digests of the files that the cache has of `key`; None if it has none or they are damaged."""
+        folder = self._cache / _checked(key)
+        try:
+            found = {
+                path.relative_to(folder).as_posix(): _digest(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+            }
+        except OSError:  # another process is replacing it
+            return None
+        stored = {name: digest for name, digest in found.items() if not name.startswith(ADDED)}
+        return next((digests for digests in (found, stored) if _key_of(digests) == key), None)
+
+    def _drop(self, folder: Path) -> None:
+        """Remove a damaged copy from the cache, at once for all readers."""
+        aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._cache))
+        with suppress(FileNotFoundError):
+            folder.rename(aside / folder.name)
+            logger.warning("The cached weights %s are damaged: they are fetched again.", folder.name)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _make_room(self) -> None:
         """Delete the cached versions that were not used for the longest time, if there are too many."""
@@ -105,24 +145,46 @@ class WeightStore:
     def contains(self, key: str) -> bool:
         """Whether all files of `key` are in the store; their content is not verified."""
         try:
-            manifest: bytes = self._fs.cat_file(self._path(key, MANIFEST))
-        except FileNotFoundError:
+            return all(self._fs.exists(self._path(key, name)) for name in self._manifest(key))
+        except WeightStoreError:
             return False
-        return all(self._fs.exists(self._path(key, name)) for name in json.loads(manifest))
+
+    def is_whole(self, key: str) -> bool:
+        """Whether the store has all files of `key` undamaged; reads all of them."""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                self._fetch(key, Path(folder))
+        except WeightStoreError:
+            return False
+        return True
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder, which is read quickly."""
+        return isinstance(self._fs, LocalFileSystem)
 
     def can_give(self, key: str) -> bool:
-        """Whether `get` would find the files, in the local cache or in the store."""
-        return (self._cache / _checked(key)).is_dir() or self.contains(key)
+        """Whether `get` gives the files, which are in the local cache afterwards."""
+        try:
+            self.get(key)
+        except WeightStoreError:
+            return False
+        return True
 
     def restore(self, key: str) -> bool:
-        """Store the files of `key` again from the local cache; False if they are missing or have changed."""
-        cached = self._cache / _checked(key)
-        if not cached.is_dir():
+        """Store the files of `key` again from the local cache; False if it has no undamaged copy."""
+        digests = self._cached(key)
+        if digests is None:
             return False
-        if self._fs.exists(self._path(key, MANIFEST)):
-            # Otherwise `put` would treat the damaged folder as complete.
-            self._fs.rm_file(self._path(key, MANIFEST))
-        return self.put(cached) == key
+        self._put(key, self._cache / key, digests)
+        return True
+
+    def sweep(self, seconds: float) -> int:
+        """Delete what interrupted processes left at least so long ago; returns the number of deletions."""
+        folders = [self._cache, *([Path(self._root)] if self.is_local else [])]
+        patterns = (f"{PARTIAL}*", f"*/{PARTIAL}*")
+        found = [path for folder in folders for pattern in patterns for path in folder.glob(pattern)]
+        return sum(remove_if_older(path, seconds) for path in found)
 
     def delete(self, key: str) -> None:
         """Delete the files stored under `key`, if any, from the store and the local cache."""
@@ -134,38 +196,68 @@ class WeightStore:
             self._fs.rm(folder, recursive=True)
         shutil.rmtree(self._cache / key, ignore_errors=True)
 
-    def _fetch(self, key: str, directory: Path) -> None:
+    def _manifest(self, key: str) -> dict[str, str]:
+        """The digests of the files stored under `key`, by name."""
         try:
             manifest: bytes = self._fs.cat_file(self._path(key, MANIFEST))
         except FileNotFoundError as error:
             raise WeightStoreError(f"No weights are stored under {key}.") from error
         if hashlib.sha256(manifest).hexdigest() != key:
-            raise WeightStoreError(
-                f"The weights stored under {key} were altered; delete them and train again."
-            )
-        for name, digest in json.loads(manifest).items():
+            raise WeightStoreError(_altered(MANIFEST, key))
+        digests: dict[str, str] = json.loads(manifest)
+        return digests
+
+    def _fetch(self, key: str, directory: Path) -> None:
+        for name, digest in self._manifest(key).items():
             local = directory / _inside(name)
             local.parent.mkdir(parents=True, exist_ok=True)
-            self._fs.get_file(self._path(key, name), str(local))
+            try:
+                self._fs.get_file(self._path(key, name), str(local))
+            except FileNotFoundError as error:
+                raise WeightStoreError(f"{name} of the weights {key} is missing from the store.") from error
             if _digest(local) != digest:
-                raise WeightStoreError(
-                    f"{name} of the weights {key} was altered; delete them and train again."
-                )
+                raise WeightStoreError(_altered(name, key))
 
     def _write(self, path: str, source: Path) -> None:
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         if isinstance(self._fs, LocalFileSystem):
             # Object stores show a file only once it is complete; a local folder needs a rename for that.
-            with tempfile.NamedTemporaryFile(
-                dir=Path(path).parent, prefix=".partial-", delete=False
-            ) as handle:
+            with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=PARTIAL, delete=False) as handle:
                 handle.write(source.read_bytes())
+            # Without this, a power failure may leave a file under its final name that was never written.
+            sync(Path(handle.name))
             Path(handle.name).replace(path)
+            sync(Path(path).parent)
         else:
             self._fs.put_file(str(source), path)
 
     def _path(self, key: str, name: str) -> str:
         return f"{self._root}/{_checked(key)}/{_inside(name)}"
+
+
+def remove_if_older(path: Path, seconds: float) -> bool:
+    """Delete a file or folder if it and everything in it is unchanged for so long; whether it was deleted."""
+    with suppress(FileNotFoundError):
+        if max(one.stat().st_mtime for one in (path, *path.rglob("*"))) > time.time() - seconds:
+            return False
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+        return True
+    return False
+
+
+def _key_of(digests: Mapping[str, str]) -> str:
+    return hashlib.sha256(_manifest_of(digests)).hexdigest()
+
+
+def _manifest_of(digests: Mapping[str, str]) -> bytes:
+    return json.dumps(digests, sort_keys=True).encode()
+
+
+def _altered(name: str, key: str) -> str:
+    return f"{name} of the weights {key} was altered; restore it from a backup, or train again."
 
 
 def _checked(key: str) -> str:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavai
 
 from ml_backend.label_studio.images.places import release_memory
 from ml_backend.web.bodies import Bodies, Body
-from ml_backend.web.payloads import CALL, PAGE, PredictCall, checked, explain
+from ml_backend.web.payloads import CALL, PAGE, PredictCall, checked, explain, parsed
 from ml_backend.web.selection import FullError, Selection, SelectionError, Wanted
 
 MOST_TASKS = 100_000
@@ -66,7 +66,7 @@ def read_call(bodies: Bodies, limit: int, deadline: float) -> Iterator[PredictCa
 
 def _parsed(text: bytes) -> PredictCall:
     try:
-        return PredictCall.model_validate_json(text)
+        return parsed(PredictCall, text)
     except ValidationError as error:
         raise BadRequest(explain(error)) from error
 

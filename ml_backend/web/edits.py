@@ -9,8 +9,7 @@ from werkzeug.exceptions import NotFound
 
 from ml_backend.store import edits, projects
 from ml_backend.store.database import Database
-
-LARGEST_ID = 2**63 - 1
+from ml_backend.web.payloads import LARGEST_ID
 
 
 def blueprint(database: Database) -> Blueprint:

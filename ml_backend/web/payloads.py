@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from werkzeug.exceptions import BadRequest
 
+from ml_backend.label_studio.decoding import decoded
 from ml_backend.web.bodies import Bodies
 from ml_backend.web.selection import ANY, Everything, Scalar, Wanted
 
@@ -23,7 +24,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-Id = Annotated[int, Field(ge=0, lt=2**31)]
+LARGEST_ID = 2**31 - 1
+"""Largest id that Label Studio and the database can have."""
+
+Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 ProjectId = Annotated[Id, BeforeValidator(_project_id)]
 
 
@@ -111,7 +115,7 @@ def read(kind: type[Payload], bodies: Bodies, limit: int) -> Payload:
     text = bodies.small(limit)
     try:
         with bodies.turn(len(text)):
-            return kind.model_validate_json(text)
+            return parsed(kind, text)
     except ValidationError as error:
         raise BadRequest(explain(error)) from error
 
@@ -122,6 +126,27 @@ def checked(kind: type[Payload], value: Any) -> Payload:
         return kind.model_validate(value)
     except ValidationError as error:
         raise BadRequest(explain(error)) from error
+
+
+def parsed(kind: type[Payload], body: bytes) -> Payload:
+    """A body as `kind`.
+
+    Tasks and annotations are part of it, with whatever users have stored in them. Pydantic's parser refuses
+    some of that: lone surrogates, and values nested more than 200 levels deep.
+
+    Raises:
+        ValidationError: it is not JSON, or something in it is invalid.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+            raise
+        try:
+            found = decoded(body)
+        except ValueError:
+            raise error from None
+        return kind.model_validate(found)
 
 
 def explain(error: ValidationError) -> str:

@@ -85,8 +85,9 @@ class Selection:
                 del found[:]
             parser.close()
             self._take(found)
-        except (JSONError, SystemError, RecursionError) as error:
+        except (JSONError, UnicodeDecodeError, SystemError, RecursionError) as error:
             # SystemError: a number of thousands of digits, which Python refuses within the parser.
+            # UnicodeDecodeError: half a surrogate pair.
             raise SelectionError(str(error)) from error
         return self.value
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, NotFound
 
 from ml_backend.label_studio.config.extent import check_extent
 from ml_backend.label_studio.config.labeling import LabelConfigError
@@ -25,9 +25,12 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState
 from ml_backend.store.version_names import version_name
 from ml_backend.web.bodies import Bodies
-from ml_backend.web.payloads import SETUP_BYTES, SetupCall, read
+from ml_backend.web.payloads import LARGEST_ID, SETUP_BYTES, SetupCall, read
 
 logger = logging.getLogger(__name__)
+
+LONGEST_ID = 20
+"""Digits, zeros at the beginning included."""
 
 SERVICE = "dsal"
 """Name in the answer of /health, by which `dsal doctor` recognises this service."""
@@ -57,6 +60,8 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues, bodies:
         project = request.args.get("project", "").partition(".")[0]
         if project and not project.isdecimal():
             raise BadRequest("The project must be given by its number.")
+        if len(project) > LONGEST_ID or int(project or 0) > LARGEST_ID:
+            raise NotFound("There is no project with such a large number.")
         with database.read() as session:
             listed = stored_versions.of_project(session, int(project) if project else None)
             return jsonify(versions=[version.name for version in listed])

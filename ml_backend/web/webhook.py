@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 from werkzeug.exceptions import BadRequest
 
+from ml_backend.label_studio.decoding import decoded
 from ml_backend.queue import kinds
 from ml_backend.settings import Settings
 from ml_backend.store.events import START_TRAINING
@@ -44,7 +46,7 @@ _MOST_TOKEN = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """An event as far as it was read; `event` is None for an action that is ignored."""
 
     event: EventCall | None
@@ -59,7 +61,7 @@ def blueprint(settings: Settings, inbox: Inbox, metrics: Metrics, bodies: Bodies
     def webhook() -> Response:
         with bodies.received(settings.max_body_bytes) as body, bodies.turn(body.size):
             try:
-                read = _read(body, settings.max_webhook_bytes)
+                read = event_in(body, settings.max_webhook_bytes)
             except _UnreadableError:
                 metrics.events.labels(OTHER).inc()
                 inbox.compare()
@@ -94,7 +96,7 @@ def _too_large(settings: Settings, what: str) -> Response:
     return answer
 
 
-def _read(body: Body, limit: int) -> _Read:
+def event_in(body: Body, limit: int) -> Read:
     """The event in a body; beyond `limit` bytes no further tasks or annotations are taken from it."""
     selection = Selection(EVENT, _MOST_KEPT, _MOST_TOKEN, elements_until=limit)
     complete = body.complete
@@ -104,15 +106,32 @@ def _read(body: Body, limit: int) -> _Read:
         complete = False
     except SelectionError as error:
         if complete:
-            raise BadRequest("The body is not valid JSON.") from error
+            return _decoded(body, error)
     try:
-        if checked(Envelope, selection.value).action not in KNOWN_ACTIONS:
-            return _Read(None, complete=True)
-        return _Read(checked(EventCall, selection.value), complete and not selection.left_out)
+        return _known(selection.value, complete and not selection.left_out)
     except BadRequest as error:
         if complete:
             raise
         raise _UnreadableError from error
+
+
+def _known(value: Any, complete: bool) -> Read:
+    """The event in what was read of a body; raises BadRequest."""
+    if checked(Envelope, value).action not in KNOWN_ACTIONS:
+        return Read(None, complete=True)
+    return Read(checked(EventCall, value), complete)
+
+
+def _decoded(body: Body, error: SelectionError) -> Read:
+    """The event in a body that a stream cannot read, such as one with lone surrogates in a task's data."""
+    text = body.text()
+    try:
+        if text is None:
+            raise error
+        value = decoded(text)
+    except (SelectionError, ValueError) as fault:
+        raise BadRequest("The body is not valid JSON.") from fault
+    return _known(value, complete=True)
 
 
 def arrival_of(event: EventCall) -> Arrival:

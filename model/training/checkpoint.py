@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.durability import sync
 from model.network import NetworkSettings
 from model.training.dataset import Example
 
@@ -51,9 +52,9 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, *, fingerprint: str
     unfinished = directory / f"{FILE}.{os.getpid()}.part"
     try:
         save_file(tensors, unfinished, metadata={"dsal": json.dumps(note)})
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(unfinished)
         unfinished.replace(directory / FILE)
+        sync(directory)
     finally:
         unfinished.unlink(missing_ok=True)
 

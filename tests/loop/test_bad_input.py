@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 from ml_backend.demo.processes import free_port
 from ml_backend.label_studio.connection import BACKEND_TITLE
@@ -75,6 +76,43 @@ def test_bad_images_and_masks_are_reported_and_the_others_are_used(
     )
     assert all(str(task) in unreachable for task in many)
     assert f"Task {one} is used without 1 of its regions" in shown
+
+
+def test_poisonous_annotations_are_left_out_by_name_and_the_project_trains(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:4])
+    first = next(iter(board.truth))
+    drawn = board.regions(first)
+    poisons: list[list[Any]] = [
+        [*drawn, {**drawn[0], "from_name": {}}],
+        [{**drawn[0], "from_name": ["mask"]}],
+        [{**drawn[0], "original_width": True}],
+        [{**drawn[0], "original_width": 2**70}],
+        [{**drawn[0], "value": {**drawn[0]["value"], "rle": [2**70, {}, None]}}],
+        [{**drawn[0], "type": {"a": [[]]}}, 7, None, "text"],
+    ]
+    image = service.label_studio.task_data(board.id, [first])[first]["image"]
+    data = {"image": image, "accession": 12345678901234567890}
+    imported = [{"data": data, "annotations": [{"result": result}]} for result in poisons]
+    service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=imported)
+    poisoned = [task for task in service.label_studio.tasks(board.id) if task.id not in board.truth]
+    assert [task.data["accession"] for task in poisoned] == [12345678901234567890] * len(poisons)
+
+    board.annotate(3)
+    version = board.await_round(1)
+    assert version.state == "published"
+    # Of the first one all but the odd region is learned.
+    assert version.labels_used == 3 + 1
+    shown = " ".join(service.command("status").stdout.split())
+    assert f"Task {poisoned[0].id} is used without 1 of its regions" in shown
+    assert all(re.search(rf"\b{task.id}\b", shown) for task in poisoned)
+
+    # Label Studio stores half of an emoji, but cannot send any page of tasks that contains it.
+    known = {task.id for task in service.label_studio.tasks(board.id)}
+    half = [{"data": {"image": image, "name": "\ud83d"}}]
+    service.ask_label_studio("POST", f"/api/projects/{board.id}/import", json=half)
+    assert known <= {task.id for task in service.label_studio.tasks(board.id)}
 
 
 def test_labels_of_temporarily_unavailable_images_are_not_discarded(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
+from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.config.exclusions import read_exclusions
 from ml_backend.label_studio.config.extent import check_tags
 from ml_backend.label_studio.config.knobs import is_skipped, read_knobs
@@ -36,6 +38,8 @@ from ml_backend.label_studio.config.other_tags import (
 )
 from ml_backend.label_studio.regions.forms import RECTANGLE
 
+logger = logging.getLogger(__name__)
+
 _EXAMPLE_BRUSH = '<Brush name="brush" toName="image"/>'
 
 
@@ -65,6 +69,19 @@ def parse(xml: str) -> LabelConfig:
         LabelConfigError: no control is usable, there are too many labels or tags, or the text is not XML or
             declares entities or a DTD.
     """
+    try:
+        return _parse(xml)
+    except LabelConfigError:
+        raise
+    except Exception as error:
+        # A config that nobody foresaw is one project's problem, as any other faulty config.
+        if is_outside(error):
+            raise
+        logger.exception("A labeling config cannot be read.")
+        raise LabelConfigError(f"The labeling config cannot be read ({reason(error)}).") from error
+
+
+def _parse(xml: str) -> LabelConfig:
     root = parse_xml(xml)
     check_tags(root)
     images = {attribute(tag, "name"): tag for tag in tags(root, "image") if attribute(tag, "name")}

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ml_backend.label_studio.json_stream import JsonStreamError, items
 
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=10,
 )
 
@@ -57,6 +58,28 @@ def test_what_is_no_array_or_ends_early_is_refused(data: bytes) -> None:
         list(items(chunks(data, 3)))
 
 
-def test_a_deeply_nested_element_is_refused() -> None:
+def test_an_element_that_never_ends_is_refused() -> None:
     with pytest.raises(JsonStreamError):
         list(items([b"[" * 100_000]))
+
+
+@pytest.mark.parametrize("size", [7, 100_000])
+def test_of_a_deeply_nested_element_what_is_not_deep_remains(size: int) -> None:
+    deep = b'[{"x": "]"},' * 5000 + b'"\\\\"' + b"]" * 5000
+    data = b'[{"id": 1, "meta": ' + deep + b', "data": {"image": "a.png"}}, {"id": 2}]'
+    first, second = items(chunks(data, size))
+    assert (first["id"], first["data"]) == (1, {"image": "a.png"})
+    assert first["meta"][0] == {"x": "]"}
+    assert second == {"id": 2}
+
+
+def test_what_postgresql_and_utf_8_refuse_is_replaced_while_reading() -> None:
+    data = rb'[{"nul": "a\u0000b\\u0000", "lone": "\ud83d!", "pair": "\ud83d\ude00", "late": "\udc00"}]'
+    (found,) = items(chunks(data, 5))
+    assert found == {"nul": "a\ufffdb\\u0000", "lone": "\ufffd!", "pair": "\U0001f600", "late": "\ufffd"}
+
+
+def test_numbers_that_json_does_not_know_are_numbers() -> None:
+    (found,) = items([b'[{"a": NaN, "b": 1e400, "c": -Infinity}]'])
+    assert found["a"] != found["a"]
+    assert (found["b"], found["c"]) == (float("inf"), float("-inf"))

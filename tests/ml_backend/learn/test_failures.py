@@ -1,10 +1,12 @@
-"""A failed training is tried again if waiting may help, at growing intervals."""
+"""A failed training is tried again if waiting may help."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import errno
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import OperationalError
 
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn import failures
@@ -17,9 +19,14 @@ from model.training.settings import TrainingError
     [
         (LabelStudioError("It does not answer.", status=None), True),
         (LabelStudioError("Bad gateway.", status=502), True),
-        (LabelStudioError("The token is not accepted.", status=401), False),
+        (LabelStudioError("The token is not accepted.", status=401), True),
         (ImagesAwayError("No image could be read."), True),
         (TrainingError("The loss is not finite."), False),
+        (OperationalError("SELECT 1", {}, OSError("The server has gone.")), True),
+        (RedisConnectionError("Redis has gone."), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (MemoryError(), True),
+        (LabelStudioError("What is that?", status=400), False),
         (KeyError("data"), False),
     ],
 )
@@ -30,12 +37,3 @@ def test_what_passes_by_itself_is_temporary(error: Exception, temporary: bool) -
 def test_an_unexpected_error_is_named_by_its_class() -> None:
     assert failures.sentence(KeyError("data")) == "KeyError: 'data'"
     assert failures.sentence(TrainingError("The loss is not finite.")) == "The loss is not finite."
-
-
-def test_waits_double_with_each_request_that_fails_up_to_a_day() -> None:
-    ends_of_requests = range(
-        failures.RUNS_PER_REQUEST, 20 * failures.RUNS_PER_REQUEST, failures.RUNS_PER_REQUEST
-    )
-    waits = [failures.wait_after(runs) for runs in ends_of_requests]
-    assert waits[:3] == [timedelta(minutes=5), timedelta(minutes=10), timedelta(minutes=20)]
-    assert waits[-1] == timedelta(days=1)

@@ -250,8 +250,12 @@ def test_labels_of_another_config_are_left_to_the_next_run(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("error", "passes"),
-    [(LabelStudioError("It is down."), True), (LabelStudioError("Who are you?", status=401), False)],
-    ids=["temporary", "permanent"],
+    [
+        (LabelStudioError("It is down."), True),
+        (LabelStudioError("Who are you?", status=401), True),
+        (LabelStudioError("What?", status=400), False),
+    ],
+    ids=["away", "token refused", "permanent"],
 )
 def test_labels_that_cannot_be_read_are_read_again_for_a_while(
     case: Case, monkeypatch: pytest.MonkeyPatch, error: LabelStudioError, *, passes: bool
@@ -265,7 +269,7 @@ def test_labels_that_cannot_be_read_are_read_again_for_a_while(
             feed.take()
         return
     assert feed.take() is None
-    assert "tried again: It is down." in case.message()
+    assert f"tried again: {error}" in case.message()
     case.grow_quiet()
     feed._read_round()
     assert not feed.ends(100, settled=True), "the label is not learned yet"

@@ -255,3 +255,21 @@ def test_a_shown_mask_has_no_shreds_and_its_score_is_that_of_the_mask_as_drawn(
     tidy.database.close()
     assert 0 < len(answer["result"]) <= 6
     assert answer["score"] == pytest.approx(found.consistency.score)
+
+
+def test_a_task_at_which_something_unforeseen_fails_is_left_out_too(place: Place, address: str) -> None:
+    place.publish(1, place.store(("Bone", "Nail")), ("Bone", "Nail"))
+    good = {"image": f"{address}/x.png"}
+    asked: list[dict[str, Any]] = [{"id": 1, "data": good}, {"id": {}, "data": good}, {"data": good}]
+    asked += [{"id": 4}, {"id": 5, "data": None}, {"id": 6, "data": {"image": {"a": [2**70]}}}]
+    asked += [{"id": 7, "data": {"image": "\ud83d\0"}}, {"id": 8, "data": good}]
+    assert [len(answer) for answer in place.predict(asked)] == [1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_a_damaged_cache_of_weights_heals_by_itself(place: Place, address: str) -> None:
+    key = place.store(("Bone", "Nail"))
+    place.publish(1, key, ("Bone", "Nail"))
+    cached = place.weights.get(key) / "weights.safetensors"
+    cached.write_bytes(cached.read_bytes()[:100])
+    ((answer,),) = place.predict(tasks(f"{address}/x.png"))
+    assert 0 <= answer["score"] <= 1

@@ -34,6 +34,19 @@ def begin(database: Database, owner: ProcessId = ME, *, force: bool = False) -> 
         return None if run is None else run.id
 
 
+def test_what_a_run_says_may_quote_anything(database: Database) -> None:
+    number = begin(database, force=True)
+    assert number is not None
+    with database.write() as session:
+        run = session.get_one(TrainingRun, number)
+        run.message = "a NUL \0 and half an emoji \ud83d"
+        project = projects.ensure(session, 3, seed=0)
+        project.extent = {"tasks": float("nan"), "changed_at": "\0\udc00"}
+    with database.read() as session:
+        assert session.get_one(TrainingRun, number).message == "a NUL \ufffd and half an emoji \ufffd"
+        assert projects.ensure(session, 3, seed=0).extent == {"tasks": None, "changed_at": "\ufffd\ufffd"}
+
+
 def finish(database: Database, run_id: int, state: RunState) -> None:
     with database.write() as session:
         runs.finish(session, session.get_one(TrainingRun, run_id), state)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -143,3 +144,73 @@ def test_a_store_that_lost_one_of_several_files_is_repaired(tmp_path: Path, vers
     assert not store.contains(key)
     assert store.restore(key)
     assert store.contains(key)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def scribble(path: Path) -> None:
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+
+
+@pytest.mark.parametrize("damage", [truncate, scribble, Path.unlink], ids=["truncated", "altered", "missing"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "card.json"])
+def test_a_damaged_cache_is_dropped_and_fetched_again(
+    url: str, tmp_path: Path, version: Path, damage: Callable[[Path], None], name: str
+) -> None:
+    store = WeightStore(url, tmp_path / "cache")
+    key = store.put(version)
+    damage(store.get(key) / name)
+    assert contents(store.get(key)) == contents(version)
+    assert [folder.name for folder in (tmp_path / "cache").iterdir()] == [key]
+
+
+def test_what_an_engine_adds_to_a_cached_version_is_no_damage(tmp_path: Path, version: Path) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    key = store.put(version)
+    (store.get(key) / "openvino.xml").write_text("<net/>")
+    assert (store.get(key) / "openvino.xml").exists()
+    scribble(store.get(key) / "weights.safetensors")
+    assert not (store.get(key) / "openvino.xml").exists()
+
+
+def test_a_damaged_store_is_noticed_and_repaired_from_a_whole_cache_only(
+    tmp_path: Path, version: Path
+) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    key = store.put(version)
+    cached, stored = store.get(key), tmp_path / "store" / key
+    truncate(stored / "weights.safetensors")
+    assert store.contains(key)
+    assert not store.is_whole(key)
+    assert store.can_give(key), "from the cache"
+    assert store.restore(key)
+    assert store.is_whole(key)
+
+    truncate(stored / "weights.safetensors")
+    truncate(cached / "weights.safetensors")
+    assert not store.restore(key)
+    assert not store.can_give(key)
+    assert not store.is_whole(key)
+    with pytest.raises(WeightStoreError, match="altered"):
+        store.get(key)
+    assert store.put(version) == key, "the same content again"
+    assert store.is_whole(key)
+
+
+def test_what_interrupted_processes_left_is_swept_once_it_is_old(tmp_path: Path, version: Path) -> None:
+    store = WeightStore(f"file://{tmp_path}/store", tmp_path / "cache")
+    key = store.put(version)
+    store.get(key)
+    left = [tmp_path / "cache" / ".partial-ab", tmp_path / "store" / key / ".partial-cd"]
+    left[0].mkdir()
+    (left[0] / "weights.safetensors").write_bytes(b"half")
+    left[1].write_bytes(b"half")
+    assert store.sweep(3600) == 0
+    for path in (left[0] / "weights.safetensors", *left):
+        os.utime(path, (0, 0))
+    assert store.sweep(3600) == 2
+    assert not any(path.exists() for path in left)
+    assert contents(store.get(key)) == contents(version)
+    assert store.is_whole(key)

@@ -128,6 +128,10 @@ def test_versions_are_listed_newest_first(client: FlaskClient, services: Service
     assert client.get("/versions?project=3.1795").json == {"versions": of_three}
     assert client.get("/versions").json == {"versions": [version_name(4, 0, 0), *of_three]}
     assert client.get("/versions?project=x").status_code == 400
+    for number in (2**31, 2**63, 2**70, "9" * 5000, "0" * 5000):
+        answer = client.get(f"/versions?project={number}")
+        assert answer.status_code == 404
+        assert str((answer.json or {}).get("error")).endswith(".")
 
 
 REGIONS = [{"type": "brushlabels", "value": {"format": "rle", "rle": [1, 2, 3]}}]
