@@ -7,7 +7,7 @@ edited from the champion's favours the champion. So the figures rest on masks th
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -19,7 +19,7 @@ from ml_backend.learn.labels import LabelledTask
 from ml_backend.queue.context import Context
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store.models import Version
-from ml_backend.store.version_names import CALIBRATION, LABEL_DSC, LABEL_IMAGES
+from ml_backend.store.version_names import CALIBRATION, LABEL_DSC, LABEL_IMAGES, VALIDATION_BY_TASK
 from model.classes import Classes
 from model.comparison import compare
 from model.metrics import Evaluation, evaluate
@@ -77,6 +77,7 @@ def judge(
     images = _Images(context, project_id, config, data)
     own = images.evaluate(directory, classes)
     metrics |= {"validation_dsc": own.dsc, LABEL_DSC: own.per_label, LABEL_IMAGES: own.occurrences}
+    metrics[VALIDATION_BY_TASK] = by_task(images.tasks, own.per_image)
     note_labels(directory, own.per_label, own.occurrences)
     calibration = own.calibration()
     if calibration is not None:
@@ -101,6 +102,14 @@ def judge(
         return Judgement(metrics)
     what = "" if both == config.labels else f" Compared over {', '.join(both)}."
     return Judgement(metrics, f"Not published. {sentence}{what}")
+
+
+def by_task(tasks: Sequence[LabelledTask], dsc: Sequence[float]) -> dict[str, float]:
+    """Mean Dice by task id of images that belong to `tasks`, in the same order; tasks may be repeated."""
+    found: dict[str, list[float]] = {}
+    for task, value in zip(tasks, dsc, strict=True):
+        found.setdefault(str(task.task_id), []).append(value)
+    return {task: round(mean(values), 5) for task, values in found.items()}
 
 
 def is_neutral(task: LabelledTask, data: Data, compared: Container[str]) -> bool:

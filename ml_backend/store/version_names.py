@@ -25,6 +25,8 @@ LABEL_DSC = "per_label"
 """Key in a version's metrics of the validation Dice by label."""
 LABEL_IMAGES = "label_images"
 """Key in a version's metrics of the number of validation images by label that contain it."""
+VALIDATION_BY_TASK = "validation_by_task"
+"""Key in a version's metrics of the validation Dice by task id, as text: JSON has no other keys."""
 
 ADJECTIVES = tuple(_ADJECTIVES.split())
 ANIMALS = tuple(_ANIMALS.split())
