@@ -13,6 +13,7 @@ from ml_backend.cli import connect, folder, pretrain, projects, segment, service
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
+from ml_backend.cli.suspicious import suspicious
 
 app = typer.Typer(
     name="dsal",
@@ -56,6 +57,7 @@ app.command(rich_help_panel="A Label Studio project")(connect.connect)
 app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
+app.command(rich_help_panel="A Label Studio project")(suspicious)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
 app.command(rich_help_panel="Training and scoring")(folder.train)
 app.command(rich_help_panel="Training and scoring")(folder.score)

@@ -17,7 +17,8 @@ def dice(means: list[float], noise: float = 0.002, seed: int = 0) -> NDArray[np.
     rng = np.random.default_rng(seed)
     hard = np.linspace(-0.05, 0.05, IMAGES)
     values: NDArray[np.float64] = rng.normal(0, noise, (len(means), IMAGES))
-    return values + np.array(means)[:, None] + hard
+    values += np.array(means)[:, None] + hard
+    return values
 
 
 def rising(plateau: float, height: float, scale: float, labels: list[int] = LABELS) -> list[float]:

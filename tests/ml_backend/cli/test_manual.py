@@ -25,6 +25,7 @@ COMMANDS = (
     "pretrain",
     "reconcile",
     "projects",
+    "suspicious",
     "experiment",
     "phantom",
     "demo",
