@@ -28,7 +28,7 @@ STEP = 0.01
 """The last gain in mean Dice that is asked about."""
 MIN_ROUNDS = 4
 """Fewest rounds to fit: a curve has three parameters."""
-LEVEL = 0.8
+LEVEL = 0.9
 """Probability of the intervals."""
 SURE = 0.9
 """Probability that less than `STEP` is left from which on "stop" is said."""

@@ -85,13 +85,15 @@ class Outlook:
                 f"time to stop: DSC is {found.now.median:.3f}, and labelling on would bring less than "
                 f"{STEP:g} ({SURE:.0%} certain; {self.pool.tasks} tasks are unlabelled)"
             )
+        low, high = round(found.more.low), round(found.more.high)
+        how_many = f"about {low} to {high}" if low else f"at most about {high}"
         sentence = (
-            f"about {found.more.low:.0f} to {found.more.high:.0f} more labels for the last {STEP:g} of DSC "
+            f"{how_many} more labels for the last {STEP:g} of DSC "
             f"(now {found.now.median:.3f}, in the end about {found.end.median:.3f})"
         )
         if self.minutes is not None and self.seconds is not None:
-            low, high = self.minutes
-            sentence += f": {low:.0f} to {high:.0f} minutes at {self.seconds:.0f} s a label"
+            least, most = self.minutes
+            sentence += f": {least:.0f} to {most:.0f} minutes at {self.seconds:.0f} s a label"
         return sentence
 
 
