@@ -174,8 +174,9 @@ def report(runs: Sequence[Run], title: str) -> None:
         "set         runs  said stop  false stops  said a number  right ±25 %  more alone  in interval  "
         "untold"
     )
+    replayed = [(run, replay(run)) for run in runs]
     for name in [*sorted({run.name for run in runs}), "all"]:
-        several = [replay(run) for run in runs if name in (run.name, "all")]
+        several = [said for run, said in replayed if name in (run.name, "all")]
         # One statement of a kind for each run, the first, since those that follow depend on it.
         stops = [
             one for said in several if (one := next((s for s in said if s.forecast.verdict == "stop"), None))
