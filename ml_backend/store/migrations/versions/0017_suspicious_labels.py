@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("task_id", sa.Integer, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("changed_at", sa.String(40), nullable=False),
-        sa.Column("score", sa.Float, nullable=False),
+        sa.Column("score", sa.Double, nullable=False),
         sa.Column("is_suspicious", sa.Boolean, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("regions", sa.JSON, nullable=False),
