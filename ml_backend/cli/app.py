@@ -25,6 +25,7 @@ from ml_backend.cli import (
 from ml_backend.cli.console import print_error
 from ml_backend.cli.doctor import doctor
 from ml_backend.cli.experiment import experiment
+from ml_backend.cli.suspicious import suspicious
 
 app = typer.Typer(
     name="dsal",
@@ -71,6 +72,7 @@ app.command(rich_help_panel="A Label Studio project")(status.status)
 app.command(rich_help_panel="A Label Studio project")(doctor)
 app.command(rich_help_panel="A Label Studio project")(projects.reconcile)
 app.command(rich_help_panel="A Label Studio project")(export.export)
+app.command(rich_help_panel="A Label Studio project")(suspicious)
 app.add_typer(projects.app, name="projects", rich_help_panel="A Label Studio project")
 for command in (versions.versions, versions.publish, versions.rollback, versions.pause, versions.resume):
     app.command(rich_help_panel="A Label Studio project")(command)

@@ -109,6 +109,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     elif listed and "comparison" in listed[0].metrics:
         yield f"{listed[0].name}: {listed[0].metrics['comparison']['sentence']}"
     yield from _help(session, project.id, listed)
+    yield from _outlook(session, project, listed)
     yield from _agreement(session, project.id)
     for version in listed:
         if version.state is VersionState.PUBLISHED:
@@ -160,6 +161,15 @@ def _help(session: Session, project_id: int, listed: Sequence[Version]) -> Itera
         if help_.lead_time is not None:
             sentence += f", {help_.lead_time:.0f} s an annotation"
         yield sentence
+
+
+def _outlook(session: Session, project: Project, listed: Sequence[Version]) -> Iterator[str]:
+    """When to stop; nothing before the first training."""
+    from ml_backend.store import versions
+    from ml_backend.store.outlook import outlook
+
+    if any(version.round > 0 for version in listed):
+        yield outlook(session, project.id, versions.published(session, project.id)).sentence()
 
 
 def _per_label(values: Mapping[str, float]) -> str:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_backend.label_studio.data_manager import NOT_SKIPPED, TO_LABEL, UNLABELLED, by_score, view_filter
+from ml_backend.label_studio.data_manager import (
+    NOT_SKIPPED,
+    TO_LABEL,
+    UNLABELLED,
+    by_score,
+    number_filter,
+    view_filter,
+)
 
 BACKEND_TITLE = "dsal"
 """Title of the ML backend. No version may have it: Label Studio would call us instead of its database."""
@@ -114,6 +121,19 @@ VIEW_COLUMNS: Mapping[str, Any] = {
     }
 }
 """Columns of a new view: image, id, annotations, score, version. Later changes by users are kept."""
+
+CHECK_VIEW_TITLE = "Check these labels"
+"""Title of the view of labels to look at again."""
+
+
+def check_rules(tasks: Sequence[int]) -> dict[str, Any]:
+    """Return the rules of the view that shows these tasks, of which there must be at least one.
+
+    The browser keeps a filter on ids with "equal"; it has no list of them.
+    """
+    items = [number_filter("id", "equal", task) for task in tasks]
+    return {"ordering": [], "filters": {"conjunction": "or", "items": items}}
+
 
 ANNOTATOR_VIEW_TITLE = "{email}: most informative first"
 

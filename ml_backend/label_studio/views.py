@@ -9,11 +9,13 @@ from typing import Any, Literal
 from ml_backend.label_studio.blueprint import (
     ANNOTATOR_VIEW_TITLE,
     BACKEND_TITLE,
+    CHECK_VIEW_TITLE,
     VIEW_COLUMNS,
     VIEW_TITLE,
     Order,
     annotator_of,
     annotator_rules,
+    check_rules,
     is_shared_view,
     order_fields,
     project_fields,
@@ -72,6 +74,29 @@ def restore_annotator_views(
     for email, view in found.items():
         _view(work, project, view, email, "", annotator_rules(email, order))
     return [item.name for item in work.items if item.state == "changed"]
+
+
+def set_check_view(client: LabelStudio, project: int, tasks: Sequence[int]) -> int:
+    """Show tasks, at least one, in the view of labels to look at again; return its id.
+
+    Raises LabelStudioError.
+    """
+    ours = _check_views(client, project)
+    work = Work(client, "", None)
+    found = ours[0] if ours else None
+    return _view(work, project, found, "labels to check", CHECK_VIEW_TITLE, check_rules(tasks))
+
+
+def remove_check_view(client: LabelStudio, project: int) -> bool:
+    """Delete the view of labels to look at again; return whether there was one. Raises LabelStudioError."""
+    ours = _check_views(client, project)
+    for view in ours:
+        client.delete_view(view["id"])
+    return bool(ours)
+
+
+def _check_views(client: LabelStudio, project: int) -> list[dict[str, Any]]:
+    return [view for view in client.views(project) if view["data"].get("title") == CHECK_VIEW_TITLE]
 
 
 def set_order(client: LabelStudio, project: int, order: Order) -> None:

@@ -15,6 +15,7 @@ from ml_backend.store.label_figures import label_figures
 from ml_backend.store.models import Version
 from ml_backend.store.states import Provenance
 from ml_backend.store.version_names import IMAGE_DSC
+from ml_backend.store.versions import dsc_by_task
 from model.comparison import CONFIDENCE, RESAMPLES, Comparison, compare
 from model.quality import MIN_IMAGES
 
@@ -116,18 +117,11 @@ def accepted(helped: Help | None) -> Figure:
 
 def compared(former: Version, later: Version) -> Comparison | None:
     """Two versions on the validation images that both have; None if one has no figures by image."""
-    first, second = _by_task(former), _by_task(later)
+    first, second = dsc_by_task(former), dsc_by_task(later)
     if not first or not second:
         return None
     both = sorted(first.keys() & second.keys())
     return compare([first[task] for task in both], [second[task] for task in both])
-
-
-def _by_task(version: Version) -> dict[int, float]:
-    found: dict[int, list[float]] = {}
-    for row in version.metrics.get(IMAGE_DSC, ()):
-        found.setdefault(int(row["task"]), []).append(_mean(row["dsc"]))
-    return {task: sum(values) / len(values) for task, values in found.items()}
 
 
 def _per_image(version: Version) -> list[dict[str, float]]:

@@ -92,6 +92,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         list[int]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 
@@ -341,6 +342,41 @@ class Agreement(Base):
     task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     annotators: Mapped[int]
     dsc: Mapped[float]
+
+
+class ExaminedLabel(Base):
+    """An annotation compared with a network that had not learned from it (`ml_backend.learn.suspicious`).
+
+    Attributes:
+        digest: of the annotation's masks; another digest is another mask, which was not examined.
+        changed_at: Label Studio's time stamp of the annotation then, as it spells it.
+        score: how suspicious it is, in [0, 1) (`model.suspicion`).
+        is_suspicious: whether somebody should look at it.
+        reason: what looks wrong, in words.
+        regions: where mask and network differ, the weightiest first, each {"given", "seen": label or None for
+            the background, "pixels", "certainty", "box": [left, top, right, bottom] in pixels of the image}.
+        shift_x, shift_y: pixels further on where the whole mask would agree best.
+        seen: PNG of the network's label map at reduced size, for a picture of both masks; None unless
+            suspicious.
+        confirmed: whether a person has submitted it again unchanged.
+    """
+
+    __tablename__ = "examined_labels"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    annotation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task_id: Mapped[int] = mapped_column(index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[str] = mapped_column(String(40))
+    score: Mapped[float]
+    is_suspicious: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Text)
+    regions: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    shift_x: Mapped[int] = mapped_column(default=0)
+    shift_y: Mapped[int] = mapped_column(default=0)
+    seen: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    confirmed: Mapped[bool] = mapped_column(default=False)
+    examined_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Score(Base):

@@ -26,7 +26,6 @@ LABEL_DSC = "per_label"
 """Key in a version's metrics of the validation Dice by label."""
 LABEL_IMAGES = "label_images"
 """Key in a version's metrics of the number of validation images by label that contain it."""
-
 IMAGE_DSC = "image_dsc"
 """Key in a version's metrics of the validation Dice of each image: a list of {"task": id, "dsc": {label: Dice
 in [0, 1]}}, with the labels that occur in it. The intervals and the comparison of two versions need it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.store import projects
 from ml_backend.store.models import Project, Version, VersionState, now
-from ml_backend.store.version_names import version_name
+from ml_backend.store.version_names import IMAGE_DSC, version_name
 
 
 def get(session: Session, version_id: int) -> Version | None:
@@ -114,6 +115,19 @@ def next_round(session: Session, project_id: int) -> int:
     """The round of the next version; the first version of a project has round 0."""
     last = session.scalar(select(func.max(Version.round)).where(Version.project_id == project_id))
     return 0 if last is None else last + 1
+
+
+def dsc_by_task(version: Version) -> dict[int, float]:
+    """Validation Dice by task, in [0, 1]; empty for versions of earlier releases.
+
+    It is the mean over the labels that occur in an image, and 1.0 for an image that is rightly empty; a task
+    with several images has their mean.
+    """
+    found: dict[int, list[float]] = {}
+    for row in version.metrics.get(IMAGE_DSC, ()):
+        of_labels = row["dsc"].values()
+        found.setdefault(int(row["task"]), []).append(mean(of_labels) if of_labels else 1.0)
+    return {task: mean(values) for task, values in found.items()}
 
 
 def create(

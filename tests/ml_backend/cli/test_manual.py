@@ -34,6 +34,7 @@ COMMANDS = (
     "rollback",
     "pause",
     "resume",
+    "suspicious",
     "experiment",
     "phantom",
     "demo",

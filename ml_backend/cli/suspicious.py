@@ -1,0 +1,100 @@
+"""The command `suspicious`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ml_backend.cli.console import output, progress_bar
+
+if TYPE_CHECKING:
+    from ml_backend.queue.context import Context
+    from ml_backend.store.models import ExaminedLabel
+    from model.training.settings import Progress
+
+SHOWN = 50
+"""Most labels that are printed and shown in the view."""
+
+
+def suspicious(
+    project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Examine all labels anew, not only list what was found last.")
+    ] = False,
+    view: Annotated[
+        bool | None,
+        typer.Option("--view/--no-view", help="Show the labels as a view in Label Studio, or remove it."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", metavar="N", min=1, help="Steps of each training; by default, until it ends."
+        ),
+    ] = None,
+) -> None:
+    """List the labels that look wrong, so that somebody looks at them again.
+
+    Each label is compared with a network that was trained on other labels only: three short trainings from
+    the project's initial weights, of TRAIN_SECONDS at most each. They run in this command, not in the worker;
+    what they find is kept, and listed at once the next time. A label that is submitted again unchanged is
+    confirmed and not listed any more; one that is changed is not listed until it is examined again.
+
+    Example: `dsal suspicious --project 3 --view`
+    """
+    from ml_backend.label_studio.views import remove_check_view, set_check_view
+    from ml_backend.learn.suspicious import update
+    from ml_backend.queue.context import open_context
+    from ml_backend.reconcile.lifecycle import get_project
+    from ml_backend.store import suspicious as store
+
+    console = output()
+    with open_context() as context:
+        get_project(context.database, project)
+        with context.database.read() as session:
+            known = store.count(session, project)
+        if again or not known:
+            _examine(context, project, steps)
+        else:
+            update(context, project)
+        with context.database.read() as session:
+            found, examined = store.listed(session, project), store.count(session, project)
+        if found:
+            console.print(_table(context.label_studio.url, project, found[:SHOWN]))
+        console.print(f"{len(found)} of {examined} examined labels look wrong.", soft_wrap=True)
+        if len(found) > SHOWN:
+            console.print(f"The {SHOWN} most suspicious are shown.")
+        tasks = list(dict.fromkeys(row.task_id for row in found[:SHOWN]))
+        if view and tasks:
+            number = set_check_view(context.label_studio, project, tasks)
+            address = f"{context.label_studio.url}/projects/{project}/data?tab={number}"
+            console.print(f"Look at them at {address}", soft_wrap=True)
+        elif view is not None and remove_check_view(context.label_studio, project):
+            console.print("The view of labels to check is removed.")
+
+
+def _examine(context: Context, project: int, steps: int | None) -> None:
+    from ml_backend.learn.suspicious import examine_project, trainings
+
+    with progress_bar() as bar:
+        row = bar.add_task("examining labels", total=trainings(), note="")
+
+        def report(fold: int, progress: Progress) -> None:
+            note = f"training {fold + 1}, step {progress.step}, {progress.seconds:.0f} s"
+            bar.update(row, completed=fold, note=note)
+
+        reported: Callable[[int, Progress], None] = report
+        examine_project(context, project, steps=steps, progress=reported)
+        bar.update(row, completed=trainings(), note="")
+
+
+def _table(url: str, project: int, found: list[ExaminedLabel]) -> Table:
+    table = Table(title=f"Project {project}: labels to look at again", title_justify="left")
+    for column in ("task", "annotation", "score", "what looks wrong", "link"):
+        table.add_column(column, overflow="fold")
+    for row in found:
+        link = f"{url}/projects/{project}/data?task={row.task_id}"
+        table.add_row(str(row.task_id), str(row.annotation_id), f"{row.score:.2f}", row.reason, link)
+    return table

@@ -1,0 +1,87 @@
+"""`dsal suspicious`: a faulty label among good ones, against a real Label Studio."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ml_backend.label_studio.blueprint import CHECK_VIEW_TITLE
+from ml_backend.label_studio.regions.masks import results
+from ml_backend.store import suspicious
+from ml_backend.store.models import ExaminedLabel
+from model.research.phantom import draw_phantom
+from tests.loop.board import Board
+from tests.loop.service import Service
+
+
+def listed(board: Board) -> list[ExaminedLabel]:
+    with board.service.database.read() as session:
+        return suspicious.listed(session, board.id, pictures=True)
+
+
+def check_views(board: Board) -> list[dict[str, Any]]:
+    views = board.service.label_studio.views(board.id)
+    return [view for view in views if view["data"]["title"] == CHECK_VIEW_TITLE]
+
+
+def shown(board: Board) -> list[int]:
+    """The tasks in the view of labels to check."""
+    (view,) = check_views(board)
+    filters = view["data"]["filters"]
+    return [row["id"] for row in board.service.label_studio._rows(board.id, "id", size=100, filters=filters)]
+
+
+def test_a_faulty_label_is_listed_and_shown_until_a_person_confirms_it(
+    service: Service, boards: list[Board]
+) -> None:
+    phantoms = [draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(9)]
+    board = Board.connected(service, phantoms, "Suspicious")
+    boards.append(board)
+    service.rest()
+    tasks = sorted(board.truth)
+    wrong_task = tasks[4]
+    mask = (board.truth[wrong_task].mask > 0).astype(np.uint8)
+    upside_down = results(np.ascontiguousarray(mask[::-1]), board.config)
+    wrong = int(service.label_studio.submit_annotation(wrong_task, upside_down)["id"])
+    for task in tasks:
+        if task != wrong_task:
+            board.submit(task)
+
+    ran = service.command("suspicious", "--project", str(board.id), "--steps", "50", "--view")
+    assert ran.returncode == 0, ran.stderr
+    assert "of 9 examined labels look wrong" in ran.stdout
+    found = listed(board)
+    assert found[0].annotation_id == wrong, "the most suspicious one"
+    assert re.search(r"\d+ pixels (of Bone|without a label) where the network sees", found[0].reason)
+    left, top, right, bottom = found[0].regions[0]["box"]
+    assert 0 <= left < right <= mask.shape[1]
+    assert 0 <= top < bottom <= mask.shape[0]
+    assert found[0].seen is not None
+    assert found[0].seen.startswith(b"\x89PNG")
+    assert shown(board) == sorted(row.task_id for row in found)
+
+    # Pressing Update without a change.
+    service.label_studio.patch_annotation(wrong, upside_down)
+    again = service.command("suspicious", "--project", str(board.id), "--view")
+    assert again.returncode == 0, again.stderr
+    assert wrong not in [row.annotation_id for row in listed(board)]
+    assert not check_views(board) or wrong_task not in shown(board)
+
+    removed = service.command("suspicious", "--project", str(board.id), "--no-view")
+    assert removed.returncode == 0, removed.stderr
+    assert not check_views(board)
+
+
+def test_too_few_labels_are_refused_in_a_sentence(service: Service, boards: list[Board]) -> None:
+    board = Board.connected(service, [draw_phantom(5, seed=1, size=(128, 160))], "Too few")
+    boards.append(board)
+    service.rest()
+    board.submit(next(iter(board.truth)))
+    ran = service.command("suspicious", "--project", str(board.id))
+    assert ran.returncode == 1
+    assert "1 labelled images are too few" in " ".join(ran.stderr.split())
+    unknown = service.command("suspicious", "--project", "98765")
+    assert unknown.returncode == 1
+    assert "98765" in unknown.stderr
