@@ -87,6 +87,11 @@ def view_rules(order: Order) -> dict[str, Any]:
     return {"ordering": by_score(order.highest_first), "filters": filters}
 
 
+def is_check_view(view: Mapping[str, Any]) -> bool:
+    """Whether a view is that of the labels to look at again."""
+    return bool(view["data"].get("title") == CHECK_VIEW_TITLE)
+
+
 def is_shared_view(view: Mapping[str, Any]) -> bool:
     """Whether a view is the shared one, by its title or, if a person renamed it, by its rules."""
     if view["data"].get("title") == VIEW_TITLE:

@@ -19,6 +19,7 @@ from ml_backend.label_studio.blueprint import (
     Order,
     annotator_of,
     assignment_version,
+    is_check_view,
     is_shared_view,
     order_fields,
 )
@@ -226,7 +227,7 @@ def take_back(parts: Sequence[Part]) -> Iterator[Part]:
 
 
 def _is_ours(view: Mapping[str, Any]) -> bool:
-    return is_shared_view(view) or annotator_of(view) is not None
+    return is_shared_view(view) or is_check_view(view) or annotator_of(view) is not None
 
 
 def _without_ours(present: str, former: str | None) -> str | None:

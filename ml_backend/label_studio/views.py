@@ -16,6 +16,7 @@ from ml_backend.label_studio.blueprint import (
     annotator_of,
     annotator_rules,
     check_rules,
+    is_check_view,
     is_shared_view,
     order_fields,
     project_fields,
@@ -96,7 +97,7 @@ def remove_check_view(client: LabelStudio, project: int) -> bool:
 
 
 def _check_views(client: LabelStudio, project: int) -> list[dict[str, Any]]:
-    return [view for view in client.views(project) if view["data"].get("title") == CHECK_VIEW_TITLE]
+    return [view for view in client.views(project) if is_check_view(view)]
 
 
 def set_order(client: LabelStudio, project: int, order: Order) -> None:

@@ -17,7 +17,17 @@ from ml_backend.page.progress import Progress
 from ml_backend.queue.listing import ListedJob, listed_jobs
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import agreements, edits, events, labels_seen, projects, runs, scores, versions
+from ml_backend.store import (
+    agreements,
+    edits,
+    events,
+    labels_seen,
+    projects,
+    runs,
+    scores,
+    suspicious,
+    versions,
+)
 from ml_backend.store.edits import Help
 from ml_backend.store.models import Project, Score, TrainingRun, Version, VersionState
 from model.strategies import parse
@@ -27,6 +37,9 @@ NEXT_IMAGES = 12
 
 LEAST_AGREED = 8
 """Tasks with the lowest agreement that the page lists."""
+
+LOOKED_AT = 20
+"""Suspicious labels that the page lists."""
 
 LATEST_RUNS = 8
 """Trainings that the page lists."""
@@ -167,6 +180,16 @@ def link(settings: Settings, project_id: int, task_id: int) -> str:
     """Where a person opens a task in Label Studio."""
     root = (settings.label_studio_public_url or settings.label_studio_url).rstrip("/")
     return f"{root}/projects/{project_id}/data?task={task_id}"
+
+
+def again(session: Session, settings: Settings, project_id: int) -> dict[str, Any] | None:
+    """The labels to look at again, the most suspicious first; None if no label was ever examined."""
+    examined = suspicious.count(session, project_id)
+    if not examined:
+        return None
+    listed = suspicious.listed(session, project_id)
+    rows = [{"label": one, "link": link(settings, project_id, one.task_id)} for one in listed[:LOOKED_AT]]
+    return {"examined": examined, "rows": rows, "more": max(0, len(listed) - LOOKED_AT)}
 
 
 def agreement(session: Session, settings: Settings, project_id: int) -> dict[str, Any] | None:

@@ -73,6 +73,46 @@ def interval_chart(points: Sequence[Point], title: str, x_title: str) -> Markup:
     return _svg(parts, title)
 
 
+def forecast_chart(
+    past: Sequence[tuple[float, float]],
+    ahead: Sequence[tuple[float, float, float, float]],
+    title: str,
+) -> Markup:
+    """Points (labels, value) of the past, and a curve (labels, low, median, high) with its interval.
+
+    Both are sorted by labels, and values are in [0, 1]. "" without a curve.
+    """
+    if not ahead:
+        return Markup("")
+    last = max(ahead[-1][0], 1.0)
+    lows = [*(value for _, value in past), *(low for _, low, _, _ in ahead)]
+    floor = min(0.9, max(0.0, int(min(lows) * 10) / 10))
+
+    def place(labels: float, value: float) -> str:
+        inside = min(max(value, floor), 1.0)
+        y = TOP + (1 - (inside - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM)
+        return f"{LEFT + labels / last * (WIDTH - LEFT - RIGHT):.1f},{y:.1f}"
+
+    parts = [_grid(floor, lambda value: float(place(0, value).split(",")[1]))]
+    upper = [place(labels, high) for labels, _, _, high in ahead]
+    lower = [place(labels, low) for labels, low, _, _ in reversed(ahead)]
+    parts.append(Markup('<polygon class="band" points="{}"/>').format(" ".join(upper + lower)))
+    middle = " ".join(place(labels, median) for labels, _, median, _ in ahead)
+    parts.append(Markup('<polyline class="line" points="{}"/>').format(middle))
+    for labels, value in past:
+        x, y = place(labels, value).split(",")
+        label = Markup("<title>{}</title>").format(f"{labels:.0f} labels: {value:.3f}")
+        dot = Markup(f'<circle class="dot" cx="{x}" cy="{y}" r="4"/>')
+        parts.append(Markup("<g>{}{}</g>").format(label, dot))
+    for labels in (0.0, last / 2, last):
+        x = place(labels, floor).split(",")[0]
+        parts.append(
+            _text(float(x), HEIGHT - BOTTOM + 14, f"{labels:.0f}", "end" if labels == last else "middle")
+        )
+    parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, "labels", "end"))
+    return _svg(parts, title)
+
+
 def histogram(values: Sequence[float], title: str, x_title: str, mark: float | None = None) -> Markup:
     """How many values are in each tenth of [0, 1]; `mark` is a value to point out. "" without values."""
     if not values:

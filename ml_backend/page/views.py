@@ -21,6 +21,7 @@ from ml_backend.settings import Settings
 from ml_backend.store import actions, edits, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, Version, now
+from ml_backend.store.outlook import outlook
 from ml_backend.store.states import ActionKind
 from ml_backend.store.version_names import CALIBRATION
 from model.quality import MIN_IMAGES
@@ -51,6 +52,8 @@ class Page:
                 **self._quality(session, project),
                 **self._next(session, project),
                 **self._jobs(session, project),
+                "stop": self._stop(session, project),
+                "suspicious": board.again(session, self._settings, project_id),
                 "agreement": board.agreement(session, self._settings, project_id),
             }
         return render_template("project.html", **filled)
@@ -187,6 +190,19 @@ class Page:
             "moment": now(),
             "quality_stamp": _quality_stamp(session, project),
         }
+
+    def _stop(self, session: Session, project: Project) -> dict[str, Any] | None:
+        """What further labels will bring; None before the first validated version."""
+        found = outlook(session, project.id, versions.published(session, project.id))
+        if not found.curve.versions:
+            return None
+        sentence = found.sentence().removeprefix("when to stop: ")
+        past = list(zip(found.curve.labels, found.curve.means, strict=True))
+        ahead = () if found.forecast is None else found.forecast.curve
+        chart = charts.forecast_chart(
+            past, ahead, "Validation DSC over labels, and what further labels may bring"
+        )
+        return {"sentence": f"{sentence[0].upper()}{sentence[1:]}.", "chart": chart if ahead else None}
 
     def _next(self, session: Session, project: Project) -> dict[str, Any]:
         images = board.next_images(session, self._settings, project, board.NEXT_IMAGES)

@@ -65,6 +65,13 @@ def services(settings: Settings) -> Iterator[Services]:
 
 
 @pytest.fixture
+def unlocked(services: Services) -> Services:
+    """The same services without a password."""
+    update = {"basic_auth_user": "", "basic_auth_pass": SecretStr("")}
+    return Services(services.settings.model_copy(update=update), services.database, services.queues)
+
+
+@pytest.fixture
 def queues(services: Services) -> JobQueues:
     return services.queues
 

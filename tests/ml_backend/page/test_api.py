@@ -19,7 +19,7 @@ EXAMPLES = 5
 
 
 @pytest.fixture
-def filled(services: Services) -> Services:
+def filled(services: Services, unlocked: Services) -> Services:
     """A project 3 with a version and a scored task."""
     with services.database.write() as session:
         project = projects.ensure(session, 3, seed=0)
@@ -43,7 +43,7 @@ def filled(services: Services) -> Services:
                 state=ScoreState.WRITTEN,
             )
         )
-    return services
+    return unlocked
 
 
 def test_every_answer_is_as_described(filled: Services) -> None:

@@ -21,6 +21,7 @@ from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import (
     Edit,
     Event,
+    ExaminedLabel,
     Project,
     RunState,
     Score,
@@ -170,9 +171,9 @@ def test_the_next_images_come_in_the_served_order_with_a_link(client: FlaskClien
     assert "http://localhost:8080/projects/3/data?task=6" in page
 
 
-def test_links_use_the_address_that_browsers_know(services: Services, project: Project) -> None:
-    settings = services.settings.model_copy(update={"label_studio_public_url": "https://ls.example.org/"})
-    client = create_app(Services(settings, services.database, services.queues)).test_client()
+def test_links_use_the_address_that_browsers_know(unlocked: Services, project: Project) -> None:
+    settings = unlocked.settings.model_copy(update={"label_studio_public_url": "https://ls.example.org/"})
+    client = create_app(Services(settings, unlocked.database, unlocked.queues)).test_client()
     assert "https://ls.example.org/projects/3/data?task=6" in shown(client)
 
 
@@ -237,10 +238,64 @@ def test_a_failed_training_says_why_and_how_to_go_on(
 
 
 @pytest.mark.usefixtures("project")
-def test_no_worker_and_no_password_are_told_with_their_cures(client: FlaskClient) -> None:
-    said = text_of(shown(client, "/"))
+def test_no_worker_and_no_password_are_told_with_their_cures(unlocked: Services) -> None:
+    said = text_of(shown(create_app(unlocked).test_client(), "/"))
     assert "No worker is running: nothing is trained or scored. Start dsal worker." in said
     assert "Set BASIC_AUTH_USER and BASIC_AUTH_PASS" in said
+
+
+@pytest.mark.usefixtures("project")
+def test_when_to_stop_is_not_told_after_two_rounds(client: FlaskClient) -> None:
+    page = shown(client)
+    assert "When to stop Not yet to be told (2 of 4 validated rounds)." in text_of(page)
+    assert 'class="band"' not in page
+
+
+def test_when_to_stop_is_told_and_drawn_after_enough_rounds(
+    client: FlaskClient, services: Services, project: Project
+) -> None:
+    with services.database.write() as session:
+        for round, mean in enumerate((0.93, 0.935, 0.937, 0.938), 3):
+            version = versions.create(
+                session,
+                session.get_one(Project, 3),
+                round=round,
+                state=VersionState.SCORING,
+                labels=("Bone", "Soft"),
+                weights_hash=str(round) * 64,
+                labels_used=10 * round,
+                metrics=metrics([mean - 0.01, mean + 0.01, mean, mean - 0.005, mean + 0.005]),
+            )
+            versions.publish(session, version)
+    page = shown(client)
+    said = text_of(page)
+    assert re.search(r"When to stop (About \d+ to|At most about|Time to stop|Not yet to be told \()", said)
+    assert 'class="band"' in page
+    assert "with its 90 % interval" in said
+
+
+def test_labels_to_look_at_again_link_to_their_tasks(
+    client: FlaskClient, services: Services, project: Project
+) -> None:
+    assert "Labels to look at again" not in shown(client), "no label was ever examined"
+    with services.database.write() as session:
+        for number, wrong in ((1, True), (2, False)):
+            session.add(
+                ExaminedLabel(
+                    project_id=3,
+                    annotation_id=number,
+                    task_id=100 + number,
+                    digest="",
+                    changed_at="",
+                    score=0.9 if wrong else 0.1,
+                    is_suspicious=wrong,
+                    reason="A region of 340 pixels is <not> seen" if wrong else "",
+                )
+            )
+    page = shown(client)
+    assert "Task 101 0.90 A region of 340 pixels is &lt;not&gt; seen" in text_of(page)
+    assert "/projects/3/data?task=101" in page
+    assert "Task 102" not in page
 
 
 def test_agreement_lists_the_lowest_tasks(client: FlaskClient, project: Project) -> None:
