@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ml_backend.label_studio.config import LabelConfig
+from ml_backend.label_studio.decoding import storable
 
 STORAGE_SCHEMES = ("s3", "gs", "azure-blob")
 """Schemes that only Label Studio can read, through the project's import storages."""
@@ -106,8 +107,8 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
         return Source(value, root if covers(f"{root}/data/", value) else None)
     known = ", ".join(f"{scheme}://" for scheme in STORAGE_SCHEMES)
     raise AddressError(
-        f'"{value[:80]}" cannot be read: it is not a file of Label Studio, an http(s) address, a data URI, '
-        f"or one of {known}"
+        f'"{storable(value[:80])}" cannot be read: it is not a file of Label Studio, an http(s) address, a data '
+        f"URI, or one of {known}"
     )
 
 
@@ -149,7 +150,7 @@ def _split(value: str) -> SplitResult:
     try:
         return urlsplit(value)
     except ValueError:
-        raise AddressError(f'"{value[:80]}" is not a valid address') from None
+        raise AddressError(f'"{storable(value[:80])}" is not a valid address') from None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
