@@ -19,6 +19,7 @@ MAX_BYTES = 2**30
 MAX_RATIO = 8.0
 """Pixels that are longer than wide, or wider than long, by more than this are taken for a wrong attribute."""
 BLOCK = 2**20
+PIXEL_DATA = 0x7FE00010
 GROUP_LENGTH = 12
 """Bytes of the element with which the file's meta information begins: the length of what follows."""
 PREAMBLE = 128
@@ -71,8 +72,11 @@ def looks_like_dicom(path: Path) -> bool:
         return file.read(PREAMBLE + len(MAGIC))[PREAMBLE:] == MAGIC
 
 
-def read_header(path: Path) -> FileDataset:
+def read_header(path: Path, *, pixels: bool = True) -> FileDataset:
     """Read the attributes `READ` of a file, encoded pixels included.
+
+    Without `pixels` large ones are skipped, so that only the header is read if they are not compressed; the
+    attribute is there, as a file of which it is missing has no image.
 
     Raises:
         DicomError: the file is not DICOM, is too large, or is damaged.
@@ -86,10 +90,11 @@ def read_header(path: Path) -> FileDataset:
         raise DicomError(f"It has more than {MAX_BYTES >> 20} MB, too much for a single image.")
     _check_unpacked(path)
     try:
-        header = dcmread(path, specific_tags=list(READ))
-        # pydicom converts a value when it is first asked for.
-        for _ in header:
-            pass
+        header = dcmread(path, specific_tags=list(READ), defer_size=None if pixels else BLOCK)
+        # pydicom converts, and reads what it has skipped, when a value is first asked for.
+        tags = [tag for tag in header.keys() if pixels or tag != PIXEL_DATA]  # noqa: SIM118
+        for tag in tags:
+            _ = header[tag]
     except OSError:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.

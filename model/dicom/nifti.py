@@ -53,7 +53,7 @@ def write_nifti(
     size = next((mask.shape for mask in masks.values()), (0, 0))
     shown = size
     if source is not None:
-        header = read_header(source)
+        header = read_header(source, pixels=False)
         size, _ = check(header, max_pixels)
         ratio, spacing = ratio_and_spacing(header, [])
         shown = shown_size(size, ratio)

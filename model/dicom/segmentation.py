@@ -86,7 +86,7 @@ def write_segmentation(
     from highdicom import UID
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
-    header = read_header(source)
+    header = read_header(source, pixels=False)
     size, _ = check(header, max_pixels)
     own = in_source(masks, size, shown_size(size, ratio_and_spacing(header, [])[0]))
     image = _source(source)

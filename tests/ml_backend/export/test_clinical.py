@@ -49,13 +49,14 @@ class Drawn:
 
             def read(task: int = task, data: Any = data, masks: dict[int, Mask] = masks) -> Picture:
                 self.drawn.append(task)
-                layers = Layers(next(iter(masks.values())).shape, overlap="later")
+                rows, columns = next(iter(masks.values())).shape
+                layers = Layers((rows, columns), overlap="later")
                 for index, mask in masks.items():
                     if index == UNKNOWN:
                         assert layers.labels is not None
                         layers.labels[mask] = UNKNOWN
                     else:
-                        layers.draw(Shape(0, 0, mask), index, mask.shape)
+                        layers.draw(Shape(0, 0, mask), index, (rows, columns))
                 assert layers.labels is not None
                 return Picture(task, data, layers.labels, layers.regions, f"annotation {task}")
 
