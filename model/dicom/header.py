@@ -19,7 +19,6 @@ MAX_BYTES = 2**30
 MAX_RATIO = 8.0
 """Pixels that are longer than wide, or wider than long, by more than this are taken for a wrong attribute."""
 BLOCK = 2**20
-PIXEL_DATA = 0x7FE00010
 GROUP_LENGTH = 12
 """Bytes of the element with which the file's meta information begins: the length of what follows."""
 PREAMBLE = 128
@@ -58,6 +57,8 @@ READ = (
 )
 """The attributes that are read of a file; all others are skipped. Of these only the instance's UID says whose
 image it is, and it leaves this package as `DicomImage.uid` alone."""
+BULK = ("EncapsulatedDocument", "FloatPixelData", "DoubleFloatPixelData", "PixelData")
+"""Those of them that may be megabytes."""
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """Attributes with the distance of rows and of columns, in mm, in the order in which they are believed."""
 
@@ -75,14 +76,15 @@ def looks_like_dicom(path: Path) -> bool:
 def read_header(path: Path, *, pixels: bool = True) -> FileDataset:
     """Read the attributes `READ` of a file, encoded pixels included.
 
-    Without `pixels` large ones are skipped, so that only the header is read if they are not compressed; the
-    attribute is there, as a file of which it is missing has no image.
+    Without `pixels` large values of `BULK` are skipped; the header then says only that they are there. Of an
+    image of 22 MiB, 12 KiB are read.
 
     Raises:
         DicomError: the file is not DICOM, is too large, or is damaged.
         OSError: the file cannot be read.
     """
     from pydicom import dcmread
+    from pydicom.datadict import tag_for_keyword
 
     if not looks_like_dicom(path):
         raise DicomError("It is not a DICOM file.")
@@ -92,9 +94,10 @@ def read_header(path: Path, *, pixels: bool = True) -> FileDataset:
     try:
         header = dcmread(path, specific_tags=list(READ), defer_size=None if pixels else BLOCK)
         # pydicom converts, and reads what it has skipped, when a value is first asked for.
-        tags = [tag for tag in header.keys() if pixels or tag != PIXEL_DATA]  # noqa: SIM118
-        for tag in tags:
-            _ = header[tag]
+        skipped = () if pixels else tuple(map(tag_for_keyword, BULK))
+        for tag in tuple(header.keys()):
+            if tag not in skipped:
+                _ = header[tag]
     except OSError:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.
