@@ -14,8 +14,11 @@ from ml_backend.settings import Settings
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rich.progress import Progress
 
+    from ml_backend.export.clinical import DicomFiles
     from ml_backend.export.run import Outcome
+    from ml_backend.queue.context import Context
 
 Out = Annotated[
     Path,
@@ -23,7 +26,8 @@ Out = Annotated[
         "--out", metavar="DIR", help="Folder to write: a new one, or that of an export to go on with."
     ),
 ]
-PICTURES, NETWORKS = ("png", "coco"), ("onnx", "torchscript")
+PICTURES, NETWORKS = ("png", "coco", "dicom-seg", "nifti"), ("onnx", "torchscript")
+CLINICAL = ("dicom-seg", "nifti")
 
 
 def export(
@@ -42,19 +46,29 @@ def export(
         ),
     ] = "published",
     form: Annotated[
-        Literal["png", "coco", "onnx", "torchscript"] | None,
-        typer.Option("--format", help="png or coco; with --model onnx or torchscript."),
+        Literal["png", "coco", "dicom-seg", "nifti", "onnx", "torchscript"] | None,
+        typer.Option("--format", help="png, coco, dicom-seg or nifti; with --model onnx or torchscript."),
+    ] = None,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom",
+            metavar="DIR",
+            help="Folder with the DICOM files that were imported, for dicom-seg and nifti.",
+        ),
     ] = None,
     model: Annotated[bool, typer.Option("--model", help="Export a version's network instead.")] = False,
 ) -> None:
     """Export the labels of a project, the masks of a version, or its network.
 
-    Labels and masks are written as one indexed PNG an image with a legend, or as one COCO file with exact
-    RLEs; images.csv says where each is from, and left-out.csv what is missing and why. Run again, it goes on
-    where it was stopped, and writes only what has changed. docs/export.md describes the files.
+    Labels and masks are written as one indexed PNG, DICOM Segmentation or NIfTI file an image with a legend,
+    or as one COCO file with exact RLEs; images.csv says where each is from, and left-out.csv what is missing
+    and why. Run again, it goes on where it was stopped, and writes only what has changed. docs/export.md
+    describes the files.
 
     Examples: `dsal export --project 3 --out labels`,
     `dsal export --project 3 --what masks --version p3-r004-brave-otter --format coco --out masks`,
+    `dsal export --project 3 --format dicom-seg --dicom scans/ --out segmentations`,
     `dsal export --model --version published --format onnx --out network`
     """
     allowed = NETWORKS if model else PICTURES
@@ -62,12 +76,30 @@ def export(
     if form not in allowed:
         with_model = "with --model" if model else "without --model"
         raise WrongUseError(f"--format {form} does not go {with_model}; give {' or '.join(allowed)}.")
+    _check_dicom(form, dicom)
     if model:
         _export_network(version, project, form, out)
         return
     if project is None:
         raise WrongUseError("Give --project N, or --model for a version's network.")
-    _export_pictures(project, what, version, form, out)
+    _export_pictures(project, what, version, form, out, dicom)
+
+
+def _check_dicom(form: str, folder: Path | None) -> None:
+    """Raise WrongUseError for a folder that does not go with the format, and DicomMissingError."""
+    if form not in CLINICAL:
+        if folder is not None:
+            raise WrongUseError(f"--dicom goes with --format {' or '.join(CLINICAL)}, not with {form}.")
+        return
+    if folder is None and form == "dicom-seg":
+        raise WrongUseError(
+            "A DICOM Segmentation refers to its image: give the imported files by --dicom DIR."
+        )
+    if folder is not None and not folder.is_dir():
+        raise WrongUseError(f"{folder} is no folder; give the one with the imported files by --dicom.")
+    from model.dicom import require
+
+    require()
 
 
 def _export_network(version: str, project: int | None, form: str, out: Path) -> None:
@@ -95,9 +127,16 @@ def _export_network(version: str, project: int | None, form: str, out: Path) -> 
 
 
 def _export_pictures(
-    project: int, what: Literal["labels", "masks"], version: str, form: str, out: Path
+    project: int,
+    what: Literal["labels", "masks"],
+    version: str,
+    form: str,
+    out: Path,
+    dicom: Path | None,
 ) -> None:
+    from ml_backend.export.clinical import FromDicom, clinical_format
     from ml_backend.export.finding import find_version
+    from ml_backend.export.formats import FORMATS
     from ml_backend.export.labels import Labels
     from ml_backend.export.masks import Masks
     from ml_backend.export.run import export as write
@@ -108,16 +147,42 @@ def _export_pictures(
     with open_context() as context:
         config = parse(str(context.label_studio.project(project)["label_config"] or ""))
         source: Source
+        drawn_by = None
         if what == "masks":
-            source = Masks(context, project, config, find_version(context.database, version, project))
+            found = find_version(context.database, version, project)
+            source, drawn_by = Masks(context, project, config, found), found.name
         else:
             source = Labels(context, project, config)
         with progress_bar() as bar:
+            files = None
+            if dicom is not None:
+                files = _dicom_files(context, project, dicom, bar, labelled=what == "labels")
+                source = FromDicom(source, files)
             task = bar.add_task("Exporting", total=source.total(), note="")
-            outcome = write(out, form, source, progress=lambda: bar.advance(task))
+            writer = FORMATS.get(form) or clinical_format(form, files, drawn_by)
+            outcome = write(out, form, source, form=writer, progress=lambda: bar.advance(task))
     tell(outcome, out, what)
     if outcome.failed:
         raise typer.Exit(FAILED)
+
+
+def _dicom_files(
+    context: Context, project: int, folder: Path, bar: Progress, *, labelled: bool
+) -> DicomFiles:
+    """The files in a folder for the tasks of a project, or for the labelled ones alone."""
+    from ml_backend.dicom.pseudonyms import read_secret
+    from ml_backend.export.clinical import DicomFiles
+
+    looking = bar.add_task("Looking for DICOM files", total=None, note="")
+    return DicomFiles(
+        folder,
+        read_secret(context.settings),
+        lambda: (
+            task.data for task in context.label_studio.tasks(project, unlabelled=False if labelled else None)
+        ),
+        lambda done, total: bar.update(looking, completed=done, total=total),
+        context.settings.max_image_pixels,
+    )
 
 
 def tell(outcome: Outcome, out: Path, what: str) -> None:
@@ -136,4 +201,6 @@ def tell(outcome: Outcome, out: Path, what: str) -> None:
     if len(outcome.left_out) > 20:
         console.print(f"… and {len(outcome.left_out) - 20} more; left-out.csv has all of them")
     if outcome.failed:
-        console.print(f"{outcome.failed} images could not be read; run the command again to try them again.")
+        console.print(
+            f"{outcome.failed} images could not be exported; run the command again to try them again."
+        )

@@ -11,6 +11,7 @@ from ml_backend.dicom.pseudonyms import pseudonym
 from model.dicom import DicomError
 from model.dicom.header import looks_like_dicom
 from model.dicom.reader import DicomReader
+from model.imaging.decoding import MAX_PIXELS
 
 INDEX = "DICOMDIR"
 """Name of the index of a folder or disc, which is in the DICOM format but has no image."""
@@ -53,15 +54,21 @@ def find_files(places: Sequence[Path]) -> Found:
 
 
 def find_sources(
-    folder: Path, wanted: Collection[str], secret: bytes, progress: Progress | None = None
+    folder: Path,
+    wanted: Collection[str],
+    secret: bytes,
+    progress: Progress | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, Path]:
     """The DICOM file of each of these pseudonyms that has one below a folder.
 
     `progress` is called with (done, total) after each file; the search ends when all are found.
+    `max_pixels` is that of the import.
     """
     missing, sources = set(wanted), {}
     files = find_files([folder]).files
-    with DicomReader() as reader:
+    with DicomReader(max_pixels=max_pixels) as reader:
         for done, path in enumerate(files, start=1):
             if not missing:
                 break

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ml_backend.dicom.folders import find_files
 from ml_backend.dicom.pseudonyms import FIELD, pseudonym
@@ -17,6 +19,7 @@ from model.imaging.decoding import MAX_PIXELS
 
 SPACING = "pixel_spacing_mm"
 """Key of the task data with the distances of rows and of columns in the uploaded image, in mm."""
+BETWEEN = " × "
 MAX_BYTES = 64 * 2**20
 
 Progress = Callable[[int, int], None]
@@ -94,6 +97,15 @@ def import_dicom(
     return outcome
 
 
+def spacing_of(data: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The distances of rows and of columns, in mm, in a task's data; None if it has none that make sense."""
+    try:
+        rows, columns = (float(mm) for mm in str(data.get(SPACING, "")).split(BETWEEN.strip()))
+    except ValueError:
+        return None
+    return (rows, columns) if 0 < rows < math.inf and 0 < columns < math.inf else None
+
+
 def _png(image: DicomImage, max_bytes: int) -> bytes:
     png = encode_png(image)
     if len(png) > max_bytes:
@@ -103,5 +115,5 @@ def _png(image: DicomImage, max_bytes: int) -> bytes:
 
 def _data(image: DicomImage, name: str) -> dict[str, str]:
     """The task data besides the image: all that is kept of the file."""
-    spacing = {} if image.spacing is None else {SPACING: " × ".join(f"{mm:.6g}" for mm in image.spacing)}
+    spacing = {} if image.spacing is None else {SPACING: BETWEEN.join(f"{mm:.6g}" for mm in image.spacing)}
     return {FIELD: name, **spacing}

@@ -104,6 +104,6 @@ class Journal:
 def _difference(found: Any, about: Mapping[str, Any]) -> str:
     if not isinstance(found, dict):
         return "a damaged export"
-    names = [name for name in about if found.get(name) != about[name]]
-    told = ", ".join(f"{name} {found.get(name)!r} instead of {about[name]!r}" for name in names)
+    names = [name for name in {**found, **about} if found.get(name) != about.get(name)]
+    told = ", ".join(f"{name} {found.get(name)!r} instead of {about.get(name)!r}" for name in names)
     return f"another export ({told or 'of another release'})"

@@ -75,7 +75,7 @@ class Labels:
         image = json.dumps(task.data.get(self.config.data_key), sort_keys=True)
         digest = hashlib.sha256(f"{sample.key} {image}".encode()).hexdigest()
         file = image_file(task.task_id, task.data, self.config)
-        return Item(key, file, digest, partial(self._read, task, sample, overlap))
+        return Item(key, file, digest, partial(self._read, task, sample, overlap), task.data)
 
     def _read(self, task: LabelledTask, sample: Sample, overlap: Overlap) -> Picture:
         """Read the annotations of one picture.
@@ -109,7 +109,7 @@ class Labels:
         if hidden:
             notes.append(
                 f"{hidden} pixels lie in regions of several labels: in PNG the {overlap} region has them, "
-                "COCO keeps them in all."
+                "COCO and DICOM-SEG keep them in all."
             )
         return replace(picture, notes=tuple(notes))
 

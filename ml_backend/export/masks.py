@@ -77,6 +77,7 @@ class Masks:
                     image_file(task_id, data, self.config),
                     digest,
                     partial(self._draw, read, task_id, data),
+                    data,
                 )
 
     @cached_property

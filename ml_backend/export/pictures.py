@@ -30,6 +30,10 @@ class CannotExpressError(ValueError):
     """A picture that the format cannot hold; the message is one sentence that says why."""
 
 
+class FileMissingError(ValueError):
+    """A picture whose file is not at hand, so that another run may export it; the message is one sentence."""
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """The labels or the mask of one image.

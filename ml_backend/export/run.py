@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ml_backend.export.formats import FORMATS, Record
+from ml_backend.export.formats import FORMATS, Format, Record
 from ml_backend.export.journal import LOCK, Journal
 from ml_backend.export.names import Names, safe
-from ml_backend.export.pictures import CannotExpressError, ExportError
+from ml_backend.export.pictures import CannotExpressError, ExportError, FileMissingError
 from ml_backend.export.source import Item, LeftOut, Source
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 
@@ -50,11 +50,19 @@ def export(
     format_name: str,
     source: Source,
     *,
+    form: Format | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Export all pictures of a source into a folder; `progress` is called after each image.
+    """Export all pictures of a source into a folder.
 
     Errors about one picture leave it out.
+
+    Args:
+        folder: where to write; a new one, or that of an export to go on with.
+        format_name: of the format.
+        source: the pictures.
+        form: the format; None takes that of `FORMATS` with this name.
+        progress: called after each image.
 
     Raises:
         ExportError: the folder has other files, another export, or is being written by another process.
@@ -67,7 +75,7 @@ def export(
         with FileLock(lock, timeout=0):
             try:
                 journal = Journal(folder, about)
-                return _Export(folder, format_name, source, journal).run(progress)
+                return _Export(folder, form or FORMATS[format_name], source, journal).run(progress)
             finally:
                 lock.unlink(missing_ok=True)
     except Timeout as error:
@@ -77,9 +85,9 @@ def export(
 class _Export:
     """An export in progress."""
 
-    def __init__(self, folder: Path, format_name: str, source: Source, journal: Journal) -> None:
+    def __init__(self, folder: Path, form: Format, source: Source, journal: Journal) -> None:
         self._folder, self._source, self._journal = folder, source, journal
-        self._format = FORMATS[format_name]
+        self._format = form
         self._names = Names(journal.names())
         self._outcome = Outcome()
         self._seen: set[str] = set()
@@ -109,7 +117,7 @@ class _Export:
             self._outcome.left_out.append(LeftOut(item.key, item.file, str(error)))
             self._seen.discard(item.key)
             return
-        except IMAGE_FAULTS as error:
+        except (*IMAGE_FAULTS, FileMissingError) as error:
             self._outcome.left_out.append(LeftOut(item.key, item.file, str(error), failed=True))
             return
         suffix = Path(item.file).suffix

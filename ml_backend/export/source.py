@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ml_backend.export.pictures import Legend, Picture
@@ -18,12 +18,14 @@ class Item:
         file: the file name of its image.
         digest: of everything it is read from; the same digest means the same picture.
         read: reads it; raises errors about this picture alone, see `ml_backend.export.run`.
+        data: the task's data; empty for a file.
     """
 
     key: str
     file: str
     digest: str
     read: Callable[[], Picture]
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

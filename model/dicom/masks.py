@@ -30,5 +30,6 @@ def in_source(masks: Masks, source: Size, shown: Size) -> dict[str, NDArray[np.b
                 f"The mask of {label} has {mask.shape[1]}×{mask.shape[0]} pixels, but the DICOM image has "
                 f"{source[1]}×{source[0]}; is it the file that was imported?"
             )
-        found[label] = mask.astype(bool) if mask.shape == source else to_source(mask.astype(bool), source)
+        mask = mask.astype(bool, copy=False)
+        found[label] = mask if mask.shape == source else to_source(mask, source)
     return found

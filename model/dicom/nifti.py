@@ -19,7 +19,12 @@ COMMENT = 6
 
 
 def write_nifti(
-    masks: Masks, out: Path, *, spacing: tuple[float, float] | None = None, source: Path | None = None
+    masks: Masks,
+    out: Path,
+    *,
+    spacing: tuple[float, float] | None = None,
+    source: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, int]:
     """Write masks as a NIfTI label map, uint8 (columns, rows, 1); returns the value of each label, from 1.
 
@@ -35,6 +40,7 @@ def write_nifti(
         out: the file to write, .nii or .nii.gz.
         spacing: distances of rows and of columns in mm, if there is no source.
         source: the DICOM file of the image; the label map has its pixels and its spacing.
+        max_pixels: largest image of a source.
 
     Raises:
         DicomMissingError: the extra `dicom` is not installed.
@@ -47,8 +53,8 @@ def write_nifti(
     size = next((mask.shape for mask in masks.values()), (0, 0))
     shown = size
     if source is not None:
-        header = read_header(source)
-        size, _ = check(header, MAX_PIXELS)
+        header = read_header(source, pixels=False)
+        size, _ = check(header, max_pixels)
         ratio, spacing = ratio_and_spacing(header, [])
         shown = shown_size(size, ratio)
     labels, legend = _label_map(in_source(masks, (size[0], size[1]), (shown[0], shown[1])))

@@ -77,7 +77,7 @@ def read_uid(path: Path, *, max_pixels: int = MAX_PIXELS) -> str:
     Raises:
         DicomError, OSError: as in `read_dicom`, except for damaged pixels.
     """
-    header = read_header(path)
+    header = read_header(path, pixels=False)
     check(header, max_pixels)
     return _uid(header)
 

@@ -59,6 +59,7 @@ def write_segmentation(
     *,
     version: str | None = None,
     description: str = "dsal segmentation",
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Write masks as one binary DICOM Segmentation, one segment a label, in the order given.
 
@@ -74,6 +75,7 @@ def write_segmentation(
         out: the file to write.
         version: name of the version whose network drew the masks; None if people did.
         description: of the new series, in archives and viewers.
+        max_pixels: largest image.
 
     Raises:
         DicomMissingError: the extra `dicom` is not installed.
@@ -84,8 +86,8 @@ def write_segmentation(
     from highdicom import UID
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
-    header = read_header(source)
-    size, _ = check(header, MAX_PIXELS)
+    header = read_header(source, pixels=False)
+    size, _ = check(header, max_pixels)
     own = in_source(masks, size, shown_size(size, ratio_and_spacing(header, [])[0]))
     image = _source(source)
     described = [_segment(number, label, version) for number, label in enumerate(own, start=1)]

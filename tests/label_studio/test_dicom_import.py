@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from highdicom.seg import segread
@@ -20,15 +21,14 @@ from pydicom.uid import RLELossless
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.dicom.folders import find_sources
 from ml_backend.dicom.importing import import_dicom
-from ml_backend.dicom.pseudonyms import image_name, pseudonym, pseudonym_of
+from ml_backend.dicom.pseudonyms import image_name, pseudonym, pseudonym_of, read_secret
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.errors import LabelStudioError
-from ml_backend.label_studio.regions.masks import label_map, results
+from ml_backend.label_studio.regions.masks import results
 from ml_backend.queue.context import image_reader
 from ml_backend.settings import Settings
 from model.dicom.header import READ
-from model.dicom.segmentation import write_segmentation
 from model.dicom.shape import to_shown
 from tests.loop.board import png
 from tests.model.dicom.files import gradient, own, radiograph, write
@@ -174,13 +174,16 @@ def test_bad_files_are_named_the_others_go_on_and_nothing_comes_twice(
 
 
 def test_an_annotated_mask_finds_back_to_the_pixels_of_its_file(
-    client: LabelStudio, project: int, tmp_path: Path
+    dsal: Command, client: LabelStudio, project: int, tmp_path: Path
 ) -> None:
     """Pixels are 2.5 times as wide as high: annotators see 40×150 of the file's 40×60."""
     stretched = radiograph(gradient(), BitsStored=12, ImagerPixelSpacing=[0.1, 0.25])
-    source = write(stretched, tmp_path / "scans.dcm")
+    (tmp_path / "scans").mkdir()
+    source = write(stretched, tmp_path / "scans" / "one.dcm")
     config = parse(default_config(["Bone"]))
-    (number,) = import_dicom(client, project, [source], SECRET.encode()).imported
+    secret = read_secret(Settings(model_dir=tmp_path / "data"), create=True)
+    (number,) = import_dicom(client, project, [source], secret).imported
+    other = client.upload(project, {"other.png": png(np.zeros((40, 60), np.uint8))})["other.png"]
     data = client.task_data(project, [number])[number]
     read = image_reader(Settings(model_dir=tmp_path / "data"), client).read(project, number, data, config)
     assert (read.dtype, read.shape) == (np.uint16, (40, 150))
@@ -188,16 +191,26 @@ def test_an_annotated_mask_finds_back_to_the_pixels_of_its_file(
 
     mask = np.random.default_rng(3).random((40, 60)) > 0.5
     client.submit_annotation(number, results(to_shown(mask, (40, 150)).astype(np.uint8), config))
-    (task,) = client.labelled_tasks(project)
-    labels = label_map(task.accepted[0].result, config, (40, 150)).label_map
-    assert labels is not None
-    name = pseudonym_of(task.data)
-    assert name
-    found = find_sources(tmp_path, [name], SECRET.encode())
-    write_segmentation({"Bone": labels == 1}, found[name], tmp_path / "seg.dcm")
-    segmentation = segread(tmp_path / "seg.dcm")
-    (pixels,) = segmentation.get_pixels_by_source_instance([stretched.SOPInstanceUID])
+    client.submit_annotation(other, results(np.ones((40, 60), np.uint8), config))
+
+    export = ("export", "--project", project, "--dicom", tmp_path / "scans", "--format")
+    done = dsal(*export, "dicom-seg", "--out", tmp_path / "seg")
+    assert done.returncode == 0, done.stderr
+    assert f"left out: task-{other}: It was not imported by dsal import-dicom" in done.stdout
+    (file,) = (tmp_path / "seg" / "masks").iterdir()
+    assert file.name == f"{pseudonym_of(data)}.dcm"
+    (pixels,) = segread(file).get_pixels_by_source_instance([stretched.SOPInstanceUID])
     assert np.array_equal(pixels[..., 0], mask)
+
+    assert "1 written" in dsal(*export, "nifti", "--out", tmp_path / "nifti").stdout
+    assert "0 written, 1 were there" in dsal(*export, "nifti", "--out", tmp_path / "nifti").stdout
+    (file,) = (tmp_path / "nifti" / "masks").iterdir()
+    assert np.array_equal(np.asarray(nibabel.load(file).dataobj)[..., 0].T, mask)
+
+    source.unlink()
+    again = dsal(*export, "dicom-seg", "--out", tmp_path / "again")
+    assert again.returncode == 1
+    assert "1 images could not be exported" in again.stdout
 
 
 def test_an_interrupted_import_is_completed(client: LabelStudio, project: int, tmp_path: Path) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import nibabel
 import numpy as np
+from highdicom.seg import segread
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
+from pydicom import dcmread
 
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.score.prediction import scorer
@@ -19,6 +23,7 @@ from tests.loop.board import Board
 from tests.loop.service import Service
 from tests.loop.test_disconnect import Dsal, dsal
 from tests.ml_backend.cli.conftest import run
+from tests.model.dicom.files import radiograph, write
 
 __all__ = ["dsal", "run"]
 
@@ -57,6 +62,30 @@ def test_labels_and_masks_leave_label_studio_as_the_editor_shows_them(
     assert (found == seen).all()
     assert "0 written, 4 were there already" in dsal(*masks, tmp_path / "coco")
     assert "another export" in dsal(*masks, tmp_path / "png", status=1)
+
+    # Of an image that came from DICOM, the mask goes back to its file.
+    (tmp_path / "scans").mkdir()
+    scan = write(radiograph(phantoms[4].image), tmp_path / "scans" / "hand.dcm")
+    dsal("import-dicom", scan, "--project", board.id)
+    clinical = ("export", "--project", board.id, "--what", "masks", "--version", version.name, "--format")
+    assert "5 written" in dsal(*clinical, "nifti", "--out", tmp_path / "nifti")
+    with (tmp_path / "nifti" / "images.csv").open(newline="") as file:
+        files = {int(row["task"]): tmp_path / "nifti" / row["files"] for row in csv.DictReader(file)}
+    assert (_values(files[shown]) == found).all()
+    said = dsal(*clinical, "dicom-seg", "--dicom", tmp_path / "scans", "--out", tmp_path / "seg")
+    assert "1 written" in said
+    assert said.count("not imported by dsal import-dicom") == 4
+    (segmentation,) = map(segread, (tmp_path / "seg" / "masks").iterdir())
+    (segment,) = segmentation.SegmentSequence
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    (pixels,) = segmentation.get_pixels_by_source_instance([dcmread(scan).SOPInstanceUID])
+    assert pixels.any()
+    assert (pixels[..., 0] == _values(files[max(files)])).all()
+
+
+def _values(path: Path) -> NDArray[np.uint8]:
+    """The label map (H, W) in a NIfTI file."""
+    return np.asarray(nibabel.load(path).dataobj)[..., 0].T
 
 
 def _publish(service: Service, board: Board, task: int) -> Version:

@@ -107,8 +107,8 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
         return Source(value, root if covers(f"{root}/data/", value) else None)
     known = ", ".join(f"{scheme}://" for scheme in STORAGE_SCHEMES)
     raise AddressError(
-        f'"{storable(value[:80])}" cannot be read: it is not a file of Label Studio, an http(s) address, a data '
-        f"URI, or one of {known}"
+        f'"{storable(value[:80])}" cannot be read: it is not a file of Label Studio, an http(s) address, a '
+        f"data URI, or one of {known}"
     )
 
 

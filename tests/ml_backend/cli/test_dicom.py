@@ -1,4 +1,4 @@
-"""`dsal import-dicom` without its packages, and DICOM files in the commands that work on folders."""
+"""DICOM commands without their packages or with wrong options, and DICOM files in the commands on folders."""
 
 from __future__ import annotations
 
@@ -63,12 +63,39 @@ def test_dicom_files_are_learned_from_and_scored(run: Run, scans: Path, tmp_path
     assert scores["scan.dcm"] == pytest.approx(scores["picture.png"], abs=0.01)
 
 
-@pytest.mark.parametrize("command", ["import-dicom", "segment"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--format", "dicom-seg"], "refers to its image: give the imported files by --dicom DIR."),
+        (["--dicom", "."], "--dicom goes with --format dicom-seg or nifti, not with png."),
+        (
+            ["--format", "coco", "--dicom", "."],
+            "--dicom goes with --format dicom-seg or nifti, not with coco.",
+        ),
+        (["--format", "nifti", "--dicom", "nowhere"], "nowhere is no folder;"),
+        (["--format", "nifti", "--model"], "--format nifti does not go with --model;"),
+        (["--model", "--dicom", "."], "--dicom goes with --format dicom-seg or nifti, not with onnx."),
+    ],
+)
+def test_options_of_export_that_do_not_go_together_are_refused(
+    run: Run, tmp_path: Path, options: list[str], sentence: str
+) -> None:
+    status, printed, said = run("export", "--project", 1, "--out", tmp_path / "out", *options)
+    assert (status, printed) == (2, "")
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["import-dicom", "segment", "export"])
 def test_without_its_packages_one_sentence_says_what_to_install(
     run: Run, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     options = ("--project", 1) if command == "import-dicom" else ("--out", tmp_path / "mask.png")
-    status, printed, said = run(command, scans / "scan.dcm", *options)
+    given: tuple[object, ...] = (scans / "scan.dcm", *options)
+    if command == "export":
+        given = ("--project", 1, "--format", "nifti", *options)
+    status, printed, said = run(command, *given)
     assert (status, printed) == (1, "")
     assert said == 'dsal: DICOM support is not installed: run pip install "dsal[dicom]".\n'

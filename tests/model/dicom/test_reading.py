@@ -271,5 +271,25 @@ def test_annotators_see_the_true_shape(
         assert set(png.info) <= {"dpi"}, "no text in the file"
 
 
+@pytest.mark.parametrize(
+    "syntax", [None, ImplicitVRLittleEndian, RLELossless, DeflatedExplicitVRLittleEndian]
+)
+def test_the_uid_of_a_large_file_is_known_without_its_pixels(
+    reader: DicomReader, tmp_path: Path, syntax: str | None
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (1000, 700), np.uint16)
+    made = radiograph(pixels)
+    if syntax == RLELossless:
+        path = write(made, tmp_path / "made.dcm", syntax)
+    else:
+        made.file_meta.TransferSyntaxUID = syntax or made.file_meta.TransferSyntaxUID
+        path = write(made, tmp_path / "made.dcm")
+    assert path.stat().st_size > 2**20
+    assert reader.uid(path) == made.SOPInstanceUID == reader.read(path).uid
+    del made.PixelData
+    with pytest.raises(DicomError, match="It has no pixels"):
+        reader.uid(write(made, tmp_path / "made.dcm"))
+
+
 def test_suffixes_are_in_small_letters() -> None:
     assert {suffix.lower() for suffix in SUFFIXES} == SUFFIXES
