@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.interaction.prompts import Prompts
+from model.interaction.simulation import objects
 from model.loss import LossWeights, default_dice
 from model.metrics import dice_per_label
 from model.network import DeeplySupervisedUNet, NetworkSettings, with_prompts
 from model.pretrained import pretrained_start, pretrained_version
-from model.research.clicking import Session, Summary, correct, objects, predicted
+from model.research.clicking import Session, Summary, correct, predicted
 from model.research.learners.sets import SetPlan, plan, sides
 from model.research.phantom import write_phantoms
 from model.segmenter import Segmenter
 from model.training.dataset import Example, make_example, read_mask, read_sample
+from model.training.first_click import first_click
 from model.training.run import train
 from model.training.settings import TrainingSettings
 from model.weights import Card, read_card, save_version
@@ -155,7 +157,8 @@ def trained(
         loss=LossWeights(dice=default_dice(len(labels))),
     )
     result = train(training, [], labels=labels, network=network.settings, settings=settings, start=network)
-    card = Card(folder.name, labels, result.network.settings, preprocessing_of(options.size))
+    figures = first_click(result.network, training)
+    card = Card(folder.name, labels, result.network.settings, preprocessing_of(options.size), metrics=figures)
     save_version(folder, result.network, card)
     return Segmenter(folder, engine="torch")
 

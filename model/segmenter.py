@@ -18,7 +18,7 @@ from model.engines.interface import Draw
 from model.engines.torch_engine import CUDA_STREAMS
 from model.imaging.masks import hard_mask
 from model.imaging.preprocessing import Frame, preprocess, to_network
-from model.interaction.corrector import Corrector, OpenImage
+from model.interaction.corrector import Corrector, OpenImage, begins_with_mask
 from model.interaction.prompts import PromptError, Prompts
 from model.interaction.refinement import Refinement
 from model.pipeline import Pipeline, Prepared, Stages, Threads
@@ -193,7 +193,13 @@ class Segmenter:
     def corrector(self) -> Corrector:
         """Corrects masks by prompts; made on first use, as it holds the network once more."""
         device, precision = self.engine.device, self._precision
-        return Corrector(self._network, self.engine, device=device, precision=precision)
+        return Corrector(
+            self._network,
+            self.engine,
+            device=device,
+            precision=precision,
+            begins_with_mask=begins_with_mask(self.card.metrics),
+        )
 
     def open(self, image: NDArray[np.uint8 | np.uint16]) -> OpenImage:
         """Prepare a grey image (H, W) for several corrections, which are then quicker."""

@@ -149,6 +149,7 @@ def _train_folder(
     from model.loss import LossWeights, default_dice
     from model.network import NetworkSettings
     from model.training.dataset import folder_labels, read_folder
+    from model.training.first_click import first_click
     from model.training.ranks import joined
     from model.training.run import Progress, TrainingSettings
     from model.training.run import train as fine_tune
@@ -204,11 +205,9 @@ def _train_folder(
         "seconds": round(result.seconds, 1),
         "images": len(sides[0]),
     }
-    save_version(
-        out,
-        result.network,
-        Card(out.name, labels, shape, preprocessing, metrics=result.metrics, parent=parent, training=about),
-    )
+    metrics = result.metrics | first_click(result.network, examples[1] or examples[0])
+    card = Card(out.name, labels, shape, preprocessing, metrics=metrics, parent=parent, training=about)
+    save_version(out, result.network, card)
     dsc = result.metrics.get("validation_dsc")
     validated = "" if dsc is None else f", validation DSC {dsc:.3f} on {len(sides[1])}"
     output().print(

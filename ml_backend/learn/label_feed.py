@@ -12,7 +12,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import Examples, Feed, TrainingStopped
 from model.training.dataset import Example
+from model.training.first_click import first_click
 from model.training.settings import Progress
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class LabelFeed(Feed):
         context, project_id, run_id, owner, lease: of the run.
         config: the labeling config that the network is trained for.
         read: reads all labels again.
-        write: writes a network as a version's folder, given the steps done.
+        write: writes a network as a version's folder, given the steps done and figures for its card.
         data: what `read` gave last; at first, what the run begins with.
         further: examples of other sources, which do not change.
         is_fresh_network: whether the network learns from scratch.
@@ -97,7 +98,7 @@ class LabelFeed(Feed):
     lease: Lease
     config: LabelConfig
     read: Callable[[], Data]
-    write: Callable[[Path, DeeplySupervisedUNet, int], None]
+    write: Callable[[Path, DeeplySupervisedUNet, int, Mapping[str, float]], None]
     data: Data
     further: list[Example]
     is_fresh_network: bool
@@ -221,7 +222,9 @@ class LabelFeed(Feed):
         self.lease.check()
         directory = self.folder / "draft"
         shutil.rmtree(directory, ignore_errors=True)
-        self.write(directory, copy.deepcopy(network).to("cpu"), progress.step)
+        drawn_by = copy.deepcopy(network).to("cpu").eval()
+        figures = first_click(drawn_by, self.data.validation or self.data.training)
+        self.write(directory, drawn_by, progress.step, figures)
         try:
             self._publish(directory, progress.step)
         except (OSError, WeightStoreError, RedisError) as error:

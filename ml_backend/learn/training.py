@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from ml_backend.store.models import RunState, TrainingRun, Version, VersionState
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import train_continuously
 from model.training.dataset import Example
+from model.training.first_click import first_click
 from model.training.run import TrainingResult, train
 from model.training.settings import Progress
 
@@ -154,6 +156,7 @@ class Training:
             return None
         counts = {name: len(examples) for name, examples in further.items()}
         result.metrics.update(counts, training_images=float(len(data.training)))
+        result.metrics.update(first_click(result.network, data.validation or data.training))
         directory = self._folder / "version"
         self._write(config, begun, parent, directory, result.network, result.steps, result.metrics)
         own = name_of(self.project_id, self.run_id)
@@ -215,9 +218,7 @@ class Training:
             lease,
             config,
             read=read,
-            write=lambda directory, network, steps: self._write(
-                config, begun, parent, directory, network, steps, {}
-            ),
+            write=partial(self._write, config, begun, parent),
             data=data,
             further=further,
             is_fresh_network=begun.start is None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -11,11 +12,19 @@ from model.engines.interface import Engine, Precision
 from model.engines.prompt_engine import PromptEngine
 from model.imaging.fine import fine_grey
 from model.imaging.preprocessing import PreprocessingSettings, preprocess, to_network
-from model.interaction.adoption import adopt
-from model.interaction.prompts import Box, Extent, PromptError, Prompts, extent
+from model.interaction.adoption import adopt, footprint, touched
+from model.interaction.prompts import Box, Extent, PromptError, Prompts, extent, is_positive
 from model.interaction.refinement import Refinement, first_window, refine
 from model.interaction.window import Window
 from model.network import DeeplySupervisedUNet
+
+ALONE, FROM_MASK = "click_dsc", "click_from_mask_dsc"
+"""Figures of a card: mean Dice after one click in the middle of an object that is not drawn, by the prompts
+alone, and beginning with what the network draws there without a mark (`model.training.first_click`)."""
+MARGIN = 0.02
+"""How much better the beginning with the mask must be."""
+LIKELY = 0.5
+"""Probability above which a pixel is taken for the label's."""
 
 
 class OpenImage:
@@ -55,7 +64,9 @@ class OpenImage:
 class Corrector:
     """Corrects masks by a version's network; threads may share it.
 
-    A version that has learned what prompts mean looks at a window around the mark. For others, such as
+    A version that has learned what prompts mean looks at a window around the mark. If its card says that this
+    is better (`begins_with_mask`), a positive mark on nothing drawn begins with what the version draws there
+    without any mark. For others, such as
     those of earlier releases, a simple rule holds: a positive click adds the component of the label's
     probability under it, a negative one removes it, and a box gets what the network finds in it.
 
@@ -63,6 +74,7 @@ class Corrector:
         network: with layers for prompts, on the CPU, not changed; None if the version has none.
         engine: that runs the version without prompts.
         device, precision: of the engine for prompts, see `PromptEngine`.
+        begins_with_mask: whether a mark on nothing drawn begins with the mask without marks.
     """
 
     def __init__(
@@ -72,9 +84,11 @@ class Corrector:
         *,
         device: str = "cpu",
         precision: Precision = "auto",
+        begins_with_mask: bool = False,
     ) -> None:
         self._network, self._engine = network, engine
         self._device, self._precision = device, precision
+        self._begins_with_mask = begins_with_mask
 
     @property
     def knows_prompts(self) -> bool:
@@ -105,9 +119,23 @@ class Corrector:
                 f"The mask has {present.shape[1]}×{present.shape[0]} pixels, but the image has "
                 f"{opened.shape[1]}×{opened.shape[0]}; give a mask of the same size as the image."
             )
-        if self.knows_prompts:
-            return refine(opened.grey, present, prompts, self._prompted)
-        return self._by_components(opened, present, prompts, label)
+        if not self.knows_prompts:
+            return self._by_components(opened, present, prompts, label)
+        begun = self._begun(opened, present, prompts, label)
+        after = refine(opened.grey, begun, prompts, self._prompted).mask
+        return Refinement(after, Extent.of(after ^ present))
+
+    def _begun(
+        self, opened: OpenImage, present: NDArray[np.bool_], prompts: Prompts, label: int
+    ) -> NDArray[np.bool_]:
+        """The mask to begin with: with the label's component under a positive mark on nothing drawn."""
+        if not self._begins_with_mask or not prompts or not is_positive(prompts[-1]):
+            return present
+        extent(prompts[-1], opened.shape)
+        about = footprint(prompts[-1], opened.shape)
+        if isinstance(prompts[-1], Box) or touched(present, about).any():
+            return present
+        return present | touched(opened.probability(self._engine, label) > LIKELY, about)
 
     def _by_components(
         self, opened: OpenImage, present: NDArray[np.bool_], prompts: Prompts, label: int
@@ -132,3 +160,8 @@ class Corrector:
         """The probability of a class in a window, as the network sees it without prompts."""
         found: NDArray[np.float32] = self._engine.run(window.image(opened.grey)).probabilities[2, label]
         return found
+
+
+def begins_with_mask(figures: Mapping[str, float]) -> bool:
+    """Whether answers to a mark on nothing drawn should begin with the mask, by the figures of a card."""
+    return figures.get(FROM_MASK, 0.0) > figures.get(ALONE, 1.0) + MARGIN

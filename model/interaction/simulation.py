@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -11,6 +12,20 @@ from numpy.typing import NDArray
 from model.interaction.prompts import Box, Click, Extent
 
 Mask = NDArray[np.bool_]
+
+LEAST_PIXELS = 100
+"""Smaller objects are left out: a click is as large as they are."""
+
+
+def objects(labels: NDArray[np.uint8]) -> Iterator[tuple[int, Mask]]:
+    """Each object of a label map (H, W) with its class index: a component of at least `LEAST_PIXELS`."""
+    for label in np.unique(labels[labels > 0]):
+        count, components, statistics, _ = cv2.connectedComponentsWithStats(
+            (labels == label).astype(np.uint8)
+        )
+        for number in range(1, count):
+            if statistics[number, cv2.CC_STAT_AREA] >= LEAST_PIXELS:
+                yield int(label), np.asarray(components == number)
 
 
 def next_click(

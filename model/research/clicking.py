@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +20,6 @@ Answer = Callable[[Mask, Prompts], Mask]
 
 MOST_CLICKS = 20
 """Clicks after which a session is given up, as in the literature."""
-LEAST_PIXELS = 100
-"""Smaller objects are left out: a click is as large as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +61,6 @@ def correct(truth: Mask, present: Mask, answer: Answer, enough: float, most: int
         present = answer(present, marks)
         curve.append(dice(present, truth))
     return Session(tuple(curve))
-
-
-def objects(labels: NDArray[np.uint8]) -> Iterator[tuple[int, Mask]]:
-    """Each object of a label map (H, W) with its class index: a component of at least `LEAST_PIXELS`."""
-    for label in np.unique(labels[labels > 0]):
-        count, components, statistics, _ = cv2.connectedComponentsWithStats(
-            (labels == label).astype(np.uint8)
-        )
-        for number in range(1, count):
-            if statistics[number, cv2.CC_STAT_AREA] >= LEAST_PIXELS:
-                yield int(label), np.asarray(components == number)
 
 
 def predicted(labels: NDArray[np.uint8], label: int, truth: Mask) -> Mask:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from model.consistency import dice
+from model.interaction.adoption import footprint, touched
+from model.interaction.corrector import ALONE, FROM_MASK
 from model.interaction.prompts import Box, Click, PromptError
 from model.network import DeeplySupervisedUNet
 from model.pretrained import pretrained_version
@@ -86,3 +88,20 @@ def test_version_without_layers_for_prompts_follows_the_rule(tmp_path: Path) -> 
     missing = PHANTOM.bones == 8
     found = segmenter.refine(PHANTOM.image, BONES & ~missing, (Click(*middle(8)),))
     assert dice(found.mask & ~(BONES & ~missing), missing) > 0.7
+
+
+def test_card_decides_whether_a_click_on_nothing_begins_with_the_mask(tmp_path: Path) -> None:
+    network, card = load_version(pretrained_version())
+    figures = {ALONE: 0.2, FROM_MASK: 0.9}
+    save_version(tmp_path / "v", network, replace(card, metrics=card.metrics | figures))
+    begun = Segmenter(tmp_path / "v", engine="torch", precision="fp32")
+    blank, click = np.zeros_like(BONES), Click(*middle(3))
+    found = begun.refine(PHANTOM.image, blank, (click,))
+    unasked = begun.segment([PHANTOM.image])[0].final == 1
+    drawn_there = touched(unasked, footprint(click, (600, 480)))
+    assert drawn_there.any()
+    assert dice(found.mask, drawn_there) > 0.95
+    assert found.changed is not None
+    # On what is drawn already, and by a negative click, nothing is begun.
+    kept = begun.refine(PHANTOM.image, found.mask, (Click(*middle(3), positive=False),))
+    assert not kept.mask[int(click.y), int(click.x)]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from model.interaction.prompts import Click, Prompts
-from model.research.clicking import MOST_CLICKS, Session, Summary, correct, objects, predicted
+from model.interaction.simulation import objects
+from model.research.clicking import MOST_CLICKS, Session, Summary, correct, predicted
 
 
 def disc(y: int, x: int, radius: int) -> np.ndarray:
