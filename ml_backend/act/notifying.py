@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from ml_backend.label_studio.images.guard import GuardedAdapter
-from ml_backend.label_studio.images.hosts import HostRefusedError, ImageHosts
+from ml_backend.label_studio.images.guard import guarded_session
+from ml_backend.label_studio.images.hosts import HostRefusedError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context, JobError
 from ml_backend.queue.jobs import job
@@ -79,10 +79,7 @@ def send(address: str, message: dict[str, Any]) -> None:
         JobError: the address is refused.
         NoticeError: see `notify`.
     """
-    with requests.Session() as session:
-        guard = GuardedAdapter(ImageHosts(), vouched=False)
-        session.mount("http://", guard)
-        session.mount("https://", guard)
+    with guarded_session() as session:
         try:
             answer = session.post(address, json=message, timeout=SECONDS, allow_redirects=False)
         except HostRefusedError as error:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import requests
 
 from ml_backend.label_studio.blueprint import EVENTS
+from ml_backend.label_studio.images.guard import guarded_session
+from ml_backend.label_studio.images.hosts import HostRefusedError
 
 INSTALLATION_HEADER = "X-Dsal-Installation"
 """Header of our webhooks, with the installation's name (`ml_backend.store.installation`)."""
@@ -43,10 +45,14 @@ def address(webhook: Mapping[str, Any]) -> str:
 
 
 def ask_installation(url: str) -> str | None:
-    """Ask the service at `url` for its installation; no password is sent and no redirect followed."""
+    """Ask the service at `url` for its installation; no password is sent and no redirect followed.
+
+    Anybody may have written the address, so cloud metadata addresses are not asked.
+    """
     try:
-        found = httpx.get(f"{url}/health", timeout=ANSWER_SECONDS, follow_redirects=False).json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        with guarded_session() as session:
+            found = session.get(f"{url}/health", timeout=ANSWER_SECONDS, allow_redirects=False).json()
+    except (requests.RequestException, HostRefusedError, ValueError):
         return None
     name = found.get("installation") if isinstance(found, dict) else None
     return name if isinstance(name, str) else None

@@ -57,6 +57,18 @@ class GuardedAdapter(HTTPAdapter):
         return super().send(request, stream, timeout, verify, cert, proxies)
 
 
+def guarded_session() -> requests.Session:
+    """A session for addresses that people have written elsewhere; it refuses those of cloud metadata.
+
+    Requests raise `HostRefusedError` for such an address, before a connection is made.
+    """
+    session = requests.Session()
+    guard = GuardedAdapter(ImageHosts(), vouched=False)
+    session.mount("http://", guard)
+    session.mount("https://", guard)
+    return session
+
+
 def _guarded_pools(check: Check) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
