@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ml_backend.label_studio.config.smart_tags import BOXES, POINTS
 from ml_backend.label_studio.regions.emptied import EMPTIED
 from ml_backend.label_studio.regions.masks import label_map, results
+from ml_backend.store.models import LabelSeen, Version
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.loop.board import Board
@@ -154,3 +156,35 @@ def test_an_ordinary_call_is_answered_as_before(board: Board) -> None:
     (task,) = board.truth
     (data,) = board.service.label_studio.task_data(board.id, [task]).values()
     assert board.predict([{"id": task, "data": data, "project": board.id}]) == [[]]
+
+
+def test_the_next_training_learns_the_mended_mask_and_not_the_prompts(board: Board) -> None:
+    service, (mended,) = board.service, board.truth
+    page, click = regions_of(board, BONES & (HAND.bones != 8)), point(*middle(8))
+    draft(board, page)
+    grown = ask(board, click)["result"]
+    expected = mask(board, page, grown)
+    assert dice(expected, BONES) > 0.98
+    kept = {region["id"]: region for region in [*page, *grown]}
+    submitted = service.label_studio.submit_annotation(mended, [*kept.values(), click])
+    for task in board.add([draw_phantom(9, seed=seed, size=(320, 400)) for seed in (5, 6)]):
+        board.submit(task)
+    service.work()
+    version = service.wait(trained_version(board), "a trained version")
+    assert version.metrics["problems"] == []
+    with service.database.read() as session:
+        assert session.get_one(LabelSeen, (board.id, int(submitted["id"]))).task_id == mended
+    (stored,) = service.ask_label_studio("GET", f"/api/tasks/{mended}/annotations/")
+    reading = label_map(stored["result"], board.config, (SIZE[0], SIZE[1]))
+    assert not reading.unreadable
+    assert np.array_equal(reading.label_map, expected)
+
+
+def trained_version(board: Board) -> Callable[[], Version | None]:
+    """A function that returns the published version once it has learned."""
+
+    def found() -> Version | None:
+        version = board.published()
+        return version if version is not None and version.weights_hash and version.labels_used else None
+
+    return found
