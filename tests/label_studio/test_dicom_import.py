@@ -34,7 +34,7 @@ from tests.loop.board import png
 from tests.model.dicom.files import gradient, own, radiograph, write
 
 SECRET = "a secret of thirty-two characters"
-MARK = "QZX"
+MARK = "QZXJKV"
 """Begins every value that must be found nowhere."""
 TEXTS = ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "AE")
 UIDS = {

@@ -78,6 +78,8 @@ def test_disconnect_takes_back_what_connect_made_and_keeps_the_rest(
     service: Service, project: int, dsal: Dsal
 ) -> None:
     client = service.label_studio
+    # A worker of another test would publish an order of its own meanwhile.
+    service.rest()
     with TinyBackend() as other:
         client.create_ml_backend(project, other.url, "another model")
         client.patch_project(project, model_version="", sampling="Uniform sampling")

@@ -54,7 +54,9 @@ def test_a_faulty_label_is_listed_and_shown_until_a_person_confirms_it(
     assert "of 9 examined labels look wrong" in ran.stdout
     found = listed(board)
     assert found[0].annotation_id == wrong, "the most suspicious one"
-    assert re.search(r"\d+ pixels (of Bone|without a label) where the network sees", found[0].reason)
+    # Whichever of the two weighs more: hands upside down overlap with hands in part.
+    differs = r"\d+ pixels (of Bone|without a label) where the network sees"
+    assert re.search(f"{differs}|would fit better", found[0].reason)
     left, top, right, bottom = found[0].regions[0]["box"]
     assert 0 <= left < right <= mask.shape[1]
     assert 0 <= top < bottom <= mask.shape[0]
