@@ -129,11 +129,13 @@ def judge(evidence: Sequence[Evidence]) -> list[Suspicion]:
     by_region, by_gain = _deviations(weights, REGION_SPREAD), _deviations(gains, GAIN_SPREAD)
     most = np.maximum(by_region, by_gain)
     scores = np.maximum(most, 0.0) / (np.maximum(most, 0.0) + LISTED)
-    displaced = by_gain > by_region
-    strong = np.where(displaced, gains >= LEAST_GAIN, weights >= LEAST_WEIGHT)
+    by_weight = (by_region >= LISTED) & (weights >= LEAST_WEIGHT)
+    by_shift = (by_gain >= LISTED) & (gains >= LEAST_GAIN)
+    # A displacement that gains next to nothing must not hide a region that does speak against the mask.
+    displaced = (by_gain > by_region) & (by_shift | ~by_weight)
     return [
-        Suspicion(float(score), bool(far >= LISTED and enough), bool(shifted))
-        for score, far, enough, shifted in zip(scores, most, strong, displaced, strict=True)
+        Suspicion(float(score), bool(listed), bool(shifted))
+        for score, listed, shifted in zip(scores, by_weight | by_shift, displaced, strict=True)
     ]
 
 
