@@ -300,7 +300,7 @@ def test_labels_to_look_at_again_link_to_their_tasks(
 
 def test_agreement_lists_the_lowest_tasks(client: FlaskClient, project: Project) -> None:
     said = text_of(shown(client))
-    assert "Mean DSC 0.810 over 1 tasks" in said
+    assert "Mean DSC 0.810 over 1 task that" in said
     assert "Task 7 2 0.810" in said
 
 
