@@ -248,6 +248,8 @@ def load_jobs(packages: Sequence[str]) -> dict[str, Callable[..., None]]:
     if "torch" in sys.modules:
         # The first optimiser of a process imports it, in more than a second: each training would wait for it.
         import_module("torch._dynamo")
+        # Likewise each process that draws masks would import its engine's library.
+        import_module("model.engines").preload()
     return found
 
 

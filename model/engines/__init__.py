@@ -7,7 +7,13 @@ from pathlib import Path
 import torch
 
 from model.engines.interface import Engine, EngineError, EngineName, Output, Precision, Probe
-from model.engines.openvino_engine import OpenVinoEngine, has_graph, openvino_installed, save_graph
+from model.engines.openvino_engine import (
+    OpenVinoEngine,
+    has_graph,
+    import_openvino,
+    openvino_installed,
+    save_graph,
+)
 from model.engines.torch_engine import TorchEngine
 from model.network import DeeplySupervisedUNet
 
@@ -19,8 +25,15 @@ __all__ = [
     "Precision",
     "Probe",
     "create_engine",
+    "preload",
     "prepare_version",
 ]
+
+
+def preload() -> None:
+    """Import the engines' libraries, for processes that fork before they run a network; computes nothing."""
+    if openvino_installed():
+        import_openvino()
 
 
 def create_engine(

@@ -55,7 +55,7 @@ def save_graph(network: DeeplySupervisedUNet, directory: Path) -> None:
         EngineError: if OpenVINO is not installed.
         OSError: if the folder cannot be written.
     """
-    ov = _openvino()
+    ov = import_openvino()
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=directory) as draft:
         # fp16 weights would change results more than the engine itself does.
         ov.save_model(_convert(network), Path(draft) / GRAPH_FILE, compress_to_fp16=False)
@@ -103,7 +103,7 @@ class OpenVinoEngine:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        ov = _openvino()
+        ov = import_openvino()
         # Height and width stay dynamic: as fast as a graph for one size, and without memory for each size.
         self._compiled = ov.Core().compile_model(_graph(network, directory), "CPU", options)
         self._request = self._compiled.create_infer_request()
@@ -140,7 +140,12 @@ class OpenVinoEngine:
             return self._torch
 
 
-def _openvino() -> Any:
+def import_openvino() -> Any:
+    """The module `openvino`, without its telemetry.
+
+    Raises:
+        EngineError: it is not installed.
+    """
     # Its telemetry is opt-out, and reports each conversion to an analytics service from a forked copy of this
     # process. If that package cannot be imported, OpenVINO works without it.
     sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]
@@ -160,11 +165,11 @@ def _graph(network: DeeplySupervisedUNet, directory: Path) -> Any:
         except OSError as error:
             log.warning("The OpenVINO graph of %s is not kept (%s).", directory.name, error)
             return _convert(network)
-    return _openvino().Core().read_model(directory / GRAPH_FILE)
+    return import_openvino().Core().read_model(directory / GRAPH_FILE)
 
 
 def _convert(network: DeeplySupervisedUNet) -> Any:
-    ov = _openvino()
+    ov = import_openvino()
     side = 4 * network.settings.stride
     with torch.inference_mode(), warnings.catch_warnings():
         # OpenVINO traces with torch.jit, which torch calls deprecated; nothing for our users to act on.

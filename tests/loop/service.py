@@ -66,6 +66,8 @@ class Service:
             "SMALLEST_REGION": "0",
             "MAX_REGIONS": "200",
             "INITIAL_WEIGHTS": "none",
+            # They take a third of a training; tests/loop/test_clicks.py sets it.
+            "PROMPT_EPISODES": "0",
             # Most tests read the order from its top.
             "STRATEGY": PAPER,
             "PREDICT_SECONDS": "0.5",

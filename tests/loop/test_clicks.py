@@ -169,7 +169,7 @@ def test_the_next_training_learns_the_mended_mask_and_not_the_prompts(board: Boa
     submitted = service.label_studio.submit_annotation(mended, [*kept.values(), click])
     for task in board.add([draw_phantom(9, seed=seed, size=(320, 400)) for seed in (5, 6)]):
         board.submit(task)
-    service.work()
+    service.work(PROMPT_EPISODES="2")
     version = service.wait(trained_version(board), "a trained version")
     assert version.metrics["problems"] == []
     with service.database.read() as session:
