@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--arms", default="0,2", help="episodes of each arm; 0 is the rule of components")
     parser.add_argument("--enough", type=float, default=0.95, help="Dice at which a session ends")
     options = parser.parse_args()
     print(
@@ -80,9 +81,9 @@ def main() -> None:
 
 
 def compare(name: str, seed: int, options: argparse.Namespace) -> None:
-    """Train and measure both arms on one set."""
+    """Train and measure the arms on one set."""
     training, tested, labels = read_set(options.data, name, seed, options)
-    for episodes in (0, 2):
+    for episodes in map(int, options.arms.split(",")):
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             segmenter = trained(Path(folder) / name, training, labels, episodes, seed, options)

@@ -17,16 +17,16 @@ from tests.loop.service import AUTH, Service
 from tests.people import PASSWORD, sign_up
 
 STREAMING, CLICKING = "stream@example.com", "click@example.com"
-MOST = 30
+MOST = 18
 # After this many labels the annotators pause until another version is displayed: on a fast machine
 # they would otherwise label every task before the first training ends.
-PAUSE_EVERY = 6
+PAUSE_EVERY = 4
 
 
 @pytest.fixture
 def board(service: Service, boards: list[Board]) -> Board:
     """A project for two annotators."""
-    hands = [draw_phantom(age % 19, seed=age, size=(128, 160)) for age in range(36)]
+    hands = [draw_phantom(age % 19, seed=age, size=(128, 160)) for age in range(24)]
     boards.append(Board.connected(service, hands, "Labelling on"))
     return boards[-1]
 
@@ -43,7 +43,7 @@ def test_no_annotator_waits_and_nothing_is_refused(
         sign_up(server, email)
         pages[email] = log_in(server.url, email, PASSWORD).new_page()
         pages[email].on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
-    service.work(ASSIGNMENT_SIZE="12", RETRAIN_EVERY="5", TRAIN_STEPS="20", SCORE_CHUNK="40")
+    service.work(ASSIGNMENT_SIZE="8", RETRAIN_EVERY="4", TRAIN_STEPS="10", SCORE_CHUNK="40")
     service.wait(board.published, "the first order")
     connect(
         service.label_studio,
@@ -56,7 +56,7 @@ def test_no_annotator_waits_and_nothing_is_refused(
     with service.context() as context:
         context.queues.request_assignment(board.id)
     waiting = partial(service.label_studio.assigned, board.id)
-    service.wait(lambda: all(len(waiting(email).waiting) == 12 for email in pages), "assignments")
+    service.wait(lambda: all(len(waiting(email).waiting) == 8 for email in pages), "assignments")
 
     served: list[str] = []
     orders = {board.shown_version()}

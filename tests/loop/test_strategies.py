@@ -166,7 +166,7 @@ def test_the_batch_is_refilled_while_a_training_runs(
     board.annotate(3)
     first = board.await_round(1)
     service.wait(lambda: board.stored() == {first.name: 9, BATCH_VERSION: BATCH}, "the batch")
-    service.work(TRAIN_STEPS="", TRAIN_SECONDS="30")
+    service.work(TRAIN_STEPS="", TRAIN_SECONDS="20")
     board.annotate(BATCH)
     service.wait(lambda: board.runs()[0].message.startswith("step"), "the second training")
     for _ in range(2):

@@ -18,9 +18,8 @@ SMALL = "--rounds 1 --per-round 4 --tasks 12 --test 3 --width 8 --size 160 --sec
 @pytest.mark.parametrize(
     ("phase", "how", "status"),
     [
-        ("starting Label Studio", signal.SIGINT, 130),
+        # While it starts Label Studio: test_a_taken_port_is_left_alone.
         ("connecting the project", signal.SIGTERM, 143),
-        ("starting the service", signal.SIGHUP, 129),
         ("training: step", signal.SIGINT, 130),
     ],
 )
@@ -69,7 +68,9 @@ def test_a_taken_port_is_left_alone(label_studio: Path, tmp_path: Path) -> None:
             )
             assert again.wait(60) == 1
             assert "Another demo uses" in (tmp_path / "again" / "said").read_text()
-            stop(process)
+            ended, left = stop(process, signal.SIGHUP)
         finally:
             if process.poll() is None:
                 kill_everything(process)
+    assert not left
+    assert ended == 129
