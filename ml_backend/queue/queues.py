@@ -272,6 +272,10 @@ class JobQueues:
         """Request a message that a training failed."""
         return self._request(NOTIFY, f"notify-run-{run_id}", {"run_id": run_id})
 
+    def request_notice_to_stop(self, project_id: int) -> bool:
+        """Request a message that it is time to stop, if it is."""
+        return self._request(NOTIFY, f"notify-stop-{project_id}", {"project_id": project_id})
+
     def try_again(self, job_id: str) -> None:
         """Put a job that failed for good into its queue again.
 

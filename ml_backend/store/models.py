@@ -111,6 +111,8 @@ class Project(Base):
         shows_batch: whether tasks are marked in Label Studio as the ones to label next.
         before_connect: what `dsal connect` found and changes, for `dsal disconnect`; None if it is not known.
         paused_at: when a person paused the learning; None while the project learns.
+        told_to_stop_at: when NOTIFY_URL was told that it is time to stop; None if it was not, or if the
+            outlook (`ml_backend.store.outlook`) said otherwise since.
     """
 
     __tablename__ = "projects"
@@ -130,6 +132,7 @@ class Project(Base):
     shows_batch: Mapped[bool] = mapped_column(default=False)
     before_connect: Mapped[dict[str, Any] | None]
     paused_at: Mapped[datetime | None]
+    told_to_stop_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 

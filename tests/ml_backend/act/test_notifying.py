@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from pydantic import SecretStr
 
-from ml_backend.act.notifying import NoticeError, of_failure, of_version, send
-from ml_backend.queue.context import JobError
+from ml_backend.act.notifying import NoticeError, notify, of_failure, of_version, send
+from ml_backend.label_studio.client import LabelStudio
+from ml_backend.queue.context import Context, JobError, image_reader
 from ml_backend.settings import Settings
-from ml_backend.store.models import Project, TrainingRun, Version
+from ml_backend.store import scores, versions
+from ml_backend.store.models import Project, TrainingRun, Version, VersionState
+from ml_backend.store.weights import WeightStore
+from ml_backend.web.app import Services
+from tests.ml_backend.store.rounds import FLAT, PROJECT, estimate, learned
 
 HANDS = Project(id=3, title="Hands", seed=0)
 
@@ -83,3 +89,68 @@ def test_an_error_does_not_tell_the_address() -> None:
 def test_an_address_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="http"):
         Settings(notify_url="slack")
+
+
+def look(services: Services, address: str) -> None:
+    """Do the job that looks at whether it is time to stop, with this NOTIFY_URL."""
+    settings = services.settings.model_copy(update={"notify_url": SecretStr(address)})
+    studio = LabelStudio(settings.label_studio_url, "0" * 40)
+    weights = WeightStore(settings.effective_store_url, settings.weights_cache_dir)
+    reader = image_reader(settings, studio)
+    context = Context(settings, studio, services.database, weights, services.queues, reader)
+    notify.__wrapped__(context, project_id=PROJECT)  # type: ignore[attr-defined]
+
+
+def one_more_round(services: Services) -> Version:
+    """Publish a version that is hardly better than the one before."""
+    with services.database.write() as session:
+        project = session.get_one(Project, PROJECT)
+        before = versions.published(session, PROJECT)
+        assert before is not None
+        dsc = [
+            {**each, "dsc": {"Bone": each["dsc"]["Bone"] + 0.0005}} for each in before.metrics["image_dsc"]
+        ]
+        version = versions.create(
+            session,
+            project,
+            round=before.round + 1,
+            state=VersionState.SCORING,
+            labels=["Bone"],
+            labels_used=before.labels_used + 10,
+            metrics=before.metrics | {"image_dsc": dsc},
+        )
+        versions.publish(session, version)
+        scores.plan(session, version.id, range(100, 142), chunk_size=50)
+    estimate(services.database, version, 0.9)
+    return version
+
+
+def test_that_it_is_time_to_stop_is_told_once_until_a_round_says_otherwise(
+    services: Services, receiver: tuple[str, list[dict[str, object]]]
+) -> None:
+    address, got = receiver
+    version = learned(services.database, FLAT, quality=0.6)
+    look(services, address)
+    assert got == [], "the unlabelled images look harder"
+
+    estimate(services.database, version, 0.9)
+    for refused, error in (("http://169.254.169.254/latest", JobError), (f"{address}/broken", NoticeError)):
+        with pytest.raises(error):
+            look(services, refused)
+    got.clear()
+    look(services, address)
+    look(services, address)
+    version = one_more_round(services)
+    look(services, address)
+    assert [message["event"] for message in got] == ["time-to-stop"]
+    assert got[0]["text"] == (
+        "Project 3: time to stop: DSC is 0.902, and labelling on would bring less than 0.01 (90% certain; 40 "
+        "tasks are unlabelled)."
+    )
+
+    estimate(services.database, version, 0.6)
+    look(services, address)
+    estimate(services.database, version, 0.9)
+    look(services, address)
+    look(services, address)
+    assert [message["event"] for message in got] == ["time-to-stop"] * 2
