@@ -53,7 +53,7 @@ def score_due(context: Context, version_id: int) -> None:
     version = _published(context, version_id)
     if version is None:
         return
-    with context.queues.exclusive(context.queues.due_name(version_id), LOCK_SECONDS) as free:
+    with context.queues.locks.exclusive(context.queues.due_name(version_id), LOCK_SECONDS) as free:
         finished = not free or _score_rest(context, version)
     if not finished:
         context.queues.request_score_due(version_id)
