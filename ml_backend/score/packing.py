@@ -17,7 +17,7 @@ FEATURES = np.dtype("<f2")
 """Type of packed features: half precision, whose rounding of about 5e-4 does not change comparisons."""
 
 
-MADE = 2
+MADE = 1
 """Raise it when images are measured or drawn in another way: nothing packed before is taken over then."""
 
 

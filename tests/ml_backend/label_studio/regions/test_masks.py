@@ -72,7 +72,7 @@ def test_a_label_map_written_and_read_is_the_same(labels: NDArray[np.uint8]) -> 
 def test_written_regions_are_valid_for_label_studio_and_readable_by_its_sdk(
     labels: NDArray[np.uint8],
 ) -> None:
-    written = results(labels, CONFIG, probabilities=by_label({1: 0.5, 2: 1.0, 3: 0.0}))
+    written = results(labels, CONFIG, probabilities=by_label({1: 0.5, 2: 1.0, 3: 0.0}), note="A remark")
     errors = LabelInterface(XML).validate_prediction(
         {"result": written, "score": 0.5, "model_version": "v"}, return_errors=True
     )
