@@ -76,9 +76,9 @@ class Quality:
         if estimate is None:
             return ""
         if self.margin is None:
-            return f"Estimated DSC of the mask as drawn: about {estimate:.1f}"
+            return f"Estimated DSC as drawn: roughly {estimate:.2f}"
         low, high = max(estimate - self.margin, 0.0), min(estimate + self.margin, 1.0)
-        return f"Estimated DSC of the mask as drawn: {estimate:.2f} ({low:.2f} to {high:.2f})"
+        return f"Estimated DSC as drawn: {estimate:.2f} ({low:.2f} to {high:.2f})"
 
 
 @dataclass(frozen=True)

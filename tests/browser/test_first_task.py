@@ -50,6 +50,10 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     page.goto(f"{server.url}/projects/{board.id}/data?tab={board.view}")
     expect(page.get_by_test_id("table-row")).to_have_count(len(hands))
+    for row in page.get_by_test_id("table-row").all():
+        expect(row).to_contain_text("[{meta: {text: [Estimated DSC as drawn: ")
+    if pictures is not None:
+        page.screenshot(path=pictures / "estimates.png")
     label_as_displayed(page)
     first, _ = board.order()[0]
     expect(opened_task(page)).to_contain_text(f"{first}")
@@ -66,7 +70,7 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     expect(beside).to_have_text(f"{region['score']:.2f}")
     assert region["score"] > 0.8
     page.locator(".lsf-outliner-item__title").first.click()
-    expect(page.get_by_test_id("detailed-region")).to_contain_text("Estimated DSC of the mask as drawn: ")
+    expect(page.get_by_test_id("detailed-region")).to_contain_text("Estimated DSC as drawn: ")
     if pictures is not None:
         page.screenshot(path=pictures / "region.png")
     page.keyboard.press("Escape")

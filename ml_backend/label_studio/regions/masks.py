@@ -127,8 +127,8 @@ def _written(
         for value, score in zip(values, scores, strict=True):
             # What a person can read comes first: the Data Manager shows the beginning of a result.
             region: dict[str, Any] = {
-                "id": secrets.token_hex(5),
                 **({"meta": {"text": [about.note]}} if about.note else {}),
+                "id": secrets.token_hex(5),
                 **({} if score is None else {"score": score}),
                 "from_name": control.name,
                 "to_name": config.image_tag,

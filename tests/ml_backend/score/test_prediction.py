@@ -150,7 +150,7 @@ def test_masks_and_scores_are_those_of_the_segmenter(
     assert found.final.any()
     assert drawn is not None
     assert np.array_equal(drawn, found.final)
-    assert all("Estimated DSC of the mask as drawn: about 0." in note(region) for region in answer["result"])
+    assert all("Estimated DSC as drawn: roughly 0." in note(region) for region in answer["result"])
 
 
 def test_labels_are_matched_by_name(place: Place, address: str, image: NDArray[np.uint8]) -> None:

@@ -97,7 +97,7 @@ def test_a_region_has_the_fields_label_studio_requires() -> None:
     assert femur["image_rotation"] == 0
     assert [femur["score"], patella["score"]] == [0.25, 0.5]
     assert femur["meta"] == {"text": ["A remark"]}
-    assert list(femur)[:3] == ["id", "meta", "score"], "the Data Manager shows only the beginning"
+    assert next(iter(femur)) == "meta", "the Data Manager shows only the beginning"
     assert not {"score", "meta"} & set(results(labels, CONFIG)[0])
     assert femur["id"] != patella["id"]
     assert 1 <= len(femur["id"]) <= 10
