@@ -280,7 +280,7 @@ class Settings(BaseSettings):
     notify_url: SecretStr = Field(
         SecretStr(""),
         description="Address that gets a small JSON message, with a `text` as Slack reads it, when a version "
-        "is published or a training fails; empty for none.",
+        "is published, a training fails, or it is time to stop; empty for none.",
     )
 
     image_hosts: str = Field(

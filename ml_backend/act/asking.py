@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from ml_backend.queue.queues import JobQueues
 from ml_backend.store import actions, projects, versions
+from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
-from ml_backend.store.models import Action, Version, VersionState
+from ml_backend.store.models import Version, VersionState
 from ml_backend.store.states import ActionKind
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Notices: a small JSON message to NOTIFY_URL when a version is published or a training fails.
+"""Notices: a small JSON message to NOTIFY_URL: a version is published, a training failed, it is time to stop.
 
 A job sends them, so nobody waits for them. The message says nothing that is secret: no address, no token, no
 image. Cloud metadata addresses are refused, as for images, and so are redirects.
@@ -16,7 +16,9 @@ from ml_backend.label_studio.images.hosts import HostRefusedError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context, JobError
 from ml_backend.queue.jobs import job
-from ml_backend.store.models import Project, TrainingRun, Version
+from ml_backend.store import projects, versions
+from ml_backend.store.models import Project, TrainingRun, Version, now
+from ml_backend.store.outlook import Outlook, outlook
 from model.quality import MIN_IMAGES
 
 logger = logging.getLogger(__name__)
@@ -26,13 +28,27 @@ SECONDS = 10.0
 
 
 @job(kinds.NOTIFY)
-def notify(context: Context, version_id: int | None = None, run_id: int | None = None) -> None:
-    """Send one notice: of a published version, or of a failed training.
+def notify(
+    context: Context,
+    version_id: int | None = None,
+    run_id: int | None = None,
+    project_id: int | None = None,
+) -> None:
+    """Send one notice: of a published version, of a failed training, or that it is time to stop.
+
+    Args:
+        context: of the job.
+        version_id: a version that is published.
+        run_id: a training that failed.
+        project_id: a project of which it may be time to stop.
 
     Raises:
         JobError: the address is refused.
         NoticeError: it does not answer, or answers with an error; the queue tries again.
     """
+    if project_id is not None:
+        tell_to_stop(context, project_id)
+        return
     address = context.settings.notify_url.get_secret_value()
     with context.database.read() as session:
         version = None if version_id is None else session.get(Version, version_id)
@@ -45,6 +61,40 @@ def notify(context: Context, version_id: int | None = None, run_id: int | None =
         send(address, of_version(project, version))
     elif run is not None:
         send(address, of_failure(project, run))
+
+
+def tell_to_stop(context: Context, project_id: int) -> bool:
+    """Tell that it is time to stop, if it is and nobody was told; returns whether this call told it.
+
+    It is told once, however many rounds agree, and again only after a round that did not. What was told is
+    recorded afterwards: a kill in between tells it twice, rather than never.
+
+    Raises:
+        JobError, NoticeError: see `notify`.
+    """
+    address = context.settings.notify_url.get_secret_value()
+    with context.database.read() as session:
+        project = projects.get(session, project_id)
+        if project is None or project.archived_at is not None or not address:
+            return False
+        found = outlook(session, project_id, versions.published(session, project_id))
+    was_told = project.told_to_stop_at is not None
+    if found.is_time_to_stop == was_told:
+        return False
+    if found.is_time_to_stop:
+        send(address, of_stop(project, found))
+    with context.database.write() as session:
+        session.get_one(Project, project_id).told_to_stop_at = now() if found.is_time_to_stop else None
+    return found.is_time_to_stop
+
+
+def of_stop(project: Project, found: Outlook) -> dict[str, Any]:
+    """The notice that it is time to stop."""
+    return {
+        "text": f"{_named(project)}: {found.sentence()}.",
+        "event": "time-to-stop",
+        "project": project.id,
+    }
 
 
 def of_version(project: Project, version: Version) -> dict[str, Any]:

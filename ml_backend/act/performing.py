@@ -17,8 +17,9 @@ from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile.lifecycle import retry_images
 from ml_backend.store import actions, drafts, events, runs, versions
+from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
-from ml_backend.store.models import Action, Project, Version, VersionState, now
+from ml_backend.store.models import Project, Version, VersionState, now
 from ml_backend.store.states import ActionKind, ActionState
 
 logger = logging.getLogger(__name__)

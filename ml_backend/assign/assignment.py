@@ -36,7 +36,7 @@ def assign_tasks(context: Context, project_id: int) -> None:
 
     Both follow the published order.
     """
-    with context.queues.exclusive(f"assign-{project_id}", LOCK_SECONDS) as exclusive:
+    with context.queues.locks.exclusive(f"assign-{project_id}", LOCK_SECONDS) as exclusive:
         if not context.is_active(project_id):
             return
         if not exclusive:

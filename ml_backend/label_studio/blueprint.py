@@ -108,7 +108,6 @@ _HIDDEN = (
     "annotators",
     "annotations_results",
     "annotations_ids",
-    "predictions_results",
     "file_upload",
     "storage_filename",
     "created_at",
@@ -117,7 +116,12 @@ _HIDDEN = (
     "avg_lead_time",
     "draft_exists",
 )
-_HIDDEN_WHILE_LABELING = ("id", "total_annotations", "predictions_model_versions")
+_HIDDEN_WHILE_LABELING = (
+    "id",
+    "total_annotations",
+    "predictions_model_versions",
+    "predictions_results",
+)
 
 VIEW_COLUMNS: Mapping[str, Any] = {
     "hiddenColumns": {
@@ -125,7 +129,8 @@ VIEW_COLUMNS: Mapping[str, Any] = {
         "labeling": [f"tasks:{column}" for column in (*_HIDDEN, *_HIDDEN_WHILE_LABELING)],
     }
 }
-"""Columns of a new view: image, id, annotations, score, version. Later changes by users are kept."""
+"""Columns of a new view: image, id, annotations, score, version, and results of the prediction, which begin
+with the estimate of its quality. Later changes by users are kept."""
 
 CHECK_VIEW_TITLE = "Check these labels"
 """Title of the view of labels to look at again."""

@@ -88,6 +88,9 @@ def train_project(context: Context, project_id: int) -> None:
         raise
     if version is not None and version.state is VersionState.SCORING:
         context.queues.request_score_version(version.id)
+    else:
+        # A network that learns no more makes no version, or none that is better.
+        context.request_notice_to_stop(project_id)
     training.clear()
     after_training(context.database, context.queues, context.settings, project_id)
 

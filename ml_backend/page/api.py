@@ -17,8 +17,9 @@ from ml_backend.page.safety import add_headers, person, refuse_impossible_number
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import actions, projects, scores, versions
+from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
-from ml_backend.store.models import Action, Project
+from ml_backend.store.models import Project
 from ml_backend.store.states import ActionKind
 
 NUMBER = "<int:project_id>"

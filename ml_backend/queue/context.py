@@ -50,6 +50,11 @@ class Context:
         if assigned:
             self.queues.request_assignment(project_id)
 
+    def request_notice_to_stop(self, project_id: int) -> None:
+        """Request a look at whether it is time to stop, if anybody wants to be told."""
+        if self.settings.notify_url.get_secret_value():
+            self.queues.request_notice_to_stop(project_id)
+
     def read_config(self, project_id: int) -> LabelConfig:
         """Read the project's labeling config from Label Studio, and update the database with it.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry as RedisRetry
-from rq import Queue, Retry, Worker, get_current_job
+from rq import Queue, Retry, Worker
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry, StartedJobRegistry
@@ -45,7 +45,9 @@ from ml_backend.queue.kinds import (
     TRAINING,
     JobKind,
 )
+from ml_backend.queue.locks import Locks
 from ml_backend.queue.patience import Waiting, waiting
+from ml_backend.queue.unconfirmed import UnconfirmedProjects
 from ml_backend.settings import Settings
 from ml_backend.store.scores import Unfinished
 
@@ -54,17 +56,6 @@ MIN_CHUNKS = 2
 """Chunks of one version that may be queued or running at once, however few workers there are."""
 FAILED_SECONDS = 7 * 24 * 3600
 """How long the records of failed jobs are kept."""
-MOST_UNCONFIRMED = 100
-"""Projects that may wait to be confirmed; what is said of others is ignored until there is room."""
-CONFIRMED_AT_ONCE = 20
-UNKNOWN_SECONDS = 60
-"""How long Label Studio is not asked again for a project that it does not show."""
-_UNCONFIRMED, _UNKNOWN = "dsal-unconfirmed", "dsal-unknown"
-_REPLACE_LOCK = """
-if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('set', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
-"""
 ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
 
 
@@ -109,6 +100,8 @@ class JobQueues:
     def __init__(self, client: redis.Redis) -> None:
         """Use the queues on the Redis server of `client`."""
         self.redis = client
+        self.unconfirmed = UnconfirmedProjects(client)
+        self.locks = Locks(client, lambda name: self._status(name) is JobStatus.STARTED)
         self._queues = {name: Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES}
 
     def request_order(self, project_id: int) -> bool:
@@ -152,7 +145,7 @@ class JobQueues:
         """
         names = {chunk: self.chunk_name(version_id, chunk) for chunk in chunks}
         states = {
-            chunk: JobStatus.STARTED if self.is_locked(name) else self._status(name)
+            chunk: JobStatus.STARTED if self.locks.is_locked(name) else self._status(name)
             for chunk, name in names.items()
         }
         busy = sum(state in (JobStatus.QUEUED, JobStatus.STARTED) for state in states.values())
@@ -244,7 +237,7 @@ class JobQueues:
         parts = [self.chunk_name(version_id, chunk) for chunk in chunks]
         names = [f"{job}-v{version_id}" for job in ("score", "rank", "send", "publish")] + parts
         is_busy = (self._status(name) in (JobStatus.QUEUED, JobStatus.STARTED) for name in names)
-        return any(is_busy) or any(self.is_locked(name) for name in parts)
+        return any(is_busy) or any(self.locks.is_locked(name) for name in parts)
 
     def executing(self, kind: JobKind) -> set[int]:
         """The ids of the projects for which a worker executes a job of this kind.
@@ -272,6 +265,10 @@ class JobQueues:
         """Request a message that a training failed."""
         return self._request(NOTIFY, f"notify-run-{run_id}", {"run_id": run_id})
 
+    def request_notice_to_stop(self, project_id: int) -> bool:
+        """Request a message that it is time to stop, if it is."""
+        return self._request(NOTIFY, f"notify-stop-{project_id}", {"project_id": project_id})
+
     def try_again(self, job_id: str) -> None:
         """Put a job that failed for good into its queue again.
 
@@ -287,28 +284,19 @@ class JobQueues:
     def request_confirmation(self, project_id: int) -> bool:
         """Request that Label Studio is asked for a project of which somebody without a password spoke.
 
-        False if it was asked a short while ago and does not know it, or if too many wait already.
+        See `UnconfirmedProjects.add` for when that is refused; then it returns False.
         """
-        if (
-            self.redis.exists(f"{_UNKNOWN}-{project_id}")
-            or self.redis.scard(_UNCONFIRMED) >= MOST_UNCONFIRMED
-        ):
-            return False
-        self.redis.sadd(_UNCONFIRMED, project_id)
-        self.redis.expire(_UNCONFIRMED, FAILED_SECONDS)
-        self._request(CONFIRM, "confirm", {})
-        return True
+        added = self.unconfirmed.add(project_id)
+        if added:
+            self._request(CONFIRM, "confirm", {})
+        return added
 
     def take_unconfirmed(self) -> list[int]:
-        """The projects that wait for confirmation, a few at a time; none is given twice."""
-        taken = self.redis.spop(_UNCONFIRMED, CONFIRMED_AT_ONCE)
-        if self.redis.scard(_UNCONFIRMED):
+        """The projects that wait for confirmation, a few at a time, with another job for the others."""
+        taken = self.unconfirmed.take()
+        if len(self.unconfirmed):
             self._request(CONFIRM, "confirm", {})
-        return sorted(int(one) for one in taken or [])
-
-    def remember_unknown(self, project_id: int) -> None:
-        """Do not ask for a project again for a while."""
-        self.redis.set(f"{_UNKNOWN}-{project_id}", 1, ex=UNKNOWN_SECONDS)
+        return taken
 
     def all(self) -> list[Queue]:
         """RQ's queues in order of priority, highest first."""
@@ -361,31 +349,6 @@ class JobQueues:
             for job in Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer):
                 if job is not None and mine & set(job.kwargs.items()):
                     job.delete()
-
-    @contextmanager
-    def exclusive(self, name: str, seconds: int) -> Iterator[bool]:
-        """Try to lock `name` for the duration of the block; False if another job has locked it.
-
-        The lock expires after `seconds`, and is free earlier if the job that has it is no longer executed, as
-        one that was killed inside the block.
-        """
-        key, job = f"dsal-alone-{name}", get_current_job()
-        token = "" if job is None else job.id
-        free = (
-            bool(self.redis.set(key, token, nx=True, ex=seconds))
-            or self._is_locked_by(key, token)
-            or self._inherits(key, token, seconds)
-        )
-        try:
-            yield free
-        finally:
-            if free and self._is_locked_by(key, token):
-                self.redis.delete(key)
-
-    def is_locked(self, name: str) -> bool:
-        """Whether a job that is being executed has locked `name` with `exclusive`."""
-        holder = self.redis.get(f"dsal-alone-{name}")
-        return holder is not None and self._is_executed(as_text(holder))
 
     def _request(
         self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
@@ -453,18 +416,3 @@ class JobQueues:
             return
         with suppress(InvalidJobOperation, NoSuchJobError):
             registry.requeue(job_id)
-
-    def _is_locked_by(self, key: str, token: str) -> bool:
-        value = self.redis.get(key)
-        return value is not None and as_text(value) == token
-
-    def _inherits(self, key: str, token: str, seconds: int) -> bool:
-        """Take a lock from a job that is no longer executed; False if it is, or if another job was faster."""
-        value = self.redis.get(key)
-        if value is None or self._is_executed(as_text(value)):
-            return False
-        return bool(self.redis.eval(_REPLACE_LOCK, 1, key, as_text(value), token, seconds))
-
-    def _is_executed(self, holder: str) -> bool:
-        """Whether the holder of a lock still has it; what has no job, such as a command, is trusted."""
-        return not holder or self._status(holder) is JobStatus.STARTED

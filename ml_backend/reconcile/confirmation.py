@@ -30,7 +30,7 @@ def confirm_projects(context: Context) -> None:
                     context.queues.request_confirmation(one)
                 raise
             logger.warning("Label Studio shows no project %d, of which a call spoke: ignored.", project_id)
-            context.queues.remember_unknown(project_id)
+            context.queues.unconfirmed.remember_unknown(project_id)
             continue
         with context.database.write() as session:
             projects.note(

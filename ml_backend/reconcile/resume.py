@@ -62,7 +62,7 @@ def resume_rest(database: Database, queues: JobQueues) -> None:
             if version.project_id in active - scoring and scores.due(session, version.id)
         ]
     for version_id in due:
-        if not queues.is_locked(queues.due_name(version_id)):
+        if not queues.locks.is_locked(queues.due_name(version_id)):
             queues.request_score_due(version_id)
 
 

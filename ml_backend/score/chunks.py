@@ -69,7 +69,7 @@ class Turn:
         self.tried.add(chunk)
         context, version = self._context, self._version
         name = context.queues.chunk_name(version.id, chunk)
-        if not self._locks.enter_context(context.queues.exclusive(name, LOCK_SECONDS)):
+        if not self._locks.enter_context(context.queues.locks.exclusive(name, LOCK_SECONDS)):
             return
         with context.database.read() as session:
             waiting = [

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.regions.masks import results
+from ml_backend.label_studio.regions.probability import Probabilities
 from ml_backend.label_studio.regions.tidying import Limits, tidied
 from ml_backend.settings import Settings
 from ml_backend.store.models import Version
@@ -70,6 +71,15 @@ class Quality:
         rough = rough_estimate(confidence, is_trained=self.is_trained)
         return (self.images * self.dsc + rough) / (self.images + 1)
 
+    def in_words(self, estimate: float | None) -> str:
+        """The estimate of a mask's Dice for annotators; empty if there is none."""
+        if estimate is None:
+            return ""
+        if self.margin is None:
+            return f"Estimated DSC as drawn: roughly {estimate:.2f}"
+        low, high = max(estimate - self.margin, 0.0), min(estimate + self.margin, 1.0)
+        return f"Estimated DSC as drawn: {estimate:.2f} ({low:.2f} to {high:.2f})"
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -94,9 +104,28 @@ class Drawing:
         """Whether a mask with this estimate is not shown; a blank one has nothing to hide."""
         return estimate is not None and estimate < self.floor
 
-    def regions(self, labels: NDArray[np.uint8], config: LabelConfig) -> list[dict[str, Any]]:
-        """The regions that show a label map (H, W)."""
-        return results(tidied(labels, self.limits), config, points=self.limits.points)
+    def regions(
+        self,
+        labels: NDArray[np.uint8],
+        config: LabelConfig,
+        probabilities: Probabilities | None = None,
+        estimate: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """The regions that show a label map (H, W), each with its probability and the mask's estimate.
+
+        Args:
+            labels: class indices of the config's labels.
+            config: the labeling config.
+            probabilities: of the label map's parts, None if unknown.
+            estimate: of the mask's real Dice, None if unknown.
+        """
+        return results(
+            tidied(labels, self.limits),
+            config,
+            probabilities,
+            points=self.limits.points,
+            note=self.quality.in_words(estimate),
+        )
 
 
 def in_words(version: Version, shown: ShownCounts, floor: float) -> str:

@@ -53,7 +53,7 @@ def score_due(context: Context, version_id: int) -> None:
     version = _published(context, version_id)
     if version is None:
         return
-    with context.queues.exclusive(context.queues.due_name(version_id), LOCK_SECONDS) as free:
+    with context.queues.locks.exclusive(context.queues.due_name(version_id), LOCK_SECONDS) as free:
         finished = not free or _score_rest(context, version)
     if not finished:
         context.queues.request_score_due(version_id)
@@ -210,10 +210,12 @@ class _Rest:
             row = session.get(Score, (self.version.id, task))
         if row is None or not row.due:
             return task
-        stays = self._is_drafted(row) or is_same_mask(before["result"], one.result)
-        result = None if stays else one.result
-        if result is not None or before["score"] != one.score:
+        is_drafted = self._is_drafted(row)
+        stays = is_drafted or is_same_mask(before["result"], one.result)
+        if not stays or before["score"] != one.score:
             try:
+                # With the same mask, its regions still get this version's probabilities and estimate.
+                result = None if is_drafted else one.result
                 self.context.label_studio.rescore_prediction(before["id"], one.score, result)
             except LabelStudioError as error:
                 if error.status != GONE:

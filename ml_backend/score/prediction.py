@@ -18,6 +18,7 @@ from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader, Read, ReadAhead
+from ml_backend.label_studio.regions.probability import Probabilities
 from ml_backend.score.drawing import Drawing
 from ml_backend.score.first_order import random_score
 from ml_backend.score.strategy import made_by
@@ -241,7 +242,9 @@ def _segment(
         task_id,
         published(strategy, agreement),
         priority(strategy, measurement, seed),
-        [] if hidden else drawing.regions(final, config),
+        []
+        if hidden
+        else drawing.regions(final, config, probabilities_of(found, segmenter.labels, config), quality),
         agreement.l_dsc,
         agreement.m_dsc,
         agreement.blank,
@@ -251,6 +254,21 @@ def _segment(
         image=image_of(data, config),
         measurement=measurement,
     )
+
+
+def probabilities_of(found: Segmentation, labels: Sequence[str], config: LabelConfig) -> Probabilities:
+    """Probabilities of regions: from class indices of the config and parts of the image.
+
+    Args:
+        found: what a version found in the image.
+        labels: the version's.
+        config: the labeling config.
+    """
+    own: dict[int, list[int]] = {}
+    for index, name in enumerate(labels, start=1):
+        if name in config.indices:
+            own.setdefault(config.indices[name], []).append(index)
+    return lambda index, parts: found.part_probabilities(own[index], parts)
 
 
 def image_of(data: Mapping[str, Any], config: LabelConfig) -> str:

@@ -51,6 +51,8 @@ def publish_version(context: Context, version_id: int) -> None:
         current.seconds_publishing = time.monotonic() - began
     if context.settings.notify_url.get_secret_value() and version.state is VersionState.SCORING:
         context.queues.request_notice_of_version(version.id)
+    # Also of an older version that is published again: its outlook may be another.
+    context.request_notice_to_stop(version.project_id)
     context.queues.request_prune(version.id)
     context.queues.request_redraw(version.project_id)
     context.request_assignment(version.project_id)

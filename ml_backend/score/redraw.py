@@ -26,6 +26,9 @@ from ml_backend.store.models import Draft, FormerMask, Score, Version
 
 logger = logging.getLogger(__name__)
 
+BESIDE = ("id", "score", "meta")
+"""What may differ between two drawings of one mask."""
+
 AT_ONCE = 5
 """Tasks that are drawn before their masks are sent, so that the very next ones get theirs early."""
 
@@ -134,10 +137,13 @@ def _replace(context: Context, version: Version, drawn: Scored, run_id: int | No
 
 
 def is_same_mask(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two lists of regions show the same; each drawing gives its regions other ids."""
+    """Whether two lists of regions show the same masks, whatever their ids, probabilities and notes."""
     if not all(isinstance(region, dict) for region in (*one, *other)):
         return False
-    first, second = ([{**region, "id": ""} for region in regions] for regions in (one, other))
+    first, second = (
+        [{key: value for key, value in region.items() if key not in BESIDE} for region in regions]
+        for regions in (one, other)
+    )
     return first == second
 
 

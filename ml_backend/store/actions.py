@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from datetime import datetime
 
-from ml_backend.store.models import Action, now
+from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from ml_backend.store.base import Base, now
 from ml_backend.store.states import ActionKind, ActionState
+
+
+class Action(Base):
+    """What a person asked for: who, when, what, and what came of it.
+
+    Attributes:
+        project_id: None for what concerns the whole installation.
+        target: the version's name, or the job's; empty if the project itself is meant.
+        who: the user name that was sent, or the name of whoever ran the command.
+        via: page, api or command.
+        outcome: one sentence; empty while it waits.
+    """
+
+    __tablename__ = "actions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[ActionKind]
+    target: Mapped[str] = mapped_column(String(200), default="")
+    who: Mapped[str] = mapped_column(String(254))
+    via: Mapped[str] = mapped_column(String(16))
+    state: Mapped[ActionState] = mapped_column(default=ActionState.WAITING)
+    outcome: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
 
 
 def add(

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    DateTime,
-    Dialect,
-    Enum,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    String,
-    Text,
-    TypeDecorator,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from ml_backend.label_studio.decoding import storable
+from ml_backend.store.base import Base, Words, now
 from ml_backend.store.states import (
-    ActionKind,
-    ActionState,
     Part,
     ProjectState,
     Provenance,
@@ -32,68 +17,6 @@ from ml_backend.store.states import (
     ScoreState,
     VersionState,
 )
-
-
-def now() -> datetime:
-    """The current time in UTC."""
-    return datetime.now(UTC)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC; SQLite does not store time zones, so UTC is added when reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Convert to UTC; raises ValueError for a time without a zone."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("Times must have a time zone.")
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Read as UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Words(TypeDecorator[str]):
-    """A text that may quote anything: what PostgreSQL and UTF-8 refuse of it is replaced."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Replace NUL characters and lone surrogates."""
-        return None if value is None else storable(value)
-
-
-def _enum(states: type[StrEnum]) -> Enum:
-    return Enum(
-        states, native_enum=False, length=16, values_callable=lambda kind: [item.value for item in kind]
-    )
-
-
-class Base(DeclarativeBase):
-    """Base class of all tables."""
-
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain class attribute
-        datetime: UtcDateTime,
-        ProjectState: _enum(ProjectState),
-        RunState: _enum(RunState),
-        VersionState: _enum(VersionState),
-        ScoreState: _enum(ScoreState),
-        Part: _enum(Part),
-        Provenance: _enum(Provenance),
-        ActionKind: _enum(ActionKind),
-        ActionState: _enum(ActionState),
-        dict[str, float]: JSON,
-        dict[str, Any]: JSON,
-        list[str]: JSON,
-        list[int]: JSON,
-        list[dict[str, Any]]: JSON,
-    }
 
 
 class Project(Base):
@@ -111,6 +34,8 @@ class Project(Base):
         shows_batch: whether tasks are marked in Label Studio as the ones to label next.
         before_connect: what `dsal connect` found and changes, for `dsal disconnect`; None if it is not known.
         paused_at: when a person paused the learning; None while the project learns.
+        told_to_stop_at: when NOTIFY_URL was told that it is time to stop; None if it was not, or if the
+            outlook (`ml_backend.store.outlook`) said otherwise since.
     """
 
     __tablename__ = "projects"
@@ -130,6 +55,7 @@ class Project(Base):
     shows_batch: Mapped[bool] = mapped_column(default=False)
     before_connect: Mapped[dict[str, Any] | None]
     paused_at: Mapped[datetime | None]
+    told_to_stop_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -470,28 +396,3 @@ class Assignment(Base):
     since: Mapped[datetime] = mapped_column(default=now)
     opened_at: Mapped[datetime | None]
     version_id: Mapped[int | None]
-
-
-class Action(Base):
-    """What a person asked for: who, when, what, and what came of it.
-
-    Attributes:
-        project_id: None for what concerns the whole installation.
-        target: the version's name, or the job's; empty if the project itself is meant.
-        who: the user name that was sent, or the name of whoever ran the command.
-        via: page, api or command.
-        outcome: one sentence; empty while it waits.
-    """
-
-    __tablename__ = "actions"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
-    kind: Mapped[ActionKind]
-    target: Mapped[str] = mapped_column(String(200), default="")
-    who: Mapped[str] = mapped_column(String(254))
-    via: Mapped[str] = mapped_column(String(16))
-    state: Mapped[ActionState] = mapped_column(default=ActionState.WAITING)
-    outcome: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    ended_at: Mapped[datetime | None]

@@ -72,6 +72,11 @@ class Outlook:
         more = self.forecast.more
         return more.low * self.seconds / 60, more.high * self.seconds / 60
 
+    @property
+    def is_time_to_stop(self) -> bool:
+        """Whether further labels would hardly bring anything."""
+        return self.forecast is not None and self.forecast.verdict == "stop"
+
     def sentence(self) -> str:
         """The outlook in words."""
         found = self.forecast

@@ -118,6 +118,41 @@ class Frame:
             slice(self.crop[1] + columns[0], self.crop[1] + columns[1]),
         ), _enlarged_part(content, size, rows, columns)
 
+    def part_means(self, channel: NDArray[np.float32], parts: NDArray[np.uint8]) -> list[float]:
+        """Means of a channel (h, w) of the canvas over parts of the original.
+
+        Args:
+            channel: of the canvas.
+            parts: (H, W), 1 to n for the pixels of n parts, 0 beside them.
+
+        Returns:
+            n means; 0 for a number that no pixel has. A part is sampled at the pixels that canvas pixels are
+            taken from; one between them, at each of its own.
+
+        Raises:
+            ValueError: the shapes are not `canvas` and `original`.
+        """
+        content, numbers = self._content(channel), self.forward_mask(parts)
+        highest = int(parts.max(initial=0))
+        left, top, across, along = cv2.boundingRect(numbers)
+        box = np.s_[top : top + along, left : left + across]
+        sizes, sums = _tallied(numbers[box], content[box], highest)
+        missed = sizes == 0
+        missed[0] = False
+        if missed.any():
+            rows, columns = np.nonzero(missed[parts])
+            few = content[self._nearest(rows, 0), self._nearest(columns, 1)]
+            more_sizes, more_sums = _tallied(parts[rows, columns], few, highest)
+            sizes, sums = sizes + more_sizes * missed, sums + more_sums * missed
+        means: list[float] = (sums[1:] / np.maximum(sizes[1:], 1)).tolist()
+        return means
+
+    def _nearest(self, places: NDArray[np.intp], axis: int) -> NDArray[np.intp]:
+        """The rows (axis 0) or columns (1) of the canvas's content nearest to those of the original."""
+        factor = self.scaled[axis] / self.crop[2 + axis]
+        found: NDArray[np.intp] = ((places - self.crop[axis] + 0.5) * factor).astype(np.intp)
+        return found.clip(0, self.scaled[axis] - 1)
+
     def _content(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         if channel.shape != self.canvas:
             raise ValueError(f"The channel has the shape {channel.shape}, but the canvas has {self.canvas}.")
@@ -145,6 +180,17 @@ def resized(pixels: NDArray, size: tuple[int, int]) -> NDArray:
     shrinks = size[0] < pixels.shape[0] or size[1] < pixels.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation))
+
+
+def _tallied(
+    numbers: NDArray[np.uint8], values: NDArray[np.float32], highest: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """How often each number up to `highest` occurs, and the sum of the values at its pixels."""
+    flat = numbers.ravel()
+    return (
+        np.bincount(flat, minlength=highest + 1),
+        np.asarray(np.bincount(flat, weights=values.ravel(), minlength=highest + 1), np.float64),
+    )
 
 
 Span = tuple[int, int]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import BrowserContext, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.config import COLOURS
+from ml_backend.learn.edits import note_edits
+from ml_backend.learn.labels import choose
+from ml_backend.store.states import Provenance
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import hue_distance, label_as_displayed, opened_task, painted, resized, screen
@@ -18,6 +22,13 @@ from tests.loop.service import Service
 from tests.people import PASSWORD, sign_up
 
 ANNOTATOR = "first-day@example.com"
+
+
+def shown(board: Board, task: int) -> list[dict[str, Any]]:
+    """The regions of the published version's prediction of a task."""
+    version = board.shown_version()
+    (result,) = (one["result"] for one in board.predictions(task) if one["model_version"] == version)
+    return list(result)
 
 
 def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
@@ -39,6 +50,10 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     page.goto(f"{server.url}/projects/{board.id}/data?tab={board.view}")
     expect(page.get_by_test_id("table-row")).to_have_count(len(hands))
+    for row in page.get_by_test_id("table-row").all():
+        expect(row).to_contain_text("[{meta: {text: [Estimated DSC as drawn: ")
+    if pictures is not None:
+        page.screenshot(path=pictures / "estimates.png")
     label_as_displayed(page)
     first, _ = board.order()[0]
     expect(opened_task(page)).to_contain_text(f"{first}")
@@ -50,9 +65,29 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     drawn = painted(pixels)
     assert dice(drawn, resized(board.truth[first].mask > 0, drawn.shape) > 0) > 0.9
     assert np.median(hue_distance(pixels, COLOURS[0])[drawn]) < 5
+    (region, *_) = shown(board, first)
+    beside = page.locator(".lsf-outliner-item__control_type_score").first
+    expect(beside).to_have_text(f"{region['score']:.2f}")
+    assert region["score"] > 0.8
+    page.locator(".lsf-outliner-item__title").first.click()
+    expect(page.get_by_test_id("detailed-region")).to_contain_text("Estimated DSC as drawn: ")
+    if pictures is not None:
+        page.screenshot(path=pictures / "region.png")
+    page.keyboard.press("Escape")
+
     assert not refused
     assert not list(service.label_studio.labelled_tasks(board.id))
     if pictures is not None:
         # Deselect the brush, whose slider would cover the edge of the image.
         page.keyboard.press("v")
         page.screenshot(path=pictures / "first-task.png")
+
+    page.get_by_role("button", name="Submit current annotation").click()
+    expect(opened_task(page)).not_to_contain_text(f"{first}")
+    (labelled,) = service.label_studio.labelled_tasks(board.id)
+    (submitted,) = labelled.accepted
+    assert [one["score"] for one in submitted.result] == [one["score"] for one in shown(board, first)]
+    (task,) = choose([labelled], "latest")
+    with service.context() as context:
+        made = note_edits(context, board.id, [task], board.config)
+    assert made[submitted.id].provenance is Provenance.ACCEPTED

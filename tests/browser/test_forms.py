@@ -18,6 +18,7 @@ from ml_backend.label_studio.config import COLOURS, LabelConfig, parse
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from tests.browser.canvas import hue_distance, painted, resized, screen
+from tests.ml_backend.label_studio.regions.forms import by_label
 
 SIZE = (360, 480)
 FORMS = ("Brush", "Bitmask", "Polygon", "Vector", "Ellipse", "Rectangle")
@@ -112,7 +113,8 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     pictures: Path | None,
 ) -> None:
     config = parse(client.project(project)["label_config"])
-    written = [*results(bones(), config), *by_hand()]
+    likely = {n: 0.9 - n / 10 for n in range(1, len(FORMS) + 1)}
+    written = [*results(bones(), config, by_label(likely)), *by_hand()]
     grey = cv2.imencode(".png", np.full(SIZE, 90, np.uint8))[1].tobytes()
     task = client.upload(project, {"grey.png": grey})["grey.png"]
     sent = [{"task": task, "result": written, "score": 0.5, "model_version": "v1"}]
@@ -123,6 +125,8 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     page.goto(f"{client.url}/projects/{project}/data?labeling=1")
     page.locator(".lsf-outliner-item").nth(len(written) - 1).wait_for()
     page.keyboard.press("v")
+    beside = page.locator(".lsf-outliner-item__control_type_score").all_inner_texts()
+    assert sorted(filter(None, beside)) == sorted(f"{one:.2f}" for one in likely.values())
     expected = read(written, config)
     page.wait_for_timeout(1500)
     drawn = shown(page)
@@ -139,6 +143,7 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     (labelled,) = client.labelled_tasks(project)
     submitted = labelled.accepted[0].result
     assert {region["type"] for region in submitted} == {f"{form.lower()}labels" for form in FORMS}
+    assert {one.get("score") for one in submitted} == {None, *(round(one, 4) for one in likely.values())}
     again = read(submitted, config)
     for n in range(1, len(FORMS) + 1):
         assert dice(again == n, expected == n) > 0.999

@@ -10,21 +10,29 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from ml_backend.store import runs, versions
-from ml_backend.store.models import Project, Version, VersionState
+from ml_backend.store.models import Project, Version, VersionState, now
 from model.research.phantom import draw_phantom
 from model.weights import load_version, save_version
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
+from tests.receiver import Receiver, receiving
 
 MOST_TABS = 40
 """Tab presses within which the keyboard must reach an action."""
 
 
 @pytest.fixture
-def board(service: Service, boards: list[Board]) -> Board:
+def receiver() -> Iterator[Receiver]:
+    """Where the notices of the worker go."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def board(service: Service, boards: list[Board], receiver: Receiver) -> Board:
     """A project with a version that was trained on three labels."""
     hands = [draw_phantom((5 * n) % 19, seed=n, size=(128, 160)) for n in range(10)]
-    service.work(TRAIN_STEPS="10")
+    service.work(TRAIN_STEPS="10", NOTIFY_URL=receiver.url)
     boards.append(Board.connected(service, hands, "Rolled back"))
     board = boards[-1]
     service.wait(board.published, "the first order")
@@ -79,8 +87,14 @@ def publish_noise(service: Service, board: Board, folder: Path) -> Version:
     return bad
 
 
+def told_to_stop(service: Service, board: Board) -> None:
+    """Note that people were told to stop, as rounds before would have."""
+    with service.database.write() as session:
+        session.get_one(Project, board.id).told_to_stop_at = now()
+
+
 def test_a_bad_version_is_rolled_back_and_label_studio_follows(
-    service: Service, board: Board, visit: Page, tmp_path: Path
+    service: Service, board: Board, visit: Page, receiver: Receiver, tmp_path: Path
 ) -> None:
     good = board.published()
     assert good is not None
@@ -114,6 +128,7 @@ def test_a_bad_version_is_rolled_back_and_label_studio_follows(
     service.settle()
     assert board.stored().keys() == {again.name}, "one whole order, and nothing of the bad version"
 
+    told_to_stop(service, board)
     board.annotate(3)
     learned = board.await_round(4)
     assert learned.parent_id == again.id, "learning goes on from the version that was chosen"
@@ -126,3 +141,12 @@ def test_a_bad_version_is_rolled_back_and_label_studio_follows(
     service.settle()
     assert board.stored().keys() == {learned.name}
     expect(visit.locator("#jobs")).to_contain_text(f"{AUTH[0]}, by page")
+    assert {message.get("version") for message in receiver.got} >= {
+        good.name,
+        bad.name,
+        again.name,
+        learned.name,
+    }
+    with service.database.read() as session:
+        project = session.get_one(Project, board.id)
+    assert project.told_to_stop_at is None, "two rounds cannot tell, which takes back what was told"

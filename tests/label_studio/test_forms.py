@@ -13,6 +13,7 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig, parse
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
+from tests.ml_backend.label_studio.regions.forms import by_label
 
 SIZE = (120, 160)
 IMAGE = '<Image name="image" value="$image"/>'
@@ -107,7 +108,7 @@ def test_predictions_and_annotations_in_every_form_survive_label_studio(
     assert config.labels == ("Bone", "N")
     assert not config.faults
     truth = drawing()
-    written = results(truth, config, scores={1: 0.5})
+    written = results(truth, config, probabilities=by_label({1: 0.5, 2: 0.25}))
     [task] = client.create_tasks(project, [{"image": "http://localhost:1/a.png"}])
     sent = [{"task": task, "result": written, "score": 0.5, "model_version": "v1"}]
     assert client.import_predictions(project, sent).created == 1

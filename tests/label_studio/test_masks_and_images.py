@@ -11,6 +11,7 @@ from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.images.cache import ImageCache, ImageUnavailable
 from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.regions.masks import label_map, results
+from tests.ml_backend.label_studio.regions.forms import by_label
 
 LABELS = ("Tibia & co", "Femur")
 
@@ -24,7 +25,7 @@ def test_default_config_masks_and_scores_survive_label_studio(client: LabelStudi
     labels = np.zeros((60, 80), dtype=np.uint8)
     cv2.ellipse(labels, (30, 30), (8, 25), 20, 0, 360, 1, -1)
     cv2.ellipse(labels, (55, 30), (8, 25), -20, 0, 360, 2, -1)
-    written = results(labels, config, scores={1: 0.25, 2: 0.75})
+    written = results(labels, config, probabilities=by_label({1: 0.25, 2: 0.75}))
     [task] = client.create_tasks(project, [{"image": "http://localhost:1/a.png"}])
     client.import_predictions(
         project, [{"task": task, "result": written, "score": 0.5, "model_version": "v1"}]

@@ -77,6 +77,24 @@ def test_the_score_is_recomputed_from_the_returned_masks(draw: Drawing, segmente
     assert result.consistency.score == pytest.approx((l_dsc + m_dsc) / 2, abs=1e-12)
 
 
+@pytest.mark.parametrize("height_width", [(431, 317), (90, 120), (900, 1400)])
+def test_the_probability_of_a_part_is_the_mean_over_its_pixels(
+    draw: Drawing, segmenter_of_two: Segmenter, height_width: tuple[int, int]
+) -> None:
+    (result,) = segmenter_of_two.segment([draw(5, *height_width)[0]])
+    parts = (result.final == 2).astype(np.uint8)
+    parts[:20, 30:70] = 2
+    parts[-1, -1] = 4
+    expected = [result.probabilities[2][parts == number].mean() for number in (1, 2, 4)]
+    first, second, none, pixel = result.part_probabilities([2], parts)
+    assert [first, second] == pytest.approx(expected[:2], abs=0.01)
+    assert pixel == pytest.approx(expected[2], abs=0.05)
+    assert none == 0
+    assert first > 0.5
+    assert result.part_probabilities([0, 1, 2], parts)[:2] == pytest.approx([1, 1], abs=1e-5)
+    assert result.part_probabilities([2], np.zeros(height_width, np.uint8)) == []
+
+
 def test_an_image_is_segmented_the_same_alone_and_among_others(draw: Drawing, segmenter: Segmenter) -> None:
     images = [draw(seed, 160, 96 + 32 * seed)[0] for seed in range(4)]
     together = segmenter.segment(images)

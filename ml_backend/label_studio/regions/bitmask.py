@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml_backend.label_studio.regions.components import numbered
+from ml_backend.label_studio.regions.components import Parts
 from ml_backend.label_studio.regions.shape import RegionError, Shape, Size, opaque
 from model.imaging.decoding import DAMAGED
 
@@ -52,10 +52,9 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return Shape(0, 0, opaque(alphas))
 
 
-def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """One PNG per component of a mask (H, W), exactly (`components.numbered`)."""
-    numbers, count = numbered(mask)
-    return [as_png(numbers == number) for number in range(1, count + 1)]
+def write(parts: Parts) -> list[dict[str, Any]]:
+    """One PNG for each part of a mask, exactly, in their order."""
+    return [as_png(parts.numbers == number) for number in range(1, parts.highest + 1)]
 
 
 def as_png(mask: NDArray[np.bool_]) -> dict[str, Any]:

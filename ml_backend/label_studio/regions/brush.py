@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions import rle
-from ml_backend.label_studio.regions.components import numbered
+from ml_backend.label_studio.regions.components import Parts
 from ml_backend.label_studio.regions.shape import EmptyRegionError, RegionError, Shape, Size, opaque
 
 STROKES = ("touches", "maskDataURL")
@@ -45,11 +44,12 @@ def read(value: Mapping[str, Any], size: Size) -> Shape:
     return Shape(top, 0, mask.reshape(-1, width))
 
 
-def write(mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """One region of alphas 0 and 255 per component of a mask (H, W), exactly (`components.numbered`)."""
-    numbers, count = numbered(mask)
-    runs = rle.runs_of(numbers)
+def write(parts: Parts) -> list[dict[str, Any]]:
+    """One region of alphas 0 and 255 for each part of a mask, exactly, in their order."""
+    runs = rle.runs_of(parts.numbers)
     return [
         {"format": "rle", "rle": rle.encode_runs(rle.Runs(alphas, runs.lengths))}
-        for alphas in (np.where(runs.alphas == n, np.uint8(255), np.uint8(0)) for n in range(1, count + 1))
+        for alphas in (
+            np.where(runs.alphas == n, np.uint8(255), np.uint8(0)) for n in range(1, parts.highest + 1)
+        )
     ]

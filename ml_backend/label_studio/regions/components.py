@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +14,34 @@ MAX_COMPONENTS = 200
 """Maximum regions written for one label; nobody could correct more."""
 
 
-def numbered(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
-    """The components of a mask (H, W), numbered from 1 by size, and the highest number.
+class Parts(NamedTuple):
+    """The parts of a mask.
+
+    Attributes:
+        numbers: (H, W), the number of the part that a pixel belongs to, from 1; 0 beside the mask.
+        highest: the highest number.
+    """
+
+    numbers: NDArray[np.uint8]
+    highest: int
+
+
+def numbered(mask: NDArray[np.bool_]) -> Parts:
+    """The components of a mask (H, W), numbered by size.
 
     The largest gets 1. Beyond `MAX_COMPONENTS` the smallest ones share the last number, so that no pixel of
     an exact form is lost.
     """
     left, top, across, along = cv2.boundingRect(mask.view(np.uint8))
     if not across:
-        return mask.view(np.uint8), 0
+        return Parts(mask.view(np.uint8), 0)
     box = np.s_[top : top + along, left : left + across]
     # The empty column keeps a run from going on in the next row, maybe with another component.
     part = np.zeros((along, across + 1), np.uint8)
     part[:, :across] = mask[box]
     count, parts = cv2.connectedComponents(part, connectivity=8)
     if count <= 2:
-        return mask.view(np.uint8), count - 1
+        return Parts(mask.view(np.uint8), count - 1)
     # Run by run: OpenCV's statistics of every pixel take longer than finding the components.
     runs = runs_of(part)
     components = np.asarray(parts).ravel()[np.cumsum(runs.lengths) - runs.lengths]
@@ -37,4 +51,4 @@ def numbered(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
     numbers[1 + order] = np.minimum(np.arange(1, count), MAX_COMPONENTS)
     whole = np.zeros(mask.shape, np.uint8)
     whole[box] = np.repeat(numbers[components], runs.lengths).reshape(part.shape)[:, :across]
-    return whole, min(count - 1, MAX_COMPONENTS)
+    return Parts(whole, min(count - 1, MAX_COMPONENTS))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.regions import bitmask, brush, ellipse, polygon, rectangle, vector
+from ml_backend.label_studio.regions.components import Parts, numbered
 from ml_backend.label_studio.regions.shape import Shape, Size
 
 
@@ -33,6 +35,11 @@ class DrawnLabel:
         mask: NDArray[np.bool_] = self.labels == self.index
         return mask
 
+    @cached_property
+    def parts(self) -> Parts:
+        """The components of its mask, each of which is a region of its own."""
+        return numbered(self.mask)
+
 
 @dataclass(frozen=True)
 class Form:
@@ -43,8 +50,8 @@ class Form:
         read: (region's `value`, image's (H, W)) to its pixels; raises `RegionError` or `RleError`.
         write: (label, tolerance in pixels) to the `value` of each of its regions.
         is_outline: whether regions are simplified within the tolerance and must keep the label's Dice.
-        is_pixelwise: whether regions store pixels, so that they fit images of one size only; the others store
-            percent of the image.
+        is_pixelwise: whether regions store pixels, so that they fit images of one size only, and are the
+            parts of the label in their order; the others store percent of the image.
         required: attribute and value without which a tag of this form does not draw areas.
     """
 
@@ -61,8 +68,8 @@ class Form:
         return FORMS.index(self)
 
 
-BRUSH = Form("brush", brush.read, lambda label, _: brush.write(label.mask), is_pixelwise=True)
-BITMASK = Form("bitmask", bitmask.read, lambda label, _: bitmask.write(label.mask), is_pixelwise=True)
+BRUSH = Form("brush", brush.read, lambda label, _: brush.write(label.parts), is_pixelwise=True)
+BITMASK = Form("bitmask", bitmask.read, lambda label, _: bitmask.write(label.parts), is_pixelwise=True)
 POLYGON = Form(
     "polygon",
     polygon.read,

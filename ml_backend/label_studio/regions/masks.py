@@ -9,8 +9,8 @@ coordinates.
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ml_backend.label_studio.regions import rle
 from ml_backend.label_studio.regions.canvas import Canvas, Overlap
 from ml_backend.label_studio.regions.components import MAX_COMPONENTS
 from ml_backend.label_studio.regions.forms import DrawnLabel
+from ml_backend.label_studio.regions.probability import Probabilities, of_regions
 from ml_backend.label_studio.regions.reading import (
     FOREIGN_LABEL,
     KINDS,
@@ -62,8 +63,9 @@ def label_map(
 def results(
     labels: NDArray[np.uint8],
     config: LabelConfig,
-    scores: Mapping[int, float] | None = None,
+    probabilities: Probabilities | None = None,
     points: int | None = None,
+    note: str = "",
 ) -> list[dict[str, Any]]:
     """Write an (H, W) label map as regions, each label in the form of the control that has it.
 
@@ -76,27 +78,37 @@ def results(
     Args:
         labels: class indices.
         config: gives the names of tags and labels, and the tolerance.
-        scores: class index → score in [0, 1] for the label's regions, such as its mean probability.
+        probabilities: gives each region its `score`, the probability of its label over its pixels, which the
+            editor shows beside it; None for no scores.
         points: most points of a label's polygons or vectors together, at least 4; its outlines become as
             coarse as this needs, even if its Dice drops below 0.99. None for any number.
+        note: a text that the editor shows while a region is selected; empty for none.
 
     Raises:
         ValueError: an index is beyond the config's labels.
     """
     # Each outline keeps its Dice, but simplified outlines may overlap and lower a label's.
     tolerance = config.knobs.tolerance
-    tries = [list(_written(labels, config, scores or {}, tolerance, points))]
+    about = _About(probabilities, note)
+    tries = [list(_written(labels, config, about, tolerance, points))]
     for finer in (tolerance / 2, 0.0):
         if _keeps_dice(labels, config, tries[-1]):
             return tries[-1]
-        tries.append(list(_written(labels, config, scores or {}, finer, points)))
+        tries.append(list(_written(labels, config, about, finer, points)))
     return tries[-1] if _keeps_dice(labels, config, tries[-1]) else tries[0]
+
+
+class _About(NamedTuple):
+    """What is said of the regions beside their pixels; see `results`."""
+
+    probabilities: Probabilities | None
+    note: str
 
 
 def _written(
     labels: NDArray[np.uint8],
     config: LabelConfig,
-    scores: Mapping[int, float],
+    about: _About,
     tolerance: float,
     points: int | None,
 ) -> Iterator[dict[str, Any]]:
@@ -109,9 +121,15 @@ def _written(
     drawn = [(config.control_of(config.labels[index - 1]), index) for index in present if index]
     # Approximate forms come first, so that exact ones are drawn over them.
     for control, index in sorted(drawn, key=lambda one: -one[0].form.rank):
-        for value in control.form.write(DrawnLabel(labels, index, points), tolerance):
+        drawn_label = DrawnLabel(labels, index, points)
+        values = control.form.write(drawn_label, tolerance)
+        scores = of_regions(about.probabilities, drawn_label, control.form, values)
+        for value, score in zip(values, scores, strict=True):
+            # What a person can read comes first: the Data Manager shows the beginning of a result.
             region: dict[str, Any] = {
+                **({"meta": {"text": [about.note]}} if about.note else {}),
                 "id": secrets.token_hex(5),
+                **({} if score is None else {"score": score}),
                 "from_name": control.name,
                 "to_name": config.image_tag,
                 "type": control.kind,
@@ -120,8 +138,6 @@ def _written(
                 "image_rotation": 0,
                 "value": value,
             }
-            if index in scores:
-                region["score"] = float(scores[index])
             yield from _labelled(region, control, config.labels[index - 1])
 
 

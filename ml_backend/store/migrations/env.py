@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from ml_backend.store.models import Base
+from ml_backend.store import actions, models  # noqa: F401 - they define the tables
+from ml_backend.store.base import Base
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -16,8 +16,9 @@ from ml_backend.queue.queues import JobQueues
 from ml_backend.score.pruning import _prune_weights
 from ml_backend.settings import Settings
 from ml_backend.store import actions, events, projects, runs, versions
+from ml_backend.store.actions import Action
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import Action, Draft, Project, RunState, TrainingRun, Version, VersionState
+from ml_backend.store.models import Draft, Project, RunState, TrainingRun, Version, VersionState
 from ml_backend.store.states import ActionKind, ActionState
 from ml_backend.store.weights import WeightStore
 from ml_backend.web.app import Services

@@ -83,10 +83,10 @@ def test_an_immediate_request_starts_a_scheduled_assignment(queues: JobQueues) -
 
 
 def test_a_lock_is_per_name_and_released_at_the_end(queues: JobQueues) -> None:
-    with queues.exclusive("assign-3", 60) as first, queues.exclusive("assign-4", 60) as other:
+    with queues.locks.exclusive("assign-3", 60) as first, queues.locks.exclusive("assign-4", 60) as other:
         assert first
         assert other
-    with queues.exclusive("assign-3", 60) as again:
+    with queues.locks.exclusive("assign-3", 60) as again:
         assert again
 
 
@@ -95,12 +95,12 @@ def test_a_second_job_does_not_get_the_lock_and_does_not_release_it(queues: JobQ
     set_status(queues, "assign-3", JobStatus.STARTED)
     queues.redis.set("dsal-alone-assign-3", "assign-3", ex=60)
     for _ in range(2):
-        with queues.exclusive("assign-3", 60) as second:
+        with queues.locks.exclusive("assign-3", 60) as second:
             assert not second
 
 
 def test_a_chunk_that_a_turn_works_on_is_requested_by_nobody(queues: JobQueues) -> None:
-    with queues.exclusive(queues.chunk_name(1, 0), 60):
+    with queues.locks.exclusive(queues.chunk_name(1, 0), 60):
         assert queues.is_scored_now(1, [0])
         assert queues.request_chunks(1, [0, 1, 2]) == 1, "two at once: one is worked on, one is added"
         assert queues.depths()[SCORE] == 1
@@ -121,12 +121,12 @@ def test_the_lock_of_a_job_that_is_no_longer_executed_is_free(queues: JobQueues)
     queues.request_chunks(1, [0])
     queues.redis.set("dsal-alone-turn", "score-v1-c0")
     set_status(queues, "score-v1-c0", JobStatus.STARTED)
-    assert queues.is_locked("turn")
-    with queues.exclusive("turn", 60) as free:
+    assert queues.locks.is_locked("turn")
+    with queues.locks.exclusive("turn", 60) as free:
         assert not free
     # Killed, and waiting to run again.
     set_status(queues, "score-v1-c0", JobStatus.QUEUED)
-    assert not queues.is_locked("turn")
-    with queues.exclusive("turn", 60) as free:
+    assert not queues.locks.is_locked("turn")
+    with queues.locks.exclusive("turn", 60) as free:
         assert free
     assert queues.redis.get("dsal-alone-turn") is None

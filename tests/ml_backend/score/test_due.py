@@ -230,7 +230,7 @@ def test_an_outage_of_the_image_server_does_not_end_the_rescoring_for_ever(place
     place.score()
     assert place.due() == set(TASKS)
     assert place.studio.writes == [], "the masks of the version before are better than none"
-    assert not place.context.queues.is_locked(place.context.queues.due_name(place.version.id))
+    assert not place.context.queues.locks.is_locked(place.context.queues.due_name(place.version.id))
 
     with serve_folder(place.images, place.port):
         resume_rest(place.database, place.context.queues)

@@ -119,6 +119,11 @@ def tasks(*addresses: str) -> list[dict[str, Any]]:
     return [{"id": number, "data": {"image": one}} for number, one in enumerate(addresses, start=1)]
 
 
+def note(region: dict[str, Any]) -> str:
+    """What the editor shows while a region is selected."""
+    return str(region["meta"]["text"][0])
+
+
 def test_nothing_is_answered_before_there_is_a_version(place: Place) -> None:
     assert place.predict(tasks("a", "b")) == [[], []]
     assert place.predictor.predict(tasks("a"), 99, time.monotonic() + LONG) == [[]]
@@ -145,6 +150,7 @@ def test_masks_and_scores_are_those_of_the_segmenter(
     assert found.final.any()
     assert drawn is not None
     assert np.array_equal(drawn, found.final)
+    assert all("Estimated DSC as drawn: roughly 0." in note(region) for region in answer["result"])
 
 
 def test_labels_are_matched_by_name(place: Place, address: str, image: NDArray[np.uint8]) -> None:
@@ -160,6 +166,9 @@ def test_labels_are_matched_by_name(place: Place, address: str, image: NDArray[n
     drawn = label_map(answer["result"], parse(default_config(["Bone", "Nail"])), (70, 90)).label_map
     assert drawn is not None
     assert np.array_equal(drawn, final)
+    largest = next(one for one in answer["result"] if one["value"]["brushlabels"] == ["Bone"])
+    inside = label_map([largest], parse(default_config(["Bone", "Nail"])), (70, 90)).label_map == 1
+    assert largest["score"] == pytest.approx(found.probabilities[3][inside].mean(), abs=0.01)
     # The score is that of the masks that are drawn, not of a label that nobody can see.
     assert answer["score"] == pytest.approx(consistency(lower, middle, final, 2).score)
 

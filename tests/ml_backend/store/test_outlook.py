@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from ml_backend.store import edits, projects, scores, versions
+from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import Edit, LabelSeen, Version, VersionState
+from ml_backend.store.models import Version, VersionState
 from ml_backend.store.outlook import Outlook, outlook
-from ml_backend.store.states import Provenance
-
-FLAT = (0.7, 0.88, 0.9, 0.901, 0.902)
-HARD = np.linspace(-0.05, 0.05, 6)
+from tests.ml_backend.store.rounds import FLAT, PROJECT, learned
 
 
 def said(
     database: Database, means: Sequence[float], *, quality: float = 0.9, by_task: bool = True
 ) -> Outlook:
-    """The outlook of a project with a version after each ten labels, 40 unlabelled tasks, 30 s a label."""
-    rng = np.random.default_rng(0)
-    with database.write() as session:
-        project = projects.ensure(session, 3, seed=0)
-        for number, value in enumerate(means, start=1):
-            values = value + HARD + rng.normal(0, 0.001, len(HARD))
-            metrics: dict[str, Any] = {"validation_dsc": value, "validation_images": len(HARD)}
-            if by_task:
-                metrics["image_dsc"] = [
-                    {"task": task, "dsc": {"Bone": each}} for task, each in enumerate(values)
-                ]
-            version = versions.create(
-                session,
-                project,
-                round=number,
-                state=VersionState.SCORING,
-                labels=["Bone"],
-                labels_used=10 * number,
-                metrics=metrics,
-            )
-        versions.publish(session, version)
-        scores.plan(session, version.id, range(100, 142), chunk_size=50)
-        for row in scores.of_version(session, version.id):
-            row.quality, row.margin = quality, 0.1
-        session.add_all(
-            LabelSeen(project_id=3, annotation_id=task, task_id=task, fingerprint="d") for task in (100, 101)
-        )
-        made = [
-            Edit(
-                project_id=3,
-                annotation_id=number,
-                task_id=number,
-                digest="d",
-                provenance=Provenance.DRAWN,
-                per_label={},
-                lead_time=seconds,
-            )
-            for number, seconds in ((1, 20.0), (2, 30.0), (3, 100.0), (4, None))
-        ]
-        edits.store(session, 3, made, {1, 2, 3, 4})
+    """The outlook of a project that has learned for some rounds."""
+    version = learned(database, means, quality=quality, by_task=by_task)
     with database.read() as session:
-        return outlook(session, 3, session.get_one(Version, version.id))
+        return outlook(session, PROJECT, session.get_one(Version, version.id))
 
 
 def test_a_project_that_gains_nothing_any_more_is_told_to_stop(database: Database) -> None:

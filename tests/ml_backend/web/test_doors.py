@@ -17,7 +17,7 @@ from ml_backend.label_studio.config.parsing import parse
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.context import Context
-from ml_backend.queue.queues import MOST_UNCONFIRMED
+from ml_backend.queue.unconfirmed import MOST_UNCONFIRMED
 from ml_backend.reconcile.confirmation import confirm_projects
 from ml_backend.settings import Settings
 from ml_backend.store import projects

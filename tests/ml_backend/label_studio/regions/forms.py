@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.regions.masks import Reading, label_map
+from ml_backend.label_studio.regions.probability import Probabilities
 
 SIZE = (100, 200)
 """(H, W): one percent is one row, and two columns."""
@@ -35,6 +36,12 @@ CONFIG = parse(
     )
     + "</View>"
 )
+
+
+def by_label(known: Mapping[int, float]) -> Probabilities:
+    """Probabilities that are the same for all parts of a label."""
+    return lambda index, parts: [known[index]] * int(parts.max())
+
 
 SQUARE = [[10, 20], [30, 20], [30, 50], [10, 50]]
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ml_backend.label_studio.regions import bitmask, ellipse, polygon, rectangle, rle, vector
+from ml_backend.label_studio.regions.components import numbered
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.label_studio.regions.shape import RegionError
 from tests.ml_backend.label_studio.regions.forms import CONFIG, FORMS, SIZE, SQUARE, box, chain, read, uri
@@ -140,7 +141,7 @@ def test_invalid_values_are_refused(kind: str, value: dict[str, Any], reason: st
 )
 @settings(deadline=None, max_examples=100)
 def test_a_damaged_bitmask_is_read_or_refused(changes: list[tuple[int, int]], cut: int) -> None:
-    (written,) = bitmask.write(box(20, 50, 20, 60))
+    (written,) = bitmask.write(numbered(box(20, 50, 20, 60)))
     whole = bytearray(base64.b64decode(written["imageDataURL"][len(bitmask.PREFIX) :]))
     for place, byte in changes:
         whole[place % len(whole)] = byte

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.label_studio.regions.masks import FOREIGN_LABEL, label_map, results
+from tests.ml_backend.label_studio.regions.forms import by_label
 
 LABELS = ("Tibia", "Femur", "Patella")
 XML = default_config(LABELS)
@@ -71,7 +72,7 @@ def test_a_label_map_written_and_read_is_the_same(labels: NDArray[np.uint8]) -> 
 def test_written_regions_are_valid_for_label_studio_and_readable_by_its_sdk(
     labels: NDArray[np.uint8],
 ) -> None:
-    written = results(labels, CONFIG, scores={1: 0.5, 2: 1.0})
+    written = results(labels, CONFIG, probabilities=by_label({1: 0.5, 2: 1.0, 3: 0.0}), note="A remark")
     errors = LabelInterface(XML).validate_prediction(
         {"result": written, "score": 0.5, "model_version": "v"}, return_errors=True
     )
@@ -88,14 +89,16 @@ def test_a_region_has_the_fields_label_studio_requires() -> None:
     labels = np.zeros((10, 12), dtype=np.uint8)
     labels[2:4] = 2
     labels[6:8] = 3
-    femur, patella = results(labels, CONFIG, scores={2: 0.25})
+    femur, patella = results(labels, CONFIG, probabilities=by_label({2: 0.25, 3: 0.5}), note="A remark")
     assert femur["value"]["brushlabels"] == ["Femur"]
     assert femur["value"]["format"] == "rle"
     assert (femur["original_width"], femur["original_height"]) == (12, 10)
     assert (femur["from_name"], femur["to_name"], femur["type"]) == ("mask", "image", "brushlabels")
     assert femur["image_rotation"] == 0
-    assert femur["score"] == 0.25
-    assert "score" not in patella
+    assert [femur["score"], patella["score"]] == [0.25, 0.5]
+    assert femur["meta"] == {"text": ["A remark"]}
+    assert next(iter(femur)) == "meta", "the Data Manager shows only the beginning"
+    assert not {"score", "meta"} & set(results(labels, CONFIG)[0])
     assert femur["id"] != patella["id"]
     assert 1 <= len(femur["id"]) <= 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from ml_backend.label_studio.config import LabelConfig, parse
 from ml_backend.label_studio.regions import ellipse, polygon, rectangle, vector
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
-from tests.ml_backend.label_studio.regions.forms import LABELS, SIZE, box
+from tests.ml_backend.label_studio.regions.forms import FORMS, LABELS, SIZE, box
+
+PARTS = {(5, 10, 25, 40): 0.9, (5, 60, 25, 90): 0.6, (40, 10, 80, 100): 0.75, (90, 150, 91, 151): 0.51}
+"""(top, left, bottom, right) of parts of a mask, and the probability in each."""
 
 
 def config_of(tag: str, **knobs: str) -> LabelConfig:
@@ -111,3 +115,26 @@ def test_each_component_gets_one_polygon_that_excludes_its_holes() -> None:
             read_back.top <= 30 < read_back.top + len(read_back.mask)
             and read_back.mask[35 - read_back.top, 50 - read_back.left]
         )
+
+
+@pytest.mark.parametrize("tag", FORMS.values())
+def test_every_region_carries_the_probability_of_its_own_part(tag: str) -> None:
+    """Two parts of equal size, a larger one, and a speck that only exact forms draw."""
+    labels = np.zeros(SIZE, np.uint8)
+    likely = np.zeros(SIZE, np.float32)
+    for (top, left, bottom, right), probability in PARTS.items():
+        labels[top:bottom, left:right] = 2
+        likely[top:bottom, left:right] = probability
+
+    def probabilities(index: int, parts: NDArray[np.uint8]) -> list[float]:
+        assert index == 2
+        return [float(likely[parts == number].mean()) for number in range(1, int(parts.max()) + 1)]
+
+    config = config_of(tag)
+    written = results(labels, config, probabilities)
+    assert len(written) >= 3
+    for region in written:
+        covered = label_map([region], config, SIZE).label_map
+        assert covered is not None
+        inside = likely[(covered == 2) & (labels == 2)]
+        assert region["score"] == pytest.approx(np.median(inside), abs=1e-4)
