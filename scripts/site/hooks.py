@@ -1,7 +1,7 @@
 """What mkdocs needs to know of this repository: pages that lie outside `docs`, and links to them.
 
-The documents outside `docs` become pages of the site, and any other file of the checkout that a page links to is
-copied beside them, so that a link that works in the repository works on the site as well.
+The documents outside `docs` become pages of the site, and any other file of the checkout that a page links to
+is copied beside them, so that a link that works in the repository works on the site as well.
 """
 
 from __future__ import annotations
