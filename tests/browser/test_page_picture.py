@@ -1,0 +1,90 @@
+"""The README's picture of the page, made anew with `--screenshots FOLDER`; too long for CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.label_studio.client import LabelStudio
+from model.metrics import mean_dice
+from model.research.phantom import draw_phantom
+from model.strategies import DEFAULT
+from tests.loop.board import Board
+from tests.loop.service import AUTH, Service
+from tests.people import sign_up
+
+HANDS, ROUNDS, LABELS = 72, 3, 16
+GOOD = 0.96
+"""Dice from which the simulated annotators accept a mask unchanged."""
+USUAL = {
+    "STRATEGY": DEFAULT,
+    "NETWORK_WIDTH": "16",
+    "IMAGE_SIZE": "320",
+    "TRAIN_STEPS": "110",
+    "PROMPT_EPISODES": "0",
+    "RETRAIN_EVERY": str(LABELS),
+    "QUIET_SECONDS": "600",
+    "VALIDATION_FRACTION": "0.35",
+    "QUERY_SIZE": "12",
+    "SCORE_CHUNK": "20",
+    "MASK_FLOOR": "0.5",
+    "SMALLEST_REGION": "0.0001",
+    "OMP_NUM_THREADS": "2",
+}
+
+
+def test_picture(
+    service: Service,
+    server: LabelStudioServer,
+    boards: list[Board],
+    browser: Browser,
+    pictures: Path | None,
+) -> None:
+    if pictures is None:
+        pytest.skip("only makes a picture: give --screenshots")
+    service.environment |= USUAL
+    with service.stopped():
+        pass
+    service.work()
+    hands = [draw_phantom((7 * n) % 19, seed=n) for n in range(HANDS)]
+    boards.append(Board.connected(service, hands, "Finger bones"))
+    board = boards[-1]
+    service.wait(board.published, "the first order")
+    people = [sign_up(server, f"{name}@example.com") for name in ("ann", "bob")]
+    for number in range(1, ROUNDS + 1):
+        for place in range(LABELS):
+            label(board, people[place % len(people)])
+        board.await_round(number, 600)
+    service.settle()
+
+    context = browser.new_context(
+        http_credentials={"username": AUTH[0], "password": AUTH[1]},
+        viewport={"width": 1200, "height": 900},
+        color_scheme="light",
+    )
+    page = context.new_page()
+    page.goto(f"{service.url}/projects/{board.id}", wait_until="networkidle")
+    pictures.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=pictures / "page-whole.png", full_page=True)
+    for name in ("versions", "status", "projects"):
+        words = [name, str(board.id)] if name == "versions" else [name]
+        (pictures / f"{name}.txt").write_text(service.command(*words).stdout)
+    context.close()
+
+
+def label(board: Board, person: LabelStudio) -> None:
+    """Label the next task as a person does: accept a good mask, correct another one."""
+    task = board.next_task()
+    assert task is not None
+    truth = (board.truth[task].mask > 0).astype(np.uint8)
+    shown = [one for one in board.open(task) if one["model_version"] == board.shown_version()]
+    drawn = board.mask_of(shown[0], truth.shape) if shown and shown[0]["result"] else None
+    if drawn is not None and mean_dice(drawn, truth, 1) >= GOOD:
+        regions = [region | {"origin": "prediction"} for region in shown[0]["result"]]
+    else:
+        regions = board.regions(task)
+    person.submit_annotation(task, regions, parent_prediction=shown[0]["id"] if shown else None)
