@@ -126,3 +126,6 @@ def test_a_bad_version_is_rolled_back_and_label_studio_follows(
     service.settle()
     assert board.stored().keys() == {learned.name}
     expect(visit.locator("#jobs")).to_contain_text(f"{AUTH[0]}, by page")
+
+    visit.set_viewport_size({"width": 360, "height": 740})
+    assert visit.evaluate("document.documentElement.scrollWidth") == 360, "a phone need not scroll sideways"
