@@ -34,6 +34,7 @@ def test_a_command_in_a_sentence_exists(document: str, code: str) -> None:
     "line",
     [
         "make dinner",
+        'make test ARGS="tests/dinner"',
         'make demo ARGS="--dinner"',
         "docker compose exec cook dsal status",
         "docker compose exec backend cook",
