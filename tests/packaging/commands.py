@@ -1,7 +1,7 @@
 """Rules by which a documented command is known to work; a command without a rule is an error.
 
-A rule checks a command as far as that is possible at once: `dsal` parses its arguments, make plans its target,
-a service of Compose exists. What it does not run is run elsewhere, and it names the test that does.
+A rule checks a command as far as is possible at once: `dsal` parses its arguments, make plans its target, a
+service of Compose exists. What it does not run is run elsewhere, and it names the test that does.
 """
 
 from __future__ import annotations
