@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.client import LabelStudio
@@ -20,6 +20,8 @@ from tests.people import sign_up
 HANDS, ROUNDS, LABELS = 54, 3, 14
 GOOD = 0.97
 """Dice from which the simulated annotators accept a mask unchanged."""
+LEFT_OUT = ("#quality h3", "#quality .scroll", "#versions", "#stop", "#again", "#agreement", "#jobs")
+"""Parts of the page that are not in the picture, which would be too long."""
 SETTINGS = {
     "STRATEGY": DEFAULT,
     "INITIAL_WEIGHTS": "hand-bones",
@@ -60,32 +62,21 @@ def test_picture(
         board.await_round(number, 1500)
     service.settle()
 
+    context = browser.new_context(
+        http_credentials={"username": AUTH[0], "password": AUTH[1]},
+        viewport={"width": 1200, "height": 900},
+        color_scheme="light",
+    )
+    page = context.new_page()
+    page.goto(f"{service.url}/projects/{board.id}")
+    for part in LEFT_OUT:
+        page.locator(part).evaluate_all("found => found.forEach(one => one.remove())")
+    for image in page.locator(".pictures img").all():
+        image.scroll_into_view_if_needed()
+        expect(image).to_have_js_property("complete", True)
     pictures.mkdir(parents=True, exist_ok=True)
-    for name, width, scheme in (("light", 1200, "light"), ("dark", 1200, "dark"), ("narrow", 360, "light")):
-        context = browser.new_context(
-            http_credentials={"username": AUTH[0], "password": AUTH[1]},
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-        )
-        page = context.new_page()
-        page.goto(f"{service.url}/projects/{board.id}", wait_until="load")
-        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-        page.wait_for_function("[...document.images].every(image => image.complete)")
-        page.screenshot(path=pictures / f"{name}.png", full_page=True)
-        (pictures / f"{name}.html").write_text(page.content())
-        print(name, page.evaluate("[document.documentElement.scrollWidth, innerWidth]"))
-        context.close()
-    for words in (
-        ["versions", str(board.id)],
-        ["status"],
-        ["projects"],
-        ["export", "--project", str(board.id), "--out", str(pictures / "labels")],
-        ["export", "--project", str(board.id), "--what", "masks", "--out", str(pictures / "masks")],
-    ):
-        done = service.command(*words)
-        (pictures / f"{words[0]}-{words[4] if len(words) > 4 else ''}.txt").write_text(
-            done.stdout + done.stderr
-        )
+    page.locator("main").screenshot(path=pictures / "page.png")
+    context.close()
 
 
 def label(board: Board, person: LabelStudio) -> None:
