@@ -1,7 +1,7 @@
 # Each target first installs what it needs, if it is missing. ARGS="…" is passed on to the command.
 # PYTHON=… sets another interpreter (3.11 or newer); TORCH_INDEX_URL=… another package index for PyTorch.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint bench serve
+.PHONY: help demo test test-fast lint docs bench serve
 ARGS ?=
 export PYTHON TORCH_INDEX_URL
 
@@ -23,6 +23,10 @@ test-fast: ## run the tests that need no Label Studio, Chromium or PostgreSQL an
 lint: ## run all linters and the type checker
 	@scripts/setup.sh test
 	@scripts/lint.sh
+
+docs: ## make the site of all documents, site/index.html
+	@scripts/setup.sh test
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
 
 bench: ## run all benchmarks; each prints a table of ratios
 	@scripts/setup.sh test label-studio

@@ -1,4 +1,4 @@
-"""Write the settings table of README.md from `ml_backend.settings`; run it with `.venv/bin/python`."""
+"""Write the table of docs/settings.md from `ml_backend.settings`; run it with `.venv/bin/python`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from ml_backend.settings import Settings
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 START, END = "<!-- settings: scripts/settings_table.py writes this -->", "<!-- end of settings -->"
 
 
@@ -29,11 +29,11 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def filled(readme: str) -> str:
-    """The README's text with the table between the two marks replaced by the present one."""
-    before, rest = readme.split(START)
+def filled(page: str) -> str:
+    """The page with the table between the two marks replaced by the present one."""
+    before, rest = page.split(START)
     return f"{before}{START}\n{table()}\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -42,8 +42,8 @@ app = typer.Typer(
         "running, and connect each project once with `dsal connect --project N`. If something does not work, "
         "`dsal doctor` finds the cause and says how to fix it.\n\n"
         "**Without Label Studio:** `dsal train` and `dsal score` work on folders of images.\n\n"
-        "Settings are environment variables; the README lists them. The exit status is 0 on success, 1 on "
-        "failure, 2 for an invalid option or setting, and 128 + N after signal N (Ctrl-C: 130)."
+        "Settings are environment variables; docs/settings.md lists them. The exit status is 0 on success, "
+        "1 on failure, 2 for an invalid option or setting, and 128 + N after signal N (Ctrl-C: 130)."
     ),
 )
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from ml_backend.cli.console import output
+from ml_backend.cli.console import listing, output, print_listing
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -252,10 +252,12 @@ def label_studio(settings: Settings, url: str | None, token: str | None) -> Labe
 
 def print_parts(title: str, rows: Iterable[tuple[str, ...]]) -> None:
     """Print parts of a connection as a table."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    for row in rows:
-        table.add_row(*row)
-    output().print(table)
+    listed = list(rows)
+    table = listing(*("" for _ in listed[0]))
+    table.show_header = False
+    for row in listed:
+        table.add_row(*(Text(word) for word in row))
+    print_listing(table, title)
 
 
 def public_url(settings: Settings, given: str | None) -> tuple[str, str | None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,11 +17,53 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
+
+WIDEST = 1000
+"""Columns of a line in a file; a longer one is broken."""
 
 
 def output() -> Console:
     """A console for results, on standard output."""
     return Console(highlight=False)
+
+
+def listing(*columns: str, right: Collection[str] = ()) -> Table:
+    """An empty table whose first column, a name, is never cut, as people copy names from it."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, column in enumerate(columns):
+        justify = "right" if column in right else "left"
+        table.add_column(column, justify=justify, no_wrap=place == 0, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def print_listing(table: Table, title: str = "") -> None:
+    """Print a table below its title; in a file or pipe no row is broken, however wide it is."""
+    console = output()
+    if not console.is_terminal:
+        wide = console.options.update(width=WIDEST)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+    if title:
+        console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(table)
+
+
+def print_points(sentences: Iterable[str]) -> None:
+    """Print sentences as a list: one line each, which a terminal breaks with an indent."""
+    console = output()
+    for sentence in sentences:
+        if console.is_terminal:
+            line = Table.grid(padding=(0, 1, 0, 0))
+            line.add_row("-", Text(sentence))
+            console.print(Padding(line, (0, 0, 0, 2)))
+        else:
+            console.print(f"  - {sentence}", markup=False, soft_wrap=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 image" or "3 images"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_left_out(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from ml_backend.cli.console import output
+from ml_backend.cli.console import counted, output
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.settings import Settings, former_names
 
@@ -120,15 +120,11 @@ def _print(console: Console, finding: Finding, previous: Finding | None) -> None
 
 def _print_summary(console: Console, found: Sequence[Finding]) -> None:
     faults = sum(finding.state == "fault" for finding in found)
-    warnings = _count(sum(finding.state == "warning" for finding in found), "warning")
+    warnings = counted(sum(finding.state == "warning" for finding in found), "warning")
     if faults:
-        console.print(f"\n{_count(faults, 'fault')}, {warnings}. Fix the first fault first.")
+        console.print(f"\n{counted(faults, 'fault')}, {warnings}. Fix the first fault first.")
     else:
         console.print(f"\nNo faults, {warnings}.")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_json(found: Sequence[Finding]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from ml_backend.cli.console import output, progress_bar
+from ml_backend.cli.console import counted, output, progress_bar
 from ml_backend.cli.exits import FAILED, WrongUseError
 from ml_backend.settings import Settings
 
@@ -188,7 +188,9 @@ def _dicom_files(
 def tell(outcome: Outcome, out: Path, what: str) -> None:
     """Say what was written and what was not."""
     console = output()
-    parts = [f"{outcome.written} written", f"{outcome.unchanged} were there already"]
+    parts = [f"{outcome.written} written"]
+    if outcome.unchanged:
+        parts.append(f"{outcome.unchanged} were there already")
     if outcome.changed:
         parts.append(f"{outcome.changed} of those written had changed since")
     if outcome.removed:
@@ -202,5 +204,5 @@ def tell(outcome: Outcome, out: Path, what: str) -> None:
         console.print(f"… and {len(outcome.left_out) - 20} more; left-out.csv has all of them")
     if outcome.failed:
         console.print(
-            f"{outcome.failed} images could not be exported; run the command again to try them again."
+            f"{counted(outcome.failed, 'image')} could not be exported; run the command again to retry."
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from ml_backend.cli.console import output
+from ml_backend.cli.console import counted, listing, output, print_listing
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def purge(
         if not yes:
             typer.confirm(f"Delete all data of project {number} “{project.title or ''}”?", abort=True)
         weights = lifecycle.purge(context, number)
-    output().print(f"Project {number} is purged, with the weights of {weights} versions.")
+    output().print(f"Project {number} is purged, with the weights of {counted(weights, 'version')}.")
 
 
 def _list() -> None:
@@ -121,22 +121,21 @@ def _list() -> None:
     from ml_backend.store import projects as stored
     from ml_backend.store.database import Database
 
-    table = Table()
-    for column in ("project", "title", "state", "serves", "versions", "labels", "changes"):
-        table.add_column(column, justify="right" if column in ("versions", "labels", "changes") else "left")
+    numbers = ("versions", "labels", "changes")
+    table = listing("project", "title", "state", "serves", *numbers, right=numbers)
     with Database(Settings().effective_database_url).read() as session:
         for project in stored.all_projects(session):
             serving = versions.published(session, project.id)
             table.add_row(
                 str(project.id),
-                project.title or "",
+                Text(project.title or ""),
                 _state(project),
                 "–" if serving is None else serving.name,
                 str(len(versions.of_project(session, project.id))),
                 str(labels_seen.count(session, project.id)),
                 str(events.pending(session, project.id).changes),
             )
-    output().print(table)
+    print_listing(table)
 
 
 def _state(project: Project) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from ml_backend.cli.console import output
+from ml_backend.cli.console import counted, listing, output, print_listing, print_points
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,9 +39,8 @@ def status() -> None:
     console = output()
     with database.read() as session:
         for project in projects.all_projects(session):
-            table = Table(title=f"Project {project.id} “{project.title or ''}”", title_justify="left")
-            for column in ("version", "state", "labels", "validation DSC", "train s", "score s", "publish s"):
-                table.add_column(column, justify="left" if column in ("version", "state") else "right")
+            numbers = ("labels", "validation DSC", "train", "score", "publish")
+            table = listing("version", "state", *numbers, right=numbers)
             listed = versions.of_project(session, project.id)
             for version in listed[:10]:
                 table.add_row(
@@ -51,22 +48,30 @@ def status() -> None:
                     version.state.value,
                     _label_count(version),
                     _validation(version),
-                    f"{version.seconds_training:.0f}",
-                    f"{version.seconds_scoring:.0f}",
-                    f"{version.seconds_publishing:.1f}",
+                    f"{version.seconds_training:.0f} s",
+                    f"{version.seconds_scoring:.0f} s",
+                    f"{version.seconds_publishing:.1f} s",
                 )
-            console.print(table)
-            console.print(f"  changes since the last training: {events.pending(session, project.id).changes}")
-            for sentence in _remarks(session, project, listed):
-                console.print(f"  {sentence}", markup=False)
+            print_listing(table, f"Project {project.id} “{project.title or ''}”")
+            print_points(
+                [
+                    f"changes since the last training: {events.pending(session, project.id).changes}",
+                    *_remarks(session, project, listed),
+                ]
+            )
+            console.print()
     queues = JobQueues(connect_redis(settings))
     waiting = ", ".join(f"{name} {depth}" for name, depth in queues.depths().items())
     failed = ", ".join(f"{name} {count}" for name, count in queues.failed().items() if count)
-    console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""))
+    console.print(f"Waiting jobs: {waiting}" + (f"; failed: {failed}" if failed else ""), soft_wrap=True)
     for one in queues.waiting():
         times = "once" if one.failures == 1 else f"{one.failures} times in a row"
         moment = one.until.astimezone().strftime("%H:%M:%S")
-        console.print(f"{one.name} failed {times} and is tried again at {moment}: {one.reason}", markup=False)
+        console.print(
+            f"{one.name} failed {times} and is tried again at {moment}: {one.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _label_count(version: Version) -> str:
@@ -250,5 +255,6 @@ def _agreement(session: Session, project_id: int) -> Iterator[str]:
     if summary is not None:
         worst = agreements.lowest(session, project_id, LEAST_AGREED).items()
         listed = ", ".join(f"task {task} {one.dsc:.3f} ({one.annotators})" for task, one in worst)
-        yield f"agreement between annotators: mean DSC {summary.dsc:.3f} over {summary.tasks} tasks"
+        tasks = counted(summary.tasks, "task")
+        yield f"agreement between annotators: mean DSC {summary.dsc:.3f} over {tasks}"
         yield f"lowest agreement (annotators): {listed}"

@@ -8,9 +8,8 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from ml_backend.cli.console import output
+from ml_backend.cli.console import listing, output, print_listing
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ def versions(number: Number) -> None:
 
     database = Database(Settings().effective_database_url)
     get_project(database, number)
-    table = Table()
-    for column in ("version", "state", "labels", "validation DSC", "published", "weights"):
-        table.add_column(column, justify="right" if column == "labels" else "left")
+    table = listing("version", "state", "labels", "validation DSC", "published", "weights", right={"labels"})
     with database.read() as session:
         for version in stored.of_project(session, number):
             kept = "kept" if version.kept else "yes"
@@ -50,7 +47,7 @@ def versions(number: Number) -> None:
                 "–" if published is None else f"{published.astimezone():%Y-%m-%d %H:%M}",
                 "none" if version.weights_hash is None else kept,
             )
-    output().print(table)
+    print_listing(table)
 
 
 def publish(number: Number, version: Name) -> None:

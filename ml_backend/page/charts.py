@@ -40,7 +40,8 @@ def interval_chart(points: Sequence[Point], title: str, x_title: str) -> Markup:
     if not shown:
         return Markup("")
     lows = [point.figure.low if point.figure.low is not None else point.figure.value for point in shown]
-    floor = max(0.0, int(min(low for low in lows if low is not None) * 10 - 0.5) / 10)
+    ticks = _ticks(min(low for low in lows if low is not None))
+    floor = ticks[0]
     first, last = shown[0].x, shown[-1].x
 
     def across(x: float) -> float:
@@ -50,7 +51,7 @@ def interval_chart(points: Sequence[Point], title: str, x_title: str) -> Markup:
     def up(value: float) -> float:
         return TOP + (1 - (value - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM)
 
-    parts = [_grid(floor, up)]
+    parts = [_grid(ticks, up)]
     places = [(across(point.x), up(point.figure.value or 0.0)) for point in shown]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
@@ -86,14 +87,15 @@ def forecast_chart(
         return Markup("")
     last = max(ahead[-1][0], 1.0)
     lows = [*(value for _, value in past), *(low for _, low, _, _ in ahead)]
-    floor = min(0.9, max(0.0, int(min(lows) * 10) / 10))
+    ticks = _ticks(min(lows))
+    floor = ticks[0]
 
     def place(labels: float, value: float) -> str:
         inside = min(max(value, floor), 1.0)
         y = TOP + (1 - (inside - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM)
         return f"{LEFT + labels / last * (WIDTH - LEFT - RIGHT):.1f},{y:.1f}"
 
-    parts = [_grid(floor, lambda value: float(place(0, value).split(",")[1]))]
+    parts = [_grid(ticks, lambda value: float(place(0, value).split(",")[1]))]
     upper = [place(labels, high) for labels, _, _, high in ahead]
     lower = [place(labels, low) for labels, low, _, _ in reversed(ahead)]
     parts.append(Markup('<polygon class="band" points="{}"/>').format(" ".join(upper + lower)))
@@ -142,16 +144,28 @@ def histogram(values: Sequence[float], title: str, x_title: str, mark: float | N
     return _svg(parts, title)
 
 
-def _grid(floor: float, up: Callable[[float], float]) -> Markup:
-    steps = 5 if floor < 0.5 else round((1 - floor) * 10)
+def _ticks(lowest: float) -> list[float]:
+    """Round values at equal distances, four to six of them, from one below `lowest` (at most 0.9) up to 1."""
+    floor, step = 0, 20
+    for floor, step in ((90, 2), (75, 5), (50, 10), (0, 20)):
+        # In hundredths, which are exact. Some room below the lowest value keeps its point off the axis.
+        below = (100 * lowest - step / 4) // step * step
+        if below >= floor:
+            floor = min(90, int(below))
+            break
+    return [value / 100 for value in range(floor, 101, step)]
+
+
+def _grid(ticks: Sequence[float], up: Callable[[float], float]) -> Markup:
+    """A line and its value for each tick, all with the decimals that the finest one needs."""
+    digits = 1 if all(round(10 * tick, 6).is_integer() for tick in ticks) else 2
     parts = []
-    for index in range(steps + 1):
-        value = floor + (1 - floor) * index / steps
+    for value in ticks:
         y = up(value)
         parts.append(
             Markup(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         )
-        parts.append(_text(LEFT - 6, y + 4, f"{value:.2f}".rstrip("0").ljust(3, "0"), "end"))
+        parts.append(_text(LEFT - 6, y + 4, f"{value:.{digits}f}", "end"))
     return Markup("").join(parts)
 
 

@@ -150,3 +150,6 @@ def test_a_bad_version_is_rolled_back_and_label_studio_follows(
     with service.database.read() as session:
         project = session.get_one(Project, board.id)
     assert project.told_to_stop_at is None, "two rounds cannot tell, which takes back what was told"
+
+    visit.set_viewport_size({"width": 360, "height": 740})
+    assert visit.evaluate("document.documentElement.scrollWidth") == 360, "a phone need not scroll sideways"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page
 from rich.console import Console
 
 from ml_backend.demo.results import RoundResults, TopTask, round_table, summary_table
@@ -51,13 +49,9 @@ def test_what_a_round_reports_is_also_printed(demo: Demo) -> None:
     assert f"test {demo.last['test_dsc']:.3f}" in demo.said
 
 
-def test_a_round_fits_into_80_columns(demo: Demo, page: Page, shoot: Callable[..., None]) -> None:
+def test_a_round_fits_into_80_columns(demo: Demo) -> None:
     rounds = [as_round(reported) for reported in demo.report["rounds"]]
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(round_table(rounds[-1], len(rounds) - 1), summary_table(rounds))
-    printed = console.export_text(clear=False).splitlines()
+    printed = console.export_text().splitlines()
     assert sum("phantom_" in line for line in printed) == len(rounds[-1].top)
-    # The browser must not load the web font that Rich names.
-    page.set_content(console.export_svg(title="make demo").replace("@font-face", "@media none"))
-    page.set_viewport_size({"width": 1000, "height": 760})
-    shoot("demo", page.locator("svg"))

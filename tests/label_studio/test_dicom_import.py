@@ -210,7 +210,7 @@ def test_an_annotated_mask_finds_back_to_the_pixels_of_its_file(
     source.unlink()
     again = dsal(*export, "dicom-seg", "--out", tmp_path / "again")
     assert again.returncode == 1
-    assert "1 images could not be exported" in again.stdout
+    assert "1 image could not be exported" in again.stdout
 
 
 def test_an_interrupted_import_is_completed(client: LabelStudio, project: int, tmp_path: Path) -> None:

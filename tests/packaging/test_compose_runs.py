@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +21,7 @@ import redis
 import requests
 
 from ml_backend.demo.account import Account
-from tests.packaging import compose_file
+from tests.packaging import compose_file, documents
 from tests.packaging.compose_file import ROOT
 from tests.packaging.native import Machine, PostgresImage, Service, resolved
 from tests.packaging.test_dockerfile import health_command
@@ -165,6 +167,56 @@ def test_one_application_cannot_read_the_other_ones_data(stack: Stack) -> None:
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute("SELECT * FROM project")
+
+
+def test_the_documented_backup_can_be_restored(stack: Stack, tmp_path: Path) -> None:
+    """Into databases beside those in use; on an empty volume they have the names that the guide gives."""
+    changes = documented("psql")
+    assert len(changes) == 2
+    for words, _ in changes:
+        postgres(stack, [word.replace("'new'", f"'{SECRETS['POSTGRES_PASSWORD']}'") for word in words])
+    dumps, restores = documented("pg_dump"), documented("pg_restore")
+    assert [file for _, file in dumps] == [file for _, file in restores] == ["label_studio.dump", "dsal.dump"]
+    for words, file in dumps:
+        (tmp_path / file).write_bytes(postgres(stack, words))
+    for words, file in restores:
+        name = words[words.index("--dbname") + 1]
+        create = f"CREATE DATABASE {name}_again OWNER {name}"
+        postgres(stack, ["psql", "--username", "postgres", "--command", create])
+        restored = [f"{name}_again" if word == name else word for word in words]
+        postgres(stack, restored, (tmp_path / file).read_bytes())
+        ask = ["psql", "--username", "postgres", "--tuples-only", "--command", COUNT[name]]
+        counts = [postgres(stack, [*ask, found]) for found in (name, f"{name}_again")]
+        assert counts[0] == counts[1]
+        assert int(counts[0]) > 0
+
+
+COUNT = {"dsal": "SELECT count(*) FROM projects", "label_studio": "SELECT count(*) FROM project"}
+
+
+def documented(program: str) -> list[tuple[list[str], str]]:
+    """The commands of docs/operations.md that run this program of PostgreSQL, and the file beside each."""
+    found = []
+    for document, line in documents.commands():
+        command, _, file = re.sub(r" [<>] ", "\0", line).partition("\0")
+        words = shlex.split(command)
+        if document == "docs/operations.md" and program in words:
+            found.append((words[words.index(program) :], file))
+    return found
+
+
+def postgres(stack: Stack, command: list[str], given: bytes = b"") -> bytes:
+    """What a program of PostgreSQL prints, run as in its container."""
+    environment = {
+        **stack.services["postgres"].environment,
+        "PGHOST": str(stack.machine.folder / "sockets"),
+        "PGPORT": stack.machine.ports["5432"],
+    }
+    done = subprocess.run(
+        resolved(command, environment), env=environment, input=given, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 def test_label_studio_is_connected_to_the_backend(stack: Stack) -> None:

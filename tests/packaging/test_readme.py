@@ -1,165 +1,38 @@
-"""The instructions in the README and the guides can be followed as written.
+"""What the documents say of settings, configs, results and one another is so.
 
-A command in a `console` block is checked by what it is: make's targets exist and pass on options that `dsal`
-knows (the targets themselves run in CI, the demo in its own test); a command for Docker names services and
-programs of docker-compose.yml, which test_compose_runs.py starts; `dsal` accepts its arguments; pip installs
-what is there; the framework's commands are those that test_framework_start.py runs.
+test_commands.py is about commands, and test_site.py about the site of the documents.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import textwrap
-from collections.abc import Iterator
 from dataclasses import fields
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from compose_spec import PyOptions
 
-from ml_backend.cli.app import app
 from ml_backend.label_studio.config import Knobs, parse
 from ml_backend.label_studio.http_client import CERTIFICATES
 from ml_backend.label_studio.regions.forms import FORMS
 from ml_backend.settings import Settings
 from ml_backend.web import framework as adapter
 from scripts import science_tables
-from scripts.settings_table import README, filled
+from scripts.settings_table import PAGE, filled
 from tests import framework
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
+from tests.packaging.documents import DOCUMENTS, blocks, read
 
-DOCUMENTS = [
-    "README.md",
-    "docs/operations.md",
-    "docs/label-studio-setup.md",
-    "docs/dicom.md",
-    "docs/experiments.md",
-    "docs/science.md",
-]
-FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
-POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
-COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build", "run"}
-
-
-def blocks(language: str) -> Iterator[tuple[str, str]]:
-    for document in DOCUMENTS:
-        for match in FENCE.finditer((ROOT / document).read_text(encoding="utf-8")):
-            if match[2] == language:
-                yield document, match[3]
-
-
-def commands() -> list[str]:
-    return [line for _, block in blocks("console") for line in block.splitlines() if line.strip()]
-
-
-def check_dsal(words: list[str]) -> None:
-    """Have the application parse the arguments, without running the command."""
-    group = typer.main.get_command(app)
-    with group.make_context("dsal", list(words), resilient_parsing=True) as context:
-        name, command, rest = group.resolve_command(context, list(words))  # type: ignore[attr-defined]
-        command.make_context(name, rest, parent=context).close()
-
-
-def check_make(words: list[str]) -> None:
-    planned = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert planned.returncode == 0, planned.stderr
-    for line in planned.stdout.splitlines():
-        if line.startswith(".venv/bin/dsal "):
-            check_dsal(shlex.split(line)[1:])
-
-
-def check_compose(words: list[str]) -> None:
-    services = set(compose_file.raw()["services"])
-    verb, *rest = words
-    assert verb in COMPOSE_VERBS
-    plain = [word for word in rest if not word.startswith("-")]
-    if verb in ("exec", "run"):
-        service, program, *arguments = rest[rest.index(plain[0]) :]
-        assert service in services
-        if program == "dsal":
-            check_dsal(arguments)
-        else:
-            assert (service, program) in {("postgres", name) for name in POSTGRES_PROGRAMS}
-    elif verb == "cp":
-        service, place = plain[0].split(":")
-        mounted = [volume.split(":")[1] for volume in compose_file.raw()["services"][service]["volumes"]]
-        assert any(place == folder or place.startswith(f"{folder}/") for folder in mounted)
-    elif "--scale" in rest:
-        assert plain[0].split("=")[0] in services
-    else:
-        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS"} <= services
-
-
-def check_pip(words: list[str]) -> None:
-    verb, *rest = words
-    assert verb == "install"
-    for before, word in pairwise(["", *rest]):
-        if before == "-r":
-            assert (ROOT / word).is_file()
-        elif word == ".":
-            assert (ROOT / "pyproject.toml").is_file()
-        elif not word.startswith("-"):
-            # On no registry: the file that lists its requirements names the same address.
-            assert word in (ROOT / "requirements-framework.txt").read_text(encoding="utf-8")
-
-
-def check(line: str) -> None:
-    first, *rest = shlex.split(re.split(r"\s[<>]\s", line)[0])
-    if first == "make":
-        check_make(rest)
-    elif [first, *rest[:1]] == ["docker", "compose"]:
-        check_compose(rest[1:])
-    elif first == ".venv/bin/dsal":
-        check_dsal(rest)
-    elif first == "pip":
-        check_pip(rest)
-    elif first == "label-studio-ml":
-        assert line in (framework.CREATE, framework.START)
-    elif first == "cp":
-        assert (ROOT / rest[0]).is_file()
-    elif first == "export":
-        assert rest[0].split("=")[0].lower() in Settings.model_fields
-    else:
-        pytest.fail(f"nothing checks this command: {line}")
-
-
-@pytest.mark.parametrize("line", commands())
-def test_a_command_can_be_given_as_written(line: str) -> None:
-    check(line)
-
-
-def test_an_unknown_command_would_be_noticed() -> None:
-    for line in (
-        "make dinner",
-        "docker compose exec cook dsal status",
-        ".venv/bin/dsal status --dinner",
-        "pip install -r dinner.txt",
-        "pip install dinner",
-        "label-studio-ml create dinner",
-    ):
-        with pytest.raises((AssertionError, Exception)):
-            check(line)
-
-
-def test_the_framework_is_started_as_its_own_test_does() -> None:
-    assert [block for _, block in blocks("python")] == [framework.MODEL]
-    assert [line for line in commands() if line.startswith("label-studio-ml ")] == [
-        framework.CREATE,
-        framework.START,
-    ]
-    # The script imports dsal, so dsal has to be installed as well.
-    assert any(line.startswith("pip install ") and "." in line.split() for line in commands())
-    assert textwrap.indent(framework.MODEL, "    ") in (adapter.__doc__ or "")
+ALL = [*DOCUMENTS, "CHANGELOG.md"]
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+LARGEST_PICTURE = 300_000
+"""Bytes; a reader on a slow line waits for each."""
 
 
 def test_the_settings_table_is_up_to_date() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     assert text == filled(text), "run .venv/bin/python scripts/settings_table.py"
 
 
@@ -169,35 +42,45 @@ def test_the_tables_of_results_match_the_summaries() -> None:
     assert science_tables.filled(text.replace("0.8", "0.9")) != text.replace("0.8", "0.9")
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize("document", ALL)
 def test_links_lead_somewhere(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    places = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    links = re.findall(r"\]\(([^)\s]+)\)", read(document))
+    places = [link.split("#")[0] for link in links if "://" not in link]
     missing = [place for place in places if place and not ((ROOT / document).parent / place).exists()]
     assert missing == []
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize("document", ALL)
+def test_pictures_are_described_and_small(document: str) -> None:
+    for said, place in PICTURE.findall(read(document)):
+        assert len(said.split()) >= 3, f"{place}: say what is to be seen"
+        assert ((ROOT / document).parent / place).stat().st_size <= LARGEST_PICTURE, place
+
+
+@pytest.mark.parametrize("document", ALL)
 def test_every_variable_that_is_named_exists(document: str) -> None:
-    named = set(
-        re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", (ROOT / document).read_text(encoding="utf-8"))
-    )
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", read(document)))
     known = {name.upper() for name in Settings.model_fields} | set(compose_file.variables())
-    # Label Studio's settings that the guide mentions, and variables that all programs read.
-    others = {"ML_BLOCK_LOCAL_IP", "LOCAL_FILES_SERVING_ENABLED", "LOCAL_FILES_DOCUMENT_ROOT", "HTTP_PROXY"}
-    others |= {"ALL_PROXY", *CERTIFICATES}
+    # Label Studio's settings and events that the documents mention, and variables that all programs read.
+    others = {
+        "ML_BLOCK_LOCAL_IP",
+        "LOCAL_FILES_SERVING_ENABLED",
+        "LOCAL_FILES_DOCUMENT_ROOT",
+        "PROJECT_UPDATED",
+    }
+    others |= {"HTTP_PROXY", "ALL_PROXY", "OMP_NUM_THREADS", *CERTIFICATES}
     assert {name.removeprefix("LABEL_STUDIO_") for name in named - known} <= others
 
 
 def test_environment_lines_are_those_of_the_compose_file() -> None:
     services = compose_file.raw()["services"].values()
     given = {name for service in services for name in service.get("environment", {})}
-    named = {line.split("=")[0].strip() for _, block in blocks("sh") for line in block.splitlines()}
+    named = {line.split("=")[0].strip() for block in blocks("ini") for line in block.text.splitlines()}
     assert named <= given | set(compose_file.variables())
 
 
 def test_the_labeling_configs_are_ones_that_work() -> None:
-    shown = [parse(block) for _, block in blocks("xml")]
+    shown = [parse(block.text) for block in blocks("xml")]
     assert {config.labels for config in shown} == {("Bone",)}
     assert not any(config.faults for config in shown)
 
@@ -210,14 +93,21 @@ def test_the_guide_lists_every_knob_and_every_form() -> None:
 
 
 def test_the_additions_to_the_compose_file_are_valid() -> None:
-    for _, block in blocks("yaml"):
+    for block in blocks("yaml"):
         services = compose_file.raw()["services"]
-        added = yaml.safe_load(block)["services"]
+        added = yaml.safe_load(block.text)["services"]
         assert set(added) <= set(services)
         whole = {name: {**service, "image": "x"} for name, service in added.items()}
         PyOptions().from_yaml(yaml.safe_dump({"services": whole})).validate()
 
 
-def test_every_guide_is_linked() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert all(Path(document).name in text for document in DOCUMENTS[1:])
+def test_the_framework_s_script_is_the_one_that_its_test_starts() -> None:
+    shown = [block.text for block in blocks("python") if block.document == "docs/operations.md"]
+    assert shown == [framework.MODEL]
+    assert textwrap.indent(framework.MODEL, "    ") in (adapter.__doc__ or "")
+
+
+def test_every_document_is_linked_from_the_readme() -> None:
+    text = read("README.md")
+    missing = [document for document in DOCUMENTS[1:] if f"]({document}" not in text]
+    assert missing == ["docs/index.md"], "the site's first page; the README is that of the repository"

@@ -50,6 +50,25 @@ def test_versions_are_listed_newest_first(run: Run, names: list[str]) -> None:
     assert "not measured" in printed
 
 
+def test_in_a_pipe_each_version_has_one_whole_line(
+    run: Run, names: list[str], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with services.database.write() as session:
+        session.get_one(Project, 3).title = "[red]Hands[/red] " * 8
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [line.split() for line in run("versions", 3)[1].splitlines()]
+    assert [[row[0], row[1], row[-1]] for row in rows[2:]] == [
+        [names[1], "published", "yes"],
+        [names[0], "superseded", "yes"],
+    ]
+    shown = run("status")[1].splitlines()
+    assert shown[0] == f"Project 3 “{'[red]Hands[/red] ' * 8}”"
+    assert any(line.split()[:2] == [names[1], "published"] for line in shown)
+    (project,) = [line for line in run("projects")[1].splitlines() if line.startswith("3 ")]
+    assert "[red]Hands[/red]" in project
+    assert names[1] in project
+
+
 @pytest.mark.usefixtures("worker")
 def test_pausing_and_resuming_say_what_came_of_it(run: Run, names: list[str], services: Services) -> None:
     assert run("pause", 3)[:2] == (

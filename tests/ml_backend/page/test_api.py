@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
+import subprocess
+from threading import Thread
+from typing import Any
+
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
+from pydantic import SecretStr
 from schemathesis import Case
 from schemathesis.core.result import Ok
+from werkzeug.serving import make_server
 
 from ml_backend.page.openapi import description
 from ml_backend.store import actions, projects, versions
 from ml_backend.store.models import Score, ScoreState, VersionState
 from ml_backend.web.app import Services, create_app
 from tests.ml_backend.page.test_page import metrics
+from tests.packaging import documents
 
 EXAMPLES = 5
 
@@ -111,3 +121,38 @@ def test_a_refusal_is_one_sentence(filled: Services, body: object, status: int, 
 def test_a_form_is_not_taken_as_json(client: FlaskClient) -> None:
     answer = client.post("/api/projects/3/actions", data='{"action": "pause"}', content_type="text/plain")
     assert answer.status_code == 415
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_calls_that_the_guide_shows(filled: Services) -> None:
+    password = {"basic_auth_user": "dsal", "basic_auth_pass": SecretStr("PASSWORD")}
+    with filled.database.write() as session:
+        project = projects.ensure(session, 3, seed=0)
+        later = versions.create(
+            session, project, round=1, state=VersionState.SCORING, labels=("Bone",), weights_hash="b" * 64
+        )
+        versions.publish(session, later)
+    locked = Services(filled.settings.model_copy(update=password), filled.database, filled.queues)
+    server = make_server("127.0.0.1", 0, create_app(locked), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        shown, asked = (
+            curl(line.replace("localhost:9090", f"127.0.0.1:{server.port}"))
+            for document, line in documents.commands()
+            if document == "docs/page.md" and line.startswith("curl ")
+        )
+    finally:
+        server.shutdown()
+        thread.join()
+    assert shown["id"] == 3
+    assert (asked["action"], asked["who"], asked["state"]) == ("rollback", "dsal", "waiting")
+    with filled.database.read() as session:
+        assert actions.get(session, asked["id"]) is not None
+
+
+def curl(line: str) -> dict[str, Any]:
+    """The answer to a call as it is written; a status of 400 or more is an error."""
+    command = ["curl", "--fail", "--silent", "--show-error", "--noproxy", "*", *shlex.split(line)[1:]]
+    answer: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return answer
