@@ -34,6 +34,8 @@ SIZE_FULL = 0.5
 """Size from which on a region counts fully, as a share of the median object of the image."""
 SMALL_OBJECT = 30
 """Objects of fewer pixels say nothing about how large objects are."""
+TEMPERATURE = 0.1
+"""Of the soft minimum, as in cleanlab."""
 REGION_SPREAD, GAIN_SPREAD = 0.05, 0.01
 """Smallest spreads of the weight and the gain that are assumed, so that tiny differences among good labels do
 not count."""
@@ -71,11 +73,13 @@ class Evidence:
         regions: the regions, the weightiest first.
         displacement: (x, y) in pixels of the image by which the mask agrees best with the network.
         gain: how much of the best agreement is missing without it, in [0, 1].
+        softmin: of the given class's probability over the pixels, in [0, 1]; 1 where nothing contradicts.
     """
 
     regions: tuple[Region, ...]
     displacement: tuple[int, int]
     gain: float
+    softmin: float = 1.0
 
     @property
     def weight(self) -> float:
@@ -117,7 +121,8 @@ def examine(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], *, s
         raise ValueError(f"The mask has class {given.max()}, the network only {len(probabilities)} classes.")
     seen = np.where(known, probabilities.argmax(axis=0), given).astype(np.uint8)
     displacement, gain = _displacement(probabilities, given)
-    return Evidence(_regions(probabilities, given, seen, size), displacement, gain)
+    regions = _regions(probabilities, given, seen, size)
+    return Evidence(regions, displacement, gain, _softmin(probabilities, given, known))
 
 
 def judge(evidence: Sequence[Evidence]) -> list[Suspicion]:
@@ -150,7 +155,7 @@ def in_words(evidence: Evidence, suspicion: Suspicion, names: Sequence[str]) -> 
     if suspicion.is_displaced or not evidence.regions:
         x, y = evidence.displacement
         ways = [
-            f"{abs(by)} pixels further {way}"
+            f"{abs(by)} {'pixel' if abs(by) == 1 else 'pixels'} further {way}"
             for by, way in ((x, "right" if x > 0 else "left"), (y, "down" if y > 0 else "up"))
             if by
         ]
@@ -219,6 +224,17 @@ def _displacement(
     y, x = np.unravel_index(int(total.argmax()), total.shape)
     gain = (best - float(total[REACH, REACH])) / best
     return (int(x) - REACH, int(y) - REACH), float(np.clip(gain, 0.0, 1.0))
+
+
+def _softmin(
+    probabilities: NDArray[np.floating], given: NDArray[np.uint8], known: NDArray[np.bool_]
+) -> float:
+    """Soft minimum of the given class's probability over the known pixels, at `TEMPERATURE`."""
+    chosen = np.take_along_axis(probabilities, given[np.newaxis].astype(np.int64), axis=0)[0][known]
+    if not chosen.size:
+        return 1.0
+    weights = np.exp((1.0 - chosen.astype(np.float64)) / TEMPERATURE)
+    return float((chosen * weights).sum() / weights.sum())
 
 
 def _deviations(values: NDArray[np.float64], least: float) -> NDArray[np.float64]:
