@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -176,7 +177,7 @@ def kept(data: Path, part: Part, seed: int, folder: Path | None) -> list[Seen]:
     name = "-".join(str(value) for value in (*vars(part).values(), seed))
     file = folder / f"{name}.npz"
     if not file.exists():
-        arrays: dict[str, NDArray[np.generic]] = {}
+        arrays: dict[str, Any] = {}
         for number, one in enumerate(see(data, part, seed)):
             rounded = one.probabilities.astype(np.float16)
             arrays |= {f"t{number}": one.truth, f"p{number}": rounded, f"d{number}": np.array(one.dsc)}
