@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ml_backend.store.models import ExaminedLabel
     from model.training.settings import Progress
 
-SHOWN = 50
-"""Most labels that are printed and shown in the view."""
-
 
 def suspicious(
     project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
@@ -45,8 +42,8 @@ def suspicious(
 
     Example: `dsal suspicious --project 3 --view`
     """
-    from ml_backend.label_studio.views import remove_check_view, set_check_view
-    from ml_backend.learn.suspicious import update
+    from ml_backend.label_studio.views import remove_check_view
+    from ml_backend.learn.suspicious import SHOWN, show_in_view, update
     from ml_backend.queue.context import open_context
     from ml_backend.reconcile.lifecycle import get_project
     from ml_backend.store import examinations
@@ -71,9 +68,8 @@ def suspicious(
             console.print(f"{extent.sentence()}.", soft_wrap=True, markup=False)
         if len(found) > SHOWN:
             console.print(f"The {SHOWN} most suspicious are shown.")
-        tasks = list(dict.fromkeys(row.task_id for row in found[:SHOWN]))
-        if view and tasks:
-            number = set_check_view(context.label_studio, project, tasks)
+        if view and found:
+            number, _ = show_in_view(context, project)
             address = f"{context.label_studio.url}/projects/{project}/data?tab={number}"
             console.print(f"Look at them at {address}", soft_wrap=True)
         elif view is not None and remove_check_view(context.label_studio, project):

@@ -17,6 +17,7 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
 from ml_backend.label_studio.regions.masks import label_map
+from ml_backend.label_studio.views import set_check_view
 from ml_backend.learn.evidence import evidence_of, figures_of, picture, place, regions_of
 from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import LabelledTask
@@ -30,6 +31,8 @@ from model.suspicion import examine, in_words, judge
 
 logger = logging.getLogger(__name__)
 
+SHOWN = 50
+"""Most labels that are shown in the view of Label Studio, the most suspicious ones."""
 PICTURES = 50
 """Labels of a project of which a picture is kept, the most suspicious ones."""
 
@@ -51,6 +54,18 @@ def note_changes(context: Context, project_id: int, tasks: list[LabelledTask]) -
     }
     with context.database.write() as session:
         suspicious.update(session, project_id, current)
+
+
+def show_in_view(context: Context, project_id: int) -> tuple[int, int]:
+    """Show the labels to look at again, at least one, in a view of Label Studio; its id, and how many tasks.
+
+    Raises:
+        LabelStudioError: Label Studio does not answer.
+    """
+    with context.database.read() as session:
+        found = suspicious.listed(session, project_id)[:SHOWN]
+    tasks = list(dict.fromkeys(row.task_id for row in found))
+    return set_check_view(context.label_studio, project_id, tasks), len(tasks)
 
 
 def examine_task(

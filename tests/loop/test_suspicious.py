@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ml_backend.act.asking import ask
+from ml_backend.act.performing import perform
 from ml_backend.label_studio.blueprint import CHECK_VIEW_TITLE
 from ml_backend.label_studio.regions.masks import results
-from ml_backend.store import examinations, suspicious
+from ml_backend.store import actions, examinations, suspicious
 from ml_backend.store.models import Examination, ExaminedLabel, Project, RunState
+from ml_backend.store.states import ActionKind, ActionState
 from model.research.phantom import draw_phantom
 from tests.loop.board import Board
 from tests.loop.service import Service
@@ -70,10 +73,23 @@ def test_a_faulty_label_is_listed_and_shown_until_a_person_confirms_it(
 
     # Pressing Update without a change.
     service.label_studio.patch_annotation(wrong, faulty)
-    again = service.command("suspicious", "--project", str(board.id), "--view")
-    assert again.returncode == 0, again.stderr
+    with service.context() as context:
+        asked = ask(
+            service.database,
+            context.queues,
+            ActionKind.CHECK,
+            project_id=board.id,
+            who="Ann",
+            via="page",
+        )
+        perform.__wrapped__(context, asked.id)  # type: ignore[attr-defined]
     assert wrong not in [row.annotation_id for row in listed(board)]
     assert not check_views(board) or wrong_task not in shown(board)
+    with service.database.read() as session:
+        done = actions.get(session, asked.id)
+    assert done is not None
+    assert done.state is ActionState.DONE
+    assert "“Check these labels”" in done.outcome
 
     removed = service.command("suspicious", "--project", str(board.id), "--no-view")
     assert removed.returncode == 0, removed.stderr

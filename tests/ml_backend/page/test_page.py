@@ -321,6 +321,8 @@ def test_labels_to_look_at_again_show_both_masks_and_link_to_their_tasks(
     middle, frame = (slice(60, 65), slice(235, 245)), np.s_[:, 100:]
     assert np.ptp(drawn[middle].mean((0, 1))) < 10 < np.ptp(seen[middle].mean((0, 1))), "only one is coloured"
     assert (drawn[frame] > 230).all(2).any(), "the place is marked where nothing is drawn as well"
+    asked = client.post("/projects/3/actions", data={"kind": "check"}, headers=HERE, follow_redirects=True)
+    assert "A worker is about to do it" in text_of(asked.text)
     for other in ("labels/2/drawn", "labels/1/other", "labels/77/seen"):
         assert client.get(f"/projects/3/{other}").status_code == 404
 
@@ -421,6 +423,7 @@ def test_the_page_itself_and_programs_may_act(client: FlaskClient, headers: dict
     [
         ({"kind": "publish", "target": "p3-r009-no-such"}, 404),
         ({"kind": "resume"}, 409),
+        ({"kind": "check"}, 409),
         ({"kind": "x"}, 400),
     ],
 )
