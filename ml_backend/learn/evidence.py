@@ -30,12 +30,8 @@ Box = tuple[int, int, int, int]
 
 
 def figures_of(evidence: Evidence) -> dict[str, float]:
-    """The numbers that a label is judged by, as JSON."""
-    return {
-        "weight": round(evidence.weight, 6),
-        "gain": round(evidence.gain, 6),
-        "softmin": round(evidence.softmin, 6),
-    }
+    """The numbers that a label is judged by beside its regions, as JSON."""
+    return {"gain": round(evidence.gain, 6), "agreement": round(evidence.agreement, 6)}
 
 
 def regions_of(evidence: Evidence, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -69,7 +65,7 @@ def evidence_of(row: ExaminedLabel, labels: Sequence[str]) -> Evidence:
         for one in row.regions
         if one["given"] in indices and one["seen"] in indices
     )
-    return Evidence(regions, (row.shift_x, row.shift_y), row.figures["gain"], row.figures["softmin"])
+    return Evidence(regions, (row.shift_x, row.shift_y), row.figures["gain"], row.figures["agreement"])
 
 
 def place(evidence: Evidence, given: NDArray[np.uint8]) -> Box:

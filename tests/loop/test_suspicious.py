@@ -134,13 +134,13 @@ def test_an_idle_worker_examines_labels_gives_way_to_a_new_one_and_goes_on(
     tasks = sorted(board.truth)
     for task in tasks[:7]:
         board.submit(task)
-    service.work(TRAIN_STEPS="30", RETRAIN_EVERY="7")
+    service.work(TRAIN_STEPS="10", RETRAIN_EVERY="7")
     board.await_round(1)
     service.settle()
     assert examination(board) is None, "EXAMINE_FROM=0 switches it off"
 
     # A worker that starts asks at once what there is to do; one that runs, every half minute.
-    idle = {"TRAIN_STEPS": "100", "RETRAIN_EVERY": "7", "EXAMINE_FROM": "6"}
+    idle = {"TRAIN_STEPS": "40", "RETRAIN_EVERY": "7", "EXAMINE_FROM": "6"}
     service.work(**idle)
     first = service.wait(lambda: trained(board), "the first network")[0]
     board.submit(tasks[7])
