@@ -54,7 +54,8 @@ LOOK_SECONDS = 1.0
 """Time between two looks at what waits."""
 SAY_SECONDS = 3.0
 """Shortest time between two updates of what `dsal status` says."""
-LOCK_SECONDS = 4 * 3600
+LOCK_SECONDS = 3600
+"""Longest time for which a command that was killed keeps others from examining."""
 
 Look = Callable[[], None]
 """Called between steps and tasks; raises `GivesWayError` to end the examination here."""
