@@ -11,6 +11,9 @@ the draws, and the interval that 95 % of the draws are in, of
 
 and what `dsal suspicious` would list: the share of faulty labels that are listed, and of listed ones that are
 faulty. "all" draws kinds at random. A chance order has 0.10. "swapped" needs two labels in an image.
+
+The rule was chosen on the parts of `CHOSEN_ON` alone. With --kept, the networks' probabilities are kept in a
+folder, so that another rule is measured on the same networks in seconds.
 """
 
 from __future__ import annotations
