@@ -11,16 +11,20 @@ the draws, and the interval that 95 % of the draws are in, of
 
 and what `dsal suspicious` would list: the share of faulty labels that are listed, and of listed ones that are
 faulty. "all" draws kinds at random. A chance order has 0.10. "swapped" needs two labels in an image.
+
+The rule was chosen on the parts of `CHOSEN_ON` alone. With --kept, the networks' probabilities are kept in a
+folder, so that another rule is measured on the same networks in seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,14 +43,43 @@ from model.training.dataset import make_example, read_mask, read_sample
 from model.training.settings import TrainingSettings
 from model.weights import Card, read_card, save_version
 
-SETS = {
-    "oai-longleg": (60, 256, 150),
-    "dsb2018-nuclei": (60, 128, 120),
-    "chest": (50, 128, 400),
-    "breast-us": (60, 128, 150),
-    "dental": (60, 160, 350),
+
+@dataclass(frozen=True)
+class Part:
+    """The images of a set that are examined together, and how the networks are trained.
+
+    Attributes:
+        folder: name of the set.
+        first, images: which of its images, in the order of `SetPlan.samples`.
+        size: longer side of the canvas in pixels.
+        steps: of each training.
+    """
+
+    folder: str
+    first: int
+    images: int
+    size: int
+    steps: int
+
+
+CHOSEN_ON = {
+    "legs": Part("oai-longleg", 0, 60, 256, 150),
+    "nuclei": Part("dsb2018-nuclei", 0, 60, 128, 120),
+    "nuclei-256": Part("dsb2018-nuclei", 0, 60, 256, 120),
+    "ultrasound": Part("breast-us", 0, 60, 128, 150),
 }
-"""Images, longer side of the canvas and steps of each training."""
+"""Parts that the rule was chosen on."""
+CHECKED_ON = {
+    "legs-2": Part("oai-longleg", 60, 60, 256, 150),
+    "nuclei-2": Part("dsb2018-nuclei", 60, 60, 128, 120),
+    "nuclei-256-2": Part("dsb2018-nuclei", 60, 60, 256, 120),
+    "ultrasound-2": Part("breast-us", 60, 60, 128, 150),
+    "chest": Part("chest", 0, 50, 128, 400),
+    "dental": Part("dental", 0, 60, 160, 350),
+    "hands": Part("hand-bones", 0, 9, 256, 150),
+}
+"""Parts of which the rule has seen nothing: other images of the same sets, and other sets."""
+PARTS = {**CHOSEN_ON, **CHECKED_ON}
 SPOILED = 0.1
 DRAWS = 200
 TEMPERATURE = 0.1
@@ -84,40 +117,49 @@ def examined(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], size
     return Examined(examine(probabilities, labels, size=size), float((given * weights).sum() / weights.sum()))
 
 
-def examine_set(
-    data: Path, name: str, seed: int
-) -> tuple[list[Examined], dict[str, list[Examined | None]], float]:
-    """All labels as they are, with each kind of fault where possible, and the networks' mean Dice."""
-    images, size, steps = SETS[name]
-    samples = replace(plan(data, name), images=images).samples()
-    preprocessing = replace(read_card(pretrained_version()).preprocessing, size=size)
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An image by the network that did not learn its label.
+
+    Attributes:
+        truth: label map (H, W).
+        probabilities: (C, H, W).
+        dsc: Dice of the most probable classes with the truth.
+    """
+
+    truth: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    dsc: float
+
+
+def see(data: Path, part: Part, seed: int) -> Iterator[Seen]:
+    """Spoil a tenth of the labels, train a network for each fold, and let it see the images of the others."""
+    samples = replace(plan(data, part.folder), images=part.first + part.images).samples()[part.first :]
+    preprocessing = replace(read_card(pretrained_version()).preprocessing, size=part.size)
     rng = np.random.default_rng(seed)
     pairs = [read_sample(sample) for sample in samples]
     truths = {sample.stem: mask for sample, (_, mask) in zip(samples, pairs, strict=True)}
-    finer = data / name / "labels"
+    finer = data / part.folder / "labels"
     if finer.is_dir():
         truths = {sample.stem: read_mask(finer / sample.mask_path.name) for sample in samples}
     grey = {sample.stem: image for sample, (image, _) in zip(samples, pairs, strict=True)}
     given = dict(truths)
-    for stem in rng.permutation(sorted(given))[: round(SPOILED * len(given))]:
+    for stem in rng.permutation(sorted(given))[: max(1, round(SPOILED * len(given)))]:
         kinds = [FAULTS[str(kind)] for kind in rng.permutation(list(FAULTS))]
         spoiled = [wrong for kind in kinds if (wrong := kind(given[stem], rng)) is not None]
         given[stem] = spoiled[0] if spoiled else given[stem]
     labels = tuple(f"label {n}" for n in range(1, max(int(mask.max()) for mask in truths.values()) + 1))
     start, _ = pretrained_start(Classes.of(labels))
     settings = TrainingSettings(
-        steps=steps,
+        steps=part.steps,
         seed=seed,
         episodes=0,
-        validate_every=steps,
-        checkpoint_every=steps,
+        validate_every=part.steps,
+        checkpoint_every=part.steps,
         loss=LossWeights(dice=default_dice(len(labels))),
     )
     stems = sorted(given)
     examples = [make_example(stem, grey[stem], given[stem], preprocessing) for stem in stems]
-    clean: list[Examined] = []
-    faulty: dict[str, list[Examined | None]] = {kind: [] for kind in FAULTS}
-    dsc = []
     for fold in cross_fit(
         examples, stems, labels=labels, network=start.settings, settings=settings, start=start
     ):
@@ -127,13 +169,45 @@ def examine_set(
             segmenter = Segmenter(directory, engine="torch")
             for stem in fold.images:
                 found = segmenter.segment([grey[stem]])[0]
-                truth = truths[stem]
-                dsc.append(mean_dice(found.final, truth, len(labels)))
-                clean.append(examined(found.probabilities, truth, size))
-                for kind, fault in FAULTS.items():
-                    wrong = fault(truth, rng)
-                    faulty[kind].append(None if wrong is None else examined(found.probabilities, wrong, size))
-    return clean, faulty, float(np.mean(dsc))
+                dsc = mean_dice(found.final, truths[stem], len(labels))
+                yield Seen(truths[stem], found.probabilities, dsc)
+
+
+def kept(data: Path, part: Part, seed: int, folder: Path | None) -> list[Seen]:
+    """What `see` returns, from a file in `folder` if it is there; else it is written there."""
+    if folder is None:
+        return list(see(data, part, seed))
+    name = "-".join(str(value) for value in (*vars(part).values(), seed))
+    file = folder / f"{name}.npz"
+    if not file.exists():
+        arrays: dict[str, Any] = {}
+        for number, one in enumerate(see(data, part, seed)):
+            rounded = one.probabilities.astype(np.float16)
+            arrays |= {f"t{number}": one.truth, f"p{number}": rounded, f"d{number}": np.array(one.dsc)}
+        folder.mkdir(parents=True, exist_ok=True)
+        part_file = file.with_suffix(".part.npz")
+        np.savez_compressed(part_file, **arrays)
+        part_file.rename(file)
+    with np.load(file) as stored:
+        return [
+            Seen(stored[f"t{n}"], stored[f"p{n}"].astype(np.float32), float(stored[f"d{n}"]))
+            for n in range(len(stored.files) // 3)
+        ]
+
+
+def examine_all(
+    seen: Sequence[Seen], size: int, seed: int
+) -> tuple[list[Examined], dict[str, list[Examined | None]]]:
+    """All labels as they are, and with each kind of fault where that is possible."""
+    rng = np.random.default_rng([seed, 1])
+    clean: list[Examined] = []
+    faulty: dict[str, list[Examined | None]] = {kind: [] for kind in FAULTS}
+    for one in seen:
+        clean.append(examined(one.probabilities, one.truth, size))
+        for kind, fault in FAULTS.items():
+            wrong = fault(one.truth, rng)
+            faulty[kind].append(None if wrong is None else examined(one.probabilities, wrong, size))
+    return clean, faulty
 
 
 def average_precision(scores: NDArray[np.float64], faulty: NDArray[np.bool_]) -> float:
@@ -183,15 +257,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of sets, each with images/, masks/")
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--parts", default=",".join(PARTS), help="which of them, divided by commas")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kept", type=Path, help="folder in which what the networks see is kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.sets.split(","):
+    for name in options.parts.split(","):
         began = time.monotonic()
-        clean, faulty, dsc = examine_set(options.data, name, options.seed)
+        seen = kept(options.data, PARTS[name], options.seed, options.kept)
+        seconds, dsc = time.monotonic() - began, float(np.mean([one.dsc for one in seen]))
+        clean, faulty = examine_all(seen, PARTS[name].size, options.seed)
         kinds = [kind for kind, found in faulty.items() if sum(one is not None for one in found) > 5]
-        print(f"{name}: {len(clean)} labels, DSC {dsc:.3f}, {time.monotonic() - began:.0f} s")
+        print(f"{name}, seed {options.seed}: {len(clean)} labels, DSC {dsc:.3f}, {seconds:.0f} s")
         for kind in [*kinds, "all"]:
             found = figures(clean, faulty, kinds if kind == "all" else [kind])
             shown = "  ".join(

@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         MOST_POINTS,
         description="Most points that the polygons or vectors of one label have together in a shown mask.",
     )
+    examine_from: Annotated[int, Field(ge=0)] = Field(
+        20,
+        description="Labelled tasks from which on a worker with nothing else to do looks for labels that "
+        "look wrong (at least 6); 0: only `dsal suspicious` does.",
+    )
     assignment_size: Positive = Field(
         10, description="Tasks assigned to each annotator of a project that several annotators share."
     )

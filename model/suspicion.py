@@ -4,15 +4,18 @@ The network must not have trained on the label, or it has learned the fault (`mo
 Two kinds of evidence are gathered from its probabilities:
 
 - *regions*: connected parts where the network sees another class than the mask has. Thin ones are left out,
-  since outlines are never the same. A region counts by the square of the network's certainty and by its size
-  beside the image's objects. Softmin of the given class's probability over the pixels, with which cleanlab
-  scores masks (Lad and Mueller 2023, "Estimating label quality and errors in semantic segmentation data via
-  any model"), is dominated by outlines: it found half as many of the forgotten objects.
+  since outlines are never the same. A region counts by how much more probable the seen class is than the
+  given one, as the mean logarithm over its pixels, and by its size beside the image's objects. Softmin of the
+  given class's probability over all pixels, with which cleanlab scores masks (Lad and Mueller 2023,
+  "Estimating label quality and errors in semantic segmentation data via any model"), is dominated by
+  outlines, and adds nothing to these.
 - *displacement*: how much better the whole mask would agree with the probabilities a few pixels further on.
   No single region shows such a shift, and where objects are thin it is a fault all the same.
 
-How large such values are where nothing is wrong depends on images and network. So a label is judged by how
-far it stands out among the labels of its project, each kind of evidence by itself.
+People make one fault in a mask; a network that fails on an image fails everywhere. So either counts only as
+far as mask and network agree otherwise (the Dice of the rest, cubed): without that, images that the network
+cannot read come before most faults. The larger of the two is the evidence against a label. Which rule and
+constants, was chosen by `benchmarks/suspicious.py`; docs/science.md says how well it works on other images.
 """
 
 from __future__ import annotations
@@ -30,17 +33,22 @@ REACH = 10
 """Longest displacement that is tried, in pixels of the examined map along each axis."""
 THIN = 2
 """Regions that are nowhere wider than 2 · THIN + 1 pixels of the canvas are differences of outlines."""
-SIZE_FULL = 0.5
+SIZE_FULL = 0.7
 """Size from which on a region counts fully, as a share of the median object of the image."""
 SMALL_OBJECT = 30
 """Objects of fewer pixels say nothing about how large objects are."""
-REGION_SPREAD, GAIN_SPREAD = 0.05, 0.01
-"""Smallest spreads of the weight and the gain that are assumed, so that tiny differences among good labels do
-not count."""
-LISTED = 4.0
+LEAST_PROBABILITY = 1e-4
+"""Smaller probabilities count as this one."""
+GAIN_NATS = 40.0
+"""How much evidence a displacement is that loses all agreement, in nats."""
+REST_POWER = 3
+"""Power of the Dice of the rest."""
+LEAST_REST = 0.6
+"""Smaller Dice of the rest counts as this, so that a mask without anything right is found as well."""
+LISTED = 3.0
 """Distance from the median, in robust standard deviations, from which on a label is listed."""
-LEAST_WEIGHT, LEAST_GAIN = 0.2, 0.03
-"""Smallest weight and gain for which a label is listed, however much alike the others are."""
+LEAST = 0.7
+"""Least evidence for which a label is listed, in nats, however much alike the others are."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Region:
         pixels: its size.
         certainty: mean of the network's probability of `seen`, less that of `given`, in [0, 1].
         box: (left, top, right, bottom) in pixels of the image, right and bottom exclusive.
-        weight: how much it speaks against the mask, in [0, 1].
+        weight: how much it speaks against the mask, in nats, at least 0.
     """
 
     given: int
@@ -71,16 +79,23 @@ class Evidence:
         regions: the regions, the weightiest first.
         displacement: (x, y) in pixels of the image by which the mask agrees best with the network.
         gain: how much of the best agreement is missing without it, in [0, 1].
+        agreement: Dice of the mask with the network's after it, in [0, 1].
     """
 
     regions: tuple[Region, ...]
     displacement: tuple[int, int]
     gain: float
+    agreement: float
 
     @property
-    def weight(self) -> float:
-        """That of the weightiest region, in [0, 1]; 0 without regions."""
+    def by_region(self) -> float:
+        """Weight of the weightiest region, in nats; 0 without regions."""
         return self.regions[0].weight if self.regions else 0.0
+
+    @property
+    def by_displacement(self) -> float:
+        """How much the displacement speaks against the mask, in nats, at least 0."""
+        return float(GAIN_NATS * self.gain * self.agreement**REST_POWER)
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class Suspicion:
     """A label among the others.
 
     Attributes:
-        score: in [0, 1); 0.5 from `LISTED` robust standard deviations on, rising.
+        score: in [0, 1), rising with the evidence; 0.5 or more if it is listed.
         is_listed: whether somebody should look at it.
         is_displaced: whether the displacement says more than the regions.
     """
@@ -117,25 +132,24 @@ def examine(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], *, s
         raise ValueError(f"The mask has class {given.max()}, the network only {len(probabilities)} classes.")
     seen = np.where(known, probabilities.argmax(axis=0), given).astype(np.uint8)
     displacement, gain = _displacement(probabilities, given)
-    return Evidence(_regions(probabilities, given, seen, size), displacement, gain)
+    x, y = displacement
+    move = np.array([[1, 0, x], [0, 1, y]], np.float64)
+    moved = cv2.warpAffine(given, move, (given.shape[1], given.shape[0]), flags=cv2.INTER_NEAREST)
+    agreement = _dice(_overlap(np.asarray(moved, np.uint8), seen), int((moved > 0).sum() + (seen > 0).sum()))
+    return Evidence(_regions(probabilities, given, seen, size), displacement, gain, agreement)
 
 
 def judge(evidence: Sequence[Evidence]) -> list[Suspicion]:
     """Judge labels of one project among each other; results in the same order."""
     if not evidence:
         return []
-    weights = np.array([one.weight for one in evidence])
-    gains = np.array([one.gain for one in evidence])
-    by_region, by_gain = _deviations(weights, REGION_SPREAD), _deviations(gains, GAIN_SPREAD)
-    most = np.maximum(by_region, by_gain)
-    scores = np.maximum(most, 0.0) / (np.maximum(most, 0.0) + LISTED)
-    by_weight = (by_region >= LISTED) & (weights >= LEAST_WEIGHT)
-    by_shift = (by_gain >= LISTED) & (gains >= LEAST_GAIN)
-    # A displacement that gains next to nothing must not hide a region that does speak against the mask.
-    displaced = (by_gain > by_region) & (by_shift | ~by_weight)
+    most = np.array([max(one.by_region, one.by_displacement) for one in evidence])
+    middle = float(np.median(most))
+    spread = 1.4826 * float(np.median(np.abs(most - middle)))
+    least = max(LEAST, middle + LISTED * spread)
     return [
-        Suspicion(float(score), bool(listed), bool(shifted))
-        for score, listed, shifted in zip(scores, by_weight | by_shift, displaced, strict=True)
+        Suspicion(float(value / (value + least)), bool(value >= least), one.by_displacement > one.by_region)
+        for value, one in zip(most, evidence, strict=True)
     ]
 
 
@@ -150,7 +164,7 @@ def in_words(evidence: Evidence, suspicion: Suspicion, names: Sequence[str]) -> 
     if suspicion.is_displaced or not evidence.regions:
         x, y = evidence.displacement
         ways = [
-            f"{abs(by)} pixels further {way}"
+            f"{abs(by)} {'pixel' if abs(by) == 1 else 'pixels'} further {way}"
             for by, way in ((x, "right" if x > 0 else "left"), (y, "down" if y > 0 else "up"))
             if by
         ]
@@ -173,24 +187,35 @@ def _regions(
     reach = max(1, round(THIN * max(given.shape) / size / 2))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     typical = _object_size(given, seen)
+    agreed, drawn, sighted = _overlap(given, seen), int((given > 0).sum()), int((seen > 0).sum())
+    logs = np.log(np.clip(probabilities, LEAST_PROBABILITY, 1.0)).astype(np.float64)
     found = []
     # Pairs of classes one by one, so that a forgotten object that touches a wrong one is a region of its own.
     pairs = given.astype(np.int32) * len(probabilities) + seen
     for pair in np.unique(pairs[given != seen]):
         was, now = divmod(int(pair), len(probabilities))
         part = cv2.morphologyEx((pairs == pair).astype(np.uint8), cv2.MORPH_OPEN, kernel)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(part)
+        count, numbered, stats, _ = cv2.connectedComponentsWithStats(part)
         if count == 1:
             continue
-        lead = (probabilities[now] - probabilities[was]).astype(np.float64)
-        sums = np.bincount(parts.ravel(), weights=lead.ravel(), minlength=count)
+        parts = np.asarray(numbered, np.int32)
+        leads = _sums(parts, probabilities[now] - probabilities[was], count)
+        ratios = _sums(parts, logs[now] - logs[was], count)
         for index in range(1, count):
             left, top, width, height, pixels = (int(value) for value in stats[index])
-            certainty = float(np.clip(sums[index] / pixels, 0.0, 1.0))
-            weight = certainty**2 * min(1.0, pixels / (SIZE_FULL * typical))
+            certainty = float(np.clip(leads[index] / pixels, 0.0, 1.0))
+            rest = max(_dice(agreed, drawn + sighted - pixels * ((was > 0) + (now > 0))), LEAST_REST)
+            share = min(1.0, pixels / (SIZE_FULL * typical))
+            weight = max(float(ratios[index] / pixels), 0.0) * share * rest**REST_POWER
             box = (left, top, left + width, top + height)
             found.append(Region(was, now, pixels, certainty, box, weight))
     return tuple(sorted(found, key=lambda one: (-one.weight, one.box)))
+
+
+def _sums(parts: NDArray[np.int32], values: NDArray[np.floating], count: int) -> NDArray[np.float64]:
+    """Sum of values (H, W) over each of `count` parts, which `parts` (H, W) numbers."""
+    sums = np.bincount(parts.ravel(), weights=values.ravel().astype(np.float64), minlength=count)
+    return np.asarray(sums, np.float64)
 
 
 def _object_size(*maps: NDArray[np.uint8]) -> float:
@@ -221,9 +246,11 @@ def _displacement(
     return (int(x) - REACH, int(y) - REACH), float(np.clip(gain, 0.0, 1.0))
 
 
-def _deviations(values: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """Distances from the median in robust standard deviations (1.4826 · MAD), of at least `least`."""
-    middle = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - middle))
-    deviations: NDArray[np.float64] = (values - middle) / max(float(spread), least)
-    return deviations
+def _overlap(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
+    """Pixels that have the same label in both maps, other than background."""
+    return int(((first == second) & (first > 0)).sum())
+
+
+def _dice(agreed: int, both: int) -> float:
+    """Dice of `agreed` pixels, of `both` masks together; 1 if there is nothing that could disagree."""
+    return min(1.0, 2 * agreed / both) if both > 0 else 1.0

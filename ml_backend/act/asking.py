@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from ml_backend.queue.queues import JobQueues
-from ml_backend.store import actions, projects, versions
+from ml_backend.store import actions, projects, suspicious, versions
 from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version, VersionState
@@ -108,6 +108,8 @@ def check(session: Session, kind: ActionKind, project_id: int | None, target: st
         raise RefusedError(f"The learning of project {project_id} is not paused.")
     elif kind is ActionKind.TRAIN and project.paused_at is not None:
         raise RefusedError(f"The learning of project {project_id} is paused; resume it first.")
+    elif kind is ActionKind.CHECK and not suspicious.listed(session, project_id):
+        raise RefusedError(f"No label of project {project_id} looks wrong.")
 
 
 def _version(session: Session, project_id: int, name: str) -> Version:

@@ -10,13 +10,16 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from sqlalchemy.orm import Session
 
 from ml_backend.act.asking import IMAGES, RefusedError, UnknownError, check
+from ml_backend.label_studio.blueprint import CHECK_VIEW_TITLE
+from ml_backend.label_studio.views import remove_check_view
+from ml_backend.learn.suspicious import show_in_view, update
 from ml_backend.learn.trigger import consider
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile.lifecycle import retry_images
-from ml_backend.store import actions, drafts, events, runs, versions
+from ml_backend.store import actions, drafts, events, runs, suspicious, versions
 from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, Version, VersionState, now
@@ -185,6 +188,23 @@ def _retry(context: Context, action: Action) -> None:
         actions.end(session, action.id, ActionState.DONE, outcome)
 
 
+def _check(context: Context, action: Action) -> None:
+    """Show the labels to look at again in a view of their own, or remove it if there are none any more."""
+    assert action.project_id is not None
+    update(context, action.project_id)
+    with context.database.read() as session:
+        found = suspicious.listed(session, action.project_id)
+    if found:
+        _, tasks = show_in_view(context, action.project_id)
+        count = f"{tasks} tasks" if tasks > 1 else "1 task"
+        outcome = f"The view “{CHECK_VIEW_TITLE}” in Label Studio shows {count}."
+    else:
+        remove_check_view(context.label_studio, action.project_id)
+        outcome = f"No label looks wrong any more, so there is no view “{CHECK_VIEW_TITLE}”."
+    with context.database.write() as session:
+        actions.end(session, action.id, ActionState.DONE, outcome)
+
+
 _DOINGS: MappingProxyType[ActionKind, Callable[[Context, Action], None]] = MappingProxyType(
     {
         ActionKind.PUBLISH: _publish_again,
@@ -196,5 +216,6 @@ _DOINGS: MappingProxyType[ActionKind, Callable[[Context, Action], None]] = Mappi
         ActionKind.RESUME: _resume,
         ActionKind.TRAIN: _train,
         ActionKind.RETRY: _retry,
+        ActionKind.CHECK: _check,
     }
 )

@@ -116,6 +116,7 @@ def _remarks(session: Session, project: Project, listed: Sequence[Version]) -> I
     yield from _help(session, project.id, listed)
     yield from _outlook(session, project, listed)
     yield from _agreement(session, project.id)
+    yield from _examination(session, project)
     for version in listed:
         if version.state is VersionState.PUBLISHED:
             end = "highest" if order_of(version).highest_first else "lowest"
@@ -175,6 +176,17 @@ def _outlook(session: Session, project: Project, listed: Sequence[Version]) -> I
 
     if any(version.round > 0 for version in listed):
         yield outlook(session, project.id, versions.published(session, project.id)).sentence()
+
+
+def _examination(session: Session, project: Project) -> Iterator[str]:
+    """How far the examination of the labels is, and how many look wrong."""
+    from ml_backend.store import examinations, suspicious
+
+    extent = examinations.extent(session, project)
+    if extent is not None:
+        listed = len(suspicious.listed(session, project.id))
+        look = f"; {listed} to look at again: dsal suspicious --project {project.id}" if listed else ""
+        yield f"labels to look at again: {extent.sentence()}{look}"
 
 
 def _per_label(values: Mapping[str, float]) -> str:

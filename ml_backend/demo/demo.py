@@ -213,6 +213,8 @@ def _environment(options: DemoOptions, folder: Path, server: LabelStudioServer) 
         "BASIC_AUTH_PASS": secrets.token_urlsafe(12),
         # The demo waits for the end of each round; see its table.
         "LEARN_FROM": "0",
+        # Nothing waits while it looks at the last masks, but it would go on after the end.
+        "EXAMINE_FROM": "0",
         "RETRAIN_EVERY": str(options.per_round),
         "NETWORK_WIDTH": str(options.width),
         "IMAGE_SIZE": str(options.size),

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import wanted
+from ml_backend.store import versions
 from ml_backend.store.models import Version
 from model.classes import Classes
 from model.imaging.preprocessing import PreprocessingSettings
 from model.inheritance import carried_over
 from model.network import DeeplySupervisedUNet, NetworkSettings, with_prompts
+from model.pretrained import pretrained_start
 from model.weights import load_version
 
 
@@ -54,3 +56,25 @@ def starting_point(context: Context, champion: Version | None, config: LabelConf
     network = with_prompts(network)
     shape = replace(network.settings, classes=classes, dropout=dropout)
     return StartingPoint(shape, card.preprocessing, network, is_champion=same)
+
+
+def untaught_weights(context: Context, project_id: int, config: LabelConfig) -> StartingPoint:
+    """Weights that have learned none of the project's labels, in the shape of its published version.
+
+    The project's initial weights if it has any, else the shipped ones if they have the same shape: their
+    encoder saves most of the steps even where no bones are to be seen. Otherwise fresh ones.
+
+    Raises:
+        WeightsError, WeightStoreError: weights cannot be read.
+    """
+    with context.database.read() as session:
+        first = versions.at_round(session, project_id, 0)
+        published = versions.published(session, project_id)
+    if first is not None and first.weights_hash is not None:
+        return starting_point(context, first, config)
+    begun = starting_point(context, published, config)
+    shipped, card = pretrained_start(Classes(config.labels, config.indices))
+    preprocessing = replace(card.preprocessing, size=begun.preprocessing.size)
+    if shipped.settings.width == begun.network.width and preprocessing == begun.preprocessing:
+        return replace(begun, network=shipped.settings, start=shipped, is_champion=False)
+    return replace(begun, start=None, is_champion=False)

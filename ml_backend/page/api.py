@@ -16,10 +16,10 @@ from ml_backend.page.openapi import description, needs_target
 from ml_backend.page.safety import add_headers, person, refuse_impossible_numbers, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import actions, projects, scores, versions
+from ml_backend.store import actions, examinations, projects, scores, suspicious, versions
 from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
-from ml_backend.store.models import Project
+from ml_backend.store.models import ExaminedLabel, Project
 from ml_backend.store.states import ActionKind
 
 NUMBER = "<int:project_id>"
@@ -84,6 +84,19 @@ class Api:
             ]
         )
 
+    def suspicious(self, project_id: int) -> Response:
+        """The labels to look at again, the most suspicious first, and how far the examination is."""
+        with self._database.read() as session:
+            project = _project(session, project_id)
+            extent = examinations.extent(session, project)
+            examined, rows = suspicious.count(session, project_id), suspicious.listed(session, project_id)
+        links = (board.link(self._settings, project_id, row.task_id) for row in rows)
+        return jsonify(
+            examined=examined,
+            progress="" if extent is None else extent.sentence(),
+            labels=[_label(row, link) for row, link in zip(rows, links, strict=True)],
+        )
+
     def jobs(self) -> Response:
         """All jobs that wait, run, or have failed."""
         with self._database.read() as session:
@@ -145,6 +158,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     routes.get(f"/projects/{NUMBER}/versions")(api.versions)
     routes.get(f"/projects/{NUMBER}/estimates")(api.pool)
     routes.get(f"/projects/{NUMBER}/next")(api.next)
+    routes.get(f"/projects/{NUMBER}/suspicious")(api.suspicious)
     routes.get(f"/projects/{NUMBER}/actions")(api.actions)
     routes.post(f"/projects/{NUMBER}/actions")(api.act)
 
@@ -233,6 +247,23 @@ def _version(row: VersionRow) -> dict[str, Any]:
         "per_label": {label: figure.to_dict() for label, figure in row.labels.items()},
         "accepted": row.accepted.to_dict(),
         "message": version.message,
+    }
+
+
+def _label(row: ExaminedLabel, link: str) -> dict[str, Any]:
+    return {
+        "task": row.task_id,
+        "annotation": row.annotation_id,
+        "score": row.score,
+        "reason": row.reason,
+        "regions": [
+            {name: region[name] for name in ("given", "seen", "pixels", "certainty", "box")}
+            for region in row.regions
+        ],
+        "shift": [row.shift_x, row.shift_y],
+        "version": row.version,
+        "examined_at": row.examined_at.isoformat(),
+        "link": link,
     }
 
 

@@ -10,9 +10,12 @@ from typing import Any
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
+from ml_backend.label_studio.config import LabelConfigError
+from ml_backend.label_studio.config import parse as parse_config
 from ml_backend.page import health, progress
 from ml_backend.page.figures import Figure, accepted, overall, per_label
 from ml_backend.page.health import Problem
+from ml_backend.page.pictures import COLOURS
 from ml_backend.page.progress import Progress
 from ml_backend.queue.listing import ListedJob, listed_jobs
 from ml_backend.queue.queues import JobQueues
@@ -21,6 +24,7 @@ from ml_backend.store import (
     agreements,
     edits,
     events,
+    examinations,
     labels_seen,
     projects,
     runs,
@@ -29,7 +33,7 @@ from ml_backend.store import (
     versions,
 )
 from ml_backend.store.edits import Help
-from ml_backend.store.models import Project, Score, TrainingRun, Version, VersionState
+from ml_backend.store.models import ExaminedLabel, Project, Score, TrainingRun, Version, VersionState
 from model.strategies import parse
 
 NEXT_IMAGES = 12
@@ -182,14 +186,53 @@ def link(settings: Settings, project_id: int, task_id: int) -> str:
     return f"{root}/projects/{project_id}/data?task={task_id}"
 
 
-def again(session: Session, settings: Settings, project_id: int) -> dict[str, Any] | None:
-    """The labels to look at again, the most suspicious first; None if no label was ever examined."""
-    examined = suspicious.count(session, project_id)
-    if not examined:
+@dataclass(frozen=True)
+class SuspiciousLabel:
+    """A label to look at again.
+
+    Attributes:
+        label: what was found.
+        link: opens its task in Label Studio.
+        stamp: changes with its picture; empty without one.
+    """
+
+    label: ExaminedLabel
+    link: str
+    stamp: str
+
+
+def again(session: Session, settings: Settings, project: Project) -> dict[str, Any] | None:
+    """The labels to look at again, the most suspicious first; None if no examination ever began."""
+    examined, extent = suspicious.count(session, project.id), examinations.extent(session, project)
+    if not examined and extent is None:
         return None
-    listed = suspicious.listed(session, project_id)
-    rows = [{"label": one, "link": link(settings, project_id, one.task_id)} for one in listed[:LOOKED_AT]]
-    return {"examined": examined, "rows": rows, "more": max(0, len(listed) - LOOKED_AT)}
+    listed = suspicious.listed(session, project.id)
+    pictured = suspicious.pictured(session, project.id)
+    rows = [
+        SuspiciousLabel(
+            one,
+            link(settings, project.id, one.task_id),
+            f"{one.examined_at:%y%m%d%H%M%S}" if one.annotation_id in pictured else "",
+        )
+        for one in listed[:LOOKED_AT]
+    ]
+    return {
+        "examined": examined,
+        "extent": extent,
+        "rows": rows,
+        "more": max(0, len(listed) - LOOKED_AT),
+        "legend": _legend(project),
+    }
+
+
+def _legend(project: Project) -> list[tuple[str, str]]:
+    """Name and colour of each label; none if there is only one."""
+    try:
+        labels = parse_config(project.label_config).labels
+    except LabelConfigError:
+        return []
+    colours = [f"#{bytes(COLOURS[place % len(COLOURS)]).hex()}" for place in range(len(labels))]
+    return list(zip(labels, colours, strict=True)) if len(labels) > 1 else []
 
 
 def agreement(session: Session, settings: Settings, project_id: int) -> dict[str, Any] | None:

@@ -48,6 +48,9 @@ def description(root: str) -> dict[str, Any]:
             "/api/projects/{project}/next": _reads(
                 "Its next images, in order", "NextImages", project + limit, refuses=True
             ),
+            "/api/projects/{project}/suspicious": _reads(
+                "Its labels to look at again, the most suspicious first", "SuspiciousLabels", project
+            ),
             "/api/projects/{project}/actions": {
                 **_reads("What people asked for", "Actions", project + limit, refuses=True),
                 "post": _acts(project),
@@ -220,6 +223,35 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "NextImages": _object({"images": _list("NextImage")}),
+        "Region": {
+            **_object(
+                {
+                    "given": _or_null(_TEXT),
+                    "seen": _or_null(_TEXT),
+                    "pixels": _COUNT,
+                    "certainty": _SHARE,
+                    "box": {"type": "array", "items": _COUNT, "minItems": 4, "maxItems": 4},
+                }
+            ),
+            "description": "Where a label and the network differ: their labels (null: none), and the box "
+            "(left, top, right, bottom) in pixels of the image.",
+        },
+        "SuspiciousLabel": _object(
+            {
+                "task": {"type": "integer"},
+                "annotation": {"type": "integer"},
+                "score": _SHARE,
+                "reason": _TEXT,
+                "regions": _list("Region"),
+                "shift": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+                "version": _TEXT,
+                "examined_at": _TIME,
+                "link": _TEXT,
+            }
+        ),
+        "SuspiciousLabels": _object(
+            {"examined": _COUNT, "progress": _TEXT, "labels": _list("SuspiciousLabel")}
+        ),
         "Job": _object(
             {
                 "id": _TEXT,

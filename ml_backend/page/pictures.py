@@ -98,7 +98,7 @@ def draw(thumbnail: Thumbnail, most_pixels: int = MOST_PIXELS) -> bytes:
     if labels is not None and labels.any():
         height, width = small.shape
         resized = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
-        _paint(colour, np.asarray(resized, np.uint8))
+        paint(colour, np.asarray(resized, np.uint8))
     done, encoded = cv2.imencode(".jpg", colour[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not done:
         raise NoPictureError("Cannot be drawn")
@@ -127,7 +127,8 @@ def _labels(thumbnail: Thumbnail, size: tuple[int, ...]) -> NDArray[np.uint8] | 
     return label_map(thumbnail.regions, config, (size[0], size[1])).label_map
 
 
-def _paint(colour: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+def paint(colour: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    """Fill the labels of a map (h, w) lightly and outline them, in place, in an RGB picture (h, w, 3)."""
     for index in np.unique(labels[labels > 0]):
         mask = (labels == index).astype(np.uint8)
         tone = np.array(COLOURS[(int(index) - 1) % len(COLOURS)], np.float32)

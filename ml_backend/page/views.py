@@ -11,14 +11,14 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from ml_backend.act.asking import IMAGES, RefusedError, UnknownError, ask
-from ml_backend.page import board, charts, health, pictures
+from ml_backend.page import board, charts, health, labelled, pictures
 from ml_backend.page.figures import compared
 from ml_backend.page.openapi import LARGEST_ID
 from ml_backend.page.safety import add_headers, person, refuse_impossible_numbers, refuse_other_sites
 from ml_backend.queue.queues import JobQueues
 from ml_backend.score.drawing import project_floor
 from ml_backend.settings import Settings
-from ml_backend.store import actions, edits, projects, scores, versions
+from ml_backend.store import actions, edits, projects, scores, suspicious, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, Version, now
 from ml_backend.store.outlook import outlook
@@ -53,7 +53,7 @@ class Page:
                 **self._next(session, project),
                 **self._jobs(session, project),
                 "stop": self._stop(session, project),
-                "suspicious": board.again(session, self._settings, project_id),
+                "suspicious": board.again(session, self._settings, project),
                 "agreement": board.agreement(session, self._settings, project_id),
             }
         return render_template("project.html", **filled)
@@ -98,6 +98,22 @@ class Page:
         except pictures.NoPictureError as error:
             raise NotFound(str(error)) from error
         answer.mimetype = "image/jpeg"
+        return answer
+
+    def label_picture(self, project_id: int, annotation_id: int, which: str) -> Response:
+        """A suspicious label over its image: the mask that was `drawn`, or the one that a network has `seen`.
+
+        The answer is 404 if there is none.
+        """
+        if which not in labelled.MASKS:
+            raise NotFound("There is no such picture.")
+        with self._database.read() as session:
+            found = suspicious.with_picture(session, project_id, annotation_id)
+        if found is None or found.picture is None:
+            raise NotFound("There is no picture of this label.")
+        answer = make_response(labelled.draw(found.picture, found.mark, which))
+        answer.mimetype = "image/jpeg"
+        answer.headers["Cache-Control"] = "private, max-age=3600"
         return answer
 
     def compare(self, project_id: int) -> str:
@@ -245,6 +261,8 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     routes.get(f"/projects/{NUMBER}/compare", endpoint="compare")(page.compare)
     picture = f"/projects/{NUMBER}/versions/<int:version_id>/pictures/<int:task_id>"
     routes.get(picture, endpoint="picture")(page.picture)
+    labels = f"/projects/{NUMBER}/labels/<int:annotation_id>/<which>"
+    routes.get(labels, endpoint="label_picture")(page.label_picture)
     routes.post(f"/projects/{NUMBER}/actions", endpoint="act")(page.act)
 
     @routes.errorhandler(RefusedError)

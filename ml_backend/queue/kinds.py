@@ -56,6 +56,7 @@ RECONCILE = JobKind("reconcile", UPKEEP, 2 * 3600, repeats=False)
 ACT = JobKind("act", QUICK, 3600, repeats=False)
 NOTIFY = JobKind("notify", UPKEEP, 120, repeats=False)
 TRAINING = JobKind("train", TRAIN, 24 * 3600, repeats=True)
+EXAMINE = JobKind("examine", TRAIN, 4 * 3600, repeats=False)
 KINDS = (
     ORDER,
     SCORE_NEW,
@@ -74,4 +75,5 @@ KINDS = (
     ACT,
     NOTIFY,
     TRAINING,
+    EXAMINE,
 )

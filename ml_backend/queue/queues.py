@@ -25,6 +25,7 @@ from ml_backend.queue.kinds import (
     ACT,
     ASSIGN,
     CONFIRM,
+    EXAMINE,
     NOTIFY,
     ORDER,
     PRUNE,
@@ -43,6 +44,7 @@ from ml_backend.queue.kinds import (
     SCORE_VERSION,
     SEND,
     TRAINING,
+    UPKEEP,
     JobKind,
 )
 from ml_backend.queue.locks import Locks
@@ -226,7 +228,10 @@ class JobQueues:
         """Whether a training of another project waits for a worker."""
         waiting = self._queues[TRAINING.queue].get_job_ids()
         jobs = Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer)
-        return any(job is not None and job.kwargs.get("project_id") != project_id for job in jobs)
+        return any(
+            job is not None and job.func_name == TRAINING.name and job.kwargs.get("project_id") != project_id
+            for job in jobs
+        )
 
     def is_scored_now(self, version_id: int, chunks: Iterable[int]) -> bool:
         """Whether a job that leads to a version's publication is queued or running.
@@ -248,6 +253,22 @@ class JobQueues:
         job_ids = registry.get_job_ids(cleanup=False)
         jobs = Job.fetch_many(job_ids, connection=self.redis, serializer=JSONSerializer)
         return {job.kwargs["project_id"] for job in jobs if job is not None and job.func_name == kind.name}
+
+    def request_examination(self, project_id: int) -> bool:
+        """Request that labels are examined that the present networks have not examined."""
+        return self._request(EXAMINE, f"examine-{project_id}", {"project_id": project_id})
+
+    def is_idle(self, but: JobKind) -> bool:
+        """Whether no job waits for a worker and none is executed, other than upkeep and jobs of a kind.
+
+        Upkeep has a lane of its own, but in a worker without lanes it waits as well.
+        """
+        names = [name for queue in self._queues.values() for name in queue.get_job_ids()]
+        for name, queue in self._queues.items():
+            if name != UPKEEP:
+                names += StartedJobRegistry(queue=queue).get_job_ids(cleanup=False)
+        jobs = Job.fetch_many(names, connection=self.redis, serializer=JSONSerializer)
+        return all(job is None or job.func_name == but.name for job in jobs)
 
     def request_reconcile(self, *, delay: float | None = None) -> bool:
         """Request a comparison with Label Studio, at once or `delay` seconds from now."""

@@ -112,8 +112,8 @@ def purge(context: Context, project_id: int) -> int:
     context.queues.forget_project(project_id, left.versions)
     for key in left.weights:
         context.weights.delete(key)
-    for run_id in left.runs:
-        shutil.rmtree(context.settings.checkpoint_dir / f"run-{run_id}", ignore_errors=True)
+    for name in (*(f"run-{run_id}" for run_id in left.runs), f"examination-{project_id}"):
+        shutil.rmtree(context.settings.checkpoint_dir / name, ignore_errors=True)
     ImageCache.purge(context.settings.image_cache_dir, project_id)
     return len(left.weights)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ml_backend.label_studio.config import LabelConfigError, parse
 from ml_backend.learn.trigger import consider
-from ml_backend.queue.kinds import ORDER, TRAINING
+from ml_backend.queue.kinds import EXAMINE, ORDER, TRAINING
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import assignments, projects, scores, versions
+from ml_backend.store import assignments, examinations, projects, scores, versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Project, ProjectState, VersionState
 
@@ -64,6 +64,20 @@ def resume_rest(database: Database, queues: JobQueues) -> None:
     for version_id in due:
         if not queues.locks.is_locked(queues.due_name(version_id)):
             queues.request_score_due(version_id)
+
+
+def resume_examinations(settings: Settings, database: Database, queues: JobQueues) -> None:
+    """Request the examination of labels where it is due, unless there is anything else to do."""
+    if not settings.examine_from or not queues.is_idle(EXAMINE):
+        return
+    with database.read() as session:
+        due = [
+            project.id
+            for project in projects.active(session)
+            if examinations.is_due(session, project, settings.examine_from)
+        ]
+    for project_id in due:
+        queues.request_examination(project_id)
 
 
 def resume_assignments(database: Database, queues: JobQueues) -> None:

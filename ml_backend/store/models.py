@@ -282,8 +282,11 @@ class ExaminedLabel(Base):
         regions: where mask and network differ, the weightiest first, each {"given", "seen": label or None for
             the background, "pixels", "certainty", "box": [left, top, right, bottom] in pixels of the image}.
         shift_x, shift_y: pixels further on where the whole mask would agree best.
-        seen: PNG of the network's label map at reduced size, for a picture of both masks; None unless
-            suspicious.
+        figures: what the score is made from, by the names of `model.suspicion.Evidence`.
+        version: name of the fold's network that examined it; empty for those of earlier releases.
+        picture: PNG of three channels, for a picture of both masks (`ml_backend.learn.evidence`); None unless
+            suspicious. Loaded only on request.
+        mark: the place of the disagreement, [left, top, right, bottom] in pixels of `picture`.
         confirmed: whether a person has submitted it again unchanged.
     """
 
@@ -300,9 +303,37 @@ class ExaminedLabel(Base):
     regions: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     shift_x: Mapped[int] = mapped_column(default=0)
     shift_y: Mapped[int] = mapped_column(default=0)
-    seen: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    figures: Mapped[dict[str, float]] = mapped_column(default=dict)
+    version: Mapped[str] = mapped_column(String(60), default="")
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    mark: Mapped[list[int]] = mapped_column(default=list)
     confirmed: Mapped[bool] = mapped_column(default=False)
     examined_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Examination(Base):
+    """How far the examination of a project's labels is, and the networks that examine them.
+
+    Attributes:
+        labels: of the labeling config that the networks were planned for.
+        tasks: number of labelled tasks when they were planned.
+        folds: {"held": ids of the tasks that a network has not learned, "version": its name, "weights": hash
+            of its weights} of each network; the latter two are empty until it is trained.
+        finished: stamp of the labels when all of them had been examined (`ml_backend.store.examinations`).
+        message: what it does now or why it stopped, in words.
+        begun_at, changed_at: when the networks were planned, and when this row was changed last.
+    """
+
+    __tablename__ = "examinations"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    labels: Mapped[list[str]]
+    tasks: Mapped[int]
+    folds: Mapped[list[dict[str, Any]]]
+    finished: Mapped[str] = mapped_column(String(64), default="")
+    message: Mapped[str] = mapped_column(Words, default="")
+    begun_at: Mapped[datetime] = mapped_column(default=now)
+    changed_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
 class Score(Base):

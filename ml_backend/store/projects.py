@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from ml_backend.store.models import Draft, Project, ProjectState, TrainingRun, Version, now
+from ml_backend.store.models import Draft, Examination, Project, ProjectState, TrainingRun, Version, now
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ def purge(session: Session, project_id: int) -> Purged:
     draft = session.get(Draft, project_id)
     if draft is not None:
         own |= {draft.weights_hash, draft.former_hash} - {None}
+    examination = session.get(Examination, project_id)
+    if examination is not None:
+        own |= {fold["weights"] for fold in examination.folds if fold["weights"]}
     others = set(session.scalars(hashes.where(Version.project_id != project_id)))
     versions = list(session.scalars(select(Version.id).where(Version.project_id == project_id)))
     runs = list(session.scalars(select(TrainingRun.id).where(TrainingRun.project_id == project_id)))

@@ -76,6 +76,7 @@ class ActionKind(StrEnum):
     RESUME = "resume"
     TRAIN = "train"
     RETRY = "retry"
+    CHECK = "check"
 
 
 class ActionState(StrEnum):

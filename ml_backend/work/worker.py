@@ -115,6 +115,7 @@ class JobWorker(Worker):
         resume.resume_assignments(self._database, self._job_queues)
         resume_actions(self._database, self._job_queues)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
+        resume.resume_examinations(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # Finds what changed while no worker was running.
             self._job_queues.request_reconcile()
@@ -169,6 +170,7 @@ class JobWorker(Worker):
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
+        resume.resume_examinations(self._settings, self._database, self._job_queues)
         if self._settings.reconcile_seconds:
             # The job has a fixed name: however many workers request it, only one waits at a time.
             self._job_queues.request_reconcile(delay=self._settings.reconcile_seconds)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training.dataset import Example
@@ -47,7 +48,6 @@ def cross_fit(
     settings: TrainingSettings,
     start: DeeplySupervisedUNet | None = None,
     count: int = FOLDS,
-    progress: Callable[[int, Progress], None] | None = None,
 ) -> Iterator[Fold]:
     """Train a network for each fold, on the examples of the other folds; yields each when it is trained.
 
@@ -57,26 +57,57 @@ def cross_fit(
         labels, network, settings, start: as in `model.training.run.train`. `start` must not have learned from
             these labels.
         count: number of folds.
-        progress: called after each step with the number of the fold.
 
     Raises:
         TrainingError: there are fewer than `MIN_IMAGES` images, or a training fails.
     """
-    parts = folds(images, count, settings.seed)
+    for number, held in enumerate(divide(images, count, settings.seed)):
+        trained = train_without(
+            held, examples, images, labels=labels, network=network, settings=settings, start=start
+        )
+        yield Fold(number, trained, held)
+
+
+def divide(images: Sequence[str], count: int = FOLDS, seed: int = 0) -> list[tuple[str, ...]]:
+    """As `folds`.
+
+    Raises:
+        TrainingError: there are fewer than `MIN_IMAGES` images.
+    """
     if len(set(images)) < MIN_IMAGES:
         raise TrainingError(
             f"{len(set(images))} labelled images are too few to check labels against each other; "
             f"{MIN_IMAGES} are needed."
         )
-    for number, held in enumerate(parts):
-        taught = [one for one, image in zip(examples, images, strict=True) if image not in held]
-        result = train(
-            taught,
-            [],
-            labels=labels,
-            network=network,
-            settings=settings,
-            start=start,
-            progress=None if progress is None else lambda step, fold=number: progress(fold, step),  # type: ignore[misc]
-        )
-        yield Fold(number, result.network, held)
+    return folds(images, count, seed)
+
+
+def train_without(
+    held: Collection[str],
+    examples: Sequence[Example],
+    images: Sequence[str],
+    *,
+    labels: tuple[str, ...],
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    start: DeeplySupervisedUNet | None = None,
+    checkpoints: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> DeeplySupervisedUNet:
+    """Train a network on all examples but those of the images `held`; the others are as in `train`.
+
+    Raises:
+        TrainingError: the training fails.
+    """
+    taught = [one for one, image in zip(examples, images, strict=True) if image not in held]
+    result = train(
+        taught,
+        [],
+        labels=labels,
+        network=network,
+        settings=settings,
+        start=start,
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    return result.network

@@ -58,6 +58,8 @@ class Service:
             "QUIET_SECONDS": "6",
             # Most tests count versions and runs; tests/loop/test_continuous.py sets it.
             "LEARN_FROM": "0",
+            # tests/loop/test_suspicious.py sets it.
+            "EXAMINE_FROM": "0",
             "SCORE_CHUNK": "4",
             "ASSIGNMENT_SIZE": "3",
             "QUERY_SIZE": "3",

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.research.faults import FAULTS, objects
-from model.suspicion import Evidence, examine, in_words, judge
+from model.suspicion import LEAST, Evidence, examine, in_words, judge
 
 NAMES = ("Femur", "Tibia")
 SIZE = 96
@@ -80,15 +80,15 @@ def test_outlines_unknown_pixels_and_an_unsure_network_are_no_evidence() -> None
     unknown = right.copy()
     unknown[right == 1] = 255
     unsure = examine(seen(right, certainty=0.2), np.where(right == 1, 0, right).astype(np.uint8), size=SIZE)
-    assert found(thicker.astype(np.uint8)).weight == 0
-    assert found(unknown).weight == 0
-    assert unsure.weight < 0.1
+    assert found(thicker.astype(np.uint8)).by_region == 0
+    assert found(unknown).by_region == 0
+    assert unsure.by_region < LEAST
 
 
 def test_an_empty_mask_and_an_empty_image_are_examined() -> None:
     nothing = np.zeros((SIZE, SIZE), np.uint8)
-    assert examine(seen(nothing), nothing, size=SIZE).weight == 0
-    assert found(nothing).weight > 0.5
+    assert examine(seen(nothing), nothing, size=SIZE).by_region == 0
+    assert judge([*[found(truth(n), n) for n in range(9)], found(nothing)])[-1].is_listed
     assert judge([]) == []
 
 

@@ -25,7 +25,7 @@ from ml_backend.learn.labels import digest
 from ml_backend.queue.context import image_reader
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.jobs import FORMER_NAMES
-from ml_backend.queue.kinds import ACT, CONFIRM, KINDS, NOTIFY, PRUNE, REDRAW, SCORE_DUE, SEND
+from ml_backend.queue.kinds import ACT, CONFIRM, EXAMINE, KINDS, NOTIFY, PRUNE, REDRAW, SCORE_DUE, SEND
 from ml_backend.queue.queues import JobQueues, client_of, socket_url
 from ml_backend.reconcile import lifecycle
 from ml_backend.score import packing
@@ -175,7 +175,16 @@ def test_a_training_goes_on_from_its_checkpoint(settings: Settings) -> None:
 @pytest.mark.slow
 def test_every_queued_job_still_runs(settings: Settings) -> None:
     assert set(EXPECTED["jobs"].values()) == set(FORMER_NAMES)
-    assert set(FORMER_NAMES.values()) == set(KINDS) - {ACT, CONFIRM, NOTIFY, PRUNE, REDRAW, SCORE_DUE, SEND}
+    assert set(FORMER_NAMES.values()) == set(KINDS) - {
+        ACT,
+        CONFIRM,
+        EXAMINE,
+        NOTIFY,
+        PRUNE,
+        REDRAW,
+        SCORE_DUE,
+        SEND,
+    }
     database = Database(settings.effective_database_url)
     # Jobs of an archived project end without a call to Label Studio, which has no such project here.
     lifecycle.archive(database, 1)

@@ -22,7 +22,7 @@ from ml_backend.page.openapi import description
 from ml_backend.store import actions, projects, versions
 from ml_backend.store.models import Score, ScoreState, VersionState
 from ml_backend.web.app import Services, create_app
-from tests.ml_backend.page.test_page import metrics
+from tests.ml_backend.page.test_page import metrics, suspicious_label
 from tests.packaging import documents
 
 EXAMPLES = 5
@@ -53,6 +53,10 @@ def filled(services: Services, unlocked: Services) -> Services:
                 state=ScoreState.WRITTEN,
             )
         )
+        label = suspicious_label(7, wrong=True)
+        label.regions = [{"given": None, "seen": "Bone", "pixels": 9, "certainty": 0.9, "weight": 0.5}]
+        label.regions[0]["box"] = [1, 2, 3, 4]
+        session.add(label)
     return unlocked
 
 
@@ -87,6 +91,9 @@ def test_a_project_that_exists_answers_as_described(filled: Services) -> None:
             assert answer.status_code == 200, path
             operation.validate_response(answer)
     assert '"published":"p3-r000-' in client.get("/api/projects/3").text
+    found = client.get("/api/projects/3/suspicious").json
+    assert found is not None
+    assert [(one["task"], one["regions"][0]["box"]) for one in found["labels"]] == [(107, [1, 2, 3, 4])]
 
 
 def test_an_action_is_answered_with_its_row(filled: Services) -> None:

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
+from ml_backend.learn.evidence import picture as picture_of
 from ml_backend.score import packing
 from ml_backend.settings import Settings
-from ml_backend.store import actions, agreements, projects, runs, versions
+from ml_backend.store import actions, agreements, examinations, projects, runs, versions
 from ml_backend.store.agreements import TaskAgreement
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import (
     Edit,
     Event,
+    Examination,
     ExaminedLabel,
+    LabelSeen,
     Project,
     RunState,
     Score,
@@ -274,28 +277,74 @@ def test_when_to_stop_is_told_and_drawn_after_enough_rounds(
     assert "with its 90 % interval" in said
 
 
-def test_labels_to_look_at_again_link_to_their_tasks(
+def suspicious_label(number: int, *, wrong: bool) -> ExaminedLabel:
+    """An examined label: in an image of 40 x 90 pixels, an object at the top was forgotten."""
+    seen = np.zeros((40, 90), np.uint8)
+    seen[5:20, 60:80] = 2
+    place = (60, 5, 80, 20)
+    image = np.full((40, 90), 90, np.uint8)
+    drawn, mark = picture_of(image, np.zeros_like(seen), seen, place) if wrong else (None, [])
+    return ExaminedLabel(
+        project_id=3,
+        annotation_id=number,
+        task_id=100 + number,
+        digest="",
+        changed_at="",
+        score=0.9 if wrong else 0.1,
+        is_suspicious=wrong,
+        reason="340 pixels of <Bone> are not seen" if wrong else "",
+        version="p3-fold1-12345678",
+        picture=drawn,
+        mark=mark,
+    )
+
+
+def test_labels_to_look_at_again_show_both_masks_and_link_to_their_tasks(
     client: FlaskClient, services: Services, project: Project
 ) -> None:
     assert "Labels to look at again" not in shown(client), "no label was ever examined"
     with services.database.write() as session:
-        for number, wrong in ((1, True), (2, False)):
-            session.add(
-                ExaminedLabel(
-                    project_id=3,
-                    annotation_id=number,
-                    task_id=100 + number,
-                    digest="",
-                    changed_at="",
-                    score=0.9 if wrong else 0.1,
-                    is_suspicious=wrong,
-                    reason="A region of 340 pixels is <not> seen" if wrong else "",
-                )
-            )
+        session.add_all([suspicious_label(1, wrong=True), suspicious_label(2, wrong=False)])
     page = shown(client)
-    assert "Task 101 0.90 A region of 340 pixels is &lt;not&gt; seen" in text_of(page)
+    said = text_of(page)
+    assert (
+        "Drawn Seen by the network Task 101 suspicion 0.90 340 pixels of &lt;Bone&gt; are not seen." in said
+    )
+    assert "p3-fold1-12345678" in said
     assert "/projects/3/data?task=101" in page
     assert "Task 102" not in page
+    alternatives = re.findall(r'<img[^>]+alt="(Task 101[^"]+)" src="([^"]+)', page)
+    assert alternatives[0][0] == "Task 101, the mask that was drawn: 340 pixels of &lt;Bone&gt; are not seen."
+    drawn, seen = (decoded(client.get(source).data).astype(int) for _, source in alternatives)
+    assert drawn.shape == seen.shape
+    assert max(seen.shape) <= 320
+    middle, frame = (slice(60, 65), slice(235, 245)), np.s_[:, 100:]
+    assert np.ptp(drawn[middle].mean((0, 1))) < 10 < np.ptp(seen[middle].mean((0, 1))), "only one is coloured"
+    assert (drawn[frame] > 230).all(2).any(), "the place is marked where nothing is drawn as well"
+    asked = client.post("/projects/3/actions", data={"kind": "check"}, headers=HERE, follow_redirects=True)
+    assert "A worker is about to do it" in text_of(asked.text)
+    for other in ("labels/2/drawn", "labels/1/other", "labels/77/seen"):
+        assert client.get(f"/projects/3/{other}").status_code == 404
+
+
+def test_an_examination_says_how_far_it_is(client: FlaskClient, services: Services, project: Project) -> None:
+    folds = [{"held": [1], "version": "p3-fold1-12345678", "weights": "a"}, {"held": [2], "version": ""}]
+    with services.database.write() as session:
+        session.add(suspicious_label(2, wrong=False))
+        session.add(
+            Examination(project_id=3, labels=["Bone"], tasks=2, folds=folds, message="network 2 learns")
+        )
+        for number in (1, 2, 4):
+            session.add(LabelSeen(project_id=3, annotation_id=number, task_id=number, fingerprint=""))
+    page = shown(client)
+    assert "1 of 3 labels are examined; 1 of 2 networks are trained for that; network 2 learns." in page
+    assert '<progress max="3" value="1"' in page
+    with services.database.write() as session:
+        examination = session.get_one(Examination, 3)
+        examination.finished = examinations.stamp(session, session.get_one(Project, 3))
+        examination.message = ""
+    assert "networks are trained" not in shown(client)
+    assert "None of 1 examined labels looks wrong." in text_of(shown(client))
 
 
 def test_agreement_lists_the_lowest_tasks(client: FlaskClient, project: Project) -> None:
@@ -374,6 +423,7 @@ def test_the_page_itself_and_programs_may_act(client: FlaskClient, headers: dict
     [
         ({"kind": "publish", "target": "p3-r009-no-such"}, 404),
         ({"kind": "resume"}, 409),
+        ({"kind": "check"}, 409),
         ({"kind": "x"}, 400),
     ],
 )

@@ -7,7 +7,7 @@ from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
-from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
+from ml_backend.queue.kinds import EXAMINE, QUICK, SCORE, TRAIN
 from ml_backend.queue.queues import JobQueues, connect_redis
 from ml_backend.settings import Settings
 
@@ -130,3 +130,23 @@ def test_the_lock_of_a_job_that_is_no_longer_executed_is_free(queues: JobQueues)
     with queues.locks.exclusive("turn", 60) as free:
         assert free
     assert queues.redis.get("dsal-alone-turn") is None
+
+
+def test_an_examination_that_waits_takes_no_training_its_turn(queues: JobQueues) -> None:
+    queues.request_training(3)
+    queues.request_examination(4)
+    assert not queues.others_train(3)
+    queues.request_training(5)
+    assert queues.others_train(3)
+
+
+def test_the_queues_are_idle_beside_an_examination_and_upkeep_that_runs(queues: JobQueues) -> None:
+    queues.request_examination(4)
+    assert queues.is_idle(EXAMINE)
+    for request in (queues.request_order, queues.request_redraw, queues.request_training):
+        request(3)
+        assert not queues.is_idle(EXAMINE)
+        queues.forget_project(3, ())
+        assert queues.is_idle(EXAMINE)
+    queues.request_training(3, delay=100)
+    assert queues.is_idle(EXAMINE), "a training that waits for a quiet moment"

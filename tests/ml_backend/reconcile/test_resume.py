@@ -5,10 +5,21 @@ from rq.serializers import JSONSerializer
 
 from ml_backend.label_studio.config import default_config
 from ml_backend.queue import recovery
+from ml_backend.queue.kinds import EXAMINE, TRAIN
 from ml_backend.reconcile import resume
-from ml_backend.store import assignments, events, projects, runs, scores, versions
+from ml_backend.store import (
+    assignments,
+    events,
+    examinations,
+    labels_seen,
+    projects,
+    runs,
+    scores,
+    versions,
+)
+from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import ProjectState, ScoreState, VersionState, now
+from ml_backend.store.models import ProjectState, RunState, ScoreState, VersionState, now
 from ml_backend.web.app import Services
 
 
@@ -101,3 +112,59 @@ def test_batches_and_assignments_are_refilled_after_a_time_without_workers(servi
         archived.shows_batch, archived.archived_at = True, now()
     resume.resume_assignments(database, queues)
     assert sorted(job for queue in queues.all() for job in queue.get_job_ids()) == ["assign-2", "assign-3"]
+
+
+def learned(services: Services, project_id: int, tasks: int) -> None:
+    """Note that a training has seen one label of each of so many tasks."""
+    with services.database.write() as session:
+        projects.ensure(session, project_id, seed=0).state = ProjectState.READY
+        labels = {n: LabelDigest(n, "digest") for n in range(1, tasks + 1)}
+        labels_seen.replace(session, project_id, labels)
+
+
+def test_labels_are_examined_only_while_nothing_else_is_to_be_done(services: Services) -> None:
+    database, queues = services.database, services.queues
+    settings = services.settings.model_copy(update={"examine_from": 8})
+
+    def requested() -> list[str]:
+        resume.resume_examinations(settings, database, queues)
+        (queue,) = [queue for queue in queues.all() if queue.name == TRAIN]
+        found = queue.get_job_ids()
+        queues.forget_project(1, ())
+        return found
+
+    learned(services, 1, 7)
+    assert requested() == [], "too few"
+    learned(services, 1, 8)
+    assert requested() == ["examine-1"]
+    off = settings.model_copy(update={"examine_from": 0})
+    resume.resume_examinations(off, database, queues)
+    assert queues.is_idle(EXAMINE)
+    assert queues.depths()[TRAIN] == 0, "it can be switched off"
+
+    queues.request_order(2)
+    assert requested() == [], "another job waits"
+    queues.forget_project(2, ())
+    with database.write() as session:
+        events.add(session, 1, "ANNOTATION_CREATED", changes=["annotation:9"])
+    assert requested() == [], "a label waits, though it starts no training yet"
+    with database.write() as session:
+        run = runs.begin(session, 1, ProcessId.current(), force=True)
+        assert run is not None
+    assert requested() == [], "the project is trained"
+    with database.write() as session:
+        runs.finish(session, session.merge(run), RunState.FINISHED)
+        version = versions.create(
+            session, projects.ensure(session, 1, seed=0), round=1, state=VersionState.SCORING
+        )
+    assert requested() == [], "its images are scored"
+    with database.write() as session:
+        versions.publish(session, session.merge(version))
+    assert requested() == ["examine-1"]
+
+    with database.write() as session:
+        begun, _ = examinations.begin(session, 1, ["Bone"], 8, [[1, 2], [3]])
+        begun.finished = examinations.stamp(session, projects.ensure(session, 1, seed=0))
+    assert requested() == [], "all labels are examined"
+    learned(services, 1, 9)
+    assert requested() == ["examine-1"], "but not the new one"

@@ -21,14 +21,14 @@ def label(number: int, score: float, digest: str = "d") -> ExaminedLabel:
         is_suspicious=score >= 0.5,
         reason="300 pixels of Tibia where the network sees nothing",
         regions=[{"given": "Tibia", "seen": None, "pixels": 300, "certainty": 0.9, "box": [1, 2, 3, 4]}],
-        seen=b"png",
+        picture=b"png",
     )
 
 
 def examined(database: Database, *found: ExaminedLabel) -> None:
     with database.write() as session:
         projects.ensure(session, 3, seed=0)
-        suspicious.replace(session, 3, found)
+        suspicious.record(session, 3, found)
 
 
 def listed(database: Database) -> list[int]:
@@ -47,8 +47,18 @@ def test_the_most_suspicious_comes_first_and_good_ones_are_not_listed(database: 
     assert listed(database) == [2, 1]
     with database.read() as session:
         assert suspicious.count(session, 3) == 3
-        first = suspicious.listed(session, 3, pictures=True)[0]
-    assert (first.seen, first.regions[0]["box"]) == (b"png", [1, 2, 3, 4])
+        first = suspicious.with_picture(session, 3, 2)
+    assert first is not None
+    assert (first.picture, first.regions[0]["box"]) == (b"png", [1, 2, 3, 4])
+
+
+def test_only_the_most_suspicious_keep_their_pictures(database: Database) -> None:
+    examined(database, label(1, 0.6), label(2, 0.9), label(3, 0.2), label(4, 0.7))
+    with database.write() as session:
+        suspicious.keep_pictures(session, 3, most=2)
+    with database.read() as session:
+        assert suspicious.pictured(session, 3) == {2, 4}
+        assert suspicious.with_picture(session, 3, 1) is None
 
 
 def test_a_label_submitted_again_unchanged_is_confirmed_for_good(database: Database) -> None:
