@@ -97,8 +97,9 @@ def _require_utf8(connection: Any, _record: Any) -> None:
     if encoding != "UTF8":
         name = connection.info.dbname
         raise DatabaseError(
-            f"The database {name} of DATABASE_URL has the encoding {encoding} instead of UTF8: create another "
-            f"one by CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL."
+            f"The database {name} of DATABASE_URL has the encoding {encoding} instead of UTF8: create another"
+            f" one by CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0, and name that in"
+            " DATABASE_URL."
         )
 
 
