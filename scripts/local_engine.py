@@ -195,8 +195,12 @@ class Engine:
             archive.unlink()
         for listing in (base / "var/lib/apt/lists").glob("*Packages*"):
             listing.unlink()
-        if AUTHORITIES.exists():
-            shutil.copy(AUTHORITIES, base / AUTHORITIES.relative_to("/"))
+        files = {Path(word) for value in pip_settings().values() for word in value.split()} | {AUTHORITIES}
+        for file in files:
+            if file.is_absolute() and file.is_file():
+                place = base / file.relative_to("/")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, place)
         (base / "etc" / "pip.conf").write_text("".join(pip_configuration()))
         archive = self.folder / "base.tar"
         with tarfile.open(archive, "w") as tar:
@@ -248,16 +252,15 @@ def keyring() -> str:
     return "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def pip_settings() -> Iterator[tuple[str, str]]:
-    """Names and values of this machine's settings of pip."""
-    for line in run("pip", "config", "list").splitlines():
-        name, _, value = line.partition("=")
-        yield name, value.strip("'\"")
+def pip_settings() -> dict[str, str]:
+    """Names and values of this machine's settings of pip; of several files the last counts, as for pip."""
+    lines = [line.partition("=") for line in run("pip", "config", "list").splitlines()]
+    return {name.rpartition(".")[2]: value.strip("'\"") for name, _, value in lines}
 
 
 def package_folders() -> list[Path]:
     """The folders of packages that this machine's pip uses beside its index."""
-    words = [word for _, value in pip_settings() for word in value.split()]
+    words = [word for value in pip_settings().values() for word in value.split()]
     paths = [Path(word.removeprefix("file://")) for word in words if word.startswith(("/", "file:///"))]
     # An index lies beside the files that it links to.
     places = [path.parent if path.name == "simple" else path for path in paths if path.is_dir()]
@@ -270,13 +273,13 @@ def pip_configuration() -> Iterator[str]:
         str(folder): f"http://127.0.0.1:{INDEX_PORT}/{n}" for n, folder in enumerate(package_folders())
     }
     yield "[global]\n"
-    for name, value in pip_settings():
+    for name, value in pip_settings().items():
         words = []
         for word in value.split():
             path = word.removeprefix("file://")
-            place = next((folder for folder in folders if path.startswith(folder)), None)
+            place = next((folder for folder in folders if f"{path}/".startswith(f"{folder}/")), None)
             words.append(word if place is None else f"{folders[place]}{path.removeprefix(place)}/")
-        yield f"{name.rpartition('.')[2]} = {' '.join(words)}\n"
+        yield f"{name} = {' '.join(words)}\n"
 
 
 def without_devices(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

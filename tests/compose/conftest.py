@@ -51,6 +51,7 @@ def installation(
     made.lay_out(commit(before()))
     print(f"\nupdating from {before()}", flush=True)
     made.compose("build", "backend")
+    print(f"[image before: {made.image_bytes() / 1e6:.0f} MB]", flush=True)
     try:
         made.up()
         yield made

@@ -24,7 +24,7 @@ SERVICES = ("postgres", "redis", "label-studio", "backend", "worker")
 PASSED_ON = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "TORCH_INDEX_URL")
 COMMAND_SECONDS = 1200.0
 POLL_SECONDS = 0.5
-KILLER = "import os, signal, sys; os.kill(int(sys.argv[1]), getattr(signal, sys.argv[2]))"
+KILLER = "import os, signal, sys; [os.kill(int(pid), getattr(signal, sys.argv[1])) for pid in sys.argv[2:]]"
 Found = TypeVar("Found")
 
 
@@ -153,13 +153,14 @@ class Installation:
         """`docker kill`, the way of a person."""
         self.run(f"docker kill {self.container(service)}")
 
-    def signal(self, service: str, name: str) -> None:
-        """Send a signal to a service's own process from outside of its container, as the kernel does."""
-        pid = self._program(service)
-        self.run(
-            "docker run --rm --pid host --privileged --network none --user 0 --entrypoint python"
-            f" {self.image} -c {shlex.quote(KILLER)} {pid} {name}"
-        )
+    def crash(self, service: str) -> None:
+        """Kill a service's own process from outside of its container, as the kernel does for lack of memory."""
+        self._signal([self._program(service)], "SIGKILL")
+
+    def hang(self, service: str) -> None:
+        """Stop all processes of a service, so that none goes on, none ends, and the container stays."""
+        listed = self._quietly("docker", "top", self.container(service), "-o", "pid").splitlines()[1:]
+        self._signal([int(line) for line in listed], "SIGSTOP")
 
     def wait(self, condition: Callable[[], Found | None], what: str, seconds: float = 600) -> Found:
         """What the condition returns once that is true."""
@@ -202,6 +203,13 @@ class Installation:
         """Remove containers, volumes, networks and the image."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
         self.run(f"docker image rm --force {self.image}", check=False)
+
+    def _signal(self, pids: Sequence[int], name: str) -> None:
+        """Send a signal to processes of the host that the engine runs on, which may be another machine."""
+        self.run(
+            "docker run --rm --pid host --privileged --network none --user 0 --entrypoint python"
+            f" {self.image} -c {shlex.quote(KILLER)} {name} {' '.join(map(str, pids))}"
+        )
 
     def _program(self, service: str) -> int:
         """The process of the service's command, on the host: the child of `init`, where there is one."""

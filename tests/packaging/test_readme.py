@@ -43,7 +43,7 @@ DOCUMENTS = [
     "docs/science.md",
 ]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.M | re.S)
-OTHER_PROGRAMS = {("label-studio", "tar"), ("worker", "tar")} | {
+OTHER_PROGRAMS = {("label-studio", "tar"), ("worker", "tar"), ("backend", "cat")} | {
     ("postgres", name) for name in ("psql", "pg_dump", "pg_restore")
 }
 COMPOSE_VERBS = {"up", "ps", "logs", "exec", "build", "run", "restart", "config"}
@@ -94,7 +94,7 @@ def check_compose(words: list[str]) -> None:
     elif "--scale" in rest:
         assert plain[0].split("=")[0] in services
     else:
-        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS"} <= services
+        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS", "PYTHON_IMAGE=NAME@DIGEST"} <= services
 
 
 def check_pip(words: list[str]) -> None:
