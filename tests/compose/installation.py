@@ -154,7 +154,7 @@ class Installation:
         self.run(f"docker kill {self.container(service)}")
 
     def crash(self, service: str) -> None:
-        """Kill a service's own process from outside of its container, as the kernel does for lack of memory."""
+        """Kill a service's own process from outside of its container, as the kernel does."""
         self._signal([self._program(service)], "SIGKILL")
 
     def hang(self, service: str) -> None:
