@@ -172,28 +172,18 @@ class Installation:
             assert time.monotonic() - began < seconds, f"waited {seconds:.0f} s for {what}"
             time.sleep(POLL_SECONDS)
 
-    def image_layers(self) -> list[tuple[str, int]]:
-        """Digest and bytes of each layer of the image, the base's first."""
+    def image_layers(self) -> list[str]:
+        """The digests of the image's layers, the base's first."""
         found = json.loads(self._quietly("docker", "image", "inspect", self.image))[0]
         digests: list[str] = found["RootFS"]["Layers"]
-        history = self._quietly(
-            *(
-                "docker",
-                "history",
-                "--no-trunc",
-                "--human=false",
-                "--format",
-                "{{.Size}}\t{{.CreatedBy}}",
-                self.image,
-            )
-        )
-        # Newest first; some entries, such as ENV, have no layer.
-        rows = [line.split("\t", 1) for line in reversed(history.splitlines())]
-        sizes = [
-            int(size) for size, by in rows if re.search(r"\b(RUN|COPY|ADD|WORKDIR)\b|^Imported|file:|\|", by)
-        ]
-        filled = [size for size in sizes if size] if len(sizes) != len(digests) else sizes
-        return list(zip(digests, filled, strict=False))
+        return digests
+
+    def copied_bytes(self) -> list[int]:
+        """The bytes of the layers that COPY made, which are the image's last ones, in their order."""
+        form = "{{.Size}}\t{{.CreatedBy}}"
+        words = ["docker", "history", "--no-trunc", "--human=false", "--format", form, self.image]
+        rows = [line.split("\t", 1) for line in self._quietly(*words).splitlines()]
+        return [int(size) for size, by in reversed(rows) if by.startswith("COPY ")]
 
     def image_bytes(self) -> int:
         """The image's size on the disk."""
