@@ -123,7 +123,9 @@ class Engine:
             # Without a bridge of its own the engine knows no address of the host; no service asks for it.
             "--host-gateway-ip=127.0.0.1",
         ]
-        libraries = {"LD_LIBRARY_PATH": str(self._programs / "usr/lib/x86_64-linux-gnu")}
+        (folder,) = (self._programs / "usr/lib").glob("*-linux-gnu")
+        # iptables makes the names of services known within containers.
+        libraries = {"LD_LIBRARY_PATH": str(folder), "XTABLES_LIBDIR": str(folder / "xtables")}
         with (self.folder / "dockerd.log").open("ab") as log:
             subprocess.Popen(
                 [
