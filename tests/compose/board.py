@@ -17,7 +17,7 @@ from model.research.phantom import Phantom, draw_phantom
 from tests.compose.installation import Installation
 
 TITLE = "Finger bones"
-IMAGES = 20
+IMAGES = 24
 AGES = (2, 5, 8, 11, 14, 17)
 
 

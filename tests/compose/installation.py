@@ -50,7 +50,7 @@ class Installation:
             "HTTP_PROXY": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
             # A round of few labels ends soon.
-            "QUIET_SECONDS": "20",
+            "RETRAIN_EVERY": "3",
         }
         self.variables["LABEL_STUDIO_HOST"] = self.label_studio_url
         folder.mkdir(parents=True, exist_ok=True)
