@@ -29,13 +29,21 @@ def missing() -> str:
 
 
 def before() -> str:
-    """The commit that is updated from: DSAL_COMPOSE_FROM, else the last release, else HEAD~1."""
+    """The commit to update from: DSAL_COMPOSE_FROM, else the one before what is shipped changed last."""
     if given := os.environ.get("DSAL_COMPOSE_FROM"):
         return given
-    described = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip() or "HEAD~1"
+    words = [
+        "git",
+        "log",
+        "-1",
+        "--format=%H~1",
+        "--",
+        "model",
+        "ml_backend",
+        "Dockerfile",
+        "docker-compose.yml",
+    ]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
