@@ -23,10 +23,11 @@ stage "ruff check" $BIN/ruff check .
 stage "ruff format" $BIN/ruff format --check .
 stage "types (mypy)" $BIN/mypy
 stage "import rules (lint-imports)" $BIN/lint-imports
-stage "Dockerfile (hadolint)" $BIN/hadolint Dockerfile
+stage "Dockerfile (hadolint)" $BIN/hadolint Dockerfile tests/compose/stand_ins/*.Dockerfile
 stage "compose file (compose-lint)" $BIN/compose-lint check --config scripts/compose-lint.yml --strict-config \
   --skip-suppressed --no-env --fail-on low docker-compose.yml
-stage "shell scripts (shellcheck)" $BIN/shellcheck --severity=style scripts/*.sh .ci/run
+stage "shell scripts (shellcheck)" $BIN/shellcheck --severity=style scripts/*.sh tests/compose/stand_ins/*.sh \
+  .ci/run
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'lint: not clean: %s\n' "$(IFS=,; printf '%s' "${failed[*]}")" >&2

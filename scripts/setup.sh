@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a make target needs, unless it is already there.
 #
-#   scripts/setup.sh PART...      PART: run | test | label-studio | chromium
+#   scripts/setup.sh PART...      PART: run | test | label-studio | chromium | audit
 #
 # An environment has a stamp: a hash of its requirement files, its Python and its path. The stamp is removed
 # first and written last, so that an interrupted set-up is recognised and started again.
@@ -187,13 +187,14 @@ part() {
     test) environment .venv test "1–5 minutes" "${testing[@]}" ;;
     label-studio) environment .venv-label-studio run "1–3 minutes" requirements-label-studio.txt ;;
     chromium) install_chromium ;;
-    *) fail "there is no part called $1; give run, test, label-studio or chromium." ;;
+    audit) environment .venv-audit run "about 15 seconds" requirements-audit.txt ;;
+    *) fail "there is no part called $1; give run, test, label-studio, chromium or audit." ;;
   esac
 }
 
 main() {
   local name pids=() status=0
-  [ $# -gt 0 ] || fail "give what to install: run, test, label-studio or chromium."
+  [ $# -gt 0 ] || fail "give what to install: run, test, label-studio, chromium or audit."
   find_python >/dev/null
   # Background jobs of a script ignore SIGINT, so Ctrl-C is passed on to them as SIGTERM.
   trap 'trap - TERM; kill -TERM 0' INT

@@ -165,6 +165,8 @@ def _wrong_with(database: Database) -> Verdict | None:
         return fault(f"There is none yet at {_shown(database)}.", "Start dsal serve, which creates it.")
     try:
         present, wanted = revisions(database.engine)
+    except DatabaseError as error:
+        return fault(str(error), "Restart dsal serve and dsal worker after that.")
     except SQLAlchemyError as error:
         return fault(f"{_shown(database)} cannot be used: {_reason(error)}.", DATABASE_CURE)
     if present == wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ml_backend.label_studio.errors import LabelStudioError, refusal
@@ -15,6 +16,8 @@ SCORE = "tasks:predictions_score"
 PAGE = 500
 COLUMN_CHARACTERS = 500
 LONG_SECONDS = 300.0
+FAILED = 500
+"""HTTP status of a program that met something it did not foresee."""
 
 
 def by_score(highest_first: bool) -> list[str]:
@@ -124,12 +127,13 @@ class DataManager(Resource):
             filters=TO_LABEL,
             size=min(limit, PAGE),
         )
-        found: list[tuple[int, float | None]] = []
-        for row in rows:
-            found.append((row["id"], row["predictions_score"]))
-            if len(found) == limit:
-                break
-        return found
+        try:
+            return [(row["id"], row["predictions_score"]) for row in islice(rows, limit)]
+        except LabelStudioError as error:
+            # In a project without tasks Label Studio leaves the score away and then fails to order by it.
+            if error.status == FAILED and "predictions_score" in error.detail:
+                return []
+            raise
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that are still in the project."""

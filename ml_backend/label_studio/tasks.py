@@ -15,6 +15,7 @@ import httpx
 from ml_backend.items import contained
 from ml_backend.label_studio.data_manager import (
     ANNOTATED,
+    FAILED,
     LONG_SECONDS,
     NOT_SKIPPED,
     PAGE,
@@ -41,9 +42,6 @@ WITH_MASKS = (
     "parent_prediction"
 )
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
-FAILED = 500
-"""HTTP status of a program that met something it did not foresee."""
-
 LONGEST_LEAD_TIME = 10.0**9
 """Seconds; nobody works longer on an annotation."""
 

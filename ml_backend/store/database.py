@@ -37,7 +37,8 @@ class Database:
         Without `migrate`, nothing is created or changed.
 
         Raises:
-            DatabaseError: `url` is not the URL of a usable database.
+            DatabaseError: `url` is not the URL of a usable database, or, when it is first used, the database
+                cannot store all texts.
         """
         try:
             self.url = make_url(url)
@@ -83,7 +84,23 @@ class Database:
 
 
 def _server_engine(url: str) -> Engine:
-    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, json_serializer=encoded)
+    engine = create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, json_serializer=encoded)
+    if engine.driver == "psycopg":
+        # First: SQLAlchemy's own first queries fail where texts come as bytes.
+        event.listen(engine, "connect", _require_utf8, insert=True)
+    return engine
+
+
+def _require_utf8(connection: Any, _record: Any) -> None:
+    """Raise DatabaseError for a PostgreSQL database in which not every name and text can be stored."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        name = connection.info.dbname
+        raise DatabaseError(
+            f"The database {name} of DATABASE_URL has the encoding {encoding} instead of UTF8: create another"
+            f" one by CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0, and name that in"
+            " DATABASE_URL."
+        )
 
 
 def _sqlite_engine(url: str) -> Engine:

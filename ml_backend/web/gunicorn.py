@@ -78,9 +78,12 @@ def serve(settings: Settings) -> None:
 
     Raises:
         OpenDoorError: other machines could reach the service, and no password is set.
+        DatabaseError, sqlalchemy.exc.OperationalError, redis.exceptions.ConnectionError: the database or
+            Redis does not answer, or cannot be used.
     """
     configure_logs(settings.log_level)
     _check_door(settings)
+    _check_servers(settings)
     Server(settings).run()
 
 
@@ -99,6 +102,19 @@ def _check_door(settings: Settings) -> None:
         "another machine reaches the service once BASIC_AUTH_USER and BASIC_AUTH_PASS are set.",
         _bound(settings),
     )
+
+
+def _check_servers(settings: Settings) -> None:
+    """Raise here what gunicorn's process would only tell as pages of a trace."""
+    from ml_backend.queue.queues import client_of
+    from ml_backend.store.database import Database
+    from ml_backend.store.private import private_folder
+
+    private_folder(settings.model_dir)
+    Database(settings.effective_database_url).close()
+    if settings.redis_url:
+        with client_of(settings.redis_url) as client:
+            client.ping()
 
 
 def _bound(settings: Settings) -> str:

@@ -51,6 +51,11 @@ def ranking(client: LabelStudio, project: int, make_tasks: MakeTasks, backend: T
     return ranked
 
 
+def test_a_project_without_tasks_has_an_empty_order(client: LabelStudio, project: int) -> None:
+    """So it is after `dsal connect --create` until images are there; Label Studio answers with HTTP 500."""
+    assert client.ordered_scores(project, 10) == []
+
+
 def test_the_default_stream_goes_by_id_and_skips_tasks_that_others_have_open(
     ranking: list[int], project: int, fay: LabelStudio, gus: LabelStudio
 ) -> None:

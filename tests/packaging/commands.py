@@ -25,8 +25,10 @@ from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT
 from tests.packaging.test_requirements import PROJECT
 
-POSTGRES_PROGRAMS = {"psql", "pg_dump", "pg_restore"}
-COMPOSE_VERBS = {"up", "ps", "logs", "exec", "cp", "build", "run"}
+OTHER_PROGRAMS = {("label-studio", "tar"), ("worker", "tar"), ("backend", "cat")} | {
+    ("postgres", name) for name in ("psql", "pg_dump", "pg_restore")
+}
+COMPOSE_VERBS = {"up", "ps", "logs", "exec", "build", "run", "restart", "config", "stop", "down"}
 RUN_BY = {
     "serve": "tests/loop/service.py",
     "worker": "tests/loop/fork_server.py",
@@ -57,6 +59,7 @@ RUN_BY = {
     "demo": "tests/demos.py",
     "torchrun": "tests/ml_backend/cli/test_folder.py",
     "docker compose exec": "tests/packaging/test_compose_runs.py",
+    "docker kill": "tests/compose/installation.py",
     "label-studio-ml": "tests/ml_backend/web/test_framework_start.py",
     "curl": "tests/ml_backend/page/test_api.py",
 }
@@ -64,6 +67,7 @@ RUN_BY = {
 WRITTEN = {
     "torchrun": "torch.distributed.run",
     "docker compose exec": "docker compose exec",
+    "docker kill": "docker kill",
     "label-studio-ml": "CREATE",
 }
 """How a command is written there, if not word by word in quotes."""
@@ -135,27 +139,29 @@ def make(words: Sequence[str]) -> None:
 
 def docker(words: Sequence[str]) -> None:
     """Services, their programs and their folders are those of docker-compose.yml, which tests start."""
+    if shlex.join(words) in ("kill", "stop", "pull"):
+        ran_elsewhere("docker kill")
+        return
     assert words[0] == "compose", words
     services = set(compose_file.raw()["services"])
     verb, *rest = words[1:]
     assert verb in COMPOSE_VERBS
     plain = [word for word in rest if not word.startswith("-")]
     if verb in ("exec", "run"):
-        service, program, *arguments = rest[rest.index(plain[0]) :]
+        if "--entrypoint" in rest:
+            program, service, *arguments = rest[rest.index("--entrypoint") + 1 :]
+        else:
+            service, program, *arguments = rest[rest.index(plain[0]) :]
         assert service in services
         ran_elsewhere("docker compose exec")
         if program == "dsal":
             dsal(arguments)
         else:
-            assert (service, program) in {("postgres", name) for name in POSTGRES_PROGRAMS}
-    elif verb == "cp":
-        service, place = plain[0].split(":")
-        mounted = [volume.split(":")[1] for volume in compose_file.raw()["services"][service]["volumes"]]
-        assert any(place == folder or place.startswith(f"{folder}/") for folder in mounted)
+            assert (service, program) in OTHER_PROGRAMS
     elif "--scale" in rest:
         assert plain[0].split("=")[0] in services
     else:
-        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS"} <= services
+        assert set(plain) - {"TORCH_INDEX_URL=ADDRESS", "PYTHON_IMAGE=NAME@DIGEST"} <= services
 
 
 def pip(words: Sequence[str]) -> None:
@@ -196,6 +202,17 @@ def label_studio_ml(words: Sequence[str]) -> None:
     ran_elsewhere("label-studio-ml")
 
 
+def python(words: Sequence[str]) -> None:
+    """The script or module is there; `segment.py` is what `dsal export` writes beside a network."""
+    name = words[0] if words[0] != "-m" else f"{words[1].replace('.', '/')}/__main__.py"
+    assert name == "segment.py" or (ROOT / name).is_file(), name
+
+
+def evaluated(words: Sequence[str]) -> None:
+    """What is evaluated is a command of its own."""
+    check(" ".join(words).removeprefix("$(").removesuffix(")"))
+
+
 def cp(words: Sequence[str]) -> None:
     """What is copied is there."""
     assert (ROOT / words[0]).is_file()
@@ -228,6 +245,8 @@ RULES: dict[str, Callable[[Sequence[str]], None]] = {
     "torchrun": torchrun,
     "scripts/setup.sh": setup,
     "label-studio-ml": label_studio_ml,
+    "python": python,
+    "eval": evaluated,
     "cp": cp,
     "export": export,
     "curl": run_by_name("curl"),

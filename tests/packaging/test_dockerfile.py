@@ -13,8 +13,10 @@ from email.message import Message
 from pathlib import PurePosixPath
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.packaging.compose_file import ROOT
+from tests.packaging.test_requirements import direct, pins
 
 Instruction = tuple[str, str]
 
@@ -43,7 +45,7 @@ def of(stage: list[Instruction], keyword: str) -> list[str]:
 
 def copied() -> list[str]:
     """All files and folders that the build copies from the checkout."""
-    copies = [rest.split() for rest in of(stages()[0], "COPY")]
+    copies = [rest.split() for stage in stages()[:-1] for rest in of(stage, "COPY")]
     return [source for words in copies for source in words[:-1]]
 
 
@@ -64,14 +66,34 @@ def test_the_final_stage_has_no_build_tools() -> None:
     ran = " ".join(of(final, "RUN"))
     assert not re.search(r"apt-get|apk |gcc|\bpip install", ran)
     assert "uninstall --yes" in ran
-    assert [rest.split()[0] for rest in of(final, "COPY")] == ["--from=build"]
     assert "pip uninstall --yes pip" in " ".join(of(stages()[0], "RUN"))
 
 
-def test_both_stages_use_the_same_python() -> None:
-    images = {of(stage, "FROM")[0].split()[0] for stage in stages()}
-    assert len(images) == 1
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", images.pop())
+def test_all_stages_use_the_same_python() -> None:
+    dependencies, package, final = (of(stage, "FROM")[0].split() for stage in stages())
+    assert package == ["dependencies", "AS", "package"]
+    assert dependencies == ["${PYTHON_IMAGE}", "AS", "dependencies"]
+    assert final == ["${PYTHON_IMAGE}"]
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-slim-\w+$", text, re.M)
+
+
+def test_what_changes_often_comes_last() -> None:
+    """A change of the code then makes one layer; tests/compose measures it."""
+    copies = [rest.split()[0] for rest in of(stages()[-1], "COPY")]
+    assert copies == ["--from=dependencies", *["--from=package"] * 3]
+    early = {source for rest in of(stages()[0], "COPY") for source in rest.split()[:-1]}
+    assert not early & {"model", "ml_backend", "pyproject.toml"}
+
+
+def test_the_image_leaves_out_nothing_that_is_imported() -> None:
+    """`pip uninstall` of a direct dependency would show only when a user meets it."""
+    lines = (ROOT / "scripts" / "image" / "unused.txt").read_text(encoding="utf-8").splitlines()
+    left_out = {canonicalize_name(line) for line in lines if not line.startswith("#")}
+    pinned = set(pins("requirements.txt"))
+    assert left_out <= pinned, "no longer installed"
+    asked = {requirement.name for requirements in direct().values() for requirement in requirements}
+    assert not left_out & {canonicalize_name(name) for name in asked}
 
 
 def test_the_image_serves_by_default() -> None:

@@ -94,7 +94,7 @@ def imported() -> dict[str, str]:
     return {name: path for name, path in found.items() if name not in {*sys.stdlib_module_names, *PACKAGES}}
 
 
-@pytest.mark.parametrize("name", [*TOGETHER, "requirements-label-studio.txt"])
+@pytest.mark.parametrize("name", [*TOGETHER, "requirements-label-studio.txt", "requirements-audit.txt"])
 def test_every_package_has_an_exact_pin(name: str) -> None:
     assert pins(name)
 

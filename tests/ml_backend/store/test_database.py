@@ -4,12 +4,17 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from ml_backend.cli.exits import FAILED, explain
+from ml_backend.doctor.infrastructure import check_database
+from ml_backend.doctor.installation import Installation
+from ml_backend.settings import Settings
 from ml_backend.store import events, projects
 from ml_backend.store.database import Database, DatabaseError
 from ml_backend.store.models import Base, Project
@@ -97,3 +102,27 @@ def test_sqlite_allows_reads_during_a_write(tmp_path: Path) -> None:
 def test_unusable_urls_are_refused_in_a_sentence(url: str) -> None:
     with pytest.raises(DatabaseError, match=r"DATABASE_URL.*\."):
         Database(url)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_store_all_texts_is_refused_in_one_sentence(
+    postgresql_server: str, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    create = f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    with psycopg.connect(f"{postgresql_server}postgres", autocommit=True) as connection:
+        connection.execute(create)
+    settings = Settings(database_url=f"{postgresql_server}{name}")
+    with pytest.raises(DatabaseError) as refused:
+        Database(settings.database_url)
+    sentence = str(refused.value)
+    assert sentence.startswith(
+        f"The database {name} of DATABASE_URL has the encoding {encoding} instead of UTF8: "
+    )
+    assert explain(refused.value) == (sentence, FAILED)
+    (verdict,) = check_database(Installation(settings))
+    assert verdict.sentence == sentence
+    # The cure that the sentence names.
+    with psycopg.connect(f"{postgresql_server}postgres", autocommit=True) as connection:
+        connection.execute(sentence.partition(" by ")[2].partition(", and ")[0])
+    Database(f"{settings.database_url}_utf8").close()
