@@ -85,8 +85,7 @@ class Turn:
     def _score(self, rows: Sequence[Score]) -> None:
         context, version = self._context, self._version
         data = context.label_studio.task_data(version.project_id, [row.task_id for row in rows])
-        score = scorer_for(context, version, data, load=self._load)
-        found = [score(task_id, task_data) for task_id, task_data in data.items()]
+        found = list(scorer_for(context, version, load=self._load)(data))
         gone = {row.task_id for row in rows} - data.keys()
         state = _state_when_scored(version)
         with context.database.write() as session:

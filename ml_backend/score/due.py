@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -151,15 +152,14 @@ class _Rest:
 
     def _measured(self, data: Mapping[int, Mapping[str, Any]]) -> list[Scored]:
         self._config = self._config or self.context.read_config(self.version.project_id)
-        score = scorer_for(self.context, self.version, data, config=self._config, load=self._load)
+        score = scorer_for(self.context, self.version, config=self._config, load=self._load)
         found: list[Scored] = []
-        for task, values in data.items():
-            if found and self.is_over():
-                break
-            found.append(score(task, values))
-            self.failures = self.failures + 1 if found[-1].transient else 0
-            if self.failures >= MAX_CONSECUTIVE_FAILURES:
-                break
+        with closing(score(data)) as stream:
+            for one in stream:
+                found.append(one)
+                self.failures = self.failures + 1 if one.transient else 0
+                if self.failures >= MAX_CONSECUTIVE_FAILURES or self.is_over():
+                    break
         return found
 
     def _replace(self, found: Sequence[Scored], done: Sequence[int]) -> None:

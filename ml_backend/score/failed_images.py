@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -70,18 +71,17 @@ def retry_images(context: Context, version_id: int) -> None:
 def _retry_chunk(context: Context, version: Version, due: Sequence[Score]) -> bool:
     """Retry these images; False if so many failed in a row that the remaining ones should wait."""
     data = context.label_studio.task_data(version.project_id, [row.task_id for row in due])
-    score = scorer_for(context, version)
     succeeded: list[Scored] = []
     failures = 0
-    for task_id, task_data in data.items():
-        scored = score(task_id, task_data)
-        if not scored.error:
-            succeeded.append(scored)
-        else:
-            _record_failure(context, version, scored)
-        failures = failures + 1 if scored.transient else 0
-        if failures == MAX_CONSECUTIVE_FAILURES:
-            break
+    with closing(scorer_for(context, version)(data)) as found:
+        for scored in found:
+            if not scored.error:
+                succeeded.append(scored)
+            else:
+                _record_failure(context, version, scored)
+            failures = failures + 1 if scored.transient else 0
+            if failures == MAX_CONSECUTIVE_FAILURES:
+                break
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, {row.task_id for row in due} - data.keys())
     _replace_predictions(context, version, succeeded)
