@@ -26,6 +26,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
 from ml_backend.score.chunks import LOCK_SECONDS
 from ml_backend.score.failed_images import MAX_CONSECUTIVE_FAILURES
+from ml_backend.score.importing import refusal
 from ml_backend.score.prediction import KeepLoaded, Scored
 from ml_backend.score.pruning import TOP_TASKS
 from ml_backend.score.recording import record
@@ -174,7 +175,8 @@ class _Rest:
         with self.context.database.write() as session:
             former = self._note_former(session, scored, shown)
         self._former |= {task: mask.id for task, mask in former.items()}
-        sent = set(self._senders.map(partial(self._send, scored, shown), shown))
+        refused: dict[int, str] = {}
+        sent = set(self._senders.map(partial(self._send, scored, shown, refused), shown)) - refused.keys()
         later = opened | {one.task_id for one in found if one.transient}
         with self.context.database.write() as session:
             rows = scores.of_tasks(session, self.version.id, sorted(sent))
@@ -184,6 +186,8 @@ class _Rest:
                 row.l_dsc, row.m_dsc, row.score, row.priority = one.l_dsc, one.m_dsc, one.score, one.priority
             own = [scored[row.task_id] for row in rows if row.due and row not in drafted]
             record(session, self.version, own, ScoreState.WRITTEN)
+            for row in scores.of_tasks(session, self.version.id, sorted(refused)):
+                row.error = refusal(refused[row.task_id])
             left = {*done, *(one.task_id for one in found)} - later
             scores.no_longer_due(session, self.version.id, left)
 
@@ -203,8 +207,17 @@ class _Rest:
                 edits.note_former(session, noted[row.task_id])
         return noted
 
-    def _send(self, scored: Mapping[int, Scored], shown: Mapping[int, Mapping[str, Any]], task: int) -> int:
-        """Replace one task's score, and its mask unless a draft drew it, whose weights are newer."""
+    def _send(
+        self,
+        scored: Mapping[int, Scored],
+        shown: Mapping[int, Mapping[str, Any]],
+        refused: dict[int, str],
+        task: int,
+    ) -> int:
+        """Replace one task's score, and its mask unless a draft drew it, whose weights are newer.
+
+        What Label Studio refuses leaves the prediction of the version before, and joins `refused`.
+        """
         one, before = scored[task], shown[task]
         with self.context.database.read() as session:
             row = session.get(Score, (self.version.id, task))
@@ -216,8 +229,10 @@ class _Rest:
             try:
                 self.context.label_studio.rescore_prediction(before["id"], one.score, result)
             except LabelStudioError as error:
-                if error.status != GONE:
+                if error.is_outside:
                     raise
+                if error.status != GONE:
+                    refused[task] = error.detail or str(error)
         return task
 
     def _is_drafted(self, row: Score) -> bool:

@@ -13,6 +13,7 @@ from ml_backend.items import contained
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
+from ml_backend.score.importing import import_scored
 from ml_backend.score.prediction import Scored
 from ml_backend.score.pruning import keep_for_open_pages
 from ml_backend.score.recording import prediction, record
@@ -112,8 +113,8 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
                 if old["model_version"] == version.name:
                     keep_for_open_pages(context, version.project_id, old["id"], version.name)
             sent.append(prediction(one, version.name))
-    imported = context.label_studio.import_predictions(version.project_id, sent)
+    missing = import_scored(context, version, sent)
     with context.database.write() as session:
-        scores.remove_tasks(session, version.id, imported.missing)
+        scores.remove_tasks(session, version.id, missing)
         scores.set_state(session, version.id, {one.task_id for one in scored}, ScoreState.WRITTEN)
     logger.info("Scored %d images of version %s that had failed before.", len(scored), version.name)
