@@ -30,6 +30,10 @@ FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
 TURN_SECONDS = 30.0
 """Time after which a prune makes way for waiting jobs of its lane."""
 
+MOST_BEHIND = 3
+"""Former predictions that may be left, as a multiple of those of the largest version: a large project whose
+rounds follow one another quickly makes more than can be deleted one by one, and its database would grow."""
+
 TOP_TASKS = 20
 """Tasks at the top of the former order that may be open. Label Studio locks the tasks that its label stream
 serves, but does not report a task that was opened by a click in the list."""
@@ -63,7 +67,7 @@ def prune(context: Context, version_id: int) -> None:
     with context.database.write() as session:
         scores.drop_packed(session, [one.id for one in others])
     _prune_weights(context, version, others)
-    if not _prune_predictions(context, version.project_id, ours):
+    if not _prune_predictions(context, version, ours):
         context.queues.request_prune(version_id)
 
 
@@ -104,21 +108,29 @@ def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, v
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
-def _prune_predictions(context: Context, project_id: int, ours: Sequence[Version]) -> bool:
-    """Delete what is obsolete; False if other jobs wait, and there is more to delete."""
+def _prune_predictions(context: Context, version: Version, ours: Sequence[Version]) -> bool:
+    """Delete what is obsolete under the published version; False if other jobs wait, and there is more."""
+    studio, project_id = context.label_studio, version.project_id
     shown = {one.name: one for one in ours if one.published_at is not None}
     ends = time.monotonic() + TURN_SECONDS
 
     def goes_on() -> bool:
         return time.monotonic() < ends or not context.queues.upkeep_waits()
 
-    for name in obsolete_names(context.label_studio.model_versions(project_id), project_id, ours):
+    stored = studio.model_versions(project_id)
+    names = obsolete_names(stored, project_id, ours)
+    behind, largest = sum(stored[name] for name in names), max(stored.values(), default=0)
+    for name in names:
         # In a further turn, others were labelled last: what is left of the version must not be kept for them.
         if name in shown and not context.queues.is_kept(shown[name].id):
             _keep_open_tasks(context, shown[name])
             context.queues.note_kept(shown[name].id)
-        if not context.label_studio.delete_model_version(project_id, name, goes_on=goes_on):
+        if behind > MOST_BEHIND * largest:
+            logger.warning("%d former predictions are left: those of %s are deleted at once.", behind, name)
+            studio.delete_together(project_id, name)
+        elif not studio.delete_model_version(project_id, name, goes_on=goes_on):
             return False
+        behind -= stored[name]
     return True
 
 
