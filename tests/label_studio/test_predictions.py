@@ -114,6 +114,7 @@ def test_a_version_is_deleted_in_small_transactions_until_somebody_waits(
         client.import_predictions(project, [prediction(task, 0.5, version) for task in tasks])
     monkeypatch.setattr(deletion, "TOGETHER_SECONDS", 2.5 * deletion.EACH_SECONDS)
     monkeypatch.setattr(deletion, "PAGE", 1)
+    monkeypatch.setattr(deletion, "SHARE", 0.0)
     answers = iter([True, False])
     assert not client.delete_model_version(project, "v1", goes_on=lambda: next(answers))
     assert client.model_versions(project) == {"v1": 3, "v1-longer": 4, "v2": 4}
