@@ -1,7 +1,8 @@
 """Continuations: with LEARN_FROM=0, a training whose time was over before it converged is continued.
 
-Nobody waits for that, so it makes way for whoever waits for a training: another project, or labels that came
-since. Its checkpoint keeps what it has learned.
+Nobody waits for that, so it makes way for whoever waits for a training. If that is another project, its
+checkpoint keeps what it has learned. With new labels of its own project it begins again from the published
+version, as any round does.
 """
 
 from __future__ import annotations
