@@ -55,11 +55,18 @@ AFTERWARDS = 15.0
 
 @dataclass
 class Round:
-    """A new version: seconds from its training to its order, and the service's memory then."""
+    """A new version: seconds from its training to its order, and memory.
+
+    Attributes:
+        scoring, publishing: seconds.
+        web_mb: resident memory of the web service when the order is shown.
+        job_mb: the most that a quick job of a worker had until then, as those that score are.
+    """
 
     scoring: float
     publishing: float
     web_mb: int
+    job_mb: int
 
     @property
     def seconds(self) -> float:
@@ -72,7 +79,9 @@ def main() -> None:
     arguments = parse()
     with started_label_studio(arguments.label_studio) as (server, folder):
         images = pool(folder / "phantoms", arguments.tasks, arguments.size)
-        print(f"{'':<28}{'scored s':>10}{'published s':>13}{'all s':>8}{'× floor':>9}{'web MB':>8}")
+        print(
+            f"{'':<28}{'scored s':>10}{'published s':>13}{'all s':>8}{'× floor':>9}{'web MB':>8}{'job MB':>8}"
+        )
         for workers in arguments.workers:
             run(arguments, images, server, folder / f"workers-{workers}", workers)
 
@@ -101,7 +110,7 @@ def run(
             for task in tasks[LABELS * (number - 1) : LABELS * number]:
                 mask = read_mask(project.truth[task].mask_path)
                 project.client.submit_annotation(task, results(mask, project.config), lead_time=1.0)
-            rounds[name] = measured(project, await_version(project, number))
+            rounds[name] = measured(project, *await_version(project, number))
             if number == 1:
                 # What follows a publication, such as the deletion of predictions, must not count later.
                 time.sleep(AFTERWARDS)
@@ -109,15 +118,15 @@ def run(
         rest = await_rest(project) if arguments.candidates else None
         time.sleep(AFTERWARDS)
         choose(project, OTHER_STRATEGY)
-        made = await_version(project, 3)
-        rounds["strategy"] = measured(project, made)
+        made, most = await_version(project, 3)
+        rounds["strategy"] = measured(project, made, most)
         forwards, imported = floor(project, made, left)
     floor_seconds = forwards / workers + imported
     for name, one in rounds.items():
         line = f"{workers} workers, {name}" if workers > 1 else f"1 worker, {name}"
         print(
             f"{line:<28}{one.scoring:>10.1f}{one.publishing:>13.1f}{one.seconds:>8.1f}"
-            f"{one.seconds / floor_seconds:>9.2f}{one.web_mb:>8}",
+            f"{one.seconds / floor_seconds:>9.2f}{one.web_mb:>8}{one.job_mb:>8}",
             flush=True,
         )
     if rest is not None:
@@ -125,9 +134,10 @@ def run(
     print(f"{'  floor':<28}{forwards / workers:>10.1f}{imported:>13.1f}{floor_seconds:>8.1f}", flush=True)
 
 
-def measured(project: ConnectedProject, version: Version) -> Round:
+def measured(project: ConnectedProject, version: Version, job_mb: int) -> Round:
     """What a version took that has just been published."""
-    return Round(version.seconds_scoring or 0.0, version.seconds_publishing or 0.0, project.web_rss())
+    scoring, publishing = version.seconds_scoring or 0.0, version.seconds_publishing or 0.0
+    return Round(scoring, publishing, project.web_rss(), job_mb)
 
 
 def choose(project: ConnectedProject, strategy: str) -> None:
@@ -140,14 +150,15 @@ def choose(project: ConnectedProject, strategy: str) -> None:
     JobQueues(client_of(socket_url(socket))).request_order(project.project)
 
 
-def await_version(project: ConnectedProject, number: int) -> Version:
-    """Wait for the version of a round."""
-    ends = time.monotonic() + PATIENCE
+def await_version(project: ConnectedProject, number: int) -> tuple[Version, int]:
+    """Wait for the version of a round; with it comes the most memory of a quick job meanwhile, in MB."""
+    ends, most = time.monotonic() + PATIENCE, 0
     while time.monotonic() < ends:
         project.processes.check()
+        most = max(most, project.quick_rss())
         version = project.published()
         if version is not None and version.round >= number:
-            return version
+            return version, most
         time.sleep(0.5)
     raise SystemExit(f"No version of round {number} after {PATIENCE:.0f} s.")
 

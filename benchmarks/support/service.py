@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.config import parse as parse_config
 from ml_backend.label_studio.connection import connect
+from ml_backend.queue.kinds import Lane
 from ml_backend.settings import Settings
 from ml_backend.store import versions
 from ml_backend.store.database import Database
 from ml_backend.store.models import Version
+from ml_backend.work.lanes import NICENESS
 from model.strategies import parse as parse_strategy
 from model.training.dataset import FolderSample
 
@@ -59,9 +61,11 @@ class ConnectedProject:
 
     def web_rss(self) -> int:
         """Resident memory of the web service in MB, of its largest process."""
-        mine = psutil.Process(os.getpid()).children(recursive=True)
-        serving = [one for one in mine if "serve" in one.cmdline()[-1:]]
-        return max((int(one.memory_info().rss) >> 20 for one in serving), default=0)
+        return _largest("serve")
+
+    def quick_rss(self) -> int:
+        """Resident memory in MB of a worker's largest quick job: those, and only those, have its niceness."""
+        return _largest("worker", NICENESS[Lane.QUICK])
 
 
 @contextmanager
@@ -142,6 +146,16 @@ def connected(
             parse_config(client.project(project)["label_config"]),
             {uploaded[key]: sample for key, sample in files.items()},
         )
+
+
+def _largest(command: str, niceness: int | None = None) -> int:
+    """Resident memory in MB of the largest process that runs this command of `dsal`, with this niceness."""
+    found = [0]
+    for one in psutil.Process(os.getpid()).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if command in one.cmdline()[-1:] and niceness in (None, one.nice()):
+                found.append(int(one.memory_info().rss) >> 20)
+    return max(found)
 
 
 def _label_studio_command(path: Path) -> Path:

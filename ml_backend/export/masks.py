@@ -16,8 +16,9 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import Read, ReadAhead
 from ml_backend.label_studio.regions.reading import RegionReader
 from ml_backend.queue.context import Context
+from ml_backend.score.by_network import in_labels
 from ml_backend.score.drawing import Drawing
-from ml_backend.score.prediction import image_of, in_labels, load_segmenter
+from ml_backend.score.prediction import image_of, load_segmenter
 from ml_backend.store.models import Version
 
 if TYPE_CHECKING:

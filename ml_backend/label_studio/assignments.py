@@ -71,7 +71,7 @@ class Assignments(Predictions):
             {"task": task, "result": [], "score": None, "model_version": assignment_version(email)}
             for task, email in tasks.items()
         ]
-        self.import_predictions(project, reservations)
+        self.import_all(project, reservations)
 
     def marked(self, project: int) -> set[int]:
         """Return the tasks that are marked as those to label next, the labelled ones included."""
@@ -83,7 +83,7 @@ class Assignments(Predictions):
         marks: list[dict[str, Any]] = [
             {"task": task, "result": [], "score": None, "model_version": BATCH_VERSION} for task in tasks
         ]
-        self.import_predictions(project, marks)
+        self.import_all(project, marks)
 
     def unmark(self, task: int) -> None:
         """Remove a task's marks, if it has any."""

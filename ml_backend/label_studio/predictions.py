@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ml_backend.label_studio.data_manager import UNLABELLED, DataManager
+from ml_backend.label_studio.data_manager import UNLABELLED
+from ml_backend.label_studio.deletion import Deletion
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
 from ml_backend.label_studio.sdk import plain_list
 
@@ -19,15 +20,27 @@ all tasks of the project (measured: 0.7 ms per task of the project, whatever the
 """
 
 IMPORT_SECONDS = 300.0
-DELETE_SECONDS = 1800.0
+
+MOST_REFUSED = 50
+"""Refused predictions of an import that are taken for faults of their tasks, if they are not half of it or
+more. Further ones have a common cause, such as labels that were renamed meanwhile."""
+
+DROPPED = "it drops the prediction without a reason; do labels and tags match the labeling config?"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The outcome of an import: number of predictions stored, and ids of tasks that no longer exist."""
+    """The outcome of an import.
+
+    Attributes:
+        created: number of predictions stored.
+        missing: tasks that no longer exist.
+        refused: why Label Studio refuses a prediction, by task.
+    """
 
     created: int
     missing: tuple[int, ...] = ()
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,61 +50,32 @@ class _Encoded:
     body: bytes
 
 
-class Predictions(DataManager):
+class Predictions(Deletion):
     """Calls about predictions. All raise LabelStudioError."""
 
     def import_predictions(self, project: int, predictions: Iterable[Mapping[str, Any]]) -> Imported:
         """Store predictions, each {"task", "result", "score", "model_version"}; check that all are stored.
 
-        Predictions of tasks deleted meanwhile are left out and reported. Label Studio does not deduplicate:
-        call `predictions_of` before repeating an import. Raises PredictionsRefusedError if fewer are stored
-        than were sent.
+        Predictions of tasks deleted meanwhile are left out and reported, and so are those that Label Studio
+        refuses. It does not deduplicate: call `predictions_of` before repeating an import.
+
+        Raises:
+            PredictionsRefusedError: so many are refused that the fault cannot be that of single tasks.
         """
-        created = 0
-        missing: list[int] = []
+        importing = _Importing(self, project)
         for part in _bodies(predictions):
-            outcome = self._import(project, part)
-            created += outcome.created
-            missing += outcome.missing
-        return Imported(created, tuple(missing))
+            importing.send_body(part)
+        return Imported(importing.created, tuple(sorted(importing.missing)), importing.refused)
 
-    def _import(self, project: int, part: Sequence[_Encoded]) -> Imported:
-        try:
-            return Imported(self._post(project, part))
-        except LabelStudioError as error:
-            if error.status != 400:
-                raise
-            # One unknown task makes Label Studio refuse the whole body; any other cause is the caller's.
-            present = self.existing(project, sorted({each.task for each in part}))
-            missing = tuple(sorted({each.task for each in part} - present))
-            if not missing:
-                raise
-        stored = self._stored(project, part, present)
-        left = [each for each in part if each.task in present and (each.task, each.version) not in stored]
-        return Imported(len(stored) + (self._post(project, left) if left else 0), missing)
+    def import_all(self, project: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+        """Store predictions as `import_predictions` does; of tasks that still exist, all must be stored.
 
-    def _stored(self, project: int, part: Sequence[_Encoded], present: set[int]) -> set[tuple[int, str]]:
-        """Return the (task, version) pairs stored although the body was refused.
-
-        With one of its feature flags on, Label Studio stores a body in batches of 500 predictions.
+        Raises:
+            PredictionsRefusedError: Label Studio refuses one.
         """
-        return {
-            (task, version)
-            for version in {each.version for each in part}
-            for task in self.predictions_of(
-                project, sorted({each.task for each in part if each.version == version} & present), version
-            )
-        }
-
-    def _post(self, project: int, part: Sequence[_Encoded]) -> int:
-        # The SDK's `import_predictions` processes every number of every mask: 500 predictions of 20 000
-        # integers take 30 s, 19 s of it our CPU time, against 6 s for a body already encoded as JSON.
-        body = b"[" + b",".join(each.body for each in part) + b"]"
-        path = f"/api/projects/{project}/import/predictions"
-        answer = self._dict("POST", path, data=body, timeout=IMPORT_SECONDS)
-        if answer["created"] != len(part):
-            raise PredictionsRefusedError(len(part), answer["created"])
-        return len(part)
+        imported = self.import_predictions(project, predictions)
+        if imported.refused:
+            raise PredictionsRefusedError(len(predictions), imported.created)
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """Return the predictions of one task for all versions, masks included."""
@@ -139,14 +123,95 @@ class Predictions(DataManager):
         # The SDK visits every number of a mask: 37 ms of processor time for 20 000 of them, not 9.
         self._http.call("PATCH", f"/api/predictions/{prediction}/", json=fields)
 
-    def delete_prediction(self, prediction: int) -> None:
-        """Delete one prediction; raises with status 404 if it was already deleted."""
-        self._sdk.predictions.delete(prediction)
 
-    def delete_model_version(self, project: int, version: str) -> None:
-        """Delete all predictions of a version (about 12 ms each); a version may have none."""
-        path = f"/api/projects/{project}/model-versions/"
-        self._http.call("DELETE", path, json={"model_version": version}, timeout=DELETE_SECONDS)
+class _Importing:
+    """One import, body after body.
+
+    Attributes:
+        created: predictions stored.
+        missing: tasks that no longer exist.
+        refused: why Label Studio refuses a prediction, by task.
+    """
+
+    def __init__(self, calls: Predictions, project: int) -> None:
+        self._calls, self._project = calls, project
+        self._sent = 0
+        self.created = 0
+        self.missing: set[int] = set()
+        self.refused: dict[int, str] = {}
+
+    def send_body(self, part: Sequence[_Encoded]) -> None:
+        """Send a body, and again what is left of it without those at fault."""
+        self._sent += len(part)
+        self._send(part)
+
+    def _send(self, part: Sequence[_Encoded]) -> None:
+        try:
+            created = self._post(part)
+        except LabelStudioError as error:
+            if error.status != 400:
+                raise
+            self._sort_out(part, error.detail or str(error))
+            return
+        if created == len(part):
+            self.created += created
+            return
+        # It drops what it finds invalid, and stores the others.
+        stored = self._stored(part, {each.task for each in part})
+        self.created += len(stored)
+        for each in part:
+            if (each.task, each.version) not in stored:
+                self._refuse(each, DROPPED)
+
+    def _sort_out(self, part: Sequence[_Encoded], reason: str) -> None:
+        """Find those at fault in a body that was refused as a whole: halve it until each is alone."""
+        present = self._calls.existing(self._project, sorted({each.task for each in part}))
+        self.missing |= {each.task for each in part} - present
+        stored = self._stored(part, present)
+        self.created += len(stored)
+        left = [each for each in part if each.task in present and (each.task, each.version) not in stored]
+        if 0 < len(left) < len(part):
+            self._send(left)
+        elif len(left) == 1:
+            self._refuse(left[0], reason)
+        elif left:
+            half = len(left) // 2
+            self._send(left[:half])
+            self._send(left[half:])
+
+    def _refuse(self, each: _Encoded, reason: str) -> None:
+        """Note a refusal.
+
+        Raises:
+            PredictionsRefusedError: there are too many.
+        """
+        self.refused[each.task] = reason
+        if len(self.refused) > max(1, min(MOST_REFUSED, self._sent // 2)):
+            raise PredictionsRefusedError(self._sent, self.created)
+
+    def _stored(self, part: Sequence[_Encoded], present: set[int]) -> set[tuple[int, str]]:
+        """Return the (task, version) pairs of a body that are stored.
+
+        With one of its feature flags on, Label Studio stores a body in batches of 500 predictions, so a body
+        that is refused may have been stored in part.
+        """
+        return {
+            (task, version)
+            for version in {each.version for each in part}
+            for task in self._calls.predictions_of(
+                self._project,
+                sorted({each.task for each in part if each.version == version} & present),
+                version,
+            )
+        }
+
+    def _post(self, part: Sequence[_Encoded]) -> int:
+        # The SDK's `import_predictions` processes every number of every mask: 500 predictions of 20 000
+        # integers take 30 s, 19 s of it our CPU time, against 6 s for a body already encoded as JSON.
+        body = b"[" + b",".join(each.body for each in part) + b"]"
+        path = f"/api/projects/{self._project}/import/predictions"
+        answer = self._calls._dict("POST", path, data=body, timeout=IMPORT_SECONDS)
+        return int(answer["created"])
 
 
 def _bodies(predictions: Iterable[Mapping[str, Any]]) -> Iterator[list[_Encoded]]:

@@ -31,10 +31,10 @@ from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Draft, TrainingRun, VersionState, now
 from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
-from model.training.continuous import Examples, Feed, TrainingStopped
+from model.training.continuous import Examples, Feed
 from model.training.dataset import Example
 from model.training.first_click import first_click
-from model.training.settings import Progress
+from model.training.settings import Progress, TrainingStopped
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from ml_backend.label_studio.config import LabelConfig
+from ml_backend.learn.continuation import Continuation
 from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold
@@ -199,6 +200,12 @@ class Training:
         settings = training_settings(self.context.settings, config)
         checkpoints = self._folder / "checkpoint"
         if not self.context.settings.learn_from:
+            continuation = Continuation(self.context, self.project_id, self.run_id)
+
+            def report(progress: Progress) -> None:
+                self._report_progress(progress, lease)
+                continuation.make_way()
+
             result = train(
                 [*data.training, *further],
                 # With too few images nothing is selected: the last weights are kept.
@@ -208,7 +215,7 @@ class Training:
                 settings=settings,
                 start=begun.start,
                 checkpoints=checkpoints,
-                progress=lambda progress: self._report_progress(progress, lease),
+                progress=report,
             )
             seconds = settings.seconds
             early = not result.converged and seconds is not None and result.seconds >= seconds

@@ -47,6 +47,17 @@ def consider(database: Database, queues: JobQueues, settings: Settings, project_
     return False
 
 
+def is_due(database: Database, settings: Settings, project_id: int) -> bool:
+    """Whether labels that no training has taken into account call for one now."""
+    with database.read() as session:
+        pending = events.pending(session, project_id)
+    if not pending.fresh or pending.last_at is None:
+        return False
+    quiet_for = (now() - pending.last_at).total_seconds()
+    enough = pending.requested or pending.changes >= settings.retrain_every
+    return enough or quiet_for >= settings.quiet_seconds
+
+
 def after_training(database: Database, queues: JobQueues, settings: Settings, project_id: int) -> None:
     """Consider the events that arrived during a training; call it once the run has finished or failed."""
     with database.write() as session:

@@ -111,7 +111,7 @@ def of_project(session: Session, project: Project) -> Iterator[Problem]:
     if unread:
         many = "1 image" if unread == 1 else f"{unread} images"
         yield Problem(
-            f"{many} could not be fetched or read.",
+            f"{many} could not be read, or Label Studio refuses the mask.",
             "dsal status says why; have them read again once that is mended.",
             is_fault=False,
         )

@@ -138,6 +138,10 @@ class JobQueues:
         own = None if version_id is None else self.chunk_name(version_id, 0)[:-1]
         return any(own is None or not name.startswith(own) for name in waiting)
 
+    def upkeep_waits(self) -> bool:
+        """Whether any upkeep job is queued, such as a comparison with Label Studio."""
+        return bool(self._queues[UPKEEP].get_job_ids())
+
     def request_chunks(self, version_id: int, chunks: Sequence[int], *, again: bool = False) -> int:
         """Request a version's first unfinished chunks, as many as the workers can score at once.
 
@@ -180,6 +184,14 @@ class JobQueues:
     def request_prune(self, version_id: int) -> bool:
         """Request the deletion of what a published version has replaced."""
         return self._request(PRUNE, f"prune-v{version_id}", {"version_id": version_id})
+
+    def note_kept(self, version_id: int) -> None:
+        """Note that a version's predictions that open pages may show are kept: the others may be deleted."""
+        self.redis.set(f"dsal-kept-v{version_id}", 1, ex=FAILED_SECONDS)
+
+    def is_kept(self, version_id: int) -> bool:
+        """Whether that was noted; forgotten after a week, or with the queue."""
+        return bool(self.redis.exists(f"dsal-kept-v{version_id}"))
 
     def request_redraw(self, project_id: int) -> bool:
         """Request that the next tasks of a project are drawn by its newest weights."""

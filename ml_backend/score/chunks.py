@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ml_backend.queue.context import Context
 from ml_backend.score.failed_images import plan_retries
+from ml_backend.score.importing import import_scored
 from ml_backend.score.prediction import KeepLoaded
 from ml_backend.score.recording import prediction, record
 from ml_backend.score.scorers import scorer_for
@@ -85,8 +86,7 @@ class Turn:
     def _score(self, rows: Sequence[Score]) -> None:
         context, version = self._context, self._version
         data = context.label_studio.task_data(version.project_id, [row.task_id for row in rows])
-        score = scorer_for(context, version, data, load=self._load)
-        found = [score(task_id, task_data) for task_id, task_data in data.items()]
+        found = list(scorer_for(context, version, load=self._load)(data))
         gone = {row.task_id for row in rows} - data.keys()
         state = _state_when_scored(version)
         with context.database.write() as session:
@@ -108,8 +108,8 @@ class Turn:
         tasks = [one["task"] for one in self._unsent]
         there = self._context.label_studio.predictions_of(project_id, tasks, name)
         left = [one for one in self._unsent if one["task"] not in there]
-        imported = self._context.label_studio.import_predictions(project_id, left)
-        _settle(self._context, self._version, tasks, self._gone | set(imported.missing))
+        missing = import_scored(self._context, self._version, left)
+        _settle(self._context, self._version, tasks, self._gone | missing)
 
 
 def _without_written(context: Context, version: Version, waiting: Sequence[Score]) -> list[Score]:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
 from ml_backend.score.chunks import LOCK_SECONDS
 from ml_backend.score.failed_images import MAX_CONSECUTIVE_FAILURES
+from ml_backend.score.importing import refusal
 from ml_backend.score.prediction import KeepLoaded, Scored
 from ml_backend.score.pruning import TOP_TASKS
 from ml_backend.score.recording import record
@@ -151,15 +153,14 @@ class _Rest:
 
     def _measured(self, data: Mapping[int, Mapping[str, Any]]) -> list[Scored]:
         self._config = self._config or self.context.read_config(self.version.project_id)
-        score = scorer_for(self.context, self.version, data, config=self._config, load=self._load)
+        score = scorer_for(self.context, self.version, config=self._config, load=self._load)
         found: list[Scored] = []
-        for task, values in data.items():
-            if found and self.is_over():
-                break
-            found.append(score(task, values))
-            self.failures = self.failures + 1 if found[-1].transient else 0
-            if self.failures >= MAX_CONSECUTIVE_FAILURES:
-                break
+        with closing(score(data)) as stream:
+            for one in stream:
+                found.append(one)
+                self.failures = self.failures + 1 if one.transient else 0
+                if self.failures >= MAX_CONSECUTIVE_FAILURES or self.is_over():
+                    break
         return found
 
     def _replace(self, found: Sequence[Scored], done: Sequence[int]) -> None:
@@ -174,7 +175,8 @@ class _Rest:
         with self.context.database.write() as session:
             former = self._note_former(session, scored, shown)
         self._former |= {task: mask.id for task, mask in former.items()}
-        sent = set(self._senders.map(partial(self._send, scored, shown), shown))
+        refused: dict[int, str] = {}
+        sent = set(self._senders.map(partial(self._send, scored, shown, refused), shown)) - refused.keys()
         later = opened | {one.task_id for one in found if one.transient}
         with self.context.database.write() as session:
             rows = scores.of_tasks(session, self.version.id, sorted(sent))
@@ -184,6 +186,8 @@ class _Rest:
                 row.l_dsc, row.m_dsc, row.score, row.priority = one.l_dsc, one.m_dsc, one.score, one.priority
             own = [scored[row.task_id] for row in rows if row.due and row not in drafted]
             record(session, self.version, own, ScoreState.WRITTEN)
+            for row in scores.of_tasks(session, self.version.id, sorted(refused)):
+                row.error = refusal(refused[row.task_id])
             left = {*done, *(one.task_id for one in found)} - later
             scores.no_longer_due(session, self.version.id, left)
 
@@ -203,8 +207,17 @@ class _Rest:
                 edits.note_former(session, noted[row.task_id])
         return noted
 
-    def _send(self, scored: Mapping[int, Scored], shown: Mapping[int, Mapping[str, Any]], task: int) -> int:
-        """Replace one task's score, and its mask unless a draft drew it, whose weights are newer."""
+    def _send(
+        self,
+        scored: Mapping[int, Scored],
+        shown: Mapping[int, Mapping[str, Any]],
+        refused: dict[int, str],
+        task: int,
+    ) -> int:
+        """Replace one task's score, and its mask unless a draft drew it, whose weights are newer.
+
+        What Label Studio refuses leaves the prediction of the version before, and joins `refused`.
+        """
         one, before = scored[task], shown[task]
         with self.context.database.read() as session:
             row = session.get(Score, (self.version.id, task))
@@ -218,8 +231,10 @@ class _Rest:
                 result = None if is_drafted else one.result
                 self.context.label_studio.rescore_prediction(before["id"], one.score, result)
             except LabelStudioError as error:
-                if error.status != GONE:
+                if error.is_outside:
                     raise
+                if error.status != GONE:
+                    refused[task] = error.detail or str(error)
         return task
 
     def _is_drafted(self, row: Score) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from ml_backend.items import contained
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
+from ml_backend.score.importing import import_scored
 from ml_backend.score.prediction import Scored
 from ml_backend.score.pruning import keep_for_open_pages
 from ml_backend.score.recording import prediction, record
@@ -70,18 +72,17 @@ def retry_images(context: Context, version_id: int) -> None:
 def _retry_chunk(context: Context, version: Version, due: Sequence[Score]) -> bool:
     """Retry these images; False if so many failed in a row that the remaining ones should wait."""
     data = context.label_studio.task_data(version.project_id, [row.task_id for row in due])
-    score = scorer_for(context, version)
     succeeded: list[Scored] = []
     failures = 0
-    for task_id, task_data in data.items():
-        scored = score(task_id, task_data)
-        if not scored.error:
-            succeeded.append(scored)
-        else:
-            _record_failure(context, version, scored)
-        failures = failures + 1 if scored.transient else 0
-        if failures == MAX_CONSECUTIVE_FAILURES:
-            break
+    with closing(scorer_for(context, version)(data)) as found:
+        for scored in found:
+            if not scored.error:
+                succeeded.append(scored)
+            else:
+                _record_failure(context, version, scored)
+            failures = failures + 1 if scored.transient else 0
+            if failures == MAX_CONSECUTIVE_FAILURES:
+                break
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, {row.task_id for row in due} - data.keys())
     _replace_predictions(context, version, succeeded)
@@ -112,8 +113,8 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
                 if old["model_version"] == version.name:
                     keep_for_open_pages(context, version.project_id, old["id"], version.name)
             sent.append(prediction(one, version.name))
-    imported = context.label_studio.import_predictions(version.project_id, sent)
+    missing = import_scored(context, version, sent)
     with context.database.write() as session:
-        scores.remove_tasks(session, version.id, imported.missing)
+        scores.remove_tasks(session, version.id, missing)
         scores.set_state(session, version.id, {one.task_id for one in scored}, ScoreState.WRITTEN)
     logger.info("Scored %d images of version %s that had failed before.", len(scored), version.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.context import image_reader
 from ml_backend.score.blind import BlindTasks
+from ml_backend.score.by_network import NetworkScorer
 from ml_backend.score.prediction import (
     Scored,
     Scorer,
     at_random,
-    by_network,
     load_segmenter,
     with_mask_of,
-    without_masks,
+    without_mask,
 )
 from ml_backend.score.redraw import drafted
 from ml_backend.score.segmenters import NoRoomError, Segmenters
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from model.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
+
+ScoreOne = Callable[[int, Mapping[str, Any]], Scored]
+"""A function from (task id, task data) to its prediction."""
 
 SHIPPED = "shipped"
 """Key of the shipped weights among the segmenters."""
@@ -93,23 +96,24 @@ class Predictor:
         name = version.name if is_ordering else open_name(project_id, now().date())
         try:
             score = self._score(version, draft, project.seed, config, deadline)
-            return _in_time(without_masks(score, blind), tasks, name, deadline)
+            return _in_time(lambda *task: without_mask(score(*task), blind), tasks, name, deadline)
         except NoRoomError as error:
             logger.warning("Project %s is left to the workers: %s", project_id, error)
             return [[] for _ in tasks]
 
     def _score(
         self, version: Version, draft: Draft | None, seed: int, config: LabelConfig, deadline: float
-    ) -> Scorer:
+    ) -> ScoreOne:
         """Scores by the version, and draws by the draft if there is one; segmenters are borrowed in turn."""
 
         def score(task_id: int, data: Mapping[str, Any]) -> Scored:
             with self._scorer(version, seed, config, deadline) as by_version:
-                scored = by_version(task_id, data)
+                (scored,) = by_version({task_id: data})
             if draft is None:
                 return scored
             with self._scorer(drafted(version, draft), seed, config, deadline) as by_draft:
-                return with_mask_of(scored, by_draft(task_id, data))
+                (drawn,) = by_draft({task_id: data})
+            return with_mask_of(scored, drawn)
 
         return score
 
@@ -123,7 +127,7 @@ class Predictor:
             reader = partial(self.reader().read, version.project_id)
             # Left before another version is waited for, whose user may wait for a place.
             with self.places.work():
-                yield by_network(segmenter, self._settings, reader, version, seed, config)
+                yield NetworkScorer.of(segmenter, self._settings, reader, version, seed, config)
 
     @cached_property
     def label_studio(self) -> LabelStudio:
@@ -157,7 +161,7 @@ def _load(settings: Settings, weights: WeightStore, weights_hash: str) -> Segmen
 
 
 def _in_time(
-    score: Scorer, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
+    score: ScoreOne, tasks: Sequence[Mapping[str, Any]], version: str, deadline: float
 ) -> list[list[dict[str, Any]]]:
     """One answer per task; [] if the longest answer so far would not fit into the time that is left."""
     answers: list[list[dict[str, Any]]] = []

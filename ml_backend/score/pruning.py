@@ -8,6 +8,7 @@ kept for at least a day under another version name (`ml_backend.store.version_na
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
@@ -25,6 +26,13 @@ logger = logging.getLogger(__name__)
 
 FINISHED = (VersionState.SUPERSEDED, VersionState.REJECTED, VersionState.FAILED)
 """States of versions whose predictions are obsolete."""
+
+TURN_SECONDS = 30.0
+"""Time after which a prune makes way for waiting jobs of its lane."""
+
+MOST_BEHIND = 3
+"""Former predictions that may be left, as a multiple of those of the largest version: a large project whose
+rounds follow one another quickly makes more than can be deleted one by one, and its database would grow."""
 
 TOP_TASKS = 20
 """Tasks at the top of the former order that may be open. Label Studio locks the tasks that its label stream
@@ -45,7 +53,8 @@ def prune(context: Context, version_id: int) -> None:
     """Delete predictions of the project's other versions, and weights beyond KEEP_VERSIONS.
 
     Does nothing if the version is not the published one. Predictions that this service did not write are not
-    touched.
+    touched. After `TURN_SECONDS` it makes way for other upkeep, and continues after it: thousands of
+    predictions are deleted slowly, so that nobody who annotates meanwhile waits for it.
     """
     with context.database.read() as session:
         version = versions.get(session, version_id)
@@ -57,8 +66,9 @@ def prune(context: Context, version_id: int) -> None:
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
     with context.database.write() as session:
         scores.drop_packed(session, [one.id for one in others])
-    _prune_predictions(context, version.project_id, ours)
     _prune_weights(context, version, others)
+    if not _prune_predictions(context, version, ours):
+        context.queues.request_prune(version_id)
 
 
 def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
@@ -98,12 +108,30 @@ def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, v
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
-def _prune_predictions(context: Context, project_id: int, ours: Sequence[Version]) -> None:
+def _prune_predictions(context: Context, version: Version, ours: Sequence[Version]) -> bool:
+    """Delete what is obsolete under the published version; False if other jobs wait, and there is more."""
+    studio, project_id = context.label_studio, version.project_id
     shown = {one.name: one for one in ours if one.published_at is not None}
-    for name in obsolete_names(context.label_studio.model_versions(project_id), project_id, ours):
-        if name in shown:
+    ends = time.monotonic() + TURN_SECONDS
+
+    def goes_on() -> bool:
+        return time.monotonic() < ends or not context.queues.upkeep_waits()
+
+    stored = studio.model_versions(project_id)
+    names = obsolete_names(stored, project_id, ours)
+    behind, largest = sum(stored[name] for name in names), max(stored.values(), default=0)
+    for name in names:
+        # In a further turn, others were labelled last: what is left of the version must not be kept for them.
+        if name in shown and not context.queues.is_kept(shown[name].id):
             _keep_open_tasks(context, shown[name])
-        context.label_studio.delete_model_version(project_id, name)
+            context.queues.note_kept(shown[name].id)
+        if behind > MOST_BEHIND * largest:
+            logger.warning("%d former predictions are left: those of %s are deleted at once.", behind, name)
+            studio.delete_together(project_id, name)
+        elif not studio.delete_model_version(project_id, name, goes_on=goes_on):
+            return False
+        behind -= stored[name]
+    return True
 
 
 def _keep_open_tasks(context: Context, version: Version) -> None:

@@ -57,7 +57,7 @@ def redraw(context: Context, project_id: int) -> None:
     tasks, replaced = _tasks(context, version), 0
     for first in range(0, len(tasks), AT_ONCE):
         part = tasks[first : first + AT_ONCE]
-        drawn = [score(task, data) for task, data in context.label_studio.task_data(project_id, part).items()]
+        drawn = list(score(context.label_studio.task_data(project_id, part)))
         # Whoever opened a task meanwhile works on the mask that was shown.
         opened = context.label_studio.opened(project_id)
         run_id = None if draft is None else draft.run_id

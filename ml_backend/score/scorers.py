@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.queue.context import Context
 from ml_backend.score.blind import BlindTasks
-from ml_backend.score.prediction import Loader, Scorer, scorer
+from ml_backend.score.by_network import NetworkScorer
+from ml_backend.score.prediction import (
+    Loader,
+    Scored,
+    Scorer,
+    Tasks,
+    at_random,
+    load_segmenter,
+    without_mask,
+)
 from ml_backend.store import projects
 from ml_backend.store.models import Version
 
@@ -16,18 +27,15 @@ from ml_backend.store.models import Version
 def scorer_for(
     context: Context,
     version: Version,
-    data: Mapping[int, Mapping[str, Any]] | None = None,
     *,
     config: LabelConfig | None = None,
     load: Loader | None = None,
 ) -> Scorer:
-    """A function that scores (task id, task data) by a version as the project is configured now.
+    """A scorer of tasks by a version as the project is configured now; at random without weights, seeded.
 
     Args:
         context: of the job.
         version: its weights and its strategy; it need not be stored.
-        data: of the tasks that will be scored, in this order: their images are read ahead. None reads each
-            image when its task is scored.
         config: the labeling config, if it has just been read.
         load: gives the segmenter of (settings, folder); None loads it.
 
@@ -41,14 +49,18 @@ def scorer_for(
         project = projects.get(session, version.project_id)
         assert project is not None  # guaranteed by read_config
         blind = BlindTasks.read(session, context.settings, project, config)
-    return scorer(
-        context.settings,
-        context.weights,
-        context.images,
-        version,
-        project.seed,
-        config,
-        blind,
-        load=load,
-        upcoming=data,
-    )
+    if version.weights_hash is None:
+        return partial(at_random, project.seed)
+    segmenter = (load or load_segmenter)(context.settings, context.weights.get(version.weights_hash))
+    read = partial(context.images.read, version.project_id)
+    score = NetworkScorer.of(segmenter, context.settings, read, version, project.seed, config)
+    cached_as = partial(context.images.cached_as, version.project_id)
+
+    def score_as_shown(tasks: Tasks) -> Generator[Scored, None, None]:
+        """The same, without the masks of blind tasks, and with the name of each image in the cache."""
+        with closing(score(tasks)) as found:
+            for one in found:
+                picture = cached_as(one.task_id, tasks[one.task_id], config)
+                yield replace(without_mask(one, blind), picture=picture)
+
+    return score_as_shown

@@ -15,6 +15,7 @@ from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
 from ml_backend.score import packing
+from ml_backend.score.importing import import_scored
 from ml_backend.score.publication import is_overtaken
 from ml_backend.store import scores, versions
 from ml_backend.store.models import ScoreState, Version, VersionState, now
@@ -56,8 +57,7 @@ def _send(context: Context, version: Version) -> None:
     existing = label_studio.existing(project_id, tasks)
     there = label_studio.predictions_of(project_id, tasks, version.name)
     left = [task for task in tasks if task in existing - there]
-    imported = label_studio.import_predictions(project_id, _predictions(context, version, left))
-    gone = (set(tasks) - existing) | set(imported.missing)
+    gone = (set(tasks) - existing) | import_scored(context, version, _predictions(context, version, left))
     with context.database.write() as session:
         scores.remove_tasks(session, version.id, gone)
         scores.set_state(session, version.id, set(tasks) - gone, ScoreState.WRITTEN)

@@ -107,6 +107,16 @@ def was_asked_for(session: Session, run_id: int) -> bool:
     return session.scalars(consumed.limit(1)).first() is not None
 
 
+def only_continues(session: Session, run_id: int) -> bool:
+    """Whether a run only continues the one before it: neither a label nor a person asks for it."""
+    query = select(Event.action, Event.changes).where(Event.consumed_by_run == run_id)
+    rows = session.execute(query).all()
+    others = (START_TRAINING, WEIGHTS_LOST)
+    return any(row.action == CONTINUE_TRAINING for row in rows) and not any(
+        row.changes or row.action in others for row in rows
+    )
+
+
 def pending_changes(session: Session, project_id: int) -> set[str]:
     """Names of the project's changes that no finished training has taken into account."""
     rows = session.scalars(select(Event.changes).where(_is_pending(project_id)))

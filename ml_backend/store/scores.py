@@ -222,7 +222,7 @@ def retry_now(session: Session, version_id: int, moment: datetime) -> int:
 
 
 def unreadable(session: Session, version_id: int) -> int:
-    """Number of images that could not be fetched or read."""
+    """Number of tasks without a score of their own: their image cannot be read, or their mask is refused."""
     query = select(func.count()).where(Score.version_id == version_id, Score.error.is_not(None))
     return session.scalar(query.select_from(Score)) or 0
 

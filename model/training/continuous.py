@@ -29,7 +29,7 @@ from model.training.checks import check_examples, check_network
 from model.training.dataset import Example
 from model.training.plateau import has_converged
 from model.training.run import Run
-from model.training.settings import Progress, TrainingResult, TrainingSettings
+from model.training.settings import Progress, TrainingResult, TrainingSettings, TrainingStopped
 from model.training.validation import validation_dsc
 
 WARM_UP_STEPS = 10
@@ -52,10 +52,6 @@ class Examples:
     training: Sequence[Example]
     validation: Sequence[Example]
     fresh: Sequence[Example] = ()
-
-
-class TrainingStopped(Exception):  # noqa: N818 - not an error
-    """Raised by a feed to interrupt the training, which saves its checkpoint first and can be resumed."""
 
 
 class Feed(ABC):
@@ -173,9 +169,7 @@ class _ContinuousRun(Run):
                 with closing(self.batches.stream(self.step)) as stream:
                     ended = not self._follow(stream)
         except TrainingStopped:
-            self.progress = None
-            self._report_unread(0)
-            self._save()
+            self._save_stopped()
             raise
         return self._result()
 

@@ -26,7 +26,13 @@ from model.training.device import TrainingDevice
 from model.training.optimisation import Budget, optimiser, rate_factor
 from model.training.plateau import cool_down_factor, cool_down_steps, has_converged
 from model.training.ranks import ALONE, Ranks, joined
-from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
+from model.training.settings import (
+    Progress,
+    TrainingError,
+    TrainingResult,
+    TrainingSettings,
+    TrainingStopped,
+)
 from model.training.stepping import LateLoss, Stepper
 from model.training.validation import validation_dsc
 
@@ -67,9 +73,11 @@ def train(
             network, settings, data and start weights are compared), the run resumes there; any other
             checkpoint is ignored and replaced. The last one is kept, so a caller that is killed before it
             stores the result gets it again at once; remove the directory after that.
-        progress: called after each step, in this thread; an exception it raises ends the run.
+        progress: called after each step, in this thread; an exception it raises ends the run. After
+            `TrainingStopped`, the same call resumes it at this step.
 
     Raises:
+        TrainingStopped: `progress` raised it.
         TrainingError: there are no examples, training and validation share a key, settings and data
             contradict each other, the loss was not finite `NON_FINITE_STEPS` times in a row, or another
             process of the training has ended.
@@ -142,12 +150,16 @@ class Run:
         if self.step == 0 and self.fine_tunes and self.validation:
             self._report((0, math.nan), self._validate())
         finished = bool(self.ranks.agreed(self._is_finished()))
-        with closing(self.batches.stream(self.step)) as stream:
-            while not finished:
-                self._learn(next(stream))
-                finished = bool(self.ranks.agreed(self._is_finished()))
-                due = finished or self.step % self.settings.validate_every == 0
-                self._report_steps(validate=due, finished=finished)
+        try:
+            with closing(self.batches.stream(self.step)) as stream:
+                while not finished:
+                    self._learn(next(stream))
+                    finished = bool(self.ranks.agreed(self._is_finished()))
+                    due = finished or self.step % self.settings.validate_every == 0
+                    self._report_steps(validate=due, finished=finished)
+        except TrainingStopped:
+            self._save_stopped()
+            raise
         return self._result()
 
     @property
@@ -227,6 +239,12 @@ class Run:
             self._save()
         if self.progress is not None:
             self.progress(done)
+
+    def _save_stopped(self) -> None:
+        """Save the last step, of whose end the caller need not hear."""
+        self.progress = None
+        self._report_unread(0)
+        self._save()
 
     def _save(self) -> None:
         if self.checkpoints is None:

@@ -17,6 +17,13 @@ class TrainingError(RuntimeError):
     """A training that cannot start or continue; the message says in one sentence what to do."""
 
 
+class TrainingStopped(Exception):  # noqa: N818 - not an error
+    """Raised by a caller's function to interrupt the training, which saves its checkpoint first.
+
+    It can be resumed.
+    """
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a run trains.

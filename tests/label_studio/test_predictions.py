@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ml_backend.demo.label_studio import LabelStudioServer
+from ml_backend.label_studio import deletion
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.data_manager import TO_LABEL, by_score
-from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
+from ml_backend.label_studio.errors import LabelStudioError
 from tests.label_studio.regions import prediction, region
 from tests.label_studio.subpath_proxy import SubpathProxy
 
@@ -48,14 +49,14 @@ def test_predictions_are_stored_counted_and_found_by_exact_version(
     [{"score": 1.5}, {"result": [{**region(), "from_name": "nobody"}]}],
     ids=["score above one", "unknown tag"],
 )
-def test_predictions_that_label_studio_drops_are_an_error(
+def test_a_prediction_that_label_studio_drops_is_named_and_the_other_stored(
     client: LabelStudio, project: int, make_tasks: MakeTasks, damage: dict[str, Any]
 ) -> None:
     tasks = make_tasks(2)
     sent = [prediction(tasks[0], 0.5), {**prediction(tasks[1], 0.5), **damage}]
-    with pytest.raises(PredictionsRefusedError) as refused:
-        client.import_predictions(project, sent)
-    assert (refused.value.sent, refused.value.created) == (2, 1)
+    imported = client.import_predictions(project, sent)
+    assert (imported.created, set(imported.refused)) == (1, {tasks[1]})
+    assert client.predictions_of(project, tasks, "v1") == {tasks[0]}
 
 
 def test_tasks_deleted_meanwhile_are_left_out_and_reported(
@@ -103,8 +104,23 @@ def test_the_order_follows_the_published_version(
     assert shown is not None
     assert shown["id"] == tasks[0]
     assert [each["model_version"] for each in shown["predictions"]] == ["v2"]
-    client.delete_model_version(project, "v1")
-    assert client.model_versions(project) == {"v2": 3}
+
+
+def test_a_version_is_deleted_in_small_transactions_until_somebody_waits(
+    client: LabelStudio, project: int, make_tasks: MakeTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = make_tasks(4)
+    for version in ("v1", "v1-longer", "v2"):
+        client.import_predictions(project, [prediction(task, 0.5, version) for task in tasks])
+    monkeypatch.setattr(deletion, "TOGETHER_SECONDS", 2.5 * deletion.EACH_SECONDS)
+    monkeypatch.setattr(deletion, "PAGE", 1)
+    monkeypatch.setattr(deletion, "SHARE", 0.0)
+    answers = iter([True, False])
+    assert not client.delete_model_version(project, "v1", goes_on=lambda: next(answers))
+    assert client.model_versions(project) == {"v1": 3, "v1-longer": 4, "v2": 4}
+    assert client.delete_model_version(project, "v1")
+    assert client.delete_model_version(project, "v1"), "there is nothing left to delete"
+    assert client.model_versions(project) == {"v1-longer": 4, "v2": 4}
 
 
 def test_only_a_version_with_predictions_can_be_published(client: LabelStudio, project: int) -> None:

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pydicom import dcmread
 
 from ml_backend.label_studio.regions.masks import label_map
-from ml_backend.score.prediction import scorer
+from ml_backend.score.scorers import scorer_for
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Version, VersionState
 from model.pretrained import pretrained_version
@@ -102,9 +102,8 @@ def _publish(service: Service, board: Board, task: int) -> Version:
                 labels=board.config.labels,
             )
             versions.publish(session, version)
-        score = scorer(context.settings, context.weights, context.images, version, 0, board.config)
-        data = context.label_studio.task_data(board.id, [task])[task]
-        scored = score(task, data)
+        data = context.label_studio.task_data(board.id, [task])
+        (scored,) = scorer_for(context, version, config=board.config)(data)
         one = {"task": task, "result": scored.result, "score": scored.score, "model_version": version.name}
         context.label_studio.import_predictions(board.id, [one])
         return version

@@ -18,6 +18,7 @@ from rq.job import JobStatus
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import default_config
+from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.queue.context import Context, image_reader
 from ml_backend.queue.kinds import SCORE
 from ml_backend.reconcile.resume import resume_rest
@@ -212,6 +213,21 @@ def test_only_masks_that_somebody_may_have_seen_are_remembered(place: Place) -> 
     assert former.drawn_by_run == place.former_run
     assert place.remembered(TASKS[0]), "a page that a click in the list opened is not known"
     assert place.remembered(LAST[4]) == []
+
+
+def test_what_label_studio_refuses_keeps_its_mask_and_is_named(place: Place) -> None:
+    def refuse(task: int) -> None:
+        if task == LAST[3]:
+            raise LabelStudioError("refused", 400, "no such label")
+
+    place.studio.before_write = refuse
+    place.score()
+    place.check(LAST[3])
+    assert place.due() == set()
+    row = place.row(LAST[3])
+    assert row.error == "Label Studio refuses its prediction: no such label."
+    assert place.studio.predictions[LAST[3]]["result"] == FORMER
+    assert place.studio.predictions[LAST[3]]["score"] == row.score == 0.5
 
 
 def test_what_is_as_it_was_is_not_written_again(place: Place) -> None:

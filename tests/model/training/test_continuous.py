@@ -12,8 +12,14 @@ import torch
 from model.network import DeeplySupervisedUNet
 from model.training.averaging import Average
 from model.training.batches import FIRST_STEPS, Batches
-from model.training.continuous import Examples, Feed, TrainingStopped, train_continuously
-from model.training.settings import Progress, TrainingError, TrainingResult, TrainingSettings
+from model.training.continuous import Examples, Feed, train_continuously
+from model.training.settings import (
+    Progress,
+    TrainingError,
+    TrainingResult,
+    TrainingSettings,
+    TrainingStopped,
+)
 from tests.model.squares import LABELS, NETWORK, SETTINGS, TRAINING, VALIDATION, run, same, square
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,6 +16,7 @@ from model.network import DeeplySupervisedUNet
 from model.training.checkpoint import FILE
 from model.training.dataset import Example
 from model.training.run import Progress
+from model.training.settings import TrainingStopped
 from tests.model.squares import NETWORK, SETTINGS, TRAINING, VALIDATION, run, same
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,10 +26,10 @@ class _CancelledError(Exception):
     pass
 
 
-def _cancel_at(step: int) -> Callable[[Progress], None]:
+def _cancel_at(step: int, error: type[Exception] = _CancelledError) -> Callable[[Progress], None]:
     def progress(entry: Progress) -> None:
         if entry.step == step:
-            raise _CancelledError
+            raise error
 
     return progress
 
@@ -45,6 +46,17 @@ def test_a_cancelled_run_resumes_where_it_was(tmp_path: Path) -> None:
     again: list[Progress] = []
     assert same(run(checkpoints=tmp_path, progress=again.append).network, whole.network)
     assert not again, "a finished run has nothing left to do"
+
+
+def test_a_run_that_is_stopped_loses_no_step(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, checkpoint_every=100)
+    whole = run(settings=settings)
+    with pytest.raises(TrainingStopped):
+        run(settings=settings, checkpoints=tmp_path, progress=_cancel_at(3, TrainingStopped))
+    later: list[int] = []
+    resumed = run(settings=settings, checkpoints=tmp_path, progress=lambda entry: later.append(entry.step))
+    assert later == [4, 5, 6]
+    assert same(resumed.network, whole.network)
 
 
 @pytest.mark.parametrize(
