@@ -26,6 +26,7 @@ from ml_backend.label_studio.data_manager import (
 )
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.json_stream import JsonStreamError, items
+from ml_backend.label_studio.one_item import FAILED
 from ml_backend.label_studio.sdk import plain, within
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,6 @@ WITH_MASKS = (
     "parent_prediction"
 )
 """Fields of tasks and of their annotations: Label Studio accepts one list for both."""
-FAILED = 500
-"""HTTP status of a program that met something it did not foresee."""
-
 LONGEST_LEAD_TIME = 10.0**9
 """Seconds; nobody works longer on an annotation."""
 

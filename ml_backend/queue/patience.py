@@ -81,6 +81,14 @@ def wait(failures: int) -> float:
     return float(RETRY_SECONDS[failures - 1]) if failures <= len(RETRY_SECONDS) else LONGEST_SECONDS
 
 
+def longest_wait(job: Job) -> float:
+    """The most seconds that a scheduled job may wait for its next try."""
+    note = _note(job)
+    if not note.get("passes"):
+        return float(max(RETRY_SECONDS))
+    return wait(int(note["failures"])) * (1 + JITTER)
+
+
 def waiting(job: Job, until: datetime) -> Waiting | None:
     """A scheduled job as one that failed before; None if it did not."""
     note = _note(job)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import GONE, LabelStudioError
 from ml_backend.queue import kinds
@@ -174,8 +175,10 @@ class _Rest:
         with self.context.database.write() as session:
             former = self._note_former(session, scored, shown)
         self._former |= {task: mask.id for task, mask in former.items()}
-        sent = set(self._senders.map(partial(self._send, scored, shown), shown))
-        later = opened | {one.task_id for one in found if one.transient}
+        sent = {
+            task for task in self._senders.map(partial(self._sent, scored, shown), shown) if task is not None
+        }
+        later = opened | {one.task_id for one in found if one.transient} | (shown.keys() - sent)
         with self.context.database.write() as session:
             rows = scores.of_tasks(session, self.version.id, sorted(sent))
             drafted = [row for row in rows if self._is_drafted(row)]
@@ -202,6 +205,14 @@ class _Rest:
                 noted[row.task_id] = former_mask(self.version, row, before)
                 edits.note_former(session, noted[row.task_id])
         return noted
+
+    def _sent(
+        self, scored: Mapping[int, Scored], shown: Mapping[int, Mapping[str, Any]], task: int
+    ) -> int | None:
+        """The task, once its score and mask are replaced; None if Label Studio fails on this one."""
+        with contained(f"The score of task {task}", logger.warning):
+            return self._send(scored, shown, task)
+        return None
 
     def _send(self, scored: Mapping[int, Scored], shown: Mapping[int, Mapping[str, Any]], task: int) -> int:
         """Replace one task's score, and its mask unless a draft drew it, whose weights are newer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import sys
@@ -25,7 +26,7 @@ from rq.serializers import JSONSerializer
 
 from ml_backend.act.performing import resume_actions
 from ml_backend.label_studio.sdk import preload
-from ml_backend.queue import recovery
+from ml_backend.queue import kinds, recovery
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
@@ -93,6 +94,7 @@ class JobWorker(Worker):
         self._job_queues = queues
         self._niceness = niceness
         self._interrupted = False
+        self._maintained_at = -math.inf
 
     @property
     def stop_requested(self) -> bool:
@@ -103,6 +105,14 @@ class JobWorker(Worker):
         """Alternate between scoring and training; a quick job does not affect the alternation."""
         if reference_queue.name != QUICK:
             self._ordered_queues = fairness.order(self._ordered_queues, reference_queue.name, self._database)
+
+    @property
+    def _delays(self) -> dict[str, float]:
+        """The longest delay in seconds with which jobs of a kind are requested."""
+        return {
+            kinds.TRAINING.name: self._settings.quiet_seconds,
+            kinds.RECONCILE.name: self._settings.reconcile_seconds,
+        }
 
     def recover(self) -> None:
         """Requeue what dead workers left, and request all work that the database shows as unfinished."""
@@ -164,8 +174,15 @@ class JobWorker(Worker):
         except REDIS_LOST:
             logger.warning("Redis does not answer; job %s continues.", job.id)
 
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether it is time for maintenance, by a clock that nobody sets, unlike the one that RQ reads."""
+        return time.monotonic() - self._maintained_at > self.maintenance_interval
+
     def run_maintenance_tasks(self) -> None:
         """Do RQ's own maintenance, requeue what dead workers left, and request the next comparison."""
+        self._maintained_at = time.monotonic()
+        recovery.shorten_waits(self._job_queues, self._delays)
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
