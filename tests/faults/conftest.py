@@ -14,8 +14,32 @@ from pathlib import Path
 import pytest
 
 from tests.loop.conftest import make_board, phantoms
+from tests.ml_backend.conftest import (
+    client,
+    database,
+    database_url,
+    postgresql_server,
+    postgresql_url,
+    redis_server,
+    redis_url,
+    services,
+    settings,
+)
 
-__all__ = ["make_board", "phantoms"]
+__all__ = [
+    "client",
+    "database",
+    "database_url",
+    "make_board",
+    "phantoms",
+    "postgresql_server",
+    "postgresql_url",
+    "redis_server",
+    "redis_url",
+    "services",
+    "settings",
+]
+"""Fixtures of other folders."""
 
 LONG = os.environ.get("DSAL_FAULTS") == "long"
 
