@@ -20,6 +20,7 @@ from rq.registry import ScheduledJobRegistry
 from ml_backend.assign.distribution import COOLDOWN, Snapshot
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.images.cache import CacheBound
+from ml_backend.label_studio.survey import Extent
 from ml_backend.learn.trigger import consider
 from ml_backend.queue import recovery
 from ml_backend.queue.kinds import RECONCILE, TRAINING
@@ -120,6 +121,21 @@ def test_a_task_that_was_taken_back_cools_down_for_seconds() -> None:
     }
     snapshot = Snapshot(now(), 3, 1, {}, {}, {}, set(), [], known)
     assert snapshot.cooling_down == {3, 4}
+
+
+@pytest.mark.parametrize(
+    ("then", "hidden"),
+    [
+        (Extent(9, 4, "2026-11-27T12:00:00Z"), True),
+        (Extent(9, 3, "2026-11-27T09:00:00Z"), True),
+        (Extent(9, 4, "2026-11-27T12:00:01Z"), False),
+        (Extent(8, 3, "2026-11-27T12:00:00Z"), False),
+        (Extent(8, 3, "2026-11-27T11:00:00Z"), False),
+    ],
+    ids=["a new label", "a changed label", "a new label, later", "a task less", "the latest task less"],
+)
+def test_labels_made_after_label_studio_s_clock_was_set_back_are_noticed(then: Extent, hidden: bool) -> None:
+    assert then.hides_changes(Extent(9, 3, "2026-11-27T12:00:00Z")) is hidden
 
 
 def test_the_cache_is_bounded_though_its_last_check_lies_ahead(tmp_path: Path) -> None:
