@@ -25,6 +25,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from ml_backend.act.performing import resume_actions
+from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import kinds, recovery
 from ml_backend.queue.jobs import functions_in, job_class
@@ -55,8 +56,6 @@ WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
-
-REDIS_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent dies."""
@@ -171,8 +170,8 @@ class JobWorker(Worker):
         """Send heartbeats; the job continues while Redis is unavailable."""
         try:
             super().maintain_heartbeats(job, execution)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer; job %s continues.", job.id)
+        except redis.exceptions.RedisError as error:
+            logger.warning("Redis cannot be used; job %s continues: %s", job.id, reason(error))
 
     @property
     def should_run_maintenance_tasks(self) -> bool:
@@ -225,7 +224,9 @@ def run_worker(
     packages: Sequence[str] = JOB_PACKAGES,
     niceness: int = NICENESS,
 ) -> None:
-    """Work until SIGTERM or SIGINT, or with `burst` until no job is left; survives a restart of Redis.
+    """Work until SIGTERM or SIGINT, or with `burst` until no job is left.
+
+    A Redis, database or disk that fails meanwhile is waited for.
 
     The modules of `packages`, which register the functions of jobs, are imported once, before any fork.
 
@@ -248,8 +249,10 @@ def run_worker(
         try:
             worker.recover()
             worker.work(burst=burst, with_scheduler=True, logging_level=settings.log_level)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer; reconnecting.")
+        except Exception as error:
+            if not is_outside(error):
+                raise
+            logger.warning("This lane begins anew, since what it needs failed: %s", reason(error))
         if burst or worker.stop_requested:
             return
         if worker.horse_pid:
@@ -273,8 +276,8 @@ def _reconnect(settings: Settings) -> redis.Redis:
         time.sleep(RECONNECT_SECONDS)
         try:
             return connect_redis(settings)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer yet.")
+        except redis.exceptions.RedisError as error:
+            logger.warning("Redis cannot be used yet: %s", reason(error))
 
 
 def kill_children_with_their_parent() -> None:

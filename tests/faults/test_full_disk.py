@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,40 @@ import torch
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.items import is_outside
 from ml_backend.store import projects
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore
 from model.network import DeeplySupervisedUNet, NetworkSettings
+from model.research.phantom import Phantom
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.dataset import Example
 from model.training.run import train
 from model.training.settings import TrainingSettings
 from tests.faults.disk import full
+from tests.faults.promises import Record, Stopwatch, check, watched
+from tests.loop.board import Board
+from tests.loop.service import Service
 
 SmallDisk = Callable[[int], Path]
 
 
 def checkpoint(step: float) -> Checkpoint:
     return Checkpoint({"a": torch.full((20_000,), step)}, {"step": step})
+
+
+@pytest.fixture
+def small_service(server: LabelStudioServer, small_disk: SmallDisk, tmp_path: Path) -> Iterator[Service]:
+    """A service whose MODEL_DIR is on a disk of 48 MB of its own; its logs are not."""
+    disk = small_disk(48 * 2**20)
+    service = Service(server, tmp_path / "service")
+    service.environment |= {"MODEL_DIR": str(disk / "data"), "RECONCILE_SECONDS": "5", "TRAIN_STEPS": "300"}
+    service._server.environment = service.environment
+    service.settings = service.settings.model_copy(update={"model_dir": disk / "data"})
+    service.start()
+    yield service
+    service.stop()
 
 
 def note_many(database: Database) -> None:
@@ -104,3 +123,36 @@ def test_a_training_outlasts_a_disk_that_is_full_for_a_while(
     assert result.steps == 6
     assert isinstance(result.network, DeeplySupervisedUNet)
     assert "was not written" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_service_whose_disk_was_full_learns_all_labels_once_there_is_room(
+    small_service: Service, phantoms: list[Phantom], record_property: Record, is_long: bool
+) -> None:
+    service = small_service
+    disk = service.settings.model_dir.parent
+    board = Board.make(service, phantoms[:7])
+    seconds = 60.0 if is_long else 6.0
+    stopwatch = Stopwatch(record_property, f"disk full for {seconds:.0f} s in mid-training")
+    try:
+        with watched(board) as mixed:
+            board.annotate(3)
+            service.wait(lambda: any("step" in run.message for run in board.runs()), "the training")
+            with full(disk):
+                # Neither this event nor a checkpoint can be stored.
+                board.annotate(1)
+                time.sleep(seconds)
+            stopwatch.over()
+            service.wait(lambda: _learned(board) == 4 and board.idle(), "a version of all four labels", 120)
+        version = board.published()
+        assert version is not None
+        stopwatch.done(board, mixed)
+        check(board, version)
+        assert service.weights.is_whole(str(version.weights_hash))
+    finally:
+        service.label_studio.delete_project(board.id)
+
+
+def _learned(board: Board) -> int:
+    version = board.published()
+    return 0 if version is None else version.labels_used
