@@ -8,7 +8,7 @@ kept for at least a day under another version name (`ml_backend.store.version_na
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 
 from ml_backend.items import contained
@@ -19,7 +19,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
 from ml_backend.store import drafts, edits, projects, scores, versions
 from ml_backend.store.models import Version, VersionState, now
-from ml_backend.store.version_names import is_open_name, open_name
+from ml_backend.store.version_names import is_open_name, is_version_name, open_name
 
 logger = logging.getLogger(__name__)
 
@@ -57,22 +57,26 @@ def prune(context: Context, version_id: int) -> None:
     others = [one for one in ours if one.id != version.id and one.state in FINISHED]
     with context.database.write() as session:
         scores.drop_packed(session, [one.id for one in others])
-    _prune_predictions(context, version.project_id, ours)
+    _prune_predictions(context, version.project_id)
     _prune_weights(context, version, others)
 
 
 def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
     """Version names of this service whose predictions should no longer be in Label Studio.
 
+    Among them are versions that the database does not know, as it was restored from a backup: the next
+    version of that round gets the same name, and would take their predictions for its own.
+
     Args:
         stored: number of predictions in Label Studio by version name.
         project_id: the project.
-        ours: all versions of the project.
+        ours: all versions of the project, read after `stored`.
     """
-    finished = {one.name for one in ours if one.state in FINISHED}
+    states = {one.name: one.state for one in ours}
     stored_names = [name for name, count in stored.items() if count]
     return [
-        *(name for name in stored_names if name in finished),
+        *(name for name in stored_names if states.get(name) in FINISHED),
+        *(name for name in stored_names if name not in states and is_version_name(name, project_id)),
         *no_longer_open(stored_names, project_id, now().date()),
     ]
 
@@ -98,9 +102,12 @@ def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, v
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
-def _prune_predictions(context: Context, project_id: int, ours: Sequence[Version]) -> None:
+def _prune_predictions(context: Context, project_id: int) -> None:
+    stored = context.label_studio.model_versions(project_id)
+    with context.database.read() as session:
+        ours = versions.of_project(session, project_id)
     shown = {one.name: one for one in ours if one.published_at is not None}
-    for name in obsolete_names(context.label_studio.model_versions(project_id), project_id, ours):
+    for name in obsolete_names(stored, project_id, ours):
         if name in shown:
             _keep_open_tasks(context, shown[name])
         context.label_studio.delete_model_version(project_id, name)

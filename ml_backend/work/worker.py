@@ -28,6 +28,7 @@ from ml_backend.act.performing import resume_actions
 from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import kinds, recovery
+from ml_backend.queue.embedded_redis import EmbeddedRedisError
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
@@ -59,6 +60,26 @@ RECONNECT_SECONDS = 2.0
 
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent dies."""
+
+
+class PatientScheduler(RQScheduler):
+    """RQ's scheduler, which goes on after a Redis that was away, or refused to write on a full disk.
+
+    RQ's own ends, and nothing that is scheduled starts until a lane is idle and replaces it.
+    """
+
+    def work(self) -> None:
+        """Schedule jobs until a signal arrives."""
+        while True:
+            try:
+                super().work()
+            except redis.exceptions.RedisError as error:
+                if self._stop_requested:
+                    return
+                logger.warning("Redis cannot be used; scheduled jobs wait: %s", reason(error))
+                time.sleep(RECONNECT_SECONDS)
+            else:
+                return
 
 
 class JobWorker(Worker):
@@ -198,7 +219,7 @@ class JobWorker(Worker):
         log_format: str = DEFAULT_LOGGING_FORMAT,
     ) -> None:
         # RQ gives schedulers random names. The worker's name tells whether the holder of a lock is alive.
-        self.scheduler = RQScheduler(
+        self.scheduler = PatientScheduler(
             self.queues,
             connection=self.connection,
             logging_level=logging_level or self.log.level,
@@ -276,7 +297,7 @@ def _reconnect(settings: Settings) -> redis.Redis:
         time.sleep(RECONNECT_SECONDS)
         try:
             return connect_redis(settings)
-        except redis.exceptions.RedisError as error:
+        except (redis.exceptions.RedisError, EmbeddedRedisError, OSError) as error:
             logger.warning("Redis cannot be used yet: %s", reason(error))
 
 

@@ -24,7 +24,7 @@ def test_ten_workers_and_a_thousand_events_make_one_training_and_one_order(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom], record_property: Record
 ) -> None:
     board = make_board(phantoms[:12])
-    settings = {"TRAIN_STEPS": "250", "SCORE_CHUNK": "1"}
+    settings = {"TRAIN_STEPS": "150", "SCORE_CHUNK": "1"}
     service.work(**settings)
     others = [
         service._fork_server.worker(service.environment | settings, service.logs / f"worker-{number}.log")

@@ -18,7 +18,7 @@ from tests.faults.promises import Record, Stopwatch, check, watched
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
-STEPS = 400
+STEPS = 120
 WORK = {"TRAIN_STEPS": str(STEPS), "RECONCILE_SECONDS": "5"}
 
 
@@ -50,8 +50,8 @@ def test_a_locked_database_and_a_stop_in_mid_training(
             time.sleep(max(0.0, ends - time.monotonic()))
             connection.execute("ROLLBACK")
         stopwatch.over()
-        service.wait(lambda: _ended(board), "the training of all four", seconds=120)
-        service.wait(lambda: _learned(board) == 4 and board.idle(), "the label without an event", seconds=120)
+        service.wait(lambda: _ended(board), "the end of the training")
+        service.wait(lambda: _learned(board) == 4 and board.idle(), "the label without an event")
     version = board.published()
     assert version is not None
     stopwatch.done(board, mixed)

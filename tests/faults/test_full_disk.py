@@ -41,7 +41,7 @@ def small_service(server: LabelStudioServer, small_disk: SmallDisk, tmp_path: Pa
     """A service whose MODEL_DIR is on a disk of 48 MB of its own; its logs are not."""
     disk = small_disk(48 * 2**20)
     service = Service(server, tmp_path / "service")
-    service.environment |= {"MODEL_DIR": str(disk / "data"), "RECONCILE_SECONDS": "5", "TRAIN_STEPS": "300"}
+    service.environment |= {"MODEL_DIR": str(disk / "data"), "RECONCILE_SECONDS": "5", "TRAIN_STEPS": "100"}
     service._server.environment = service.environment
     service.settings = service.settings.model_copy(update={"model_dir": disk / "data"})
     service.start()
@@ -143,7 +143,7 @@ def test_a_service_whose_disk_was_full_learns_all_labels_once_there_is_room(
                 board.annotate(1)
                 time.sleep(seconds)
             stopwatch.over()
-            service.wait(lambda: _learned(board) == 4 and board.idle(), "a version of all four labels", 120)
+            service.wait(lambda: _learned(board) == 4 and board.idle(), "a version of all four labels")
         version = board.published()
         assert version is not None
         stopwatch.done(board, mixed)
