@@ -41,7 +41,7 @@ def watched(board: Board) -> Iterator[list[str]]:
     known: dict[str, dict[int, float | None]] = {}
 
     def look() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(1.0):
             try:
                 before = board.shown_version()
                 order = board.order()

@@ -19,7 +19,7 @@ from tests.faults.promises import MEASURED, Record, check
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
-IN_CI = 6
+IN_CI = 4
 """Lines at which CI kills, spread evenly; the long variant kills at each."""
 
 

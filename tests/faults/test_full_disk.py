@@ -41,7 +41,7 @@ def small_service(server: LabelStudioServer, small_disk: SmallDisk, tmp_path: Pa
     """A service whose MODEL_DIR is on a disk of 48 MB of its own; its logs are not."""
     disk = small_disk(48 * 2**20)
     service = Service(server, tmp_path / "service")
-    service.environment |= {"MODEL_DIR": str(disk / "data"), "RECONCILE_SECONDS": "5", "TRAIN_STEPS": "100"}
+    service.environment |= {"MODEL_DIR": str(disk / "data"), "RECONCILE_SECONDS": "5", "TRAIN_STEPS": "60"}
     service._server.environment = service.environment
     service.settings = service.settings.model_copy(update={"model_dir": disk / "data"})
     service.start()
