@@ -82,11 +82,12 @@ def wait(failures: int) -> float:
 
 
 def longest_wait(job: Job) -> float:
-    """The most seconds that a scheduled job may wait for its next try."""
+    """The most seconds that a scheduled job may wait for its next try; 0 if it has not failed."""
     note = _note(job)
-    if not note.get("passes"):
-        return float(max(RETRY_SECONDS))
-    return wait(int(note["failures"])) * (1 + JITTER)
+    if note.get("passes"):
+        return wait(int(note["failures"])) * (1 + JITTER)
+    used = len(RETRY_SECONDS) - (job.retries_left or 0)
+    return wait(used) if used else 0.0
 
 
 def waiting(job: Job, until: datetime) -> Waiting | None:

@@ -25,6 +25,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from ml_backend.act.performing import resume_actions
+from ml_backend.assign.distribution import COOLDOWN
 from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import kinds, recovery
@@ -57,6 +58,8 @@ WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
+RECHECK_SECONDS = 10.0
+"""More than a training ever waits for an order that is being made."""
 
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent dies."""
@@ -130,8 +133,9 @@ class JobWorker(Worker):
     def _delays(self) -> dict[str, float]:
         """The longest delay in seconds with which jobs of a kind are requested."""
         return {
-            kinds.TRAINING.name: self._settings.quiet_seconds,
+            kinds.TRAINING.name: max(self._settings.quiet_seconds, RECHECK_SECONDS),
             kinds.RECONCILE.name: self._settings.reconcile_seconds,
+            kinds.ASSIGN.name: COOLDOWN.total_seconds(),
         }
 
     def recover(self) -> None:
