@@ -82,9 +82,12 @@ def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Ve
 
 
 def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
-    """Those of `names` that were kept for open pages more than `KEPT_DAYS` before `day`."""
-    recent = {open_name(project_id, day - timedelta(days=days)) for days in range(KEPT_DAYS + 1)}
-    return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
+    """Those of `names` that were kept for open pages more than `KEPT_DAYS` before `day`.
+
+    Those of a later day stay: the clock was set back since.
+    """
+    oldest = open_name(project_id, day - timedelta(days=KEPT_DAYS))
+    return sorted(name for name in names if is_open_name(name, project_id) and name < oldest)
 
 
 def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, version: str) -> None:
