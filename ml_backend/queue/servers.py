@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -36,7 +37,7 @@ def await_servers(settings: Settings) -> None:
 
 
 def _await(what: str, variable: str, ask: Callable[[], None]) -> None:
-    said_at = 0.0
+    said_at = -math.inf
     while True:
         try:
             return ask()
