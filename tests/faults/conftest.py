@@ -43,6 +43,8 @@ __all__ = [
 
 LONG = os.environ.get("DSAL_FAULTS") == "long"
 
+only_long = pytest.mark.skipif(not LONG, reason="DSAL_FAULTS=long runs it: it would take CI too long.")
+
 
 @pytest.fixture
 def is_long() -> bool:

@@ -32,7 +32,7 @@ from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Assignment, Event, Score, TrainingRun, VersionState, now
 from ml_backend.web.app import Services
 from model.research.phantom import Phantom
-from tests.faults.conftest import LONG
+from tests.faults.conftest import only_long
 from tests.faults.promises import Record, Stopwatch, check, watched
 from tests.loop.board import Board
 from tests.loop.service import Service
@@ -188,8 +188,9 @@ def elsewhen(server: LabelStudioServer, fake_clock: Clock, tmp_path: Path) -> It
     service._fork_server.close()
 
 
+@only_long
 @pytest.mark.slow
-@pytest.mark.parametrize("ahead", [-HOURS, HOURS] if LONG else [-HOURS], ids=str)
+@pytest.mark.parametrize("ahead", [-HOURS, HOURS], ids=["back", "forward"])
 def test_a_clock_that_is_set_in_mid_training(
     elsewhen: Service,
     fake_clock: Clock,

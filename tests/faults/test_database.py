@@ -14,6 +14,7 @@ from safetensors import safe_open
 from ml_backend.store.models import RunState
 from model.research.phantom import Phantom
 from model.training.checkpoint import FILE
+from tests.faults.conftest import only_long
 from tests.faults.promises import Record, Stopwatch, check, watched
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
@@ -70,6 +71,7 @@ def _learned(board: Board) -> int:
     return 0 if version is None else version.labels_used
 
 
+@only_long
 @pytest.mark.slow
 def test_a_stop_in_mid_training_loses_only_the_steps_since_the_checkpoint(
     service: Service, make_board: MakeBoard, phantoms: list[Phantom], record_property: Record

@@ -14,6 +14,7 @@ from ml_backend.store import projects
 from ml_backend.store.models import RunState, VersionState
 from ml_backend.store.version_names import version_name
 from model.research.phantom import Phantom
+from tests.faults.conftest import only_long
 from tests.faults.gate import Call, Gate
 from tests.faults.promises import Record, Stopwatch, check, watched
 from tests.loop.board import MakeBoard
@@ -59,6 +60,7 @@ def test_label_studio_that_is_killed_at_the_publication_gets_it_when_it_is_back(
     assert len(board.runs()) == 1, "nothing was trained twice"
 
 
+@only_long
 def test_a_token_that_expires_in_mid_training_is_renewed(
     service: Service, gate: Gate, make_board: MakeBoard, phantoms: list[Phantom], record_property: Record
 ) -> None:
