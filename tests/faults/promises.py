@@ -30,6 +30,12 @@ def check(board: Board, version: Version) -> None:
         assert score == pytest.approx(rows[task].score, abs=1e-6), "a mixed order"
 
 
+def learned(board: Board) -> int:
+    """How many labels the published version has learned."""
+    version = board.published()
+    return 0 if version is None else version.labels_used
+
+
 @contextmanager
 def watched(board: Board) -> Iterator[list[str]]:
     """Look at the order until the end of the block; yields the looks that found a mixed one.

@@ -15,7 +15,7 @@ from ml_backend.store.models import RunState
 from model.research.phantom import Phantom
 from model.training.checkpoint import FILE
 from tests.faults.conftest import only_long
-from tests.faults.promises import Record, Stopwatch, check, watched
+from tests.faults.promises import Record, Stopwatch, check, learned, watched
 from tests.loop.board import Board, MakeBoard
 from tests.loop.service import Service
 
@@ -52,7 +52,7 @@ def test_a_locked_database_and_a_stop_in_mid_training(
             connection.execute("ROLLBACK")
         stopwatch.over()
         service.wait(lambda: _ended(board), "the end of the training")
-        service.wait(lambda: _learned(board) == 4 and board.idle(), "the label without an event")
+        service.wait(lambda: learned(board) == 4 and board.idle(), "the label without an event")
     version = board.published()
     assert version is not None
     stopwatch.done(board, mixed)
@@ -64,11 +64,6 @@ def test_a_locked_database_and_a_stop_in_mid_training(
 
 def _ended(board: Board) -> bool:
     return all(run.state is not RunState.RUNNING for run in board.runs())
-
-
-def _learned(board: Board) -> int:
-    version = board.published()
-    return 0 if version is None else version.labels_used
 
 
 @only_long

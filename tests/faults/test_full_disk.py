@@ -25,7 +25,7 @@ from model.training.dataset import Example
 from model.training.run import train
 from model.training.settings import TrainingSettings
 from tests.faults.disk import full
-from tests.faults.promises import Record, Stopwatch, check, watched
+from tests.faults.promises import Record, Stopwatch, check, learned, watched
 from tests.loop.board import Board
 from tests.loop.service import Service
 
@@ -143,7 +143,7 @@ def test_a_service_whose_disk_was_full_learns_all_labels_once_there_is_room(
                 board.annotate(1)
                 time.sleep(seconds)
             stopwatch.over()
-            service.wait(lambda: _learned(board) == 4 and board.idle(), "a version of all four labels")
+            service.wait(lambda: learned(board) == 4 and board.idle(), "a version of all four labels")
         version = board.published()
         assert version is not None
         stopwatch.done(board, mixed)
@@ -151,8 +151,3 @@ def test_a_service_whose_disk_was_full_learns_all_labels_once_there_is_room(
         assert service.weights.is_whole(str(version.weights_hash))
     finally:
         service.label_studio.delete_project(board.id)
-
-
-def _learned(board: Board) -> int:
-    version = board.published()
-    return 0 if version is None else version.labels_used
