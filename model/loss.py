@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         values = (self.lower, self.middle, self.final)
-        if min(values) < 0 or max(values) == 0:
+        if not all(0 <= value < math.inf for value in values) or max(values) == 0:
             raise ValueError(f"Loss weights must not be negative nor all be zero, but are {values}.")
         if not 0 <= self.dice <= 1:
             raise ValueError(f"The share of Dice in the loss must be between 0 and 1, not {self.dice}.")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from model.durability import sync
@@ -24,9 +24,13 @@ from model.imaging.preprocessing import PreprocessingError, PreprocessingSetting
 from model.loss import LossWeights
 from model.network import DeeplySupervisedUNet, NetworkError, NetworkSettings
 from model.prompt_layers import with_own_decoder
+from model.tensor_files import write_tensors
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
+LARGEST_CARD = 16 * 2**20
+"""Bytes; a card of a thousand labels has 100 kB."""
+MOST_LEVELS = 32
 CARD_FORMAT = 1
 """Incremented when a field changes its meaning, so that old code refuses new cards with a clear message."""
 
@@ -132,15 +136,15 @@ class Card:
             raise WeightsError(f"This is not a version card of format {CARD_FORMAT}.")
         try:
             return cls(
-                name=data["name"],
-                labels=tuple(data["labels"]),
+                name=_text(data["name"]),
+                labels=tuple(_text(label) for label in _list(data["labels"])),
                 network=NetworkSettings.from_dict(data["network"]),
                 preprocessing=PreprocessingSettings.from_dict(data["preprocessing"]),
                 loss=LossWeights.from_dict(data["loss"]),
-                metrics=dict(data["metrics"]),
-                labels_dsc=dict(data.get("labels_dsc", {})),
-                labels_images=dict(data.get("labels_images", {})),
-                parent=data["parent"],
+                metrics=_figures(data["metrics"]),
+                labels_dsc=_figures(data.get("labels_dsc", {})),
+                labels_images=_figures(data.get("labels_images", {})),
+                parent=None if data["parent"] is None else _text(data["parent"]),
                 training=dict(data["training"]),
                 libraries=dict(data["libraries"]),
                 created=data["created"],
@@ -150,7 +154,7 @@ class Card:
             raise
         except (NetworkError, PreprocessingError) as error:
             raise WeightsError(str(error)) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise WeightsError(f"The version card is incomplete or damaged ({error!r}).") from error
 
 
@@ -172,7 +176,7 @@ def save_version(directory: Path, network: DeeplySupervisedUNet, card: Card) -> 
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        save_file(_as_stored(network, card.stored), draft / WEIGHTS_FILE)
+        write_tensors(_as_stored(network, card.stored), draft / WEIGHTS_FILE)
         _write_card(draft, card, _sha256(draft / WEIGHTS_FILE))
         draft.chmod(0o755)
         # Without this, a power failure may leave a folder under its final name with files never written.
@@ -250,6 +254,8 @@ def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"The weights of {directory.name} cannot be read ({error}).") from error
+    if _exceeds(card.network, sum(tensor.numel() for tensor in tensors.values())):
+        raise WeightsError(f"The network on the card of {directory.name} is larger than its weights.")
     tensors = with_own_decoder(tensors, card.network.levels)
     network = DeeplySupervisedUNet(card.network)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -267,12 +273,49 @@ def load_version(directory: Path) -> tuple[DeeplySupervisedUNet, Card]:
 def _read_json(directory: Path) -> dict[str, Any]:
     path = directory / CARD_FILE
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_CARD:
+            raise WeightsError(f"The card of {directory.name} has more than {LARGEST_CARD} bytes.")
+        data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WeightsError(f"{directory.name} is not a version: it has no {CARD_FILE}.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except WeightsError:
+        raise
+    # ValueError: no JSON, no UTF-8, or a number of thousands of digits. RecursionError: nested as deeply.
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"The card of {directory.name} cannot be read ({error}).") from error
+    if not isinstance(data, dict):
+        raise WeightsError(f"The card of {directory.name} is no object.")
     return data
+
+
+def _exceeds(network: NetworkSettings, numbers: int) -> bool:
+    """Whether a network has more weights than that; a card may ask for more than any memory has."""
+    if network.levels > MOST_LEVELS:
+        return True
+    deepest = network.width * 2 ** (network.levels - 1)
+    # One 3x3 convolution of the deepest level, and the classifier.
+    return 9 * deepest**2 > numbers or network.width * network.classes > numbers
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.50} is no text")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.50} is no list")
+    return value
+
+
+def _figures(values: Any) -> dict[str, Any]:
+    """Numbers by name; raises TypeError for anything else."""
+    found = dict(values)
+    for value in found.values():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{value!r:.50} is no number")
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -12,7 +12,15 @@ TOGETHER = {
 }
 """Folders whose tests share what is slow to make or, as demos do, ports; of others each file is a group."""
 
-LONGEST_FIRST = ("tests/loop", "demos", "doctor", "model", "tests/packaging", "tests/label_studio")
+LONGEST_FIRST = (
+    "tests/loop",
+    "tests/faults",
+    "demos",
+    "doctor",
+    "model",
+    "tests/packaging",
+    "tests/label_studio",
+)
 """Groups and folders of them in the order in which they are begun, so that all processes end together."""
 
 

@@ -20,6 +20,7 @@ OF_FIXTURES = {
 
 OF_FOLDERS = {
     "tests/browser": {"label_studio", "browser"},
+    "tests/faults": {"faults"},
 }
 """Marks of all tests below a folder."""
 

@@ -19,6 +19,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.batch import next_tasks, refresh_batch
 from ml_backend.score.strategy import order_of
 from ml_backend.store import assignments, versions
+from ml_backend.store.clock import seconds_until
 from ml_backend.store.models import Assignment, Version, now
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,7 @@ def assign_tasks(context: Context, project_id: int) -> None:
             refresh_batch(context, version)
         cooled_down = _assign(context, project_id, version)
         if cooled_down is not None:
-            delay = max((cooled_down - now()).total_seconds(), 0.0)
-            context.queues.request_assignment(project_id, delay=delay)
+            context.queues.request_assignment(project_id, delay=seconds_until(cooled_down, COOLDOWN))
 
 
 def _assign(context: Context, project_id: int, version: Version | None) -> datetime | None:

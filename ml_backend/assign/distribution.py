@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
+from ml_backend.store.clock import TOLERANCE
 from ml_backend.store.models import Annotator, Assignment
 
 COOLDOWN = timedelta(seconds=10)
@@ -76,7 +77,8 @@ class Snapshot:
         return {
             task
             for task, one in self.known.items()
-            if one.email is None and one.since + COOLDOWN > self.at and not self.is_open(one)
+            # One that was taken back in the future was so before the clock was set back.
+            if one.email is None and -TOLERANCE < self.at - one.since < COOLDOWN and not self.is_open(one)
         }
 
     def is_open(self, assignment: Assignment) -> bool:

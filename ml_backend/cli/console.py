@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,13 +21,23 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ml_backend.queue.logs import printable
+
 WIDEST = 1000
 """Columns of a line in a file; a longer one is broken."""
 
 
+class PlainConsole(Console):
+    """A console on which no text of others can send the terminal its commands."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as it is shown; all that is printed as a text or in a table comes here."""
+        return super().render_str("\n".join(printable(line) for line in text.split("\n")), **options)
+
+
 def output() -> Console:
     """A console for results, on standard output."""
-    return Console(highlight=False)
+    return PlainConsole(highlight=False)
 
 
 def listing(*columns: str, right: Collection[str] = ()) -> Table:
@@ -82,7 +93,7 @@ def print_left_out(
 
 def print_error(sentence: str) -> None:
     """Print one sentence on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    PlainConsole(stderr=True, highlight=False, soft_wrap=True).print(
         f"dsal: {sentence}", style="red", markup=False
     )
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ml_backend.cli.console import counted, output
 from ml_backend.cli.exits import WrongUseError
+from ml_backend.queue.logs import printable
 from ml_backend.settings import Settings, former_names
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _print(console: Console, finding: Finding, previous: Finding | None) -> None
     line.add_column(width=1)
     line.add_column(width=NAME_WIDTH)
     line.add_column()
-    text = Text(finding.sentence, style="dim" if finding.state == "skipped" else "")
+    text = Text(printable(finding.sentence), style="dim" if finding.state == "skipped" else "")
     if finding.cure:
         text.append(f" → {finding.cure}", style=colour)
     line.add_row(Text(sign, style=colour), Text(finding.name), text)

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from ml_backend.label_studio.errors import LabelStudioError, refusal
+from ml_backend.label_studio.errors import FAILED, LabelStudioError, refusal
 from ml_backend.label_studio.sdk import Resource, plain, plain_list
 
 SCORE = "tasks:predictions_score"
@@ -16,8 +16,6 @@ SCORE = "tasks:predictions_score"
 PAGE = 500
 COLUMN_CHARACTERS = 500
 LONG_SECONDS = 300.0
-FAILED = 500
-"""HTTP status of a program that met something it did not foresee."""
 
 
 def by_score(highest_first: bool) -> list[str]:

@@ -15,6 +15,7 @@ from itertools import chain
 
 from ml_backend.label_studio.data_manager import DataManager, has_version, number_filter
 from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.label_studio.one_item import change_one
 
 TOGETHER_SECONDS = 1.0
 """Longest deletion of several predictions in one transaction."""
@@ -40,8 +41,12 @@ class Deletion(DataManager):
     """Calls that delete predictions. All raise LabelStudioError."""
 
     def delete_prediction(self, prediction: int) -> None:
-        """Delete one prediction; raises with status 404 if it was already deleted."""
-        self._sdk.predictions.delete(prediction)
+        """Delete one prediction; raises with status 404 if it was already deleted.
+
+        Raises:
+            OneItemError: Label Studio fails on this prediction only.
+        """
+        change_one(self._http, f"prediction {prediction}", lambda: self._sdk.predictions.delete(prediction))
 
     def delete_model_version(
         self, project: int, version: str, *, goes_on: Callable[[], bool] = lambda: True

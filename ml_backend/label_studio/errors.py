@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from ml_backend.items import OutsideFault
 
+FAILED = 500
+"""HTTP status of a program that met something it did not foresee."""
+
 GONE = 404
 """HTTP status for something that was deleted or that the token's owner may not see."""
 

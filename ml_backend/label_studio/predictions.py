@@ -10,6 +10,7 @@ from typing import Any
 from ml_backend.label_studio.data_manager import UNLABELLED
 from ml_backend.label_studio.deletion import Deletion
 from ml_backend.label_studio.errors import LabelStudioError, PredictionsRefusedError
+from ml_backend.label_studio.one_item import change_one, read_one
 from ml_backend.label_studio.sdk import plain_list
 
 BODY_BYTES = 64 * 1024 * 1024
@@ -51,7 +52,9 @@ class _Encoded:
 
 
 class Predictions(Deletion):
-    """Calls about predictions. All raise LabelStudioError."""
+    """Calls about predictions. All raise LabelStudioError; those about one task or prediction OneItemError,
+    if Label Studio fails on that one only.
+    """
 
     def import_predictions(self, project: int, predictions: Iterable[Mapping[str, Any]]) -> Imported:
         """Store predictions, each {"task", "result", "score", "model_version"}; check that all are stored.
@@ -79,7 +82,8 @@ class Predictions(Deletion):
 
     def predictions(self, task: int) -> list[dict[str, Any]]:
         """Return the predictions of one task for all versions, masks included."""
-        return plain_list(self._sdk.predictions.with_raw_response.list(task=task))
+        listed = self._sdk.predictions.with_raw_response.list
+        return read_one(self._http, f"the predictions of task {task}", lambda: plain_list(listed(task=task)))
 
     def to_label_with(self, project: int, tasks: Sequence[int], version: str) -> dict[int, dict[str, Any]]:
         """Return {task: its prediction of a version, mask included} for those of `tasks` not annotated."""
@@ -101,7 +105,9 @@ class Predictions(Deletion):
 
         It keeps its id, which an open page submits with the annotation made from it.
         """
-        self._sdk.predictions.update(prediction, model_version=version)
+        update = self._sdk.predictions.update
+        what = f"prediction {prediction}"
+        change_one(self._http, what, lambda: update(prediction, model_version=version))
 
     def redraw_prediction(self, prediction: int, result: list[dict[str, Any]]) -> None:
         """Replace the regions of one prediction; raises with status 404 if it was deleted.
@@ -121,7 +127,10 @@ class Predictions(Deletion):
 
     def _change(self, prediction: int, fields: Mapping[str, Any]) -> None:
         # The SDK visits every number of a mask: 37 ms of processor time for 20 000 of them, not 9.
-        self._http.call("PATCH", f"/api/predictions/{prediction}/", json=fields)
+        path = f"/api/predictions/{prediction}/"
+        change_one(
+            self._http, f"prediction {prediction}", lambda: self._http.call("PATCH", path, json=fields)
+        )
 
 
 class _Importing:

@@ -35,6 +35,17 @@ class Extent:
     annotations: int
     changed_at: str
 
+    def hides_changes(self, since: Extent) -> bool:
+        """Whether labels have changed in between whose time does not tell so.
+
+        That is so after Label Studio's clock was set back: there are more labels, and none is later.
+        """
+        if self.changed_at > since.changed_at:
+            return False
+        return self.annotations > since.annotations or (
+            self.changed_at < since.changed_at and self.tasks >= since.tasks
+        )
+
 
 @dataclass(frozen=True)
 class TaskPredictions:

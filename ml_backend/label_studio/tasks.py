@@ -15,7 +15,6 @@ import httpx
 from ml_backend.items import contained
 from ml_backend.label_studio.data_manager import (
     ANNOTATED,
-    FAILED,
     LONG_SECONDS,
     NOT_SKIPPED,
     PAGE,
@@ -25,7 +24,7 @@ from ml_backend.label_studio.data_manager import (
     later_than,
     number_filter,
 )
-from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.label_studio.errors import FAILED, LabelStudioError
 from ml_backend.label_studio.json_stream import JsonStreamError, items
 from ml_backend.label_studio.sdk import plain, within
 

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from ml_backend.items import is_outside, reason
 from ml_backend.store import runs
 from ml_backend.store.database import Database
 from ml_backend.store.liveness import ProcessId
+from ml_backend.store.models import TrainingRun
 from ml_backend.store.runs import LeaseLostError
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,22 @@ class Lease:
     def lose(self) -> None:
         """Mark the lease as lost."""
         self._lost.set()
+
+
+def say(database: Database, run_id: int, owner: ProcessId, message: str) -> None:
+    """Show what a run does in `dsal status`; a database that is locked or away is only logged.
+
+    Raises:
+        LeaseLostError: the run no longer belongs to `owner`.
+    """
+    try:
+        with database.write() as session:
+            runs.keep(session, run_id, owner)
+            session.get_one(TrainingRun, run_id).message = message
+    except SQLAlchemyError as error:
+        if not is_outside(error):
+            raise
+        logger.warning("What training run %d does could not be stored: %s", run_id, reason(error))
 
 
 @contextmanager

@@ -17,18 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
-from ml_backend.items import OutsideFault
+from ml_backend.items import OutsideFault, is_outside
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.learn.examples import Data, ImagesAwayError
-from ml_backend.learn.heartbeat import Lease
+from ml_backend.learn.heartbeat import Lease, say
 from ml_backend.learn.judgement import can_select
 from ml_backend.learn.labels import task_of
 from ml_backend.queue.context import Context
 from ml_backend.store import drafts, events, runs, scores, versions
+from ml_backend.store.clock import seconds_since
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import Draft, TrainingRun, VersionState, now
+from ml_backend.store.models import Draft, VersionState
 from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import Examples, Feed
@@ -144,14 +146,15 @@ class LabelFeed(Feed):
         """All labels; None if there is nothing new, or if they cannot be read now and are to be read again.
 
         Raises:
-            LabelStudioError, ImagesAwayError: reading failed permanently, or too many times in a row.
+            LabelStudioError, ImagesAwayError, SQLAlchemyError: reading failed permanently, or too many times
+                in a row.
         """
         try:
             if not self._consume() and not is_due:
                 return None
             data = self.read()
-        except (LabelStudioError, ImagesAwayError) as error:
-            if not error.is_outside or self._retries == MOST_RETRIES:
+        except (LabelStudioError, ImagesAwayError, SQLAlchemyError) as error:
+            if not is_outside(error) or self._retries == MOST_RETRIES:
                 raise
             self._retries, self._retry_at = self._retries + 1, moment + RETRY_SECONDS
             self._say(f"new labels cannot be read and are tried again: {error}")
@@ -227,7 +230,7 @@ class LabelFeed(Feed):
         self.write(directory, drawn_by, progress.step, figures)
         try:
             self._publish(directory, progress.step)
-        except (OSError, WeightStoreError, RedisError) as error:
+        except (OSError, WeightStoreError, RedisError, SQLAlchemyError) as error:
             logger.warning("The draft of step %d is not used: %s", progress.step, error)
 
     def _publish(self, directory: Path, step: int) -> None:
@@ -272,9 +275,7 @@ class LabelFeed(Feed):
 
     def _say(self, message: str) -> None:
         """Show what the run does in `dsal status`."""
-        with self.context.database.write() as session:
-            runs.keep(session, self.run_id, self.owner)
-            session.get_one(TrainingRun, self.run_id).message = message
+        say(self.context.database, self.run_id, self.owner, message)
 
     def _read_round(self) -> None:
         with self.context.database.read() as session:
@@ -287,7 +288,7 @@ class LabelFeed(Feed):
     def _quiet_for(self) -> float:
         """Seconds since the last change; infinite if there was none."""
         last = self._round.last_at
-        return math.inf if last is None else (now() - last).total_seconds()
+        return math.inf if last is None else seconds_since(last)
 
     def _make_way(self, *, settled: bool) -> None:
         """Raise `StoppedError` if it is another project's turn."""

@@ -44,7 +44,7 @@ class LabelReader:
 
     def _update(self, extent: Extent) -> None:
         last = self._extent
-        if last is None or not last.changed_at or self._has_lost(last, extent):
+        if last is None or not last.changed_at or extent.hides_changes(last) or self._has_lost(last, extent):
             self._labelled, self._left_out, self._extent = {}, {}, None
             tasks = self._label_studio.labelled_tasks(self._project_id)
         else:

@@ -15,7 +15,7 @@ from ml_backend.label_studio.config import LabelConfig
 from ml_backend.learn.continuation import Continuation
 from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
-from ml_backend.learn.heartbeat import Lease, hold
+from ml_backend.learn.heartbeat import Lease, hold, say
 from ml_backend.learn.judgement import can_select, judge
 from ml_backend.learn.label_feed import LabelFeed, StoppedError, is_scored_now
 from ml_backend.learn.label_updates import LabelReader
@@ -336,7 +336,5 @@ class Training:
         self._progress_at = time.monotonic()
         # With continuous learning the budget counts from the last label on.
         of = "" if progress.steps is None or self.context.settings.learn_from else f" of {progress.steps}"
-        with self.context.database.write() as session:
-            runs.keep(session, self.run_id, self.owner)
-            run = session.get_one(TrainingRun, self.run_id)
-            run.message = f"step {progress.step}{of}, {progress.seconds:.0f} s, loss {progress.loss:.3f}"
+        message = f"step {progress.step}{of}, {progress.seconds:.0f} s, loss {progress.loss:.3f}"
+        say(self.context.database, self.run_id, self.owner, message)

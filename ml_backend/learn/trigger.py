@@ -14,8 +14,8 @@ from datetime import timedelta
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import events, labels_seen, projects, runs
+from ml_backend.store.clock import seconds_since
 from ml_backend.store.database import Database
-from ml_backend.store.models import now
 
 EVENTS_KEPT = timedelta(days=30)
 """How long consumed events are kept."""
@@ -30,7 +30,9 @@ def consider(database: Database, queues: JobQueues, settings: Settings, project_
         return False
     with database.read() as session:
         run = runs.running(session, project_id)
-        if not projects.may_learn(session, project_id) or (run is not None and not runs.is_abandoned(run)):
+        if not projects.may_learn(session, project_id) or (
+            run is not None and not runs.is_abandoned(session, run)
+        ):
             return False
         pending = events.pending(session, project_id)
         known = labels_seen.count(session, project_id) + pending.changes
@@ -42,8 +44,8 @@ def consider(database: Database, queues: JobQueues, settings: Settings, project_
     if run is not None or (pending.fresh and enough):
         return queues.request_training(project_id)
     if pending.fresh and pending.last_at is not None:
-        quiet_for = (now() - pending.last_at).total_seconds()
-        return queues.request_training(project_id, delay=max(0.0, settings.quiet_seconds - quiet_for))
+        delay = max(0.0, settings.quiet_seconds - seconds_since(pending.last_at))
+        return queues.request_training(project_id, delay=delay)
     return False
 
 
@@ -53,7 +55,7 @@ def is_due(database: Database, settings: Settings, project_id: int) -> bool:
         pending = events.pending(session, project_id)
     if not pending.fresh or pending.last_at is None:
         return False
-    quiet_for = (now() - pending.last_at).total_seconds()
+    quiet_for = seconds_since(pending.last_at)
     enough = pending.requested or pending.changes >= settings.retrain_every
     return enough or quiet_for >= settings.quiet_seconds
 

@@ -106,7 +106,7 @@ def _learning(
     learned = draft.learned if draft is not None and draft.run_id == run.id else labels
     if not run.owner:
         return Progress("learning", f"The training waits for its turn: {run.message or 'no worker has it'}.")
-    if runs.is_abandoned(run):
+    if runs.is_abandoned(session, run):
         return Progress("learning", "The worker that trained is gone; the next one continues its training.")
     matched = _STEP.search(run.message)
     if matched is None:

@@ -81,6 +81,15 @@ def wait(failures: int) -> float:
     return float(RETRY_SECONDS[failures - 1]) if failures <= len(RETRY_SECONDS) else LONGEST_SECONDS
 
 
+def longest_wait(job: Job) -> float:
+    """The most seconds that a scheduled job may wait for its next try; 0 if it has not failed."""
+    note = _note(job)
+    if note.get("passes"):
+        return wait(int(note["failures"])) * (1 + JITTER)
+    used = len(RETRY_SECONDS) - (job.retries_left or 0)
+    return wait(used) if used else 0.0
+
+
 def waiting(job: Job, until: datetime) -> Waiting | None:
     """A scheduled job as one that failed before; None if it did not."""
     note = _note(job)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 
 import redis
 from rq import Queue, Worker
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.registry import StartedJobRegistry
+from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
+from ml_backend.queue.patience import longest_wait
 from ml_backend.queue.queues import JobQueues
 from ml_backend.store import liveness
 
 logger = logging.getLogger(__name__)
-
-SILENCE = timedelta(seconds=60)
-"""A worker on another host without a heartbeat for this long counts as dead."""
 
 RECHECK_SECONDS = 1.0
 """Time for a live worker to start a job that it has just taken from a queue."""
@@ -79,6 +77,35 @@ def requeue_lost(queues: JobQueues, *, beside_others: bool = False) -> int:
     return len(lost)
 
 
+def shorten_waits(queues: JobQueues, delays: Mapping[str, float]) -> int:
+    """Bring forward scheduled jobs that would wait longer than they ever should; returns their number.
+
+    RQ schedules by the wall clock. If that is set back by three hours, what was to wait for ten seconds waits
+    for three hours more.
+
+    Args:
+        queues: the queues.
+        delays: the longest delay in seconds with which jobs are requested, by the name of their kind; none of
+            those that are missing waits for anything but its next try.
+    """
+    shortened = 0
+    for queue in queues.all():
+        registry = ScheduledJobRegistry(queue=queue)
+        names = registry.get_job_ids(cleanup=False)
+        jobs = Job.fetch_many(names, connection=queues.redis, serializer=JSONSerializer)
+        for name, job in zip(names, jobs, strict=True):
+            longest = 0.0 if job is None else max(longest_wait(job), delays.get(str(job.func_name), 0.0))
+            # RQ rounds to seconds.
+            latest = time.time() + longest + 1
+            if job is not None:
+                # Only brings forward, and only a job that is still scheduled.
+                changed = queues.redis.zadd(registry.key, {name: int(latest)}, xx=True, lt=True, ch=True)
+                shortened += int(changed or 0)
+    if shortened:
+        logger.warning("The clock was set back: %d scheduled jobs come earlier than noted.", shortened)
+    return shortened
+
+
 def forget_dead_workers(queues: JobQueues) -> None:
     """Remove the records of dead workers and the locks of dead schedulers."""
     for worker in Worker.all(connection=queues.redis, serializer=JSONSerializer):
@@ -97,16 +124,17 @@ def process_of(name: str) -> str:
 
 
 def is_living(client: redis.Redis, worker_name: str) -> bool:
-    """Whether a worker is alive; on another host, whether its last heartbeat is recent."""
+    """Whether a worker is alive; on another host, whether Redis still has its record.
+
+    A worker renews its record with each heartbeat, and Redis forgets it after 70 to 105 s without one. So
+    only the clock of Redis counts: those of two machines may differ by minutes.
+    """
     alive = liveness.alive(process_of(worker_name))
     if alive is not None:
         return alive
     key = Worker.redis_worker_namespace_prefix + worker_name
     death, heartbeat = client.hmget(key, "death", "last_heartbeat")
-    if heartbeat is None or death is not None:
-        return False
-    seen = datetime.fromisoformat(as_text(heartbeat).replace("Z", "+00:00"))
-    return datetime.now(UTC) - seen.replace(tzinfo=seen.tzinfo or UTC) <= SILENCE
+    return heartbeat is not None and death is None
 
 
 def _is_dead(client: redis.Redis, worker_name: str, asking: str) -> bool:

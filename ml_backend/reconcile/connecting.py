@@ -95,7 +95,8 @@ def learn_at_once(context: Context, project_id: int) -> str | None:
 def _when(context: Context, project_id: int) -> str:
     with context.database.read() as session:
         run = runs.running(session, project_id)
-    if run is not None and not runs.is_abandoned(run):
+        is_trained = run is not None and not runs.is_abandoned(session, run)
+    if is_trained:
         return "the training that runs now takes them in"
     if context.queues.training_waits(project_id):
         return "a training starts as soon as a worker is free"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from ml_backend.queue import patience
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.discrepancy import Discrepancy
 from ml_backend.store import events, runs
-from ml_backend.store.models import Project, RunState, now
+from ml_backend.store.clock import seconds_since
+from ml_backend.store.models import Project, RunState
 
-LONGEST_WAIT = timedelta(seconds=patience.LONGEST_SECONDS)
-"""By then the queue would have tried again."""
+LONGEST_WAIT = patience.LONGEST_SECONDS
+"""Seconds after which the queue would have tried again."""
 
 
 def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
@@ -28,5 +28,5 @@ def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
         return
     if run.finished_at is None or context.queues.training_is_scheduled(project.id):
         return
-    if now() - run.finished_at >= LONGEST_WAIT and context.queues.request_training(project.id):
+    if seconds_since(run.finished_at) >= LONGEST_WAIT and context.queues.request_training(project.id):
         yield Discrepancy(project.id, f"A training failed: requested again. {run.message}")

@@ -93,7 +93,8 @@ def check_purge(database: Database, project_id: int) -> Project:
         )
     with database.read() as session:
         run = runs.running(session, project_id)
-    if run is not None and not runs.is_abandoned(run):
+        is_trained = run is not None and not runs.is_abandoned(session, run)
+    if is_trained:
         raise LifecycleError(f"Project {project_id} is being trained; purge it when the training has ended.")
     return project
 

@@ -31,7 +31,8 @@ def repair(context: Context, project: Project) -> Iterator[Discrepancy]:
     last = Extent(**project.extent) if project.extent else None
     if extent == last:
         return
-    found, touched = _read_changed(context, project, last)
+    since = "" if last is None or extent.hides_changes(last) else last.changed_at
+    found, touched = _read_changed(context, project, since)
     touched |= _no_longer_labelled(context, project.id, last, extent)
     with context.database.write() as session:
         after = runs.last(session, project.id)
@@ -54,14 +55,12 @@ def _last_run(context: Context, project_id: int) -> TrainingRun | None:
         return runs.last(session, project_id)
 
 
-def _read_changed(
-    context: Context, project: Project, last: Extent | None
-) -> tuple[dict[int, LabelDigest], set[int]]:
-    """Digests by annotation id of tasks changed since the last comparison, and the ids of these tasks."""
+def _read_changed(context: Context, project: Project, since: str) -> tuple[dict[int, LabelDigest], set[int]]:
+    """Digests by annotation id of the tasks changed since then, of all for "", and these tasks' ids."""
     found: dict[int, LabelDigest] = {}
     touched: set[int] = set()
     rule, exclusions = _rules(context, project)
-    for task in context.label_studio.changed_since(project.id, last.changed_at if last else ""):
+    for task in context.label_studio.changed_since(project.id, since):
         touched.add(task.id)
         found |= label_digests(choose([task], rule, exclusions))
     return found, touched

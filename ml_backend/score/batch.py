@@ -7,16 +7,20 @@ labelled or skipped.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container
 
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.blueprint import BATCH_VERSION, is_shared_view
 from ml_backend.label_studio.views import set_order
 from ml_backend.queue.context import Context
 from ml_backend.score.strategy import made_by, order_of
 from ml_backend.store import labels_seen, scores
 from ml_backend.store.models import Project, Version, VersionState
+
+logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 100
 """Tasks of the order that are looked up in Label Studio at a time."""
@@ -46,7 +50,8 @@ def refresh_batch(context: Context, version: Version) -> None:
         # `dsal connect` made the view without the filter, as it would have been empty.
         set_order(client, project_id, order_of(version))
     for task in sorted(marked.difference(wanted)):
-        client.unmark(task)
+        with contained(f"The mark of task {task}", logger.warning):
+            client.unmark(task)
 
 
 def next_tasks(context: Context, version: Version, count: int) -> list[int]:

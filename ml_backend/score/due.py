@@ -18,8 +18,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from ml_backend.items import contained
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.errors import GONE, LabelStudioError
+from ml_backend.label_studio.one_item import OneItemError
 from ml_backend.queue import kinds
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job
@@ -176,8 +178,10 @@ class _Rest:
             former = self._note_former(session, scored, shown)
         self._former |= {task: mask.id for task, mask in former.items()}
         refused: dict[int, str] = {}
-        sent = set(self._senders.map(partial(self._send, scored, shown, refused), shown)) - refused.keys()
-        later = opened | {one.task_id for one in found if one.transient}
+        send = partial(self._sent, scored, shown, refused)
+        done_with = {task for task in self._senders.map(send, shown) if task is not None}
+        sent = done_with - refused.keys()
+        later = opened | {one.task_id for one in found if one.transient} | (shown.keys() - done_with)
         with self.context.database.write() as session:
             rows = scores.of_tasks(session, self.version.id, sorted(sent))
             drafted = [row for row in rows if self._is_drafted(row)]
@@ -207,6 +211,18 @@ class _Rest:
                 edits.note_former(session, noted[row.task_id])
         return noted
 
+    def _sent(
+        self,
+        scored: Mapping[int, Scored],
+        shown: Mapping[int, Mapping[str, Any]],
+        refused: dict[int, str],
+        task: int,
+    ) -> int | None:
+        """The task, once it is replaced or refused; None if Label Studio fails on this one."""
+        with contained(f"The score of task {task}", logger.warning):
+            return self._send(scored, shown, refused, task)
+        return None
+
     def _send(
         self,
         scored: Mapping[int, Scored],
@@ -231,7 +247,7 @@ class _Rest:
                 result = None if is_drafted else one.result
                 self.context.label_studio.rescore_prediction(before["id"], one.score, result)
             except LabelStudioError as error:
-                if error.is_outside:
+                if error.is_outside or isinstance(error, OneItemError):
                     raise
                 if error.status != GONE:
                     refused[task] = error.detail or str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -22,11 +22,6 @@ from ml_backend.store import projects, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version, VersionState, now
 
 logger = logging.getLogger(__name__)
-
-FIRST_WAIT = timedelta(minutes=5)
-"""Delay after the second failure of an image; it doubles with each further failure."""
-
-LONGEST_WAIT = timedelta(days=1)
 
 MAX_CONSECUTIVE_FAILURES = 5
 """After this many temporary failures in a row the image server counts as still down."""
@@ -45,8 +40,8 @@ def plan_retries(session: Session, version: Version, found: Sequence[Scored]) ->
 
 def postpone(score: Score) -> None:
     """Record a temporary failure: the first is retried at the next comparison, further ones ever later."""
-    wait = min(FIRST_WAIT * 2 ** min(score.tries - 1, 16), LONGEST_WAIT) if score.tries else timedelta(0)
-    score.retry_at, score.tries = now() + wait, score.tries + 1
+    score.tries += 1
+    score.retry_at = now() + scores.retry_wait(score.tries)
 
 
 @job(kinds.RETRY_IMAGES)
@@ -106,7 +101,7 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
     with context.database.write() as session:
         record(session, version, scored)
         plan_retries(session, version, scored)
-    sent = []
+    sent: list[dict[str, Any]] = []
     for one in scored:
         with contained(f"The former prediction of task {one.task_id}", logger.warning):
             for old in context.label_studio.predictions(one.task_id):
@@ -114,7 +109,11 @@ def _replace_predictions(context: Context, version: Version, scored: Sequence[Sc
                     keep_for_open_pages(context, version.project_id, old["id"], version.name)
             sent.append(prediction(one, version.name))
     missing = import_scored(context, version, sent)
+    kept = {one.task_id for one in scored}.difference(one["task"] for one in sent)
     with context.database.write() as session:
+        for row in scores.of_tasks(session, version.id, sorted(kept)):
+            # Label Studio still has the former prediction.
+            postpone(row)
         scores.remove_tasks(session, version.id, missing)
         scores.set_state(session, version.id, {one.task_id for one in scored}, ScoreState.WRITTEN)
-    logger.info("Scored %d images of version %s that had failed before.", len(scored), version.name)
+    logger.info("Scored %d images of version %s that had failed before.", len(sent), version.name)

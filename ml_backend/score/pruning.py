@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 
 from ml_backend.items import contained
@@ -20,7 +20,7 @@ from ml_backend.queue.jobs import job
 from ml_backend.score.batch import ranking
 from ml_backend.store import drafts, edits, projects, scores, versions
 from ml_backend.store.models import Version, VersionState, now
-from ml_backend.store.version_names import is_open_name, open_name
+from ml_backend.store.version_names import is_open_name, is_version_name, open_name
 
 logger = logging.getLogger(__name__)
 
@@ -67,30 +67,37 @@ def prune(context: Context, version_id: int) -> None:
     with context.database.write() as session:
         scores.drop_packed(session, [one.id for one in others])
     _prune_weights(context, version, others)
-    if not _prune_predictions(context, version, ours):
+    if not _prune_predictions(context, version.project_id):
         context.queues.request_prune(version_id)
 
 
 def obsolete_names(stored: Mapping[str, int], project_id: int, ours: Iterable[Version]) -> list[str]:
     """Version names of this service whose predictions should no longer be in Label Studio.
 
+    Among them are versions that the database does not know, as it was restored from a backup: the next
+    version of that round gets the same name, and would take their predictions for its own.
+
     Args:
         stored: number of predictions in Label Studio by version name.
         project_id: the project.
-        ours: all versions of the project.
+        ours: all versions of the project, read after `stored`.
     """
-    finished = {one.name for one in ours if one.state in FINISHED}
+    states = {one.name: one.state for one in ours}
     stored_names = [name for name, count in stored.items() if count]
     return [
-        *(name for name in stored_names if name in finished),
+        *(name for name in stored_names if states.get(name) in FINISHED),
+        *(name for name in stored_names if name not in states and is_version_name(name, project_id)),
         *no_longer_open(stored_names, project_id, now().date()),
     ]
 
 
 def no_longer_open(names: Iterable[str], project_id: int, day: date) -> list[str]:
-    """Those of `names` that were kept for open pages more than `KEPT_DAYS` before `day`."""
-    recent = {open_name(project_id, day - timedelta(days=days)) for days in range(KEPT_DAYS + 1)}
-    return sorted(name for name in names if is_open_name(name, project_id) and name not in recent)
+    """Those of `names` that were kept for open pages more than `KEPT_DAYS` before `day`.
+
+    Those of a later day stay: the clock was set back since.
+    """
+    oldest = open_name(project_id, day - timedelta(days=KEPT_DAYS))
+    return sorted(name for name in names if is_open_name(name, project_id) and name < oldest)
 
 
 def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, version: str) -> None:
@@ -108,16 +115,18 @@ def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, v
     _unless_gone(context.label_studio.rename_prediction, prediction_id, name)
 
 
-def _prune_predictions(context: Context, version: Version, ours: Sequence[Version]) -> bool:
-    """Delete what is obsolete under the published version; False if other jobs wait, and there is more."""
-    studio, project_id = context.label_studio, version.project_id
-    shown = {one.name: one for one in ours if one.published_at is not None}
+def _prune_predictions(context: Context, project_id: int) -> bool:
+    """Delete what is obsolete; False if other jobs wait, and there is more."""
+    studio = context.label_studio
     ends = time.monotonic() + TURN_SECONDS
 
     def goes_on() -> bool:
         return time.monotonic() < ends or not context.queues.upkeep_waits()
 
     stored = studio.model_versions(project_id)
+    with context.database.read() as session:
+        ours = versions.of_project(session, project_id)
+    shown = {one.name: one for one in ours if one.published_at is not None}
     names = obsolete_names(stored, project_id, ours)
     behind, largest = sum(stored[name] for name in names), max(stored.values(), default=0)
     for name in names:

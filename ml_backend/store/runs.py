@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ml_backend.items import OutsideFault
 from ml_backend.store import events, liveness
+from ml_backend.store.clock import clock
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import Event, RunState, TrainingRun, Version, now
 
@@ -25,21 +26,22 @@ def running(session: Session, project_id: int) -> TrainingRun | None:
     return session.scalars(_running(project_id)).one_or_none()
 
 
-def is_abandoned(run: TrainingRun) -> bool:
+def is_abandoned(session: Session, run: TrainingRun) -> bool:
     """Whether nobody continues a running run: it has no owner, or a dead one.
 
-    An owner on another host is dead if it has sent no heartbeat for `LEASE`.
+    An owner on another host is dead if it has sent no heartbeat for `LEASE`. A heartbeat that lies as far
+    ahead was sent before the clock was set back, and a living owner would have sent others since.
     """
     if not run.owner:
         return True
     alive = liveness.alive(run.owner)
-    return now() - run.heartbeat_at > LEASE if alive is None else not alive
+    return abs(clock(session) - run.heartbeat_at) > LEASE if alive is None else not alive
 
 
 def abandoned(session: Session) -> list[TrainingRun]:
     """The abandoned runs of all projects."""
     query = select(TrainingRun).where(TrainingRun.state == RunState.RUNNING)
-    return [run for run in session.scalars(query) if is_abandoned(run)]
+    return [run for run in session.scalars(query) if is_abandoned(session, run)]
 
 
 def running_now(session: Session) -> set[int]:
@@ -103,11 +105,11 @@ def begin(session: Session, project_id: int, owner: ProcessId, *, force: bool = 
     """
     run = session.scalars(_running(project_id).with_for_update()).one_or_none()
     if run is not None:
-        if run.owner != str(owner) and not is_abandoned(run):
+        if run.owner != str(owner) and not is_abandoned(session, run):
             return None
-        run.owner, run.heartbeat_at, run.attempts = str(owner), now(), run.attempts + 1
+        run.owner, run.heartbeat_at, run.attempts = str(owner), clock(session), run.attempts + 1
     elif force or events.pending(session, project_id):
-        run = TrainingRun(project_id=project_id, owner=str(owner))
+        run = TrainingRun(project_id=project_id, owner=str(owner), heartbeat_at=clock(session))
         session.add(run)
     else:
         return None
@@ -128,7 +130,7 @@ def keep(session: Session, run_id: int, owner: ProcessId) -> None:
         TrainingRun.owner == str(owner),
     )
     kept = session.execute(
-        update(TrainingRun).where(*mine).values(heartbeat_at=now()).returning(TrainingRun.id)
+        update(TrainingRun).where(*mine).values(heartbeat_at=clock(session)).returning(TrainingRun.id)
     )
     if kept.one_or_none() is None:
         raise LeaseLostError(f"Training run {run_id} was taken over, paused or ended; this process stops.")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from ml_backend.store.models import Score, ScoreState
+
+FIRST_WAIT = timedelta(minutes=5)
+"""How long an image waits for its next try after the second failure; it doubles with each further one."""
+
+LONGEST_WAIT = timedelta(days=1)
 
 
 def plan(session: Session, version_id: int, task_ids: Sequence[int], *, chunk_size: int) -> list[int]:
@@ -208,9 +213,22 @@ def adopt(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
 
 
 def to_retry(session: Session, version_id: int, moment: datetime) -> list[Score]:
-    """Scores of images that are due for a retry at `moment`, the longest due first."""
-    query = select(Score).where(Score.version_id == version_id, Score.retry_at <= moment)
-    return list(session.scalars(query.order_by(Score.retry_at, Score.task_id)))
+    """Scores of images that are due for a retry at `moment`, the longest due first.
+
+    One that would have to wait longer than it ever should was postponed before the clock was set back.
+    """
+    query = select(Score).where(Score.version_id == version_id, Score.retry_at.is_not(None))
+    rows = session.scalars(query.order_by(Score.retry_at, Score.task_id))
+    return [
+        row
+        for row in rows
+        if row.retry_at is not None and not timedelta(0) < row.retry_at - moment <= retry_wait(row.tries)
+    ]
+
+
+def retry_wait(tries: int) -> timedelta:
+    """How long an image waits after so many failures in a row: not at all after the first."""
+    return min(FIRST_WAIT * 2 ** min(tries - 2, 16), LONGEST_WAIT) if tries > 1 else timedelta(0)
 
 
 def retry_now(session: Session, version_id: int, moment: datetime) -> int:

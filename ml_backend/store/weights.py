@@ -204,7 +204,12 @@ class WeightStore:
             raise WeightStoreError(f"No weights are stored under {key}.") from error
         if hashlib.sha256(manifest).hexdigest() != key:
             raise WeightStoreError(_altered(MANIFEST, key))
-        digests: dict[str, str] = json.loads(manifest)
+        try:
+            digests = json.loads(manifest)
+        except (ValueError, RecursionError) as error:
+            raise WeightStoreError(f"The manifest of the weights {key} cannot be read.") from error
+        if not isinstance(digests, dict) or not all(isinstance(one, str) for one in digests.values()):
+            raise WeightStoreError(f"The manifest of the weights {key} is no list of digests.")
         return digests
 
     def _fetch(self, key: str, directory: Path) -> None:
@@ -222,12 +227,18 @@ class WeightStore:
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         if isinstance(self._fs, LocalFileSystem):
             # Object stores show a file only once it is complete; a local folder needs a rename for that.
-            with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=PARTIAL, delete=False) as handle:
-                handle.write(source.read_bytes())
-            # Without this, a power failure may leave a file under its final name that was never written.
-            sync(Path(handle.name))
-            Path(handle.name).replace(path)
-            sync(Path(path).parent)
+            number, name = tempfile.mkstemp(dir=Path(path).parent, prefix=PARTIAL)
+            partial = Path(name)
+            try:
+                with os.fdopen(number, "wb") as handle:
+                    handle.write(source.read_bytes())
+                # Without this, a power failure may leave a file under its final name that was never written.
+                sync(partial)
+                partial.replace(path)
+            finally:
+                # On a disk that is full it would keep the last bytes.
+                partial.unlink(missing_ok=True)
+            sync(partial.parent)
         else:
             self._fs.put_file(str(source), path)
 

@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 
 from ml_backend.label_studio.images.places import share_arenas
 from ml_backend.queue.logs import configure_logs
+from ml_backend.queue.servers import await_servers
 from ml_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Server(BaseApplication):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT. A Redis or database server that does not answer yet is waited for.
 
     Raises:
         OpenDoorError: other machines could reach the service, and no password is set.
@@ -83,6 +84,7 @@ def serve(settings: Settings) -> None:
     """
     configure_logs(settings.log_level)
     _check_door(settings)
+    await_servers(settings)
     _check_servers(settings)
     Server(settings).run()
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN, UPKEEP, Lane
 from ml_backend.queue.logs import configure_logs
+from ml_backend.queue.servers import await_servers
 from ml_backend.settings import Settings
 from ml_backend.store.private import private_folder
 from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, load_jobs, run_worker
@@ -50,16 +51,18 @@ def run_lanes(
 ) -> int:
     """Run these lanes until SIGTERM or SIGINT; returns the exit status, that of a lane that failed.
 
-    A single lane runs in this process itself.
+    A single lane runs in this process itself. A Redis or database server that does not answer yet is waited
+    for.
 
     Raises:
         DatabaseError, EmbeddedRedisError, redis.exceptions.ConnectionError: in the process of a lane, if the
-            database or Redis is unavailable at the start.
+            database or Redis cannot be used.
     """
     private_folder(settings.model_dir)
+    configure_logs(settings.log_level)
+    await_servers(settings)
     lane: Lane | int = lanes[0]
     if len(lanes) > 1:
-        configure_logs(settings.log_level)
         load_jobs(packages)
         kill_children_with_their_parent()
         lane = _Parent().watch(lanes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import sys
@@ -24,8 +25,11 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from ml_backend.act.performing import resume_actions
+from ml_backend.assign.distribution import COOLDOWN
+from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
-from ml_backend.queue import recovery
+from ml_backend.queue import kinds, recovery
+from ml_backend.queue.embedded_redis import EmbeddedRedisError
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
@@ -54,11 +58,31 @@ WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
-
-REDIS_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+RECHECK_SECONDS = 10.0
+"""More than a training ever waits for an order that is being made."""
 
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent dies."""
+
+
+class PatientScheduler(RQScheduler):
+    """RQ's scheduler, which goes on after a Redis that was away, or refused to write on a full disk.
+
+    RQ's own ends, and nothing that is scheduled starts until a lane is idle and replaces it.
+    """
+
+    def work(self) -> None:
+        """Schedule jobs until a signal arrives."""
+        while True:
+            try:
+                super().work()
+            except redis.exceptions.RedisError as error:
+                if self._stop_requested:
+                    return
+                logger.warning("Redis cannot be used; scheduled jobs wait: %s", reason(error))
+                time.sleep(RECONNECT_SECONDS)
+            else:
+                return
 
 
 class JobWorker(Worker):
@@ -93,6 +117,7 @@ class JobWorker(Worker):
         self._job_queues = queues
         self._niceness = niceness
         self._interrupted = False
+        self._maintained_at = -math.inf
 
     @property
     def stop_requested(self) -> bool:
@@ -103,6 +128,15 @@ class JobWorker(Worker):
         """Alternate between scoring and training; a quick job does not affect the alternation."""
         if reference_queue.name != QUICK:
             self._ordered_queues = fairness.order(self._ordered_queues, reference_queue.name, self._database)
+
+    @property
+    def _delays(self) -> dict[str, float]:
+        """The longest delay in seconds with which jobs of a kind are requested."""
+        return {
+            kinds.TRAINING.name: max(self._settings.quiet_seconds, RECHECK_SECONDS),
+            kinds.RECONCILE.name: self._settings.reconcile_seconds,
+            kinds.ASSIGN.name: COOLDOWN.total_seconds(),
+        }
 
     def recover(self) -> None:
         """Requeue what dead workers left, and request all work that the database shows as unfinished."""
@@ -162,11 +196,18 @@ class JobWorker(Worker):
         """Send heartbeats; the job continues while Redis is unavailable."""
         try:
             super().maintain_heartbeats(job, execution)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer; job %s continues.", job.id)
+        except redis.exceptions.RedisError as error:
+            logger.warning("Redis cannot be used; job %s continues: %s", job.id, reason(error))
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether it is time for maintenance, by a clock that nobody sets, unlike the one that RQ reads."""
+        return time.monotonic() - self._maintained_at > self.maintenance_interval
 
     def run_maintenance_tasks(self) -> None:
         """Do RQ's own maintenance, requeue what dead workers left, and request the next comparison."""
+        self._maintained_at = time.monotonic()
+        recovery.shorten_waits(self._job_queues, self._delays)
         recovery.forget_dead_workers(self._job_queues)
         recovery.requeue_abandoned(self._job_queues, self.name)
         resume.resume_trainings(self._settings, self._database, self._job_queues)
@@ -184,7 +225,7 @@ class JobWorker(Worker):
         log_format: str = DEFAULT_LOGGING_FORMAT,
     ) -> None:
         # RQ gives schedulers random names. The worker's name tells whether the holder of a lock is alive.
-        self.scheduler = RQScheduler(
+        self.scheduler = PatientScheduler(
             self.queues,
             connection=self.connection,
             logging_level=logging_level or self.log.level,
@@ -210,7 +251,9 @@ def run_worker(
     packages: Sequence[str] = JOB_PACKAGES,
     niceness: int = NICENESS,
 ) -> None:
-    """Work until SIGTERM or SIGINT, or with `burst` until no job is left; survives a restart of Redis.
+    """Work until SIGTERM or SIGINT, or with `burst` until no job is left.
+
+    A Redis, database or disk that fails meanwhile is waited for.
 
     The modules of `packages`, which register the functions of jobs, are imported once, before any fork.
 
@@ -233,8 +276,10 @@ def run_worker(
         try:
             worker.recover()
             worker.work(burst=burst, with_scheduler=True, logging_level=settings.log_level)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer; reconnecting.")
+        except Exception as error:
+            if not is_outside(error):
+                raise
+            logger.warning("This lane begins anew, since what it needs failed: %s", reason(error))
         if burst or worker.stop_requested:
             return
         if worker.horse_pid:
@@ -260,8 +305,8 @@ def _reconnect(settings: Settings) -> redis.Redis:
         time.sleep(RECONNECT_SECONDS)
         try:
             return connect_redis(settings)
-        except REDIS_LOST:
-            logger.warning("Redis does not answer yet.")
+        except (redis.exceptions.RedisError, EmbeddedRedisError, OSError) as error:
+            logger.warning("Redis cannot be used yet: %s", reason(error))
 
 
 def kill_children_with_their_parent() -> None:

@@ -36,6 +36,9 @@ __all__ = [
 VERSION = 1
 """Version of the preprocessing steps; weights of another version are refused."""
 
+LARGEST_SIZE = 2**15
+"""Longest side of a canvas in pixels; a card may claim any number."""
+
 RIM = 0.06
 """Share of each side that is left out of the percentiles, as film edges and collimator borders lie there."""
 TOE, SHOULDER = 8, 240
@@ -77,8 +80,10 @@ class PreprocessingSettings:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise PreprocessingError(f"Preprocessing version {self.version} is not known, only {VERSION} is.")
-        if self.size < 1 or self.tile < 1 or not self.clip_limit >= 0:
-            raise PreprocessingError("Size and tile must be at least 1, the clip limit at least 0.")
+        if not 1 <= self.size <= LARGEST_SIZE or self.tile < 1 or not self.clip_limit >= 0:
+            raise PreprocessingError(
+                f"The size must be from 1 to {LARGEST_SIZE}, the tile at least 1, the clip limit at least 0."
+            )
         if not 0 <= self.dark_percentile < self.bright_percentile <= 100:
             raise PreprocessingError("The percentiles must rise from dark to bright, between 0 and 100.")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.durability import sync
 from model.network import NetworkSettings
+from model.tensor_files import write_tensors
 from model.training.dataset import Example
 
 FILE = "checkpoint.safetensors"
@@ -51,8 +51,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, *, fingerprint: str
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     unfinished = directory / f"{FILE}.{os.getpid()}.part"
     try:
-        save_file(tensors, unfinished, metadata={"dsal": json.dumps(note)})
-        sync(unfinished)
+        write_tensors(tensors, unfinished, {"dsal": json.dumps(note)})
         unfinished.replace(directory / FILE)
         sync(directory)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections import deque
@@ -37,6 +38,8 @@ from model.training.stepping import LateLoss, Stepper
 from model.training.validation import validation_dsc
 
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
+
+logger = logging.getLogger(__name__)
 
 NON_FINITE_STEPS = 5
 """Number of steps in a row without a finite loss that end the run."""
@@ -263,9 +266,13 @@ class Run:
             state["best"] = {"dsc": self.best.dsc, "step": self.best.step}
         tensors |= self._further_tensors()
         state |= self._further_state()
-        checkpointing.save_checkpoint(
-            self.checkpoints, Checkpoint(tensors, state), fingerprint=self.fingerprint
-        )
+        try:
+            checkpointing.save_checkpoint(
+                self.checkpoints, Checkpoint(tensors, state), fingerprint=self.fingerprint
+            )
+        except OSError as error:
+            # A full disk may have room again before the training ends; only a kill needs the checkpoint.
+            logger.warning("The checkpoint of step %d was not written: %s", self.step, error)
 
     def _further_tensors(self) -> dict[str, Tensor]:
         """Tensors that a subclass needs to resume."""

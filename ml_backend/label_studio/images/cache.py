@@ -72,7 +72,8 @@ class CacheBound:
 
     def _is_checked(self) -> bool:
         try:
-            return time.time() - self._stamp.stat().st_mtime < _CHECK_SECONDS
+            # A check in the future was made before the clock was set back.
+            return 0 <= time.time() - self._stamp.stat().st_mtime < _CHECK_SECONDS
         except FileNotFoundError:
             return False
 

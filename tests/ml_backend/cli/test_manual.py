@@ -147,13 +147,12 @@ def test_a_wrong_setting_is_named(dsal: Dsal, command: str, settings: dict[str, 
     assert said == f"dsal: {sentence}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "status"])
-def test_servers_that_do_not_answer_are_named(dsal: Dsal, command: str, tmp_path: Path) -> None:
-    status, _, said = dsal(command, MODEL_DIR=str(tmp_path), REDIS_URL="redis://127.0.0.1:1")
+def test_servers_that_do_not_answer_are_named(dsal: Dsal, tmp_path: Path) -> None:
+    status, _, said = dsal("status", MODEL_DIR=str(tmp_path), REDIS_URL="redis://127.0.0.1:1")
     assert status == 1
     assert "REDIS_URL" in said
     assert "Traceback" not in said
-    status, _, said = dsal(command, MODEL_DIR=str(tmp_path), DATABASE_URL="postgresql://127.0.0.1:1/dsal")
+    status, _, said = dsal("status", MODEL_DIR=str(tmp_path), DATABASE_URL="postgresql://127.0.0.1:1/dsal")
     assert status == 1
     assert "DATABASE_URL" in said
     assert "Traceback" not in said

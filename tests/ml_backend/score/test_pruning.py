@@ -13,7 +13,7 @@ from ml_backend.store.version_names import open_name, version_name
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
 
-@given(project=st.integers(1, 99), kept=DAYS, passed=st.integers(0, 9))
+@given(project=st.integers(1, 99), kept=DAYS, passed=st.integers(-9, 9))
 def test_predictions_for_open_pages_stay_for_at_least_a_day(project: int, kept: date, passed: int) -> None:
     name = open_name(project, kept)
     assert (no_longer_open([name], project, kept + timedelta(days=passed)) == [name]) == (passed > 1)
