@@ -4,7 +4,7 @@
 # the CUDA libraries (several GB; it runs on the CPU as well). Give the address of PyTorch's own index of CPU
 # builds for a small image, or of a CUDA release for that release: docs/operations.md, "Which PyTorch".
 #
-# What changes often comes last: a change of the code makes one layer of 2 MB (model) or 4 MB (ml_backend).
+# What changes often comes last: a change of the code makes layers of 2 MB (model) or 4 MB (ml_backend).
 # To pin the base by its digest: --build-arg PYTHON_IMAGE=python@sha256:…
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
@@ -36,8 +36,9 @@ RUN python -m venv /opt/audit \
       /opt/dsal/bin/python
 
 
-# dsal alone, as three trees of files to be laid into that environment: weights, model, the rest. Neither times nor
-# compiled files depend on when this is built, so an unchanged tree is an unchanged layer.
+# dsal alone, as four trees of files to be laid into that environment: weights, model, service, the rest, which has the
+# digests of all files. Neither times nor compiled files depend on when this is built, so an unchanged tree is an
+# unchanged layer.
 FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE ./
 COPY model ./model
@@ -45,14 +46,15 @@ COPY ml_backend ./ml_backend
 RUN python -m pip --python /opt/dsal/bin/python install \
       --no-compile --no-deps --no-build-isolation --prefix /opt/package . \
     && packages=$(realpath --relative-to /opt/package /opt/package/lib/python3*/site-packages) \
-    && mkdir --parents "/opt/weights/$packages/model/pretrained" "/opt/model/$packages" \
+    && mkdir --parents "/opt/weights/$packages/model/pretrained" "/opt/model/$packages" "/opt/service/$packages" \
     && mv "/opt/package/$packages/model/pretrained"/*/ "/opt/weights/$packages/model/pretrained" \
     && /opt/dsal/bin/python -m compileall -q --invalidation-mode unchecked-hash \
       -s /opt/package -p /opt/dsal /opt/package/lib \
     && mv "/opt/package/$packages/model" "/opt/model/$packages" \
-    && find /opt/weights /opt/model /opt/package -exec touch --no-dereference --date=@0 {} +
+    && mv "/opt/package/$packages/ml_backend" "/opt/service/$packages" \
+    && find /opt/weights /opt/model /opt/service /opt/package -exec touch --no-dereference --date=@0 {} +
 # Everything that was left out above is missed here at the latest.
-RUN cp -a /opt/weights/. /opt/model/. /opt/package/. /opt/dsal/ && /opt/dsal/bin/python check.py
+RUN cp -a /opt/weights/. /opt/model/. /opt/service/. /opt/package/. /opt/dsal/ && /opt/dsal/bin/python check.py
 
 
 FROM ${PYTHON_IMAGE}
@@ -66,6 +68,7 @@ WORKDIR /data
 COPY --from=dependencies /opt/dsal /opt/dsal
 COPY --from=package /opt/weights /opt/dsal
 COPY --from=package /opt/model /opt/dsal
+COPY --from=package /opt/service /opt/dsal
 COPY --from=package /opt/package /opt/dsal
 
 ENV PATH=/opt/dsal/bin:$PATH \

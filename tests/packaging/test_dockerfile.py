@@ -81,7 +81,7 @@ def test_all_stages_use_the_same_python() -> None:
 def test_what_changes_often_comes_last() -> None:
     """A change of the code then makes one layer; tests/compose measures it."""
     copies = [rest.split()[0] for rest in of(stages()[-1], "COPY")]
-    assert copies == ["--from=dependencies", *["--from=package"] * 3]
+    assert copies == ["--from=dependencies", *["--from=package"] * 4]
     early = {source for rest in of(stages()[0], "COPY") for source in rest.split()[:-1]}
     assert not early & {"model", "ml_backend", "pyproject.toml"}
 
