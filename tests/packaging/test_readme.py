@@ -68,7 +68,7 @@ def test_every_variable_that_is_named_exists(document: str) -> None:
         "LOCAL_FILES_DOCUMENT_ROOT",
         "PROJECT_UPDATED",
     }
-    others |= {"HTTP_PROXY", "ALL_PROXY", "OMP_NUM_THREADS", *CERTIFICATES}
+    others |= {"HTTP_PROXY", "ALL_PROXY", "OMP_NUM_THREADS", "DSAL_FAULTS", *CERTIFICATES}
     assert {name.removeprefix("LABEL_STUDIO_") for name in named - known} <= others
 
 

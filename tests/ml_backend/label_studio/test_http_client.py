@@ -193,7 +193,7 @@ def test_a_read_is_tried_three_times(studio: ApiServer, failure: Reply) -> None:
         (lambda client: client.create_project("New"), "POST", "/api/projects/"),
         (lambda client: client.create_tasks(7, [{}]), "POST", "/api/projects/7/import"),
         (lambda client: client.patch_project(7, title="New"), "PATCH", PROJECT),
-        (lambda client: client.delete_prediction(3), "DELETE", "/api/predictions/3/"),
+        (lambda client: client.delete_view(3), "DELETE", "/api/dm/views/3/"),
     ],
     ids=["create", "import", "change", "delete"],
 )
