@@ -185,13 +185,16 @@ class JobQueues:
         """Request the deletion of what a published version has replaced."""
         return self._request(PRUNE, f"prune-v{version_id}", {"version_id": version_id})
 
-    def note_kept(self, version_id: int) -> None:
-        """Note that a version's predictions that open pages may show are kept: the others may be deleted."""
-        self.redis.set(f"dsal-kept-v{version_id}", 1, ex=FAILED_SECONDS)
+    def note_kept(self, version: str) -> None:
+        """Note that a version's predictions that open pages may show are kept: the others may be deleted.
 
-    def is_kept(self, version_id: int) -> bool:
+        By its name, as SQLite gives the id of a version that was purged to a later one.
+        """
+        self.redis.set(f"dsal-kept-{version}", 1, ex=FAILED_SECONDS)
+
+    def is_kept(self, version: str) -> bool:
         """Whether that was noted; forgotten after a week, or with the queue."""
-        return bool(self.redis.exists(f"dsal-kept-v{version_id}"))
+        return bool(self.redis.exists(f"dsal-kept-{version}"))
 
     def request_redraw(self, project_id: int) -> bool:
         """Request that the next tasks of a project are drawn by its newest weights."""

@@ -131,9 +131,9 @@ def _prune_predictions(context: Context, project_id: int) -> bool:
     behind, largest = sum(stored[name] for name in names), max(stored.values(), default=0)
     for name in names:
         # In a further turn, others were labelled last: what is left of the version must not be kept for them.
-        if name in shown and not context.queues.is_kept(shown[name].id):
+        if name in shown and not context.queues.is_kept(name):
             _keep_open_tasks(context, shown[name])
-            context.queues.note_kept(shown[name].id)
+            context.queues.note_kept(name)
         if behind > MOST_BEHIND * largest:
             logger.warning("%d former predictions are left: those of %s are deleted at once.", behind, name)
             studio.delete_together(project_id, name)

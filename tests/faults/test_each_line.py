@@ -82,7 +82,7 @@ def scored(service: Service, server: LabelStudioServer, board: Board) -> Version
 
 def between(passed: list[Line]) -> list[Line]:
     """The lines from the import on, as far as the version is published."""
-    first = next(n for n, line in enumerate(passed) if "import_predictions" in line.text) + 1
+    first = next(n for n, line in enumerate(passed) if "import_scored(" in line.text) + 1
     last = next(n for n, line in enumerate(passed) if "versions.publish(session" in line.text)
     lines = passed[first : last + 8]
     assert any(line.file == SENDING for line in lines)

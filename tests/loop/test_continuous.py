@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -25,6 +26,20 @@ LEARNING = {
     "TRAIN_STEPS": "40",
     "TURN_SECONDS": "5",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_configuration(service: Service) -> Iterator[None]:
+    """The web service has the workers' settings, as in every installation: it requests trainings at once."""
+    before = dict(service.environment)
+    service.environment |= LEARNING
+    with service.stopped():
+        pass
+    yield
+    service.environment.clear()
+    service.environment |= before
+    with service.stopped():
+        pass
 
 
 def draft_step(board: Board) -> int | None:

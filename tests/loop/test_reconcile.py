@@ -84,6 +84,8 @@ def test_lost_and_duplicate_scores(service: Service, idle: Board) -> None:
     (found,) = board.reconcile()
     assert f"2 tasks had no score of {version.name}" in found
     service.wait(lambda: board.order() == order, "the scores")
+    # Scores are noted as written after Label Studio has them.
+    service.settle()
 
     # The version is deleted in the settings, which also empties the project's model version.
     client.delete_model_version(board.id, version.name)
