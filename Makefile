@@ -14,11 +14,11 @@ demo: ## run the loop in a real Label Studio (ARGS="--rounds 2 --exit --report r
 
 test: ## run all tests, two at a time (ARGS="tests/model -k dice"; ARGS="-n 0 --pdb" for one at a time)
 	@scripts/setup.sh test label-studio chromium
-	@.venv/bin/pytest --numprocesses 2 $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 --max-worker-restart 0 $(ARGS)
 
 test-fast: ## run the tests that need no Label Studio, Chromium or PostgreSQL and no long training
 	@scripts/setup.sh test
-	@.venv/bin/pytest --numprocesses 2 -m "not label_studio and not browser and not postgresql and not slow" $(ARGS)
+	@.venv/bin/pytest --numprocesses 2 --max-worker-restart 0 -m "not label_studio and not browser and not postgresql and not slow" $(ARGS)
 
 test-compose: ## run the containers: up, update, kills, backup (needs a Docker engine; DSAL_COMPOSE_FROM=commit)
 	@scripts/setup.sh test

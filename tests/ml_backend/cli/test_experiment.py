@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -58,36 +56,43 @@ def rounds_done(out: Path) -> int:
     return len(list(out.rglob("*.npz")))
 
 
-def interrupt_after(out: Path, rounds: int) -> threading.Thread:
-    """Interrupt this process, as Ctrl-C does, once this many rounds are done."""
+def interrupt_after(words: list[str], out: Path, rounds: int) -> tuple[int, str]:
+    """Interrupt a command, as Ctrl-C does, once this many rounds are done; return its status and messages.
 
-    def press() -> None:
-        while rounds_done(out) < rounds:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press, daemon=True)
-    thread.start()
-    return thread
+    It has a process of its own: an interrupt of this one that comes too late ends all tests.
+    """
+    running = started(words)
+    await_rounds(running, out, rounds)
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=PATIENCE)
+    return running.returncode, said
 
 
 def kill_after(words: list[str], out: Path, rounds: int) -> list[psutil.Process]:
     """Kill a command once this many rounds are done; return the processes that it had started."""
-    running = subprocess.Popen(
+    running = started(words)
+    await_rounds(running, out, rounds)
+    children: list[psutil.Process] = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.communicate(timeout=PATIENCE)
+    return children
+
+
+def started(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "ml_backend", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def await_rounds(running: subprocess.Popen[str], out: Path, rounds: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while rounds_done(out) < rounds:
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    children: list[psutil.Process] = psutil.Process(running.pid).children(recursive=True)
-    running.kill()
-    running.communicate(timeout=PATIENCE)
-    return children
 
 
 @pytest.mark.slow
@@ -98,9 +103,7 @@ def test_stopped_killed_and_resumed_it_ends_with_the_same_table(
     whole = write_table(run_rounds(SETTINGS, source, tmp_path / "whole"), tmp_path / "whole").read_bytes()
     out = tmp_path / "out"
 
-    presser = interrupt_after(out, 1)
-    status, _, said = run(*command(small_set, out, "--processes", 1))
-    presser.join(PATIENCE)
+    status, said = interrupt_after(command(small_set, out, "--processes", 1), out, 1)
     assert status == 130
     assert "the same command resumes from here" in said
     stopped = rounds_done(out)
