@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 SOCKET_NAME_MAX = 100
 """Longest path of a Unix socket, in characters; somewhat below the kernel's limit of 107."""
+
+
+_holding = threading.local()
+"""The folder whose file `starting` this thread has locked: garbage may be collected, and a client with it leave, at
+any moment of that time, and would wait for the lock of its own thread for ever."""
 
 
 class EmbeddedRedisError(RuntimeError):
@@ -69,9 +75,17 @@ class EmbeddedRedis:
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
+        outer = getattr(_holding, "directory", None)
+        if outer == self._directory:
+            yield
+            return
         with (self._directory / "starting").open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            _holding.directory = self._directory
+            try:
+                yield
+            finally:
+                _holding.directory = outer
 
 
 def running_socket(directory: Path) -> Path | None:

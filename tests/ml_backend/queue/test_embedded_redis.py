@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import redis
@@ -130,3 +131,36 @@ def test_leaving_twice_is_like_leaving_once(tmp_path: Path, times: int) -> None:
         first.leave()
     assert redis.Redis(unix_socket_path=str(second.socket)).ping()
     second.leave()
+
+
+def test_a_client_collected_as_garbage_while_another_joins_or_leaves_does_not_wait_for_its_own_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage is collected at any moment; here at the worst ones: while the lock for starting is held."""
+    from ml_backend.queue import embedded_redis
+
+    answers, only_user = embedded_redis._answers, embedded_redis._only_user
+    collected: list[EmbeddedRedis] = []
+
+    def collecting(socket: Path) -> bool:
+        while collected:
+            collected.pop().leave()
+        return answers(socket)
+
+    first = EmbeddedRedis(tmp_path)
+    pid = int((tmp_path / "redis.pid").read_text())
+    collected.append(first)
+    monkeypatch.setattr(embedded_redis, "_answers", collecting)
+    second, third = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
+    assert redis.Redis(unix_socket_path=str(second.socket)).ping()
+    assert int((tmp_path / "redis.pid").read_text()) == pid, "the same server"
+
+    def collecting_at_the_end(users: TextIO) -> bool:
+        while collected:
+            collected.pop().leave()
+        return only_user(users)
+
+    collected.append(second)
+    monkeypatch.setattr(embedded_redis, "_only_user", collecting_at_the_end)
+    third.leave()
+    assert not runs(pid), "the last one stops it"
