@@ -32,8 +32,11 @@ SOCKET_NAME_MAX = 100
 
 
 _holding = threading.local()
-"""The folder whose file `starting` this thread has locked: garbage may be collected, and a client with it leave, at
-any moment of that time, and would wait for the lock of its own thread for ever."""
+"""The folder whose file `starting` this thread has locked.
+
+Garbage may be collected at any moment of that time, and a client found in it leaves the server: it must not
+wait for the lock of its own thread.
+"""
 
 
 class EmbeddedRedisError(RuntimeError):

@@ -23,15 +23,18 @@ from ml_backend.queue.logs import configure_logs
 from ml_backend.queue.servers import await_servers
 from ml_backend.settings import Settings
 from ml_backend.store.private import private_folder
-from ml_backend.work.worker import JOB_PACKAGES, kill_children_with_their_parent, load_jobs, run_worker
+from ml_backend.work.worker import (
+    ENDING,
+    JOB_PACKAGES,
+    kill_children_with_their_parent,
+    load_jobs,
+    run_worker,
+)
 
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
 """Pause before a lane that was killed is forked again."""
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
-
 
 LANES: Mapping[Lane, tuple[str, ...]] = {
     Lane.QUICK: (QUICK, SCORE),

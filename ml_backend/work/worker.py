@@ -61,6 +61,8 @@ RECONNECT_SECONDS = 2.0
 RECHECK_SECONDS = 10.0
 """More than a training ever waits for an order that is being made."""
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""Signals that end a worker."""
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent dies."""
 
@@ -156,11 +158,32 @@ class JobWorker(Worker):
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Fork the child that runs a job, in its own session."""
-        child = os.fork()
+        # The child must not meet this worker's handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            child = os.fork()
+            if child == 0:
+                os.setsid()
+                self.setup_work_horse_signals()
+            self._horse_pid = child
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if child == 0:
-            os.setsid()
             self.main_work_horse(job, queue)
-        self._horse_pid = child
+        if self.stop_requested:
+            # Asked before there was a child: Python runs handlers here if another thread gets the signal.
+            self.handle_warm_shutdown_request()
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to the job's process and what it started; not to this worker's own group.
+
+        A child that was forked a moment ago may not have its own session yet.
+        """
+        with suppress(ProcessLookupError):
+            if os.getpgid(self.horse_pid) == os.getpgrp():
+                os.kill(self.horse_pid, sig)
+                return
+        super().kill_horse(sig)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run a job in the forked child, at a lower priority than the web service."""

@@ -29,6 +29,30 @@ run_worker(settings, packages=(), burst=sys.argv[3] == "burst")
 """
 
 
+STOPPED_AT_THE_FORK = """
+import os, signal, time
+from ml_backend.work.worker import JobWorker
+fork, fork_work_horse = os.fork, JobWorker.fork_work_horse
+
+def stopped():
+    child = fork()
+    if child:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        time.sleep(0.5)
+    return child
+
+def fork_and_stop(self, job, queue):
+    os.fork = stopped
+    try:
+        fork_work_horse(self, job, queue)
+    finally:
+        os.fork = fork
+
+JobWorker.fork_work_horse = fork_and_stop
+"""
+"""The worker is told to stop after it has forked a job, before either process has gone on."""
+
 MAX_NICENESS = 19
 """Linux has no higher niceness, whatever the niceness of the tests."""
 
@@ -56,10 +80,11 @@ class Workers:
         )
         return job.id
 
-    def start(self, mode: str = "stay") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORK, str(self.settings.model_dir), self.settings.redis_url, mode]
+    def start(self, mode: str = "stay", before: str = "") -> subprocess.Popen[bytes]:
+        options = (str(self.settings.model_dir), self.settings.redis_url, mode)
+        command = [sys.executable, "-c", before + WORK, *options]
         here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        self.processes.append(subprocess.Popen(command, env=here))
+        self.processes.append(subprocess.Popen(command, env=here, start_new_session=True))
         return self.processes[-1]
 
     def lines(self) -> list[str]:
@@ -130,6 +155,17 @@ def test_a_stopped_worker_requeues_its_job_without_using_up_a_retry(workers: Wor
     job = Job.fetch(job_id, connection=workers.queues.redis, serializer=JSONSerializer)
     assert job.retries_left == 2
     assert Worker.all(connection=workers.queues.redis) == []
+
+
+@pytest.mark.slow
+def test_a_worker_stopped_while_it_forks_a_job_requeues_it(workers: Workers) -> None:
+    job_id = workers.enqueue("sleep", 60, retry=Retry(max=2))
+    worker = workers.start(before=STOPPED_AT_THE_FORK)
+    assert worker.wait(timeout=30) == 0
+    assert "end" not in workers.lines()
+    assert workers.queues.depths()[TRAIN] == 1
+    job = Job.fetch(job_id, connection=workers.queues.redis, serializer=JSONSerializer)
+    assert job.retries_left == 2
 
 
 @pytest.mark.slow
