@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from tests import keeper
+from tests.crashes import ending
 from tests.groups import rank
 from tests.marks import marks_of
 from tests.measured import told
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
 
     from ml_backend.demo.label_studio import LabelStudioServer
     from tests.loop.board import Board
@@ -47,6 +50,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     from tests.scheduling import GroupScheduling
 
     return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController, error: object) -> None:
+    if error:
+        process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+        sys.stderr.write(f"\n[{node.gateway.id}] {ending(process)}\n")
 
 
 # Before -m looks for marks.
