@@ -15,7 +15,7 @@ from redis import Redis
 
 from ml_backend.interact.mending import mended
 from ml_backend.interact.open_images import OpenImages
-from ml_backend.interact.page import Page
+from ml_backend.interact.page import Page, PageRegion
 from ml_backend.interact.remembered import Remembered
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
 from ml_backend.label_studio.images.places import Places
@@ -136,10 +136,7 @@ class Interaction:
             page = Page.of(asking.task, asking.version, partial(self._is_shared, project))
             page = self._remembered.on_page(project, asking.task_id, page, asked.ids)
             regions = page.regions(config, asked.label, image.shape)
-            present = np.zeros(image.shape, np.bool_)
-            for region in regions:
-                present |= region.mask
-            after = _corrected(segmenter, image, present, asked, config)
+            after = _corrected(segmenter, image, _drawn(regions, image.shape), asked, config)
         points = self._settings.for_project(config.knobs.overrides).max_points
         answer = mended(regions, after, config, asked.label, points)
         self._remembered.note(project, asking.task_id, page, asked.ids, answer)
@@ -158,6 +155,14 @@ class Interaction:
             image = self._images.get((asking.weights, image_of(data, config)), opened)
             self._places.take_for(image.shape[0] * image.shape[1])
             yield segmenter, image
+
+
+def _drawn(regions: Sequence[PageRegion], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask (H, W) of some regions together."""
+    drawn = np.zeros(shape, np.bool_)
+    for region in regions:
+        drawn |= region.mask
+    return drawn
 
 
 def _corrected(

@@ -36,20 +36,27 @@ def touched(mask: NDArray[np.bool_], about: NDArray[np.bool_], reach: int = 0) -
         about: (h, w), the pixels of the mark; at least one.
         reach: how many pixels a component may be away from the mark if none is under it.
     """
-    count, components = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    under = components[about]
-    if reach and not under.any():
-        near = Extent.of(about)
-        assert near is not None  # required
-        rows, columns = near.slices
-        under = components[
-            max(0, rows.start - reach) : rows.stop + reach,
-            max(0, columns.start - reach) : columns.stop + reach,
-        ]
-    chosen = np.zeros(count, np.bool_)
-    chosen[under] = True
-    chosen[0] = False
-    return np.asarray(chosen[components])
+    places = np.argwhere(about)
+    under = [(row, column) for row, column in places if mask[row, column]]
+    if reach and not under:
+        near = _around(places, reach, mask.shape)
+        under = [(near[0].start + row, near[1].start + column) for row, column in np.argwhere(mask[near])]
+    # Numbering all components would take four bytes a pixel.
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    found = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
+    for row, column in under:
+        if not found[row + 1, column + 1]:
+            cv2.floodFill(
+                pixels, found, (int(column), int(row)), 0, flags=8 | cv2.FLOODFILL_MASK_ONLY | 1 << 8
+            )
+    return np.ascontiguousarray(found[1:-1, 1:-1]).view(np.bool_)
+
+
+def _around(places: NDArray[np.intp], reach: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The pixels that are at most `reach` away from the rectangle around some places (n, 2)."""
+    top, left = np.maximum(places.min(axis=0) - reach, 0)
+    bottom, right = np.minimum(places.max(axis=0) + reach + 1, shape)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 def adopt(

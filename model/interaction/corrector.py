@@ -133,7 +133,7 @@ class Corrector:
             return present
         extent(prompts[-1], opened.shape)
         about = footprint(prompts[-1], opened.shape)
-        if isinstance(prompts[-1], Box) or touched(present, about).any():
+        if isinstance(prompts[-1], Box) or present[about].any():
             return present
         return present | touched(opened.probability(self._engine, label) > LIKELY, about)
 
