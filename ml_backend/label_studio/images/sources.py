@@ -17,6 +17,9 @@ from ml_backend.label_studio.decoding import storable
 STORAGE_SCHEMES = ("s3", "gs", "azure-blob")
 """Schemes that only Label Studio can read, through the project's import storages."""
 
+_INLINE = "data:"
+LONGEST = 2**16
+"""Characters of an address that is fetched; data URIs may be longer."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _TRUSTED_PATHS = ("/data/", "/tasks/", "/projects/")
@@ -94,9 +97,12 @@ def resolve(task_id: int, data: Mapping[str, Any], config: LabelConfig, base_url
     if not isinstance(value, str) or not value.strip():
         raise AddressError(f'its data has no address under "{config.data_key}"')
     value, root = value.strip(), base_url.rstrip("/")
-    parts = _split(value)
-    if parts.scheme == "data":
+    # Not split: `urlsplit` keeps what it has split, here whole images.
+    if value[: len(_INLINE)].lower() == _INLINE:
         return Source(value, kind=Kind.INLINE, name="the data URI")
+    if len(value) > LONGEST:
+        raise AddressError(f"its address has {len(value)} characters; at most {LONGEST} are read")
+    parts = _split(value)
     if parts.scheme in STORAGE_SCHEMES and parts.netloc:
         encoded = base64.urlsafe_b64encode(value.encode()).decode()
         return Source(f"{root}/tasks/{task_id}/resolve/?fileuri={encoded}", root, Kind.STORAGE, value, value)

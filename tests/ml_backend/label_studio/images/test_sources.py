@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -166,3 +167,17 @@ def test_covering_compares_scheme_host_port_and_path(root: str, url: str, covere
 def test_secrets_of_an_address_are_not_shown() -> None:
     assert shown("https://me:password@host:1/a.png?signature=s#f") == "https://host:1/a.png"
     assert "AAAA" not in found("data:image/png;base64,AAAA").shown
+
+
+def test_addresses_of_megabytes_are_not_remembered_and_only_images_may_be_so_long() -> None:
+    """`urlsplit` keeps the last hundred texts that it has split; three calls with images kept 160 MB."""
+    image = "data:image/png;base64," + "A" * 1_000_000
+    tracemalloc.start()
+    try:
+        assert found(image).kind is Kind.INLINE
+        with pytest.raises(AddressError, match="its address has 1000018 characters; at most 65536 are read"):
+            found("https://x.example/" + "a" * 1_000_000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000
