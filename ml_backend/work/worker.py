@@ -29,11 +29,12 @@ from ml_backend.assign.distribution import COOLDOWN
 from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import kinds, recovery
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.embedded_redis import EmbeddedRedisError
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import resume
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database

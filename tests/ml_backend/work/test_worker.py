@@ -13,9 +13,10 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from ml_backend.queue import recovery
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import TRAIN
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.liveness import ProcessId, start_ticks
 from ml_backend.web.app import Services
