@@ -26,8 +26,9 @@ from hostile import MB, XML, png, prepare
 
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.context import Context, image_reader
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.score.scorers import scorer_for
 from ml_backend.settings import Settings
 from ml_backend.store import versions

@@ -29,8 +29,9 @@ from support.service import ConnectedProject, connected, started_label_studio
 from ml_backend.demo.images import DemoImages
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.regions.masks import results
+from ml_backend.queue.clients import client_of, socket_url
 from ml_backend.queue.embedded_redis import running_socket
-from ml_backend.queue.queues import JobQueues, client_of, socket_url
+from ml_backend.queue.queues import JobQueues
 from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import scores
 from ml_backend.store.models import Version, now

@@ -2,64 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ml_backend.label_studio.images.hosts import ImageHosts
+from ml_backend.former_names import FormerNames
 from ml_backend.label_studio.regions.canvas import DEFAULT_OVERLAP, Overlap
 from ml_backend.label_studio.regions.components import MAX_COMPONENTS
 from ml_backend.label_studio.regions.outlines import FEWEST_POINTS
 from ml_backend.label_studio.regions.tidying import MOST_POINTS, MOST_REGIONS, SMALLEST
-from model.strategies import DEFAULT, NAMES, StrategyError
-from model.strategies import parse as parse_strategy
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(gt=0)]
-PositiveSeconds = Annotated[float, Field(gt=0.0)]
-
-SHIPPED_WEIGHTS = "hand-bones"
-"""Name of the weights that come with the package."""
-
-SHORTEST_SECRET = 32
-"""Characters of DICOM_SECRET: whoever can guess it can test which image a pseudonym belongs to."""
-
-Rule = Literal["latest", "majority", "all"]
-"""Which annotations of a task count, and how several are merged; see `ml_backend.learn.labels`."""
-
-FORMER_NAMES: Mapping[str, str] = MappingProxyType({"HAND_SIZE": "assignment_size"})
-"""Deprecated variables that are still read, and the settings that they set."""
-
-
-def former_names(environment: Mapping[str, str]) -> list[str]:
-    """One sentence for each deprecated variable that is set in `environment`."""
-    return [
-        f"{name} is now called {setting.upper()}: rename it; the former name still works."
-        for name, setting in FORMER_NAMES.items()
-        if environment.get(name)
-    ]
-
-
-class FormerNames(PydanticBaseSettingsSource):
-    """Settings from variables with a former name; a variable with the current name takes precedence."""
-
-    def __call__(self) -> dict[str, Any]:
-        """Return {setting: value}, and warn about each former name, once per process."""
-        for sentence in former_names(os.environ):
-            warnings.warn(sentence, FutureWarning, stacklevel=2)
-        return {setting: os.environ[name] for name, setting in FORMER_NAMES.items() if os.environ.get(name)}
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Nothing: `__call__` gives all values."""
-        return None, field_name, False
+from ml_backend.setting_values import (
+    SHIPPED_WEIGHTS,
+    AbsolutePath,
+    DatabaseUrl,
+    Fraction,
+    HostList,
+    InitialWeights,
+    LongSecret,
+    Positive,
+    PositiveSeconds,
+    Rule,
+    SecretWebAddress,
+    StrategyName,
+    WebAddress,
+)
+from model.strategies import DEFAULT
 
 
 class Settings(BaseSettings):
@@ -86,7 +56,7 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )
-    label_studio_public_url: str = Field(
+    label_studio_public_url: WebAddress = Field(
         "",
         description="Address of Label Studio in people's browsers, for links to tasks; empty if it is "
         "LABEL_STUDIO_URL.",
@@ -124,14 +94,14 @@ class Settings(BaseSettings):
         "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
 
-    model_dir: Path = Field(
+    model_dir: AbsolutePath = Field(
         Path(".dsal"), description="Folder for all local data: database, weights, caches, Redis."
     )
-    database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in MODEL_DIR.")
+    database_url: DatabaseUrl = Field("", description="SQLAlchemy URL; empty means SQLite in MODEL_DIR.")
     redis_url: str = Field("", description="Redis URL; empty starts an embedded Redis in MODEL_DIR.")
     store_url: str = Field("", description="fsspec URL of the weights; empty means a folder in MODEL_DIR.")
 
-    dicom_secret: SecretStr = Field(
+    dicom_secret: LongSecret = Field(
         SecretStr(""),
         description="Secret from which the pseudonyms of DICOM images are made, 32 characters or more; empty "
         "means a file in MODEL_DIR.",
@@ -151,7 +121,7 @@ class Settings(BaseSettings):
     network_width: Positive = Field(32, description="Channels of the network's first level.")
     image_size: Positive = Field(600, description="Longer side of the network's input, in pixels.")
     batch_size: Positive = Field(2, description="Images per training step.")
-    initial_weights: str | None = Field(
+    initial_weights: InitialWeights = Field(
         SHIPPED_WEIGHTS,
         description="Weights with which a new project starts, so that its first tasks open with masks: "
         "`hand-bones` (shipped), for projects with a label whose name contains bone; the folder of a "
@@ -212,7 +182,7 @@ class Settings(BaseSettings):
         "corrects masks by clicks.",
     )
 
-    strategy: str = Field(
+    strategy: StrategyName = Field(
         DEFAULT,
         description="Query strategy, which chooses the images to label next; docs/strategies.md lists them.",
     )
@@ -282,13 +252,13 @@ class Settings(BaseSettings):
         5, description="Versions per project whose weights are kept, besides the published ones."
     )
 
-    notify_url: SecretStr = Field(
+    notify_url: SecretWebAddress = Field(
         SecretStr(""),
         description="Address that gets a small JSON message, with a `text` as Slack reads it, when a version "
         "is published, a training fails, or it is time to stop; empty for none.",
     )
 
-    image_hosts: str = Field(
+    image_hosts: HostList = Field(
         "",
         description="Comma-separated hosts and networks that images may come from; empty means any host.",
     )
@@ -305,64 +275,6 @@ class Settings(BaseSettings):
     min_free_bytes: Positive = Field(
         2**30, description="Free bytes on the disk of MODEL_DIR below which dsal doctor reports a fault."
     )
-
-    @field_validator("model_dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
-
-    @field_validator("dicom_secret")
-    @classmethod
-    def _dicom_secret(cls, value: SecretStr) -> SecretStr:
-        if 0 < len(value.get_secret_value()) < SHORTEST_SECRET:
-            raise ValueError(f"at least {SHORTEST_SECRET} characters")
-        return value
-
-    @field_validator("initial_weights")
-    @classmethod
-    def _initial_weights(cls, value: str | None) -> str | None:
-        if value is None or value.lower() == "none":
-            return None
-        if value != SHIPPED_WEIGHTS and not Path(value).expanduser().is_dir():
-            raise ValueError(f"{SHIPPED_WEIGHTS}, none or the folder of a version")
-        return value if value == SHIPPED_WEIGHTS else str(Path(value).expanduser().resolve())
-
-    @field_validator("strategy")
-    @classmethod
-    def _strategy(cls, value: str) -> str:
-        try:
-            return parse_strategy(value).name
-        except StrategyError as error:
-            raise ValueError(
-                f"one of {', '.join(NAMES)}, some with +power or +clusters (docs/strategies.md)"
-            ) from error
-
-    @field_validator("image_hosts")
-    @classmethod
-    def _hosts(cls, value: str) -> str:
-        ImageHosts.parse(value)
-        return value
-
-    @field_validator("notify_url")
-    @classmethod
-    def _notify_url(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if text and not re.match(r"https?://[^/\s]+", text):
-            raise ValueError("an http or https address")
-        return value
-
-    @field_validator("label_studio_public_url")
-    @classmethod
-    def _public_url(cls, value: str) -> str:
-        if value and not re.match(r"https?://[^/\s]+", value):
-            raise ValueError("an http or https address")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _with_driver(cls, value: str) -> str:
-        scheme, separator, rest = value.partition("://")
-        return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} and separator else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

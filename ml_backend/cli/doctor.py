@@ -16,8 +16,9 @@ from rich.text import Text
 
 from ml_backend.cli.console import counted, output
 from ml_backend.cli.exits import WrongUseError
+from ml_backend.former_names import former_names
 from ml_backend.queue.logs import printable
-from ml_backend.settings import Settings, former_names
+from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console

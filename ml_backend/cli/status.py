@@ -30,7 +30,8 @@ def status() -> None:
 
     Example: `dsal status`
     """
-    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.queue.clients import connect_redis
+    from ml_backend.queue.queues import JobQueues
     from ml_backend.store import events, projects, versions
     from ml_backend.store.database import Database
 

@@ -108,7 +108,8 @@ def resume(number: Number) -> None:
 def _ask(kind: ActionKind, number: int, target: str = "") -> None:
     """Ask for it, wait for a worker, and print the outcome; exits with 1 if it was refused."""
     from ml_backend.act.asking import ask
-    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.queue.clients import connect_redis
+    from ml_backend.queue.queues import JobQueues
     from ml_backend.store import actions
     from ml_backend.store.database import Database
     from ml_backend.store.states import ActionState

@@ -23,7 +23,8 @@ class UnknownProjectError(ValueError):
 def follow_training(project_id: int) -> None:
     """Request a training of the project now, and show its progress until the run has ended."""
     from ml_backend.learn.trigger import consider
-    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.queue.clients import connect_redis
+    from ml_backend.queue.queues import JobQueues
     from ml_backend.store import events, runs, versions
     from ml_backend.store.database import Database
     from ml_backend.store.models import RunState
@@ -57,7 +58,8 @@ def follow_training(project_id: int) -> None:
 
 def request_scores(project_id: int) -> None:
     """Request scores for the project's tasks that the published version has not scored."""
-    from ml_backend.queue.queues import JobQueues, connect_redis
+    from ml_backend.queue.clients import connect_redis
+    from ml_backend.queue.queues import JobQueues
     from ml_backend.store.database import Database
 
     settings = Settings()

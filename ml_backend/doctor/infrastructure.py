@@ -20,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from ml_backend.doctor.finding import Verdict, fault, ok, one_line, warning
 from ml_backend.doctor.installation import Installation
 from ml_backend.queue import recovery
+from ml_backend.queue.clients import client_of, socket_url
 from ml_backend.queue.embedded_redis import running_socket
 from ml_backend.queue.kinds import Lane
-from ml_backend.queue.queues import JobQueues, client_of, socket_url
+from ml_backend.queue.queues import JobQueues
 from ml_backend.store import versions
 from ml_backend.store.database import Database, DatabaseError
 from ml_backend.store.migrate import revisions

@@ -23,7 +23,7 @@ from typing import Any
 from ml_backend.items import contained
 from ml_backend.label_studio.client import AnnotatedTask, Annotation
 from ml_backend.label_studio.regions.masks import masks_in
-from ml_backend.settings import Rule
+from ml_backend.setting_values import Rule
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Part
 from model.training.splitting import extend_split, placement

@@ -14,7 +14,8 @@ from ml_backend.label_studio.images.downloads import Downloader
 from ml_backend.label_studio.images.hosts import ImageHosts
 from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import ImageReader
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.clients import connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store import assignments, projects
 from ml_backend.store.database import Database

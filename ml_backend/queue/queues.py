@@ -1,26 +1,15 @@
-"""Requests for jobs: requesting a job that is already waiting adds no second one."""
+"""Requests for jobs, and what the loop asks about those that wait or are executed."""
 
 from __future__ import annotations
 
-import time
-import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from pathlib import Path
-from urllib.parse import quote
+from collections.abc import Iterable, Sequence
 
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry as RedisRetry
-from rq import Queue, Retry, Worker
-from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
+from rq import Worker
 from rq.job import Job, JobStatus
 from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
-from rq.utils import as_text
 
-from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import (
     ACT,
     ASSIGN,
@@ -30,13 +19,11 @@ from ml_backend.queue.kinds import (
     ORDER,
     PRUNE,
     PUBLISH,
-    QUEUES,
     QUICK,
     RANK,
     RECONCILE,
     REDRAW,
     RETRY_IMAGES,
-    RETRY_SECONDS,
     SCORE,
     SCORE_CHUNK,
     SCORE_DUE,
@@ -48,63 +35,26 @@ from ml_backend.queue.kinds import (
     JobKind,
 )
 from ml_backend.queue.locks import Locks
-from ml_backend.queue.patience import Waiting, waiting
+from ml_backend.queue.named_jobs import ENDED, FAILED_SECONDS, NamedJobQueues
 from ml_backend.queue.unconfirmed import UnconfirmedProjects
-from ml_backend.settings import Settings
 from ml_backend.store.scores import Unfinished
 
-SOCKET_SECONDS = 5
 MIN_CHUNKS = 2
 """Chunks of one version that may be queued or running at once, however few workers there are."""
-FAILED_SECONDS = 7 * 24 * 3600
-"""How long the records of failed jobs are kept."""
-ENDED = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
 
 
-def connect_redis(settings: Settings) -> redis.Redis:
-    """A client of REDIS_URL, or else of the embedded server, which runs as long as any process has a client.
-
-    Raises:
-        redis.exceptions.ConnectionError: REDIS_URL does not answer.
-        EmbeddedRedisError: the embedded server does not start.
-    """
-    server = None if settings.redis_url else EmbeddedRedis(settings.redis_dir)
-    client = client_of(settings.redis_url if server is None else socket_url(server.socket))
-    client.ping()
-    if server is not None:
-        weakref.finalize(client, server.leave)
-    return client
-
-
-def client_of(url: str) -> redis.Redis:
-    """A client of the Redis at `url`; it connects when it is first used."""
-    return redis.Redis.from_url(
-        url,
-        # An unreachable server must not delay a web response; RQ's worker sets a longer timeout for itself.
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=RedisRetry(ConstantBackoff(0.1), 1),
-    )
-
-
-def socket_url(socket: Path) -> str:
-    """The URL of a Redis server that listens on a Unix socket."""
-    return f"unix://{quote(str(socket))}"
-
-
-class JobQueues:
+class JobQueues(NamedJobQueues):
     """Requests jobs; requesting a job that is already waiting changes nothing.
 
-    Jobs contain only ids, as JSON. What there is to do is in the database and in Label Studio, so losing
-    Redis loses no work. Each request method returns whether it added a job.
+    What there is to do is in the database and in Label Studio, so losing Redis loses no work. Each request
+    method returns whether it added a job.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         """Use the queues on the Redis server of `client`."""
-        self.redis = client
+        super().__init__(client)
         self.unconfirmed = UnconfirmedProjects(client)
         self.locks = Locks(client, lambda name: self._status(name) is JobStatus.STARTED)
-        self._queues = {name: Queue(name, connection=client, serializer=JSONSerializer) for name in QUEUES}
 
     def request_order(self, project_id: int) -> bool:
         """Request the project's first order, or an update of its order."""
@@ -273,18 +223,6 @@ class JobQueues:
         """Request that labels are examined that the present networks have not examined."""
         return self._request(EXAMINE, f"examine-{project_id}", {"project_id": project_id})
 
-    def is_idle(self, but: JobKind) -> bool:
-        """Whether no job waits for a worker and none is executed, other than upkeep and jobs of a kind.
-
-        Upkeep has a lane of its own, but in a worker without lanes it waits as well.
-        """
-        names = [name for queue in self._queues.values() for name in queue.get_job_ids()]
-        for name, queue in self._queues.items():
-            if name != UPKEEP:
-                names += StartedJobRegistry(queue=queue).get_job_ids(cleanup=False)
-        jobs = Job.fetch_many(names, connection=self.redis, serializer=JSONSerializer)
-        return all(job is None or job.func_name == but.name for job in jobs)
-
     def request_reconcile(self, *, delay: float | None = None) -> bool:
         """Request a comparison with Label Studio, at once or `delay` seconds from now."""
         return self._request(RECONCILE, "reconcile", {}, delay)
@@ -305,18 +243,6 @@ class JobQueues:
         """Request a message that it is time to stop, if it is."""
         return self._request(NOTIFY, f"notify-stop-{project_id}", {"project_id": project_id})
 
-    def try_again(self, job_id: str) -> None:
-        """Put a job that failed for good into its queue again.
-
-        Raises:
-            NoSuchJobError: its record is gone.
-            InvalidJobOperation: it has not failed.
-        """
-        job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
-        if job.get_status() is not JobStatus.FAILED:
-            raise InvalidJobOperation(f"{job_id} has not failed.")
-        job.requeue()
-
     def request_confirmation(self, project_id: int) -> bool:
         """Request that Label Studio is asked for a project of which somebody without a password spoke.
 
@@ -334,49 +260,6 @@ class JobQueues:
             self._request(CONFIRM, "confirm", {})
         return taken
 
-    def all(self) -> list[Queue]:
-        """RQ's queues in order of priority, highest first."""
-        return list(self._queues.values())
-
-    def depths(self) -> dict[str, int]:
-        """Number of waiting jobs in each queue, scheduled jobs included."""
-        return {
-            name: len(queue) + ScheduledJobRegistry(queue=queue).get_job_count(cleanup=False)
-            for name, queue in self._queues.items()
-        }
-
-    def failed(self) -> dict[str, int]:
-        """Number of jobs in each queue that failed after all retries."""
-        return {
-            name: queue.failed_job_registry.get_job_count(cleanup=False)
-            for name, queue in self._queues.items()
-        }
-
-    def waiting(self) -> list[Waiting]:
-        """The jobs that failed and wait for their next try, by its time."""
-        found: list[Waiting] = []
-        for queue in self._queues.values():
-            registry = ScheduledJobRegistry(queue=queue)
-            for job_id in registry.get_job_ids(cleanup=False):
-                with suppress(NoSuchJobError):
-                    job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
-                    one = waiting(job, registry.get_scheduled_time(job_id))
-                    found += [] if one is None else [one]
-        return sorted(found, key=lambda one: one.until)
-
-    def end_waiting(self) -> int:
-        """Try the jobs again at once that wait for Label Studio; returns their number.
-
-        Call it when Label Studio has answered: a wait may otherwise last for ten minutes more.
-        """
-        names = {one.name for one in self.waiting() if one.is_label_studio}
-        for queue in self._queues.values():
-            registry = ScheduledJobRegistry(queue=queue)
-            for job_id in names.intersection(registry.get_job_ids(cleanup=False)):
-                with suppress(InvalidJobOperation, NoSuchJobError):
-                    registry.requeue(job_id)
-        return len(names)
-
     def forget_project(self, project_id: int, version_ids: Iterable[int]) -> None:
         """Delete all queued and scheduled jobs of a project and of its versions."""
         mine = {("project_id", project_id), *(("version_id", version_id) for version_id in version_ids)}
@@ -385,70 +268,3 @@ class JobQueues:
             for job in Job.fetch_many(waiting, connection=self.redis, serializer=JSONSerializer):
                 if job is not None and mine & set(job.kwargs.items()):
                     job.delete()
-
-    def _request(
-        self, kind: JobKind, name: str, arguments: Mapping[str, int], delay: float | None = None
-    ) -> bool:
-        """Add the job unless one of the same name is waiting; True if added.
-
-        A running job keeps its name, so the next one is called `NAME-again-1`, and so on.
-        """
-        queue = self._queues[kind.queue]
-        slot = 0
-        while True:
-            job_id = name if slot == 0 else f"{name}-again-{slot}"
-            status = self._status(job_id)
-            if status is None:
-                if self._enqueue(queue, kind, job_id, arguments, delay):
-                    return True
-            elif status in ENDED:
-                self._forget(job_id)
-            elif status is JobStatus.STARTED and kind.repeats:
-                slot += 1
-            else:
-                # Scheduled jobs of other kinds are waiting for a retry, which a request does not bring
-                # forward.
-                if status is JobStatus.SCHEDULED and (
-                    kind in (TRAINING, ASSIGN) or (kind is RECONCILE and delay is None)
-                ):
-                    self._change_time(queue, job_id, delay)
-                return False
-
-    def _status(self, job_id: str) -> JobStatus | None:
-        status = self.redis.hget(Job.key_for(job_id), "status")
-        return None if status is None else JobStatus(as_text(status))
-
-    def _enqueue(
-        self, queue: Queue, kind: JobKind, job_id: str, arguments: Mapping[str, int], delay: float | None
-    ) -> bool:
-        options = {
-            "kwargs": dict(arguments),
-            "job_id": job_id,
-            "unique": True,
-            "job_timeout": kind.timeout,
-            "result_ttl": 0,
-            "failure_ttl": FAILED_SECONDS,
-            "retry": Retry(max=len(RETRY_SECONDS), interval=list(RETRY_SECONDS)),
-        }
-        try:
-            if delay is None:
-                queue.enqueue(kind.name, **options)
-            else:
-                queue.enqueue_in(timedelta(seconds=delay), kind.name, **options)
-        except DuplicateJobError:
-            return False
-        return True
-
-    def _forget(self, job_id: str) -> None:
-        with suppress(NoSuchJobError):
-            Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer).delete()
-
-    def _change_time(self, queue: Queue, job_id: str, delay: float | None) -> None:
-        registry = ScheduledJobRegistry(queue=queue)
-        if delay is not None:
-            # Only postpones, and only a job that is still scheduled: the scheduler may be taking it right
-            # now.
-            self.redis.zadd(registry.key, {job_id: int(time.time() + delay)}, xx=True, gt=True)
-            return
-        with suppress(InvalidJobOperation, NoSuchJobError):
-            registry.requeue(job_id)

@@ -11,7 +11,7 @@ import redis
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from ml_backend.queue.queues import client_of
+from ml_backend.queue.clients import client_of
 from ml_backend.settings import Settings
 
 logger = logging.getLogger(__name__)

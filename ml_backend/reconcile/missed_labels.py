@@ -11,7 +11,7 @@ from ml_backend.learn.labels import Exclusions, choose, label_digests
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.discrepancy import Discrepancy
-from ml_backend.settings import Rule
+from ml_backend.setting_values import Rule
 from ml_backend.store import events, labels_seen, runs
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.models import Project, RunState, TrainingRun

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.queue.context import Context
-from ml_backend.settings import SHIPPED_WEIGHTS
+from ml_backend.setting_values import SHIPPED_WEIGHTS
 from ml_backend.store.models import Project
 from ml_backend.store.version_names import version_name
 from model.classes import Classes

@@ -11,7 +11,8 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ml_backend.page import api, views
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.clients import connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.private import private_folder

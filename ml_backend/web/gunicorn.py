@@ -108,7 +108,7 @@ def _check_door(settings: Settings) -> None:
 
 def _check_servers(settings: Settings) -> None:
     """Raise here what gunicorn's process would only tell as pages of a trace."""
-    from ml_backend.queue.queues import client_of
+    from ml_backend.queue.clients import client_of
     from ml_backend.store.database import Database
     from ml_backend.store.private import private_folder
 

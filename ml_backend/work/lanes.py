@@ -23,13 +23,8 @@ from ml_backend.queue.logs import configure_logs
 from ml_backend.queue.servers import await_servers
 from ml_backend.settings import Settings
 from ml_backend.store.private import private_folder
-from ml_backend.work.worker import (
-    ENDING,
-    JOB_PACKAGES,
-    kill_children_with_their_parent,
-    load_jobs,
-    run_worker,
-)
+from ml_backend.work.forking import ENDING, kill_children_with_their_parent
+from ml_backend.work.worker import JOB_PACKAGES, load_jobs, run_worker
 
 logger = logging.getLogger(__name__)
 

@@ -1,23 +1,17 @@
-"""The worker: takes one job at a time and runs it in a forked child, which never outlives the worker."""
+"""The worker: takes up what dead workers left, then one job after another, and outlasts a lost Redis."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from itertools import count
-from pathlib import Path
-from typing import Any
 
 import redis
-from rq import Queue, Worker
+from rq import Queue
 from rq.defaults import DEFAULT_LOGGING_DATE_FORMAT, DEFAULT_LOGGING_FORMAT
 from rq.executions import Execution
 from rq.job import Job
@@ -29,16 +23,18 @@ from ml_backend.assign.distribution import COOLDOWN
 from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.sdk import preload
 from ml_backend.queue import kinds, recovery
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.embedded_redis import EmbeddedRedisError
 from ml_backend.queue.jobs import functions_in, job_class
 from ml_backend.queue.kinds import QUEUES, QUICK
 from ml_backend.queue.logs import configure_logs
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import resume
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.liveness import ProcessId
 from ml_backend.work import fairness
+from ml_backend.work.forking import NICENESS, ForkingWorker, kill_children_with_their_parent
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +48,12 @@ JOB_PACKAGES = (
 )
 """Packages whose modules register the functions of jobs, or extend what these do."""
 
-NICENESS = 10
-AUTOGROUP = Path("/proc/self/autogroup")
 WORKER_TTL = 45
 MONITORING_SECONDS = 10
 MAINTENANCE_SECONDS = 30
 RECONNECT_SECONDS = 2.0
 RECHECK_SECONDS = 10.0
 """More than a training ever waits for an order that is being made."""
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
-"""Signals that end a worker."""
-PR_SET_PDEATHSIG = 1
-"""Option of prctl(2): the signal that a process gets when its parent dies."""
 
 
 class PatientScheduler(RQScheduler):
@@ -87,12 +76,8 @@ class PatientScheduler(RQScheduler):
                 return
 
 
-class JobWorker(Worker):
-    """RQ's forking worker, changed so that it loses no job to a signal, a kill or a lost Redis.
-
-    The parent process imports what jobs need but computes nothing, so forking is fast and safe for threads
-    and CUDA.
-    """
+class JobWorker(ForkingWorker):
+    """The worker of the loop's jobs, which loses none to a kill or a lost Redis."""
 
     def __init__(
         self,
@@ -106,6 +91,8 @@ class JobWorker(Worker):
     ) -> None:
         super().__init__(
             [queue for queue in queues.all() if queue.name in names],
+            database,
+            niceness,
             name=name,
             connection=queues.redis,
             job_class=jobs,
@@ -115,16 +102,8 @@ class JobWorker(Worker):
             maintenance_interval=MAINTENANCE_SECONDS,
         )
         self._settings = settings
-        self._database = database
         self._job_queues = queues
-        self._niceness = niceness
-        self._interrupted = False
         self._maintained_at = -math.inf
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether a signal has asked this worker to stop."""
-        return self._shutdown_requested_date is not None
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """Alternate between scoring and training; a quick job does not affect the alternation."""
@@ -155,65 +134,6 @@ class JobWorker(Worker):
         if self._settings.reconcile_seconds:
             # Finds what changed while no worker was running.
             self._job_queues.request_reconcile()
-
-    def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Fork the child that runs a job, in its own session."""
-        # The child must not meet this worker's handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        try:
-            child = os.fork()
-            if child == 0:
-                os.setsid()
-                self.setup_work_horse_signals()
-            self._horse_pid = child
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        if child == 0:
-            self.main_work_horse(job, queue)
-        if self.stop_requested:
-            # Asked before there was a child: Python runs handlers here if another thread gets the signal.
-            self.handle_warm_shutdown_request()
-
-    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to the job's process and what it started; not to this worker's own group.
-
-        A child that was forked a moment ago may not have its own session yet.
-        """
-        with suppress(ProcessLookupError):
-            if os.getpgid(self.horse_pid) == os.getpgrp():
-                os.kill(self.horse_pid, sig)
-                return
-        super().kill_horse(sig)
-
-    def main_work_horse(self, job: Job, queue: Queue) -> None:
-        """Run a job in the forked child, at a lower priority than the web service."""
-        os.nice(self._niceness)
-        # Linux may schedule by session (autogroup), where the niceness of a process has no effect.
-        with suppress(OSError):
-            AUTOGROUP.write_text(str(self._niceness))
-        self._database.after_fork()
-        super().main_work_horse(job, queue)
-
-    def handle_warm_shutdown_request(self) -> None:
-        """Stop a running job at once: it returns to the front of its queue and loses only unsaved steps."""
-        super().handle_warm_shutdown_request()
-        if self.horse_pid:
-            self._interrupted = True
-            self.kill_horse(signal.SIGTERM)
-
-    def handle_job_failure(
-        self,
-        job: Job,
-        queue: Queue,
-        started_job_registry: Any = None,
-        exc_string: str = "",
-        execution: Execution | None = None,
-    ) -> None:
-        """Record a failure; an interrupted job is requeued instead."""
-        if self._interrupted and execution is not None:
-            recovery.requeue(queue, job, execution)
-            return
-        super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """Send heartbeats; the job continues while Redis is unavailable."""
@@ -330,20 +250,3 @@ def _reconnect(settings: Settings) -> redis.Redis:
             return connect_redis(settings)
         except (redis.exceptions.RedisError, EmbeddedRedisError, OSError) as error:
             logger.warning("Redis cannot be used yet: %s", reason(error))
-
-
-def kill_children_with_their_parent() -> None:
-    """Make the kernel kill every child forked from now on when its parent dies, however that happens."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def remember_parent() -> None:
-        nonlocal parent
-        parent = os.getpid()
-
-    def die_with_parent() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)

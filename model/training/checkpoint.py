@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.durability import sync
-from model.network import NetworkSettings
+from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.tensor_files import write_tensors
+from model.training.batches import ExampleSource
 from model.training.dataset import Example
+from model.training.settings import TrainingSettings
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
@@ -94,6 +96,28 @@ def run_fingerprint(
         digest.update(f"\0{name}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def fingerprint_of(
+    training: Sequence[Example] | ExampleSource,
+    validation: Sequence[Example],
+    labels: tuple[str, ...],
+    network: NetworkSettings,
+    settings: TrainingSettings,
+    start: DeeplySupervisedUNet | None,
+) -> str:
+    """The `run_fingerprint` of what `model.training.run.train` is given."""
+    # `until_plateau` does not affect individual steps, so a run can resume under either value.
+    steps = {name: value for name, value in settings.to_dict().items() if name != "until_plateau"}
+    configuration = {
+        "labels": labels,
+        "network": shape(network),
+        "settings": steps,
+        "training": training.description if isinstance(training, ExampleSource) else len(training),
+    }
+    weights = None if start is None else start.state_dict()
+    examples = () if isinstance(training, ExampleSource) else training
+    return run_fingerprint(configuration, [*examples, *validation], weights)
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

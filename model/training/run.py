@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training import checkpoint as checkpointing
@@ -34,8 +32,9 @@ from model.training.settings import (
     TrainingSettings,
     TrainingStopped,
 )
+from model.training.start import start_network
 from model.training.stepping import LateLoss, Stepper
-from model.training.validation import validation_dsc
+from model.training.validation import Best, validation_dsc
 
 __all__ = ["Progress", "TrainingError", "TrainingResult", "TrainingSettings", "train"]
 
@@ -131,12 +130,10 @@ class Run:
             ranks=ranks,
             episodes=self.episodes,
         )
-        self.fingerprint = _fingerprint(training, validation, labels, network, settings, start)
-        self.network = _prepared(network, settings.seed, start).to(self.device.device)
-        nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
-        if self.network.prompts is not None:
-            # Without episodes, weight decay would let them fade.
-            self.network.prompts.requires_grad_(bool(self.episodes))
+        self.fingerprint = checkpointing.fingerprint_of(
+            training, validation, labels, network, settings, start
+        )
+        self.network = start_network(network, settings.seed, start, self.device, prompts=bool(self.episodes))
         self.optimiser = optimiser(self.network, settings.learning_rate, settings.weight_decay)
         self.stepper = Stepper(self.network, settings.loss, self.optimiser, self.device, settings.seed, ranks)
         self.step = 0
@@ -144,7 +141,7 @@ class Run:
         self.converged_at: int | None = None
         self.skipped_in_a_row = 0
         self.history: list[Progress] = []
-        self.best: _Best | None = None
+        self.best: Best | None = None
         self.began = time.monotonic()
 
     def finish(self) -> TrainingResult:
@@ -230,7 +227,7 @@ class Run:
         """Dice of the current weights, which are kept if it is the best so far."""
         dsc = validation_dsc(self.candidate, self.validation, self.device)
         if self.best is None or dsc > self.best.dsc:
-            self.best = _Best(dsc, self.step, _snapshot(self.candidate))
+            self.best = Best.of(self.candidate, dsc, self.step)
         return dsc
 
     def _report(self, read: tuple[int, float], dsc: float | None = None, *, finished: bool = False) -> None:
@@ -297,7 +294,7 @@ class Run:
         self.began -= found.state["seconds"]
         self.history = [Progress(**entry) for entry in found.state["history"]]
         if "best" in found.state:
-            self.best = _Best(**found.state["best"], weights=checkpointing.unprefixed("best", found.tensors))
+            self.best = Best(**found.state["best"], weights=checkpointing.unprefixed("best", found.tensors))
         return found
 
     def _result(self) -> TrainingResult:
@@ -326,47 +323,3 @@ class Run:
         if isinstance(self.training, ExampleSource):
             return self.step * self.settings.batch
         return len(self.training)
-
-
-@dataclass(frozen=True)
-class _Best:
-    dsc: float
-    step: int
-    weights: dict[str, Tensor]
-
-
-def _snapshot(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-
-
-def _prepared(
-    settings: NetworkSettings, seed: int, start: DeeplySupervisedUNet | None
-) -> DeeplySupervisedUNet:
-    if start is not None:
-        network = copy.deepcopy(start)
-        network.settings = settings
-        return network
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return DeeplySupervisedUNet(settings)
-
-
-def _fingerprint(
-    training: Sequence[Example] | ExampleSource,
-    validation: Sequence[Example],
-    labels: tuple[str, ...],
-    network: NetworkSettings,
-    settings: TrainingSettings,
-    start: DeeplySupervisedUNet | None,
-) -> str:
-    # `until_plateau` does not affect individual steps, so a run can resume under either value.
-    steps = {name: value for name, value in settings.to_dict().items() if name != "until_plateau"}
-    configuration = {
-        "labels": labels,
-        "network": checkpointing.shape(network),
-        "settings": steps,
-        "training": training.description if isinstance(training, ExampleSource) else len(training),
-    }
-    weights = None if start is None else start.state_dict()
-    examples = () if isinstance(training, ExampleSource) else training
-    return checkpointing.run_fingerprint(configuration, [*examples, *validation], weights)

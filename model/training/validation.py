@@ -1,11 +1,13 @@
-"""Validation during training: the Dice by which a run selects its best weights."""
+"""Validation during training: the Dice by which a run selects its best weights, and these weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model.imaging.preprocessing import to_network
 from model.metrics import mean_dice
@@ -38,3 +40,18 @@ def validation_dsc(
         best = logits.argmax(0) if len(logits) > 2 else logits[1] > logits[0]
         scores.append(mean_dice(best.cpu().numpy().astype(np.uint8), example.mask, len(logits) - 1))
     return float(np.mean(scores))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best weights of a run so far, on the CPU, with their step and their validation Dice in [0, 1]."""
+
+    dsc: float
+    step: int
+    weights: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, network: DeeplySupervisedUNet, dsc: float, step: int) -> Best:
+        """The weights of a network as they are now."""
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+        return cls(dsc, step, weights)

@@ -23,9 +23,10 @@ from sqlalchemy import create_engine
 from ml_backend.demo.processes import free_port
 from ml_backend.doctor import Installation, State
 from ml_backend.doctor.infrastructure import OVERDUE, check_database
+from ml_backend.queue.clients import client_of, socket_url
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.kinds import QUICK, SCORE, TRAIN
-from ml_backend.queue.queues import JobQueues, client_of, socket_url
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.liveness import ProcessId

@@ -14,7 +14,8 @@ from ml_backend.label_studio.config import parse
 from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import Chosen, sort_out
 from ml_backend.queue.context import Context
-from ml_backend.settings import Rule, Settings
+from ml_backend.setting_values import Rule
+from ml_backend.settings import Settings
 from tests.label_studio.conftest import CONFIG
 from tests.label_studio.regions import prediction, region
 

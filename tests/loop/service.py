@@ -21,8 +21,9 @@ from rq.utils import as_text
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.demo.processes import Processes, free_port
 from ml_backend.label_studio.client import LabelStudio
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.context import Context, image_reader
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.store.database import Database
 from ml_backend.store.weights import WeightStore

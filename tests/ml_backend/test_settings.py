@@ -22,15 +22,6 @@ def test_environment_is_read_and_empty_variables_count_as_absent(monkeypatch: py
     assert (settings.retrain_every, settings.quiet_seconds) == (5, 120.0)
 
 
-def test_a_former_name_still_works_and_says_how_it_is_called_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HAND_SIZE", "7")
-    with pytest.warns(FutureWarning, match="HAND_SIZE is now called ASSIGNMENT_SIZE"):
-        assert Settings().assignment_size == 7
-    monkeypatch.setenv("ASSIGNMENT_SIZE", "3")
-    with pytest.warns(FutureWarning):
-        assert Settings().assignment_size == 3
-
-
 def test_a_knob_of_a_project_counts_before_the_setting_of_its_name() -> None:
     config = parse(
         '<View><Image name="i" value="$image"/><BrushLabels name="m" toName="i" model_annotations="all" '

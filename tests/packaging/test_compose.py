@@ -11,7 +11,8 @@ import requests
 import yaml
 from compose_spec import PyOptions
 
-from ml_backend.settings import FORMER_NAMES, Settings
+from ml_backend.former_names import FORMER_NAMES
+from ml_backend.settings import Settings
 from tests.packaging import compose_file
 from tests.packaging.compose_file import ROOT, MissingVariableError
 

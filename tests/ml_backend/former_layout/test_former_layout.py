@@ -22,11 +22,12 @@ from ml_backend.label_studio.client import LabelStudio
 from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.regions.masks import label_map
 from ml_backend.learn.labels import digest
+from ml_backend.queue.clients import client_of, socket_url
 from ml_backend.queue.context import image_reader
 from ml_backend.queue.embedded_redis import EmbeddedRedis
 from ml_backend.queue.jobs import FORMER_NAMES
 from ml_backend.queue.kinds import ACT, CONFIRM, EXAMINE, KINDS, NOTIFY, PRUNE, REDRAW, SCORE_DUE, SEND
-from ml_backend.queue.queues import JobQueues, client_of, socket_url
+from ml_backend.queue.queues import JobQueues
 from ml_backend.reconcile import lifecycle
 from ml_backend.score import packing
 from ml_backend.score.strategy import prediction_fingerprint

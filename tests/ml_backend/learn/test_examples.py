@@ -14,7 +14,7 @@ from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.regions.masks import results
 from ml_backend.learn.examples import Data, MaskError, Truth, _Reader, read_truth
 from ml_backend.learn.labels import choose
-from ml_backend.settings import Rule
+from ml_backend.setting_values import Rule
 from ml_backend.store.models import Part
 from model.imaging.preprocessing import PreprocessingSettings
 

@@ -22,7 +22,7 @@ from ml_backend.learn.labels import (
     new_sides,
     sort_out,
 )
-from ml_backend.settings import Rule
+from ml_backend.setting_values import Rule
 from ml_backend.store.models import Part
 
 CONFIG = parse(default_config(["Bone", "Nail"]))

@@ -14,7 +14,8 @@ from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.learn.start_weights import StartingPoint, starting_point
 from ml_backend.queue.context import Context, image_reader
 from ml_backend.score.initial_weights import initial_weights
-from ml_backend.settings import SHIPPED_WEIGHTS, Settings
+from ml_backend.setting_values import SHIPPED_WEIGHTS
+from ml_backend.settings import Settings
 from ml_backend.store import projects, versions
 from ml_backend.store.models import Project, Version, VersionState
 from ml_backend.store.weights import WeightStore, WeightStoreError

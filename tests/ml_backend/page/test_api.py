@@ -22,7 +22,7 @@ from ml_backend.page.openapi import description
 from ml_backend.store import actions, projects, versions
 from ml_backend.store.models import Score, ScoreState, VersionState
 from ml_backend.web.app import Services, create_app
-from tests.ml_backend.page.test_page import metrics, suspicious_label
+from tests.ml_backend.page.rows import metrics, suspicious_label
 from tests.packaging import documents
 
 EXAMPLES = 5

@@ -13,7 +13,7 @@ from ml_backend.queue.embedded_redis import EmbeddedRedis
 
 USER = """
 import sys
-from ml_backend.queue.queues import connect_redis
+from ml_backend.queue.clients import connect_redis
 from ml_backend.settings import Settings
 client = connect_redis(Settings(model_dir=sys.argv[1], redis_url=""))
 print(client.incr("users"), flush=True)

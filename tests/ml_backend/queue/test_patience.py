@@ -13,11 +13,12 @@ from rq.serializers import JSONSerializer
 from sqlalchemy.exc import OperationalError
 
 from ml_backend.label_studio.errors import LabelStudioError
+from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.context import Context
 from ml_backend.queue.jobs import job, job_class
 from ml_backend.queue.kinds import RETRY_SECONDS, SCORE_NEW
 from ml_backend.queue.patience import JITTER, LONGEST_SECONDS
-from ml_backend.queue.queues import JobQueues, connect_redis
+from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 
 NAME = "score-new-7"

@@ -16,7 +16,7 @@ from ml_backend.queue.kinds import QUICK, TRAIN
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
 from ml_backend.web.app import Services
-from tests.ml_backend.work.test_worker import until
+from tests.ml_backend.work.processes import until
 
 pytestmark = pytest.mark.slow
 
