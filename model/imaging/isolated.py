@@ -13,12 +13,14 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from PIL import Image
 
 from model.imaging.decoding import MAX_PIXELS, Grey, ImageError, decode_image, decoding_bytes
 
@@ -162,6 +164,8 @@ def _exactly(source: IO[bytes], count: int) -> bytes:
 
 def main() -> None:
     """Decode what comes on standard input until it ends."""
+    # Such images are what this process is for; the caller's log must not get a line for each.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
