@@ -27,7 +27,7 @@ from ml_backend.export.source import Item, LeftOut
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.regions.shape import Shape
-from model.training.dataset import DatasetError, read_mask
+from model.training.dataset import DatasetError, FolderSample, folder_labels, read_mask
 
 CONFIG = parse(default_config(["Femur", "Tibia", "Growth plate"]))
 
@@ -97,6 +97,16 @@ def test_png_masks_are_read_back_to_the_pixel_and_can_be_seen(tmp_path: Path) ->
         assert (seen[drawn[0][1] == entry["index"]] == colour).all()
         assert entry["index"] == 0 or max(colour) > 120
     assert (tmp_path / "out" / "masks" / "labels.txt").read_text().split("\n")[:-1] == list(CONFIG.labels)
+
+
+def test_labels_that_are_no_line_of_text_are_still_one_label_each_for_a_training(tmp_path: Path) -> None:
+    labels = ("Growth\nplate", "Bone ", "Bone", "\u2028", "Bone (2)", "a\x85b", "عظم", "Bone\t")
+    drawn = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    run(tmp_path / "out", "png", Drawn({1: ("/data/upload/3/12345671-a.png", drawn)}, Legend(labels)))
+    (mask,) = (tmp_path / "out" / "masks").glob("*.png")
+    found = folder_labels([FolderSample("a", mask, mask)])
+    assert len(found) == len(labels)
+    assert (found[0], found[2], found[4], found[6]) == ("Growth plate", "Bone", "Bone (2)", "عظم")
 
 
 def test_any_number_of_labels_has_colours_of_its_own() -> None:
