@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 import warnings
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -24,6 +25,8 @@ MAKER = "dsal"
 SCHEME = "99DSAL"
 """Coding scheme of the labels: 99 marks a private one."""
 UTF_8 = "ISO_IR 192"
+CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode categories of characters that begin a line or control a device."""
 LONGEST = 64
 """Characters of a label in the file (VR LO)."""
 SERIES_NUMBER = 9000
@@ -153,14 +156,19 @@ def _complete(image: FileDataset) -> None:
     image.SpecificCharacterSet = UTF_8
 
 
+def _long_string(text: str) -> str:
+    """A text as VR LO holds it: without control characters, and without what separates two values."""
+    kept = "".join(" " if unicodedata.category(each) in CONTROLS else each for each in text)
+    return " ".join(kept.replace("\\", "/").split())[:LONGEST].strip()
+
+
 def _segment(number: int, label: str, version: str | None) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from highdicom.sr.coding import CodedConcept
     from pydicom.sr.codedict import codes
 
-    # A backslash would separate two values.
-    text = label.replace("\\", "/")[:LONGEST]
+    text = _long_string(label) or f"label {number}"
     code = hashlib.sha256(label.encode()).hexdigest()[:16].upper()
     named = None
     if version is not None:

@@ -135,6 +135,20 @@ def test_names_and_labels_in_other_alphabets_survive(tmp_path: Path) -> None:
     assert found.SegmentSequence[0].SegmentLabel == "骨/芽"
 
 
+def test_labels_that_dicom_cannot_hold_are_written_as_it_can(tmp_path: Path) -> None:
+    source = write(radiograph(gradient()), tmp_path / "made.dcm")
+    labels = ("Growth\nplate", "\t", "\u2028", "  left \x85 hand ", "x" * 63 + " y")
+    write_segmentation(dict.fromkeys(labels, np.ones((40, 60), bool)), source, tmp_path / "seg.dcm")
+    segments = dcmread(tmp_path / "seg.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == [
+        "Growth plate",
+        "label 2",
+        "label 3",
+        "left hand",
+        "x" * 63,
+    ]
+
+
 def test_what_cannot_be_referred_to_is_one_sentence(tmp_path: Path) -> None:
     mask = {"Bone": np.ones((40, 60), bool)}
     made = radiograph(gradient())
