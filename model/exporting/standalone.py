@@ -99,6 +99,7 @@ def main() -> int:
         parser.error("give images, or --check")
     options.out.mkdir(parents=True, exist_ok=True)
     factor, failed = 255 if len(network.labels) == 1 else 1, 0
+    written: list[str] = []
     for path in options.images:
         try:
             mask = network.masks(decode_image(path.read_bytes()))[options.head]
@@ -106,7 +107,11 @@ def main() -> int:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
             continue
-        cv2.imwrite(str(options.out / f"{path.stem}.png"), mask * factor)
+        name = path.stem
+        while name in written:
+            name = f"{path.stem}-{len(written)}"
+        written.append(name)
+        (options.out / f"{name}.png").write_bytes(cv2.imencode(".png", mask * factor)[1].tobytes())
     print(f"{len(options.images) - failed} masks in {options.out}; labels: {', '.join(network.labels)}")
     return int(failed > 0)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.imaging.decoding import Grey, ImageError, decode_image
-from model.imaging.files import IMAGE_SUFFIXES
+from model.imaging.files import IMAGE_SUFFIXES, as_text
 from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
 NAMES_FILE = "labels.txt"
@@ -248,16 +248,18 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes or not path.is_file():
             continue
-        if path.stem in found:
-            raise DatasetError(f"{found[path.stem].name} and {path.name} share a stem; keep one of them.")
-        found[path.stem] = path
+        # Stems are hashed and stored, which a name that is no UTF-8 cannot be.
+        stem = as_text(path.stem)
+        if stem in found:
+            raise DatasetError(f"{found[stem].name} and {path.name} share a stem; keep one of them.")
+        found[stem] = path
     return found
 
 
 def _hint(stems: Sequence[str], folder: Path, suffixes: Collection[str]) -> str:
     """Names the first file with one of these stems that is left out, with the reason."""
     for name, reason in left_out(folder, suffixes).items():
-        if Path(name).stem in stems:
+        if as_text(Path(name).stem) in stems:
             return f" {name} is left out: {reason}."
     return ""
 
