@@ -33,6 +33,8 @@ _FORMS: Mapping[str, Form] = MappingProxyType(
 )
 KINDS = frozenset({"labels", *_FORMS})
 """Types of regions that store masks, or the labels of such regions."""
+PIXELWISE = frozenset(kind for kind, form in _FORMS.items() if form.is_pixelwise)
+"""Those that store pixels; the size that they state is that of their mask."""
 
 FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
 PROMPT = "A prompt of a smart tool."

@@ -31,7 +31,8 @@ def drawn_size(region: Mapping[str, Any], expected: Size | None, *, is_pixelwise
     """
     height, width = (_side(region, key) for key in ("original_height", "original_width"))
     if expected is None:
-        return _whole(height, width)
+        is_known = is_pixelwise or min(height or 0, width or 0) > UNKNOWN_SIDE
+        return _whole(height, width) if is_known else _whole(None, None)
     if height is None and width is None:
         return expected
     fits = (height, width) == expected if is_pixelwise else _has_aspect(height, width, expected)
