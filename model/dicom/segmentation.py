@@ -128,16 +128,18 @@ def _source(path: Path) -> FileDataset:
     """All attributes of the source, and pixels of which only the presence matters."""
     from pydicom import dcmread
 
+    needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
     try:
         image = dcmread(path)
+        # pydicom converts a value when it is first asked for.
+        missing = next((keyword for keyword in needed if not image.get(keyword)), None)
     except OSError:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.
     except Exception as error:
         raise DicomError(DAMAGED) from error
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not image.get(keyword):
-            raise DicomError(f"It lacks the attribute {keyword}, so no segmentation can refer to it.")
+    if missing is not None:
+        raise DicomError(f"It lacks the attribute {missing}, so no segmentation can refer to it.")
     return image
 
 

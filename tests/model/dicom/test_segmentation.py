@@ -157,6 +157,11 @@ def test_what_cannot_be_referred_to_is_one_sentence(tmp_path: Path) -> None:
         write_segmentation({"Bone": np.ones((60, 40), bool)}, source, tmp_path / "seg.dcm")
     with pytest.raises(DicomError, match="no mask to write"):
         write_segmentation({}, source, tmp_path / "seg.dcm")
+    content = source.read_bytes()
+    place = content.index(b"\x20\x00\x0d\x00UI")
+    source.write_bytes(content[: place + 4] + b"U\x01" + content[place + 6 :])
+    with pytest.raises(DicomError, match="damaged"):
+        write_segmentation(mask, source, tmp_path / "seg.dcm")
     del made.StudyInstanceUID
     with pytest.raises(DicomError, match="lacks the attribute StudyInstanceUID"):
         write_segmentation(mask, write(made, tmp_path / "made.dcm"), tmp_path / "seg.dcm")
