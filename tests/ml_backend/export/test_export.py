@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Iterator
@@ -186,12 +187,13 @@ def test_names_are_safe_unique_and_nothing_is_written_outside(tmp_path: Path) ->
         "s3://bucket/Hüfte links.png",
         "http://host/" + "x" * 400 + ".png",
         "http://host/",
+        f"/tasks/8/resolve/?fileuri={base64.urlsafe_b64encode(b's3://[a').decode()}",
     ]
     pictures: dict[int, tuple[str, Any]] = {task: (one, square) for task, one in enumerate(addresses)}
     run(tmp_path / "out", "png", Drawn(pictures))
     names = [path.stem for path in (tmp_path / "out" / "masks").glob("*.png")]
     assert len({name.casefold() for name in names}) == len(addresses)
-    assert {"a", "A-task-1", "a-task-2", "_con", "task-4", "Hüfte_links"} <= set(names)
+    assert {"a", "A-task-1", "a-task-2", "_con", "task-4", "Hüfte_links", "task-8"} <= set(names)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert "secret" not in "".join(p.read_text() for p in (tmp_path / "out").glob("*.*") if p.is_file())
 
@@ -241,15 +243,18 @@ def test_nothing_of_others_is_overwritten(tmp_path: Path) -> None:
 def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
     unknown = np.full((5, 5), 255, np.uint8)
     away = ImageUnavailable(1, "it is away", transient=True)
-    source = Drawn({1: ("http://host/1.png", away), 2: ("http://host/2.png", unknown)})
+    odd = NotImplementedError("an attribute of an unknown kind")
+    drawn = {1: away, 2: unknown, 3: odd, 4: np.ones((5, 5), np.uint8)}
+    source = Drawn({task: (f"http://host/{task}.png", one) for task, one in drawn.items()})
     outcome = run(tmp_path / "out", "coco", source)
-    assert outcome.failed == 1
+    assert (outcome.written, outcome.failed) == (1, 2)
     with (tmp_path / "out" / "left-out.csv").open(newline="") as file:
         rows = {row["key"]: row["reason"] for row in csv.DictReader(file)}
     assert rows["task-99"] == "It is excluded."
     assert rows["task-1"] == str(away)
+    assert rows["task-3"] == "It cannot be exported (NotImplementedError: an attribute of an unknown kind)."
     assert "COCO cannot say" in rows["task-2"]
-    assert run(tmp_path / "png", "png", source).written == 1
+    assert run(tmp_path / "png", "png", source).written == 2
     mask = tmp_path / "png" / "masks" / "2.png"
     assert (pixels(mask) == 255).all()
     with pytest.raises(DatasetError, match="unknown"):
