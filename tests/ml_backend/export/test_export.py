@@ -219,6 +219,12 @@ def test_a_stopped_export_goes_on_and_a_changed_label_is_written_again(tmp_path:
     again = run(tmp_path / "out", "coco", Drawn(changed))
     assert (again.written, again.unchanged) == (0, 4)
 
+    journal = tmp_path / "out" / "export.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:2], b"\0" * 40 + b"\n", b"{}\n", *lines[3:]]))
+    mended = run(tmp_path / "out", "coco", Drawn(changed))
+    assert (mended.written, mended.unchanged) == (1, 3), "a damaged line is written again"
+
 
 def test_only_one_process_writes_into_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
