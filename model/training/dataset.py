@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from model.imaging.decoding import Grey, ImageError, decode_image
+from model.imaging.decoding import DAMAGED, FORMATS, Grey, ImageError, decode_image
 from model.imaging.files import IMAGE_SUFFIXES, as_text
 from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
@@ -161,10 +161,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             image in colours with the index 255, which says that nobody knows the label.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             values = np.asarray(file)
             is_indexed = file.mode == "P" and _is_coloured(file)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path.name} cannot be read as a mask: {error}.") from error
     if values.ndim == 3:
         colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
