@@ -243,7 +243,7 @@ class RegionReader:
             raise RegionError(f"A region's type must be text, not {shown(kind)}.")
         if kind not in KINDS:
             is_prompt = "is_positive" in region or self._role(region) is Role.PROMPT
-            if kind.lower() in KINDS:
+            if kind.lower() in KINDS and not is_prompt:
                 raise RegionError(f"The region's type is {shown(kind)}, which must be in small letters.")
             raise _IgnoredError(PROMPT if is_prompt else _not_read(kind))
         for key in ("from_name", "to_name"):
