@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.text import Text
 
 from ml_backend.cli.console import listing, output, print_listing
 from ml_backend.settings import Settings
@@ -256,7 +255,7 @@ def print_parts(title: str, rows: Iterable[tuple[str, ...]]) -> None:
     table = listing(*("" for _ in listed[0]))
     table.show_header = False
     for row in listed:
-        table.add_row(*(Text(word) for word in row))
+        table.add_row(*row)
     print_listing(table, title)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -28,16 +29,28 @@ WIDEST = 1000
 
 
 class PlainConsole(Console):
-    """A console on which no text of others can send the terminal its commands."""
+    """A console on which no text of others is markup, or can send the terminal its commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A text as it is shown; all that is printed as a text or in a table comes here."""
-        return super().render_str("\n".join(printable(line) for line in text.split("\n")), **options)
+        """A text as it is shown; all that is printed as a string or in a table's cell comes here."""
+        return super().render_str(_plain(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The parts of anything that is printed, such as a `Text`, which does not come by `render_str`."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(_plain(part.text), part.style)
+
+
+def _plain(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def output() -> Console:
     """A console for results, on standard output."""
-    return PlainConsole(highlight=False)
+    return PlainConsole()
 
 
 def listing(*columns: str, right: Collection[str] = ()) -> Table:
@@ -56,7 +69,7 @@ def print_listing(table: Table, title: str = "") -> None:
         wide = console.options.update(width=WIDEST)
         console.width = max(console.width, console.measure(table, options=wide).maximum)
     if title:
-        console.print(Text(title, style="bold"), soft_wrap=True)
+        console.print(title, style="bold", soft_wrap=True)
     console.print(table)
 
 
@@ -66,10 +79,10 @@ def print_points(sentences: Iterable[str]) -> None:
     for sentence in sentences:
         if console.is_terminal:
             line = Table.grid(padding=(0, 1, 0, 0))
-            line.add_row("-", Text(sentence))
+            line.add_row("-", sentence)
             console.print(Padding(line, (0, 0, 0, 2)))
         else:
-            console.print(f"  - {sentence}", markup=False, soft_wrap=True)
+            console.print(f"  - {sentence}", soft_wrap=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -88,14 +101,12 @@ def print_left_out(
     from model.training.dataset import left_out_sentences
 
     for sentence in left_out_sentences(images, masks, suffixes or IMAGE_SUFFIXES):
-        output().print(sentence, markup=False, soft_wrap=True)
+        output().print(sentence, soft_wrap=True)
 
 
 def print_error(sentence: str) -> None:
     """Print one sentence on standard error."""
-    PlainConsole(stderr=True, highlight=False, soft_wrap=True).print(
-        f"dsal: {sentence}", style="red", markup=False
-    )
+    PlainConsole(stderr=True, soft_wrap=True).print(f"dsal: {sentence}", style="red")
 
 
 def progress_bar(*, shown: bool = True) -> Progress:
@@ -107,7 +118,7 @@ def progress_bar(*, shown: bool = True) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True, highlight=False),
+        console=PlainConsole(stderr=True),
         disable=not shown,
     )
 
@@ -123,7 +134,7 @@ def long_progress_bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True, highlight=False),
+        console=PlainConsole(stderr=True),
         # A round may take minutes, so a speed estimated over Rich's default of 30 s would often be zero.
         speed_estimate_period=1800,
     )

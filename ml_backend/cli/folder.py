@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -261,7 +263,7 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     import cv2
 
     from ml_backend.export.files import segmented
-    from model.imaging.files import readable_suffixes
+    from model.imaging.files import as_text, readable_suffixes
     from model.segmenter import Segmenter
     from model.training.dataset import DatasetError
 
@@ -276,19 +278,21 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     # Not named masks/: there may be a folder of true masks of that name.
     masks = out.with_name(f"{out.stem}-masks")
     masks.mkdir(parents=True, exist_ok=True)
+    names = _mask_names(paths)
     factor = 255 if len(segmenter.labels) == 1 else 1
     with progress_bar() as bar:
         scoring = bar.add_task("Scoring", total=len(paths), note="")
 
         def bad(path: Path, reason: str) -> None:
-            unreadable.append(f"{path.name}: {reason}")
+            unreadable.append(f"{as_text(path.name)}: {reason}")
             bar.advance(scoring)
 
         for path, found in segmented(segmenter, paths, bad):
             bar.advance(scoring)
             agreement = found.consistency
-            rows.append((path.name, agreement.l_dsc, agreement.m_dsc, agreement.score))
-            cv2.imwrite(str(masks / f"{path.stem}.png"), found.final * factor)
+            rows.append((as_text(path.name), agreement.l_dsc, agreement.m_dsc, agreement.score))
+            # Not cv2.imwrite, which takes names of UTF-8 only, and says nothing if it fails.
+            (masks / names[path]).write_bytes(cv2.imencode(".png", found.final * factor)[1].tobytes())
     rows.sort(key=lambda row: -row[3])
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -300,6 +304,20 @@ def _score_folder(version: Path, images: Path, out: Path) -> None:
     )
     for sentence in unreadable:
         console.print(f"not scored: {sentence}", markup=False, soft_wrap=True)
+
+
+def _mask_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The file name of each image's mask: its stem, or its whole name if others have the same stem."""
+    stems = Counter(path.stem for path in paths)
+    names: dict[Path, str] = {}
+    taken = {stem for stem, count in stems.items() if count == 1}
+    for path in paths:
+        stem = path.stem if stems[path.stem] == 1 else path.name
+        while stems[path.stem] > 1 and stem in taken:
+            stem += "_"
+        taken.add(stem)
+        names[path] = f"{stem}.png"
+    return names
 
 
 def phantom(

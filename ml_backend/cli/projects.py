@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from ml_backend.cli.console import counted, listing, output, print_listing
+from ml_backend.queue.logs import printable
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def purge(
     with open_context() as context:
         project = lifecycle.check_purge(context.database, number)
         if not yes:
-            typer.confirm(f"Delete all data of project {number} “{project.title or ''}”?", abort=True)
+            title = printable(project.title or "")
+            typer.confirm(f"Delete all data of project {number} “{title}”?", abort=True)
         weights = lifecycle.purge(context, number)
     output().print(f"Project {number} is purged, with the weights of {counted(weights, 'version')}.")
 
@@ -128,7 +129,7 @@ def _list() -> None:
             serving = versions.published(session, project.id)
             table.add_row(
                 str(project.id),
-                Text(project.title or ""),
+                project.title or "",
                 _state(project),
                 "–" if serving is None else serving.name,
                 str(len(versions.of_project(session, project.id))),

@@ -14,7 +14,7 @@ from ml_backend.export.pictures import ExportError, Legend, Picture, components
 from ml_backend.export.source import Item, LeftOut
 from ml_backend.label_studio.regions.tidying import Limits, tidied
 from model.imaging.decoding import ImageError
-from model.imaging.files import ImageFiles, readable_suffixes
+from model.imaging.files import ImageFiles, as_text, readable_suffixes
 
 if TYPE_CHECKING:
     from model.segmenter import Segmentation, Segmenter
@@ -113,15 +113,16 @@ class Files:
                     with path.open("rb") as file:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
                 except OSError as error:
-                    yield LeftOut(str(path), path.name, f"{path.name}: {_reason(error)}", failed=True)
+                    name = as_text(path.name)
+                    yield LeftOut(as_text(path), name, f"{name}: {_reason(error)}", failed=True)
                     continue
-                yield Item(str(path), path.name, digest, partial(self._draw, path, files))
+                yield Item(as_text(path), as_text(path.name), digest, partial(self._draw, path, files))
 
     def _draw(self, path: Path, files: ImageFiles) -> Picture:
         try:
             image = files.read(path)
         except ImageError as error:
-            raise ImageError(f"{path.name}: {error}") from error
+            raise ImageError(f"{as_text(path.name)}: {error}") from error
         found = self.segmenter.segment([image], threshold=self.threshold)[0]
         drawn = found.final if self.limits is None else tidied(found.final, self.limits)
         notes = (f"Consistency score {found.consistency.score:.4f}.",)

@@ -7,7 +7,7 @@ at the end it returns as JSON, which is kept on disk: there may be tens of thous
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from PIL import Image
 
 from ml_backend.export.pictures import CannotExpressError, Legend, Picture, Region
 from ml_backend.label_studio.regions.reading import UNKNOWN
+from model.training.dataset import NAMES_FILE
 
 Record = dict[str, Any]
 """What is kept of a picture: `name`, `image` (the file name of its image), `width`, `height`, `files`, and
@@ -63,7 +64,7 @@ class PngFormat:
         """The legend; and the labels as `dsal train --masks` reads them."""
         (folder / "masks").mkdir(exist_ok=True)
         replace_text(folder / "legend.json", json.dumps(legend.entries(), indent=2, ensure_ascii=False))
-        replace_text(folder / "masks" / "labels.txt", "".join(f"{label}\n" for label in legend.labels))
+        replace_text(folder / "masks" / NAMES_FILE, "".join(f"{line}\n" for line in _lines(legend.labels)))
         return ["masks/", "legend.json"]
 
 
@@ -112,6 +113,17 @@ class CocoFormat:
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType({"png": PngFormat(), "coco": CocoFormat()})
+
+
+def _lines(labels: Sequence[str]) -> Iterator[str]:
+    """Each label as a line of its own, as `dsal train` reads them: in one line, and no two alike."""
+    taken: set[str] = set()
+    for index, label in enumerate(labels, start=1):
+        line = " ".join(label.split()) or f"label {index}"
+        while line in taken or (line != label and line in labels):
+            line = f"{line} ({index})"
+        taken.add(line)
+        yield line
 
 
 def save_indexed(path: Path, label_map: NDArray[np.uint8], legend: Legend) -> None:

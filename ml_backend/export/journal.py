@@ -49,8 +49,10 @@ class Journal:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                record = json.loads(line)
-                self._places[record["key"]] = (whole, record["digest"], record["name"])
+                # A line that a crash of the machine has left damaged is as if it were missing.
+                with suppress(ValueError, KeyError, TypeError):
+                    record = json.loads(line)
+                    self._places[record["key"]] = (whole, record["digest"], record["name"])
                 whole += len(line)
         with self._path.open("r+b") as file:
             # A line that was being written when the export was killed.

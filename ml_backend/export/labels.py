@@ -21,7 +21,7 @@ from ml_backend.export.pictures import (
 from ml_backend.export.source import Item, LeftOut
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.regions.canvas import Overlap
-from ml_backend.label_studio.regions.reading import Reading, RegionReader
+from ml_backend.label_studio.regions.reading import PIXELWISE, Reading, RegionReader
 from ml_backend.label_studio.regions.shape import Size
 from ml_backend.learn.labels import LabelledTask, Sample, regions, sort_out
 from ml_backend.queue.context import Context
@@ -84,7 +84,7 @@ class Labels:
             CannotExpressError: none has a readable mask.
             ImageUnavailable, ImageError, LabelStudioError: the image, if only that knows its size.
         """
-        size = _stated_size(sample)
+        size = _stated_size(sample, self.config.image_tag)
         if size is None or size[0] * size[1] > self.context.settings.max_image_pixels:
             size = self._image_size(task)
         read = [self._one(annotation.result, size, overlap) for annotation in sample.annotations]
@@ -120,21 +120,27 @@ class Labels:
         return layers, reader.finish()
 
     def _image_size(self, task: LabelledTask) -> Size:
-        image = self.context.images.read(self.project, task.task_id, task.data, self.config)
-        return image.shape[0], image.shape[1]
+        return self.context.images.size(self.project, task.task_id, task.data, self.config)
 
 
-def _stated_size(sample: Sample) -> Size | None:
-    """(H, W) of the image, if all regions state the same; otherwise the image has to be asked."""
-    sizes = {
+def _stated_size(sample: Sample, image_tag: str) -> Size | None:
+    """(H, W) of the image, if the masks in pixels over it state one; otherwise the image has to be asked.
+
+    Outlines do not tell: they are in percent, so they fit a smaller copy of the image as well, and the editor
+    states 1 × 1 before it has loaded the image.
+    """
+    stated = (
         (region.get("original_height"), region.get("original_width"))
         for annotation in sample.annotations
         for region in regions(annotation.result)
-        if isinstance(region, dict) and "original_width" in region
+        if isinstance(region, dict)
+        and region.get("to_name") == image_tag
+        and isinstance(region.get("type"), str)
+        and region["type"] in PIXELWISE
+    )
+    sizes = {
+        (height, width)
+        for height, width in stated
+        if type(height) is int and type(width) is int and min(height, width) > 0
     }
-    if len(sizes) != 1:
-        return None
-    height, width = sizes.pop()
-    if type(height) is not int or type(width) is not int or height < 1 or width < 1:
-        return None
-    return height, width
+    return sizes.pop() if len(sizes) == 1 else None

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.images.sources import AddressError, Kind, resolve
+from ml_backend.label_studio.images.sources import Kind, resolve
 
 LONGEST = 120
 """Most bytes of a name without its ending; file systems take 255 with it."""
@@ -22,11 +22,12 @@ def image_file(task_id: int, data: Mapping[str, Any], config: LabelConfig) -> st
     """The file name of a task's image as its owner knows it; `task-N` if its address has none."""
     try:
         source = resolve(task_id, data, config, "http://label-studio")
-    except AddressError:
+        # What Label Studio's own address says of a storage may be no address.
+        parts = urlsplit(source.url if source.kind is not Kind.STORAGE else source.name)
+    except ValueError:  # also AddressError
         return f"task-{task_id}"
     if source.kind is Kind.INLINE:
         return f"task-{task_id}"
-    parts = urlsplit(source.url if source.kind is not Kind.STORAGE else source.name)
     path = parts.path
     if source.kind is Kind.LOCAL_FILE:
         path = parse_qs(parts.query).get("d", [""])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ from ml_backend.export.journal import LOCK, Journal
 from ml_backend.export.names import Names, safe
 from ml_backend.export.pictures import CannotExpressError, ExportError, FileMissingError
 from ml_backend.export.source import Item, LeftOut, Source
+from ml_backend.items import is_outside, reason
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS
+
+logger = logging.getLogger(__name__)
 
 IMAGES, LEFT_OUT = "images.csv", "left-out.csv"
 
@@ -119,6 +123,14 @@ class _Export:
             return
         except (*IMAGE_FAULTS, FileMissingError) as error:
             self._outcome.left_out.append(LeftOut(item.key, item.file, str(error), failed=True))
+            return
+        except Exception as error:
+            # A picture in which something is wrong that nobody foresaw must not keep the others back.
+            if is_outside(error):
+                raise
+            logger.exception("The picture of %s is left out.", item.key)
+            sentence = f"It cannot be exported ({reason(error)})."
+            self._outcome.left_out.append(LeftOut(item.key, item.file, sentence, failed=True))
             return
         suffix = Path(item.file).suffix
         self._journal.add(

@@ -179,11 +179,19 @@ def read_examples(
             f"{len(unavailable)} of {len(tasks)} labelled images are unavailable: {unavailable[0]}"
         )
     if unlabelled:
+        what = "their" if len(unlabelled) > 1 else "its"
         whole.report(
-            f"{len(unlabelled)} tasks, such as task {unlabelled[0]}, are left out: all regions have labels "
-            "that the labeling config no longer contains."
+            f"{_named(unlabelled)} left out: all of {what} regions have labels that the labeling config does "
+            "not have, or no longer has."
         )
     return whole
+
+
+def _named(tasks: Sequence[int]) -> str:
+    """Tasks as the subject of a sentence."""
+    if len(tasks) == 1:
+        return f"Task {tasks[0]} is"
+    return f"{len(tasks)} tasks, such as task {tasks[0]}, are"
 
 
 def _digests(task: LabelledTask) -> tuple[Any, ...]:

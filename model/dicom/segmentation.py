@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 import warnings
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -24,6 +25,8 @@ MAKER = "dsal"
 SCHEME = "99DSAL"
 """Coding scheme of the labels: 99 marks a private one."""
 UTF_8 = "ISO_IR 192"
+CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode categories of characters that begin a line or control a device."""
 LONGEST = 64
 """Characters of a label in the file (VR LO)."""
 SERIES_NUMBER = 9000
@@ -125,16 +128,18 @@ def _source(path: Path) -> FileDataset:
     """All attributes of the source, and pixels of which only the presence matters."""
     from pydicom import dcmread
 
+    needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
     try:
         image = dcmread(path)
+        # pydicom converts a value when it is first asked for.
+        missing = next((keyword for keyword in needed if not image.get(keyword)), None)
     except OSError:
         raise
     # Beyond what it documents, pydicom raises almost anything on hostile files.
     except Exception as error:
         raise DicomError(DAMAGED) from error
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not image.get(keyword):
-            raise DicomError(f"It lacks the attribute {keyword}, so no segmentation can refer to it.")
+    if missing is not None:
+        raise DicomError(f"It lacks the attribute {missing}, so no segmentation can refer to it.")
     return image
 
 
@@ -153,14 +158,19 @@ def _complete(image: FileDataset) -> None:
     image.SpecificCharacterSet = UTF_8
 
 
+def _long_string(text: str) -> str:
+    """A text as VR LO holds it: without control characters, and without what separates two values."""
+    kept = "".join(" " if unicodedata.category(each) in CONTROLS else each for each in text)
+    return " ".join(kept.replace("\\", "/").split())[:LONGEST].strip()
+
+
 def _segment(number: int, label: str, version: str | None) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from highdicom.sr.coding import CodedConcept
     from pydicom.sr.codedict import codes
 
-    # A backslash would separate two values.
-    text = label.replace("\\", "/")[:LONGEST]
+    text = _long_string(label) or f"label {number}"
     code = hashlib.sha256(label.encode()).hexdigest()[:16].upper()
     named = None
     if version is not None:

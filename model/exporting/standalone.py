@@ -99,6 +99,7 @@ def main() -> int:
         parser.error("give images, or --check")
     options.out.mkdir(parents=True, exist_ok=True)
     factor, failed = 255 if len(network.labels) == 1 else 1, 0
+    written: set[str] = set()
     for path in options.images:
         try:
             mask = network.masks(decode_image(path.read_bytes()))[options.head]
@@ -106,7 +107,12 @@ def main() -> int:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
             continue
-        cv2.imwrite(str(options.out / f"{path.stem}.png"), mask * factor)
+        name, number = path.stem, 1
+        while name in written:
+            number += 1
+            name = f"{path.stem}-{number}"
+        written.add(name)
+        (options.out / f"{name}.png").write_bytes(cv2.imencode(".png", mask * factor)[1].tobytes())
     print(f"{len(options.images) - failed} masks in {options.out}; labels: {', '.join(network.labels)}")
     return int(failed > 0)
 

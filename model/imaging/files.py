@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,11 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".
 def readable_suffixes() -> frozenset[str]:
     """Suffixes of the image files that `ImageFiles` reads here, in small letters."""
     return IMAGE_SUFFIXES | dicom.SUFFIXES if dicom.is_installed() else IMAGE_SUFFIXES
+
+
+def as_text(path: Path | str) -> str:
+    r"""A path or name that any file can hold: bytes that are no UTF-8 become `\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class ImageFiles:

@@ -160,7 +160,12 @@ def extent(mark: Mark, shape: tuple[int, int]) -> Extent:
         right, bottom = math.ceil(mark.right), math.ceil(mark.bottom)
     inside = Extent(max(top, 0), min(bottom, height), max(left, 0), min(right, width))
     if inside.top >= inside.bottom or inside.left >= inside.right:
-        raise PromptError(f"{mark} lies beside the image of {width}×{height} pixels; mark the image itself.")
+        named = (
+            f"A click at {mark.x:g}, {mark.y:g}"
+            if isinstance(mark, Click)
+            else f"A box with the edges {mark.left:g}, {mark.top:g}, {mark.right:g}, {mark.bottom:g}"
+        )
+        raise PromptError(f"{named} lies beside the image of {width}×{height} pixels; mark the image itself.")
     return inside
 
 

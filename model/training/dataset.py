@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from model.imaging.decoding import Grey, ImageError, decode_image
-from model.imaging.files import IMAGE_SUFFIXES
+from model.imaging.decoding import DAMAGED, FORMATS, Grey, ImageError, decode_image
+from model.imaging.files import IMAGE_SUFFIXES, as_text
 from model.imaging.preprocessing import PreprocessingSettings, preprocess
 
 NAMES_FILE = "labels.txt"
@@ -161,10 +161,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             image in colours with the index 255, which says that nobody knows the label.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             values = np.asarray(file)
             is_indexed = file.mode == "P" and _is_coloured(file)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path.name} cannot be read as a mask: {error}.") from error
     if values.ndim == 3:
         colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
@@ -248,16 +248,18 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes or not path.is_file():
             continue
-        if path.stem in found:
-            raise DatasetError(f"{found[path.stem].name} and {path.name} share a stem; keep one of them.")
-        found[path.stem] = path
+        # Stems are hashed and stored, which a name that is no UTF-8 cannot be.
+        stem = as_text(path.stem)
+        if stem in found:
+            raise DatasetError(f"{found[stem].name} and {path.name} share a stem; keep one of them.")
+        found[stem] = path
     return found
 
 
 def _hint(stems: Sequence[str], folder: Path, suffixes: Collection[str]) -> str:
     """Names the first file with one of these stems that is left out, with the reason."""
     for name, reason in left_out(folder, suffixes).items():
-        if Path(name).stem in stems:
+        if as_text(Path(name).stem) in stems:
             return f" {name} is left out: {reason}."
     return ""
 

@@ -7,12 +7,15 @@ import json
 import logging
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from rich.text import Text
 from sqlalchemy import text
 
+from ml_backend.cli import console
 from ml_backend.cli.console import PlainConsole
 from ml_backend.items import contained
 from ml_backend.queue.logs import FORMAT, OneLine, printable
@@ -79,12 +82,32 @@ def test_a_trace_in_a_library_s_message_is_indented(log: io.StringIO, logger: lo
 @pytest.mark.parametrize("hostile", HOSTILE, ids=repr)
 def test_commands_print_no_control_characters(hostile: str) -> None:
     out = io.StringIO()
-    console = PlainConsole(file=out, highlight=False, width=500, force_terminal=False)
-    console.print(f"Project 3: {hostile}", markup=False, soft_wrap=True)
+    plain = PlainConsole(file=out, highlight=False, width=500, force_terminal=False)
+    plain.print(f"Project 3: {hostile}", markup=False, soft_wrap=True)
     assert all(line.isprintable() for line in out.getvalue().split("\n"))
     out.getvalue().encode()
     # What a command prints as JSON stays JSON.
     assert json.loads(printable(json.dumps({"title": hostile}, ensure_ascii=False))) == {"title": hostile}
+
+
+@pytest.mark.parametrize("hostile", [*HOSTILE, "[red]", "a[/]b", "[link=http://x]y", ":bone:"], ids=repr)
+def test_titles_in_tables_and_lists_are_shown_as_they_are(
+    hostile: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for width, is_terminal in ((500, True), (500, False)):
+        made = partial(PlainConsole, width=width, force_terminal=is_terminal, no_color=True)
+        monkeypatch.setattr(console, "PlainConsole", made)
+        table = console.listing("project", "title")
+        table.add_row("3", hostile)
+        table.add_row("4", Text(hostile))
+        console.print_listing(table, f"Project 3 “{hostile}”")
+        console.print_points([f"task 7 {hostile} is left out"])
+        console.print_error(hostile)
+        for part in capsys.readouterr():
+            bare = part.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "")
+            assert all(line.isprintable() for line in bare.split("\n"))
+            if hostile.isprintable():
+                assert bare.count(hostile) == (4 if "Project" in bare else 1)
 
 
 def test_a_sentence_about_an_item_is_one_line() -> None:

@@ -137,7 +137,7 @@ def _serve(image: str, data_key: str, root: ElementTree.Element, served: list[_U
         controls,
         synonyms=tuple(dict.fromkeys(pair for pair in (*aliases, *predicted) if pair[1] in labels)),
         knobs=knobs,
-        faults=(*wrong, *unlearned, *unknown),
+        faults=(*_from_the_data(served), *wrong, *unlearned, *unknown),
         others=others,
         exclusions=exclusions,
     )
@@ -204,6 +204,15 @@ def _read_labels(tag: ElementTree.Element) -> tuple[str, ...]:
     return labels
 
 
+def _from_the_data(served: Iterable[_Usable]) -> Iterator[str]:
+    """A sentence for each tag that has further labels in the data of each task."""
+    for tag in (one.tag for one in served if attribute(one.tag, "value")):
+        yield (
+            f"{named(tag)} takes further labels from the task data, which are not learned: write them into "
+            "the config."
+        )
+
+
 def _aliases(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
     """(value, alias) of labels that have both: Label Studio writes the alias and accepts either."""
     for label in tags(tag, "label"):
@@ -224,7 +233,7 @@ def _predicted(tag: ElementTree.Element) -> Iterator[tuple[str, str]]:
 def _data_key(image: ElementTree.Element) -> str:
     name, value = attribute(image, "name"), attribute(image, "value")
     advice = 'use a single key of the task data, such as value="$image"'
-    if not value and attribute(image, "valueList"):
+    if attribute(image, "valueList"):
         refuse(f'<Image name="{name}"> shows a list of images: {advice}')
     key = value.removeprefix("$")
     if key == value or not key:

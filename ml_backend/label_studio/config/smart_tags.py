@@ -128,7 +128,10 @@ def _add(xml: str, config: LabelConfig, name: str, labels: list[str]) -> str:
     own = next((place for place in found if place.name == name), None)
     if own is None:
         return _insert(xml, _last_drawing(found, config), _tag(name, config.image_tag, labels))
-    (tag,) = (one for one in parse_xml(xml).iter() if attribute(one, "name") == name)
+    same = [one for one in parse_xml(xml).iter() if attribute(one, "name") == name]
+    if len(same) > 1:
+        raise LabelConfigError(f'The labeling config has {len(same)} tags with the name "{name}": keep one.')
+    (tag,) = same
     if own.tag.lower() != _KINDS[name][0].lower() or not _is_smart(tag, config):
         raise LabelConfigError(
             f'The labeling config has a <{own.tag} name="{name}">, which is no smart <{_KINDS[name][0]}> '

@@ -18,11 +18,22 @@ METADATA: tuple[Network, ...] = (
     ipaddress.IPv4Network("168.63.129.16/32"),  # Azure
     ipaddress.IPv4Network("192.0.0.192/32"),  # Oracle Cloud
     ipaddress.IPv6Network("fe80::/10"),
-    ipaddress.IPv6Network("fd00:ec2::/64"),  # AWS; ::254 serves metadata, ::23 the identities of pods
+    ipaddress.IPv6Network("fd00:ec2::/32"),  # AWS; ::254 serves metadata, ::23 the identities of pods
     ipaddress.IPv6Network("fd20:ce::254/128"),  # Google Cloud
+    ipaddress.IPv6Network("fd00:c1::a9fe:a9fe/128"),  # Oracle Cloud
+    ipaddress.IPv6Network("fd00:a9fe:a9fe::1/128"),  # Akamai
+    ipaddress.IPv6Network("fd00:42::42/128"),  # Scaleway
+    ipaddress.IPv6Network("fd00:100::100:200/128"),  # Alibaba Cloud
 )
 """Addresses where clouds serve a machine's credentials: link-local networks and others like them."""
-METADATA_NAMES = ("metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal")
+METADATA_NAMES = (
+    "metadata",
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata.tencentyun.com",
+    "instance-data",
+    "instance-data.ec2.internal",
+)
 """Names of such addresses, which a proxy would resolve."""
 
 _NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)

@@ -75,6 +75,17 @@ class ImageReader:
             cache.forget(task_id, data, config)
             raise ImageError(f"Task {task_id}: {error}") from error
 
+    def size(
+        self, project_id: int, task_id: int, data: Mapping[str, Any], config: LabelConfig
+    ) -> tuple[int, int]:
+        """(H, W) of the task's image as `read` returns it, from its header only; the same errors."""
+        cache = self._cache(project_id)
+        try:
+            return image_size(cache.fetch(task_id, data, config), max_pixels=self._pixels)
+        except ImageError as error:
+            cache.forget(task_id, data, config)
+            raise ImageError(f"Task {task_id}: {error}") from error
+
     def _make_room(self, task_id: int, content: bytes) -> None:
         if self._here is None:
             return

@@ -33,6 +33,8 @@ _FORMS: Mapping[str, Form] = MappingProxyType(
 )
 KINDS = frozenset({"labels", *_FORMS})
 """Types of regions that store masks, or the labels of such regions."""
+PIXELWISE = frozenset(kind for kind, form in _FORMS.items() if form.is_pixelwise)
+"""Those that store pixels; the size that they state is that of their mask."""
 
 FOREIGN_LABEL = "Drawn with a label that the labeling config does not have, or no longer has."
 PROMPT = "A prompt of a smart tool."
@@ -81,7 +83,7 @@ def is_mask(region: Any) -> bool:
     Without the labeling config, only prompts of the smart tags that `dsal connect` adds are told from masks.
     """
     kind = region.get("type") if isinstance(region, dict) else None
-    return not isinstance(kind, str) or (kind in KINDS and not _is_own_prompt(region))
+    return not isinstance(kind, str) or (kind.lower() in KINDS and not _is_own_prompt(region))
 
 
 def masks_in(results: Sequence[Any]) -> list[Any]:
@@ -241,6 +243,8 @@ class RegionReader:
             raise RegionError(f"A region's type must be text, not {shown(kind)}.")
         if kind not in KINDS:
             is_prompt = "is_positive" in region or self._role(region) is Role.PROMPT
+            if kind.lower() in KINDS and not is_prompt:
+                raise RegionError(f"The region's type is {shown(kind)}, which must be in small letters.")
             raise _IgnoredError(PROMPT if is_prompt else _not_read(kind))
         for key in ("from_name", "to_name"):
             if not isinstance(region.get(key), str):

@@ -10,6 +10,7 @@ from ml_backend.label_studio.regions.shape import MAX_SIDE, RegionError, Size, s
 
 UNKNOWN_SIDE = 1.0
 """Sides up to this are not known: the editor states 1 until it has loaded the image, and other tools 0."""
+UNSTATED = "The region does not state the size of the image it was drawn on."
 ASPECT_TOLERANCE = 0.01
 """Maximum relative difference of two aspects that count as the same; scaled images have rounded sides."""
 
@@ -31,13 +32,15 @@ def drawn_size(region: Mapping[str, Any], expected: Size | None, *, is_pixelwise
     """
     height, width = (_side(region, key) for key in ("original_height", "original_width"))
     if expected is None:
+        if not is_pixelwise and min(height or 0, width or 0) <= UNKNOWN_SIDE:
+            raise RegionError(UNSTATED)
         return _whole(height, width)
     if height is None and width is None:
         return expected
     fits = (height, width) == expected if is_pixelwise else _has_aspect(height, width, expected)
     if not fits:
         if height is None or width is None:
-            raise RegionError("The region does not state the size of the image it was drawn on.")
+            raise RegionError(UNSTATED)
         raise RegionError(
             f"The mask was drawn on {width:.10g} × {height:.10g} pixels, but the image has "
             f"{expected[1]} × {expected[0]}."
@@ -66,7 +69,7 @@ def _number(found: Any) -> float | None:
 
 def _whole(height: float | None, width: float | None) -> Size:
     if height is None or width is None or not (height.is_integer() and width.is_integer()):
-        raise RegionError("The region does not state the size of the image it was drawn on.")
+        raise RegionError(UNSTATED)
     if min(height, width) < 1 or height * width > rle.MAX_PIXELS:
         raise RegionError(f"Masks of {width:.10g} × {height:.10g} pixels are not supported.")
     return int(height), int(width)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from model.imaging.decoding import decode_image
-from model.training.dataset import read_mask
+from model.pretrained import pretrained_version
+from model.training.dataset import read_folder, read_mask
+from model.training.splitting import extend_split
 from model.weights import read_card
 from tests.ml_backend.cli.conftest import Run
 
@@ -194,6 +196,39 @@ def test_images_and_masks_that_do_not_fit_are_named(
     assert sentence.startswith("dsal: ")
     assert named in sentence
     assert not (tmp_path / "v").exists()
+
+
+def test_no_name_of_a_file_stops_the_others_or_loses_a_mask(
+    run: Run, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_DIR", str(tmp_path / "data"))
+    names = [os.fsdecode(b"hand\xff.png"), "hand.png", "hand.bmp", "new\nline.png"]
+    folders = tmp_path / "images", tmp_path / "masks"
+    for folder in folders:
+        folder.mkdir()
+    for number, name in enumerate(names):
+        image = decode_image((hands / "images" / f"hand{number}.png").read_bytes())
+        (folders[0] / name).write_bytes(cv2.imencode(Path(name).suffix, image)[1].tobytes())
+    status, said, _ = run("predict", folders[0], "--out", tmp_path / "out")
+    assert (status, "4 written" in said) == (0, True)
+    scores = tmp_path / "scores.csv"
+    status, said, _ = run("score", "--version", pretrained_version(), "--images", folders[0], "--out", scores)
+    assert (status, "4 images scored" in said) == (0, True)
+    with scores.open(newline="", encoding="utf-8") as file:
+        assert {row["image"] for row in csv.DictReader(file)} == {"hand\\xff.png", *names[1:]}
+    assert {path.name for path in (tmp_path / "scores-masks").iterdir()} == {
+        names[0],
+        "hand.png.png",
+        "hand.bmp.png",
+        names[3],
+    }
+    (folders[0] / "hand.bmp").unlink()
+    for name in (names[0], names[1], names[3]):
+        shutil.copy(hands / "masks" / "hand0.png", folders[1] / name)
+    stems = [sample.stem for sample in read_folder(*folders)]
+    assert stems == ["hand", "hand\\xff", "new\nline"]
+    training, validation = extend_split(stems, 0.3, 0)
+    assert sorted([*training, *validation]) == stems, "as dsal train divides them"
 
 
 def test_only_a_version_is_replaced(run: Run, hands: Path) -> None:

@@ -80,4 +80,5 @@ def test_wrong_mark_is_one_sentence(
 def test_click_beside_the_image_is_one_sentence(run: Run, image: Path, tmp_path: Path) -> None:
     status, _, complaint = run("segment", image, "--click", "900,5", "--out", tmp_path / "mask.png")
     assert status == 1
-    assert "beside the image of 320×400 pixels" in complaint
+    assert "lies beside the image of 320×400 pixels" in complaint
+    assert complaint.startswith("dsal: A click at ")

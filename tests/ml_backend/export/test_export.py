@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from ml_backend.export.source import Item, LeftOut
 from ml_backend.label_studio.config import default_config, parse
 from ml_backend.label_studio.images.cache import ImageUnavailable
 from ml_backend.label_studio.regions.shape import Shape
-from model.training.dataset import DatasetError, read_mask
+from model.training.dataset import DatasetError, FolderSample, folder_labels, read_mask
 
 CONFIG = parse(default_config(["Femur", "Tibia", "Growth plate"]))
 
@@ -97,6 +98,16 @@ def test_png_masks_are_read_back_to_the_pixel_and_can_be_seen(tmp_path: Path) ->
         assert (seen[drawn[0][1] == entry["index"]] == colour).all()
         assert entry["index"] == 0 or max(colour) > 120
     assert (tmp_path / "out" / "masks" / "labels.txt").read_text().split("\n")[:-1] == list(CONFIG.labels)
+
+
+def test_labels_that_are_no_line_of_text_are_still_one_label_each_for_a_training(tmp_path: Path) -> None:
+    labels = ("Growth\nplate", "Bone ", "Bone", "\u2028", "Bone (2)", "a\x85b", "عظم", "Bone\t")
+    drawn = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    run(tmp_path / "out", "png", Drawn({1: ("/data/upload/3/12345671-a.png", drawn)}, Legend(labels)))
+    (mask,) = (tmp_path / "out" / "masks").glob("*.png")
+    found = folder_labels([FolderSample("a", mask, mask)])
+    assert len(found) == len(labels)
+    assert (found[0], found[2], found[4], found[6]) == ("Growth plate", "Bone", "Bone (2)", "عظم")
 
 
 def test_any_number_of_labels_has_colours_of_its_own() -> None:
@@ -176,12 +187,13 @@ def test_names_are_safe_unique_and_nothing_is_written_outside(tmp_path: Path) ->
         "s3://bucket/Hüfte links.png",
         "http://host/" + "x" * 400 + ".png",
         "http://host/",
+        f"/tasks/8/resolve/?fileuri={base64.urlsafe_b64encode(b's3://[a').decode()}",
     ]
     pictures: dict[int, tuple[str, Any]] = {task: (one, square) for task, one in enumerate(addresses)}
     run(tmp_path / "out", "png", Drawn(pictures))
     names = [path.stem for path in (tmp_path / "out" / "masks").glob("*.png")]
     assert len({name.casefold() for name in names}) == len(addresses)
-    assert {"a", "A-task-1", "a-task-2", "_con", "task-4", "Hüfte_links"} <= set(names)
+    assert {"a", "A-task-1", "a-task-2", "_con", "task-4", "Hüfte_links", "task-8"} <= set(names)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert "secret" not in "".join(p.read_text() for p in (tmp_path / "out").glob("*.*") if p.is_file())
 
@@ -207,6 +219,12 @@ def test_a_stopped_export_goes_on_and_a_changed_label_is_written_again(tmp_path:
     again = run(tmp_path / "out", "coco", Drawn(changed))
     assert (again.written, again.unchanged) == (0, 4)
 
+    journal = tmp_path / "out" / "export.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:2], b"\0" * 40 + b"\n", b"{}\n", *lines[3:]]))
+    mended = run(tmp_path / "out", "coco", Drawn(changed))
+    assert (mended.written, mended.unchanged) == (1, 3), "a damaged line is written again"
+
 
 def test_only_one_process_writes_into_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
@@ -231,15 +249,18 @@ def test_nothing_of_others_is_overwritten(tmp_path: Path) -> None:
 def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
     unknown = np.full((5, 5), 255, np.uint8)
     away = ImageUnavailable(1, "it is away", transient=True)
-    source = Drawn({1: ("http://host/1.png", away), 2: ("http://host/2.png", unknown)})
+    odd = NotImplementedError("an attribute of an unknown kind")
+    drawn = {1: away, 2: unknown, 3: odd, 4: np.ones((5, 5), np.uint8)}
+    source = Drawn({task: (f"http://host/{task}.png", one) for task, one in drawn.items()})
     outcome = run(tmp_path / "out", "coco", source)
-    assert outcome.failed == 1
+    assert (outcome.written, outcome.failed) == (1, 2)
     with (tmp_path / "out" / "left-out.csv").open(newline="") as file:
         rows = {row["key"]: row["reason"] for row in csv.DictReader(file)}
     assert rows["task-99"] == "It is excluded."
     assert rows["task-1"] == str(away)
+    assert rows["task-3"] == "It cannot be exported (NotImplementedError: an attribute of an unknown kind)."
     assert "COCO cannot say" in rows["task-2"]
-    assert run(tmp_path / "png", "png", source).written == 1
+    assert run(tmp_path / "png", "png", source).written == 2
     mask = tmp_path / "png" / "masks" / "2.png"
     assert (pixels(mask) == 255).all()
     with pytest.raises(DatasetError, match="unknown"):

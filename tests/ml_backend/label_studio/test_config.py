@@ -156,6 +156,13 @@ def test_the_image_of_the_first_usable_control_is_served() -> None:
     )
 
 
+def test_further_labels_from_the_task_data_are_reported() -> None:
+    config = parse(view(IMAGE, BRUSH.replace("<BrushLabels", '<BrushLabels value="$labels"')))
+    assert config.labels == ("Bone",)
+    (fault,) = config.faults
+    assert "from the task data" in fault
+
+
 def test_a_control_can_be_skipped() -> None:
     config = parse(
         view(IMAGE, tag("RectangleLabels", "box", "Crop", model_skip="true"), tag("BrushLabels", "m", "Bone"))
@@ -259,6 +266,10 @@ UNUSABLE = {
     "a fixed image": (view(IMAGE.replace("$image", "http://host/a.png"), BRUSH), 'value="\\$image"'),
     "a bare dollar": (view(IMAGE.replace("$image", "$"), BRUSH), 'value="\\$image"'),
     "a list of images": (view(IMAGE.replace("value=", "valueList="), BRUSH), "a list of images"),
+    "a list beside an image": (
+        view(IMAGE.replace("/>", ' valueList="$list"/>'), BRUSH),
+        "a list of images",
+    ),
     "an image without value": (view('<Image name="image"/>', BRUSH), 'value="\\$image"'),
     "a magic wand alone": (
         view(IMAGE, tag("Labels", "kind", "Bone"), '<MagicWand name="wand" toName="image"/>'),

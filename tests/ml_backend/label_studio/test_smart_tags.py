@@ -134,6 +134,10 @@ def test_smart_tags_of_a_person_are_enough() -> None:
             view(control("brushlabels"), control("rectanglelabels", "dsal-boxes", ("Metal",))),
             'has a <RectangleLabels name="dsal-boxes">, which is no smart',
         ),
+        (
+            view(control("brushlabels"), 2 * '<KeyPoint name="dsal-points" toName="image"/>'),
+            'has 2 tags with the name "dsal-points"',
+        ),
         ('<!DOCTYPE View [<!ENTITY a "b">]>' + view(control("brushlabels")), "declares entities"),
     ],
 )

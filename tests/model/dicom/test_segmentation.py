@@ -135,6 +135,20 @@ def test_names_and_labels_in_other_alphabets_survive(tmp_path: Path) -> None:
     assert found.SegmentSequence[0].SegmentLabel == "骨/芽"
 
 
+def test_labels_that_dicom_cannot_hold_are_written_as_it_can(tmp_path: Path) -> None:
+    source = write(radiograph(gradient()), tmp_path / "made.dcm")
+    labels = ("Growth\nplate", "\t", "\u2028", "  left \x85 hand ", "x" * 63 + " y")
+    write_segmentation(dict.fromkeys(labels, np.ones((40, 60), bool)), source, tmp_path / "seg.dcm")
+    segments = dcmread(tmp_path / "seg.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == [
+        "Growth plate",
+        "label 2",
+        "label 3",
+        "left hand",
+        "x" * 63,
+    ]
+
+
 def test_what_cannot_be_referred_to_is_one_sentence(tmp_path: Path) -> None:
     mask = {"Bone": np.ones((40, 60), bool)}
     made = radiograph(gradient())
@@ -143,6 +157,11 @@ def test_what_cannot_be_referred_to_is_one_sentence(tmp_path: Path) -> None:
         write_segmentation({"Bone": np.ones((60, 40), bool)}, source, tmp_path / "seg.dcm")
     with pytest.raises(DicomError, match="no mask to write"):
         write_segmentation({}, source, tmp_path / "seg.dcm")
+    content = source.read_bytes()
+    place = content.index(b"\x20\x00\x0d\x00UI")
+    source.write_bytes(content[: place + 4] + b"U\x01" + content[place + 6 :])
+    with pytest.raises(DicomError, match="damaged"):
+        write_segmentation(mask, source, tmp_path / "seg.dcm")
     del made.StudyInstanceUID
     with pytest.raises(DicomError, match="lacks the attribute StudyInstanceUID"):
         write_segmentation(mask, write(made, tmp_path / "made.dcm"), tmp_path / "seg.dcm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,14 @@ def test_onnx_draws_the_masks_of_the_version(images: Images, tmp_path: Path) -> 
     for name, path in files.items():
         cv2.imwrite(str(path), images[name])
     (tmp_path / "bad.png").write_text("no image")
-    drawn = script(folder, *files.values(), tmp_path / "bad.png", "--out", tmp_path / "masks")
+    others = [tmp_path / "other" / name for name in ("a-2.png", "a.png")]
+    others[0].parent.mkdir()
+    for path in others:
+        shutil.copy(files["a"], path)
+    given = (*files.values(), tmp_path / "bad.png", *others)
+    drawn = script(folder, *given, "--out", tmp_path / "masks")
     assert drawn.returncode == 1
+    assert len(list((tmp_path / "masks").iterdir())) == len(files) + 2, "no mask overwrites another"
     assert "bad.png" in drawn.stderr
     segmenter = Segmenter(version, engine="torch", precision="fp32")
     for name, path in files.items():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tempfile
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from model.imaging.preprocessing import PreprocessingSettings
@@ -87,6 +92,25 @@ def test_invalid_masks_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="cannot be read"):
         read_mask(tmp_path / "broken.png")
+
+
+@given(st.sampled_from(["PNG", "TIFF", "BMP", "GIF"]), st.randoms(use_true_random=False))
+@settings(max_examples=120, derandomize=True, deadline=None)
+def test_a_damaged_mask_is_read_or_refused_in_one_sentence(form: str, random: Random) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(np.eye(20, dtype=np.uint8), "P").save(whole, form)
+    damaged = bytearray(whole.getvalue())
+    for _ in range(random.randrange(1, 6)):
+        damaged[random.randrange(min(len(damaged), 300))] = random.randrange(256)
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        Path(file.name).write_bytes(damaged)
+        said = f"{Path(file.name).name} as before."
+        try:
+            assert read_mask(Path(file.name)).ndim == 2
+        except DatasetError as error:
+            said = str(error)
+        assert said.startswith(Path(file.name).name)
+        assert said.endswith(".")
 
 
 def test_labels_follow_the_indices_in_use(tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ def value(**changes: Any) -> dict[str, Any]:
 
 
 UNREADABLE = {
+    "a type in capitals": region(square(0, 0), "Tibia", type="BrushLabels"),
     "no labels": region(square(0, 0)),
     "labels that are no list": region(square(0, 0), "Tibia", value=value(brushlabels="Tibia")),
     "labels that are no texts": region(square(0, 0), "Tibia", value=value(brushlabels=[["Tibia"], 1])),

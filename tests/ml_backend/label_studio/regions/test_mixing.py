@@ -51,6 +51,14 @@ def test_forms_may_be_mixed() -> None:
     assert turned[35, 40] == 1
 
 
+def test_an_outline_drawn_before_its_image_was_loaded_tells_no_size() -> None:
+    drawn = {"from_name": "polygonlabels", "to_name": "image", "type": "polygonlabels"}
+    size = {"original_width": 1, "original_height": 1}
+    reading = label_map([{**drawn, **size, "value": {"points": SQUARE, "polygonlabels": ["Bone"]}}], CONFIG)
+    assert reading.label_map is None
+    assert list(reading.unreadable) == ["The region does not state the size of the image it was drawn on."]
+
+
 def test_labels_beside_the_region_are_found_by_its_id() -> None:
     config = parse(
         '<View><Image name="image" value="$image"/><Labels name="kind" toName="image"><Label value="Bone"/>'
