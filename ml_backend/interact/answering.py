@@ -18,6 +18,7 @@ from ml_backend.interact.open_images import OpenImages
 from ml_backend.interact.page import Page, PageRegion
 from ml_backend.interact.remembered import Remembered
 from ml_backend.label_studio.config import LabelConfig, LabelConfigError, parse
+from ml_backend.label_studio.errors import LabelStudioError
 from ml_backend.label_studio.images.places import Places
 from ml_backend.label_studio.images.reader import IMAGE_FAULTS, ImageReader
 from ml_backend.label_studio.prompts import Asked, read_prompts
@@ -45,7 +46,7 @@ class CannotAnswerError(RuntimeError):
     """A prompt cannot be answered; the message is one sentence for the annotator."""
 
 
-UNANSWERED = (CannotAnswerError, PromptError, NoRoomError, *IMAGE_FAULTS)
+UNANSWERED = (CannotAnswerError, PromptError, NoRoomError, LabelStudioError, *IMAGE_FAULTS)
 """Errors that concern one prompt, and of which the annotator is told."""
 
 

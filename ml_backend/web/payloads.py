@@ -20,6 +20,12 @@ def _project_id(value: Any) -> Any:
     return value.partition(".")[0] if isinstance(value, str) else value
 
 
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("an id is a number, not true or false")
+    return value
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
@@ -27,7 +33,7 @@ def _as_list(value: Any) -> Any:
 LARGEST_ID = 2**31 - 1
 """Largest id that Label Studio and the database can have."""
 
-Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+Id = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=LARGEST_ID)]
 ProjectId = Annotated[Id, BeforeValidator(_project_id)]
 
 

@@ -162,6 +162,17 @@ def test_each_event_is_one_row(
     assert stored_events(services) == [(action, tasks, [f"annotation:{number}" for number in changes])]
 
 
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
+def test_true_is_no_project(client: FlaskClient, services: Services, path: str) -> None:
+    body = {"project": {"id": True} if path == "/webhook" else True, "tasks": [], "action": "START_TRAINING"}
+    answer = client.post(path, json=body)
+    assert answer.status_code == 400
+    assert "an id is a number" in answer.get_data(as_text=True)
+    assert stored_events(services) == []
+    with services.database.read() as session:
+        assert projects.all_projects(session) == []
+
+
 def test_deleting_a_labelled_task_is_a_change_and_deleting_another_is_none(
     client: FlaskClient, services: Services
 ) -> None:
