@@ -8,14 +8,13 @@ import typer
 from rich.text import Text
 
 from ml_backend.cli.console import counted, listing, output, print_listing
+from ml_backend.cli.options import Number
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
     from ml_backend.store.models import Project
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
-
-Number = Annotated[int, typer.Argument(metavar="N", help="Number of the project in Label Studio.")]
 
 
 def reconcile(
