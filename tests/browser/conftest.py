@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from tests.demos import Demo, kill_everything, play, stop
 
+Shoot = Callable[[Page, str], None]
+"""Saves a screenshot of a page under a name."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
     "--headless",
@@ -119,12 +121,12 @@ def page(visitor: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def shoot(page: Page, pictures: Path | None) -> Callable[..., None]:
-    """A function that saves a screenshot of the page, or of a part of it, if screenshots are wanted."""
+def shoot(pictures: Path | None) -> Shoot:
+    """Saves screenshots, if they are wanted."""
 
-    def save(name: str, part: Locator | None = None) -> None:
+    def save(page: Page, name: str) -> None:
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            (part or page).screenshot(path=pictures / f"{name}.png")
+            page.screenshot(path=pictures / f"{name}.png")
 
     return save
