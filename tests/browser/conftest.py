@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from tests.demos import Demo, kill_everything, play, stop
+from tests.people import PASSWORD, sign_up
 
+Person = Callable[[str], Page]
+"""Signs a new user up under an e-mail address, and returns a page where they are logged in."""
 Shoot = Callable[[Page, str], None]
 """Saves a screenshot of a page under a name."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -105,6 +109,27 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
     yield enter
     for context in opened:
         context.close()
+
+
+@pytest.fixture
+def refused() -> list[str]:
+    """Addresses that the pages of a `person` asked for and Label Studio refused."""
+    return []
+
+
+@pytest.fixture
+def person(
+    server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], refused: list[str]
+) -> Person:
+    """Makes new users."""
+
+    def make(email: str) -> Page:
+        sign_up(server, email)
+        page = log_in(server.url, email, PASSWORD).new_page()
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        return page
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from model.research.phantom import draw_phantom
-from tests.browser.conftest import Shoot
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 HAND = draw_phantom(9, seed=4, size=(400, 500))
 BONES = HAND.bones > 0
@@ -53,14 +52,11 @@ def board(service: Service, boards: list[Board]) -> Board:
 
 
 @pytest.fixture
-def open_task(
-    server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], board: Board
-) -> Callable[[str, int], Page]:
+def open_task(server: LabelStudioServer, person: Person, board: Board) -> Callable[[str, int], Page]:
     """A function that opens a task as a new user, with the smart tools switched on."""
 
     def opened(email: str, task: int) -> Page:
-        sign_up(server, email)
-        page = log_in(server.url, email, PASSWORD).new_page()
+        page = person(email)
         page.add_init_script(SWITCHED_ON)
         page.goto(f"{server.url}/projects/{board.id}/data?task={task}")
         expect(page.locator('img[alt="image"]')).to_be_visible()

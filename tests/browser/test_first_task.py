@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.config import COLOURS
@@ -16,10 +15,9 @@ from ml_backend.store.states import Provenance
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import hue_distance, label_as_displayed, opened_task, painted, resized, screen
-from tests.browser.conftest import Shoot
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 ANNOTATOR = "first-day@example.com"
 
@@ -35,7 +33,8 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     server: LabelStudioServer,
     service: Service,
     boards: list[Board],
-    log_in: Callable[[str, str, str], BrowserContext],
+    person: Person,
+    refused: list[str],
     shoot: Shoot,
 ) -> None:
     service.work(INITIAL_WEIGHTS="hand-bones", SCORE_CHUNK="5")
@@ -43,11 +42,7 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     boards.append(Board.connected(service, hands, "Finger bones"))
     (board,) = boards
     service.wait(board.published, "the first order")
-    sign_up(server, ANNOTATOR)
-
-    page = log_in(server.url, ANNOTATOR, PASSWORD).new_page()
-    refused: list[str] = []
-    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page = person(ANNOTATOR)
     page.goto(f"{server.url}/projects/{board.id}/data?tab={board.view}")
     expect(page.get_by_test_id("table-row")).to_have_count(len(hands))
     for row in page.get_by_test_id("table-row").all():

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from model.research.phantom import Phantom, draw_phantom
 from tests.browser.canvas import opened_task, painted, screen
-from tests.browser.conftest import Shoot
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 ANNOTATOR = "floor@example.com"
 HIDE = {"MASK_FLOOR": "0.5", "SMALLEST_REGION": "0.0001"}
@@ -38,7 +35,7 @@ def test_a_hand_opens_with_its_bones_and_a_foreign_image_empty(
     server: LabelStudioServer,
     service: Service,
     boards: list[Board],
-    log_in: Callable[[str, str, str], BrowserContext],
+    person: Person,
     shoot: Shoot,
 ) -> None:
     service.work(INITIAL_WEIGHTS="hand-bones", **HIDE)
@@ -47,8 +44,7 @@ def test_a_hand_opens_with_its_bones_and_a_foreign_image_empty(
     boards.append(Board.connected(service, [hand, Phantom(chest, nothing, nothing, 0, 0)], "Floor"))
     (board,) = boards
     service.wait(board.published, "the first order")
-    sign_up(server, ANNOTATOR)
-    page = log_in(server.url, ANNOTATOR, PASSWORD).new_page()
+    page = person(ANNOTATOR)
     regions = page.locator(".lsf-outliner-item__title")
     drawn = []
     for task, name in zip(sorted(board.truth), ("above", "below"), strict=True):
