@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 POLL_SECONDS = 0.02
-"""Longest time that the end of a server takes."""
+"""Time between two looks of a server at whether it is to end."""
 
 
 class Request(BaseHTTPRequestHandler):
