@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-POLL_SECONDS = 0.05
+from tests.local_server import LocalServer, Request
 
 
-class Receiver:
-    """What was received.
+class Receiver(LocalServer):
+    """Where notices are posted to; /broken answers with an error, and /away with a redirect.
 
     Attributes:
-        url: where to post to; /broken answers with an error, and /away with a redirect.
         got: the messages, in their order.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
 
     @property
@@ -29,33 +23,12 @@ class Receiver:
         """What the messages tell."""
         return [str(message["event"]) for message in self.got]
 
-
-@contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Receive during the block."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/away":
-                self.send_response(307)
-                self.send_header("Location", "/elsewhere")
-            elif self.path == "/broken":
-                self.send_response(500)
-            else:
-                receiver.got.append(json.loads(body))
-                self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
-    thread.start()
-    try:
-        yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
+    def respond(self, request: Request) -> None:
+        body = request.body()
+        if request.path == "/away":
+            request.reply(307, headers={"Location": "/elsewhere"})
+        elif request.path == "/broken":
+            request.reply(500)
+        else:
+            self.got.append(json.loads(body))
+            request.reply()

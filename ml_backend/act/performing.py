@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from sqlalchemy.orm import Session
 
 from ml_backend.act.asking import IMAGES, RefusedError, UnknownError, check
 from ml_backend.label_studio.blueprint import CHECK_VIEW_TITLE
@@ -22,7 +21,7 @@ from ml_backend.reconcile.lifecycle import retry_images
 from ml_backend.store import actions, drafts, events, runs, suspicious, versions
 from ml_backend.store.actions import Action
 from ml_backend.store.database import Database
-from ml_backend.store.models import Project, Version, VersionState, now
+from ml_backend.store.models import Project, Version, now
 from ml_backend.store.states import ActionKind, ActionState
 
 logger = logging.getLogger(__name__)
@@ -70,11 +69,11 @@ def _publish_again(context: Context, action: Action) -> None:
         check(session, action.kind, action.project_id, action.target)
         source = versions.by_name(session, action.target)
         assert source is not None  # guaranteed by check
-        project = session.get_one(Project, action.project_id)
-        is_running = runs.stop(session, project.id, f"Stopped, as {action.who} published {source.name}.")
-        surplus = drafts.drop(session, project.id)
-        successor = _successor(session, project, source)
-        successor.message = f"The weights of {source.name} again, as {action.who} asked."
+        reason = f"Stopped, as {action.who} published {source.name}."
+        is_running = runs.stop(session, action.project_id, reason)
+        surplus = drafts.drop(session, action.project_id)
+        message = f"The weights of {source.name} again, as {action.who} asked."
+        successor = versions.create_successor(session, source, message, without=NOT_COPIED)
         outcome = f"{successor.name} has the weights of {source.name}. It is being scored, then published."
         if is_running:
             outcome += " The training that was running ended; its labels are learned again from there."
@@ -82,20 +81,6 @@ def _publish_again(context: Context, action: Action) -> None:
     context.queues.request_score_version(successor.id)
     consider(context.database, context.queues, context.settings, action.project_id)
     _delete_weights(context, surplus)
-
-
-def _successor(session: Session, project: Project, source: Version) -> Version:
-    return versions.create(
-        session,
-        project,
-        round=versions.next_round(session, project.id),
-        state=VersionState.SCORING,
-        labels=source.labels,
-        parent_id=source.id,
-        weights_hash=source.weights_hash,
-        labels_used=source.labels_used,
-        metrics={name: value for name, value in source.metrics.items() if name not in NOT_COPIED},
-    )
 
 
 def _delete_weights(context: Context, keys: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from ml_backend.cli.console import listing, output, print_listing
+from ml_backend.cli.options import Project
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def connect(
 
 
 def disconnect(
-    project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
+    project: Project,
     predictions: Annotated[
         bool,
         typer.Option("--predictions", help="Also delete the predictions of this service's versions."),

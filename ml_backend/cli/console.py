@@ -109,32 +109,22 @@ def print_error(sentence: str) -> None:
     PlainConsole(stderr=True, soft_wrap=True).print(f"dsal: {sentence}", style="red")
 
 
-def progress_bar(*, shown: bool = True) -> Progress:
-    """A bar with counts and elapsed time, on standard error, if it is to be shown."""
+def progress_bar(*, shown: bool = True, for_hours: bool = False) -> Progress:
+    """A bar with counts and elapsed time, on standard error, if it is to be shown.
+
+    Work that takes hours also gets an estimate of the time left.
+    """
+    left = (TextColumn("left"), TimeRemainingColumn()) if for_hours else ()
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *left,
         TextColumn("{task.fields[note]}"),
         console=PlainConsole(stderr=True),
+        # A part may take minutes, so a speed estimated over the default of 30 s would often be zero.
+        speed_estimate_period=1800 if for_hours else 30,
         disable=not shown,
-    )
-
-
-def long_progress_bar() -> Progress:
-    """The same for hours of work, with an estimate of the time left."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=PlainConsole(stderr=True),
-        # A round may take minutes, so a speed estimated over Rich's default of 30 s would often be zero.
-        speed_estimate_period=1800,
     )

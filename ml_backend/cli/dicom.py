@@ -9,6 +9,7 @@ import typer
 
 from ml_backend.cli.console import output, print_error, progress_bar
 from ml_backend.cli.exits import FAILED, WrongUseError
+from ml_backend.cli.options import Project
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def import_dicom(
             help="DICOM files, and folders that are searched with all folders in them.",
         ),
     ],
-    project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
+    project: Project,
 ) -> None:
     """Import DICOM radiographs into a Label Studio project, under pseudonyms.
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ml_backend.cli.console import long_progress_bar, print_error, print_left_out
+from ml_backend.cli.console import print_error, print_left_out, progress_bar
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.experiment_report import print_report
-from ml_backend.cli.folder import Images, Labels, Masks, names_of
+from ml_backend.cli.options import Images, Labels, Masks, Width, names_of
 
 if TYPE_CHECKING:
     from model.loss import LossWeights
@@ -93,9 +93,7 @@ def experiment(
             help="Numbers of training, validation and test images; by default all images, as 139 : 20 : 50.",
         ),
     ] = None,
-    width: Annotated[
-        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
-    ] = 8,
+    width: Width = 8,
     size: Annotated[
         int,
         typer.Option("--size", metavar="N", min=32, help="Longer side of the network's input, in pixels."),
@@ -343,7 +341,7 @@ def _run(settings: ExperimentSettings, out: Path, source: ImageSource, processes
 
     if not source.phantoms:
         print_left_out(source.images, source.masks)
-    with long_progress_bar() as bar:
+    with progress_bar(for_hours=True) as bar:
         reading = bar.add_task("Images", total=None, note="")
         working = bar.add_task("Rounds", total=None, note="", start=False)
         last = None

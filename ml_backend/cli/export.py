@@ -9,6 +9,7 @@ import typer
 
 from ml_backend.cli.console import counted, output, progress_bar
 from ml_backend.cli.exits import FAILED, WrongUseError
+from ml_backend.cli.options import OptionalProject
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ CLINICAL = ("dicom-seg", "nifti")
 
 def export(
     out: Out,
-    project: Annotated[
-        int | None, typer.Option("--project", metavar="N", help="Number of a Label Studio project.")
-    ] = None,
+    project: OptionalProject = None,
     what: Annotated[
         Literal["labels", "masks"],
         typer.Option("--what", help="What annotators drew, or what a version draws on all images."),

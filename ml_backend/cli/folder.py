@@ -12,6 +12,7 @@ import typer
 
 from ml_backend.cli.console import output, print_left_out, progress_bar
 from ml_backend.cli.exits import WrongUseError
+from ml_backend.cli.options import Images, Labels, Masks, OptionalProject, names_of
 from ml_backend.cli.watching import follow_training, request_scores
 
 if TYPE_CHECKING:
@@ -20,36 +21,9 @@ if TYPE_CHECKING:
     from model.training.dataset import Example, FolderSample
     from model.training.run import TrainingResult
 
-Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="Folder of images.", exists=True, file_okay=False, metavar="DIR"),
-]
-Masks = Annotated[
-    Path | None,
-    typer.Option(
-        "--masks",
-        help="Folder of masks with the same stems: 0/255, or class indices.",
-        exists=True,
-        file_okay=False,
-        metavar="DIR",
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        "--labels",
-        metavar="NAMES",
-        help="Comma-separated label names in the order of the masks' class indices; by default the lines of "
-        "labels.txt in the folder of masks, or label 1, label 2, ….",
-    ),
-]
-Project = Annotated[
-    int | None, typer.Option("--project", metavar="N", help="Number of a Label Studio project.")
-]
-
 
 def train(
-    project: Project = None,
+    project: OptionalProject = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
@@ -117,11 +91,6 @@ def train(
     check_out(out)
     names = names_of(labels)
     _train_folder(images, masks, names, out, start, steps, seconds, width, size, validation, seed, batch)
-
-
-def names_of(labels: str | None) -> list[str] | None:
-    """The names in the option --labels; None without it."""
-    return None if labels is None else [label.strip() for label in labels.split(",")]
 
 
 def check_out(out: Path) -> None:
@@ -224,7 +193,7 @@ def _example(sample: FolderSample, files: ImageFiles, preprocessing: Preprocessi
 
 
 def score(
-    project: Project = None,
+    project: OptionalProject = None,
     version: Annotated[
         Path | None,
         typer.Option(

@@ -10,6 +10,7 @@ import typer
 from ml_backend.cli.console import output, progress_bar
 from ml_backend.cli.exits import WrongUseError
 from ml_backend.cli.folder import check_out
+from ml_backend.cli.options import Size, Width
 
 if TYPE_CHECKING:
     from model.training.run import Progress
@@ -23,13 +24,8 @@ def pretrain(
     hours: Annotated[
         float | None, typer.Option("--hours", metavar="HOURS", min=0, help="Stop after this many hours.")
     ] = None,
-    size: Annotated[
-        int,
-        typer.Option("--size", metavar="N", min=64, help="Longer side of the network's input, in pixels."),
-    ] = 384,
-    width: Annotated[
-        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
-    ] = 16,
+    size: Size = 384,
+    width: Width = 16,
     start: Annotated[
         Path | None,
         typer.Option(

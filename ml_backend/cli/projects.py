@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_backend.cli.console import counted, listing, output, print_listing
+from ml_backend.cli.options import Number
 from ml_backend.queue.logs import printable
 from ml_backend.settings import Settings
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from ml_backend.store.models import Project
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
-
-Number = Annotated[int, typer.Argument(metavar="N", help="Number of the project in Label Studio.")]
 
 
 def reconcile(

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ml_backend.cli.exits import WrongUseError
-from ml_backend.cli.folder import Labels, names_of
+from ml_backend.cli.options import Labels, Size, Width, names_of
 from ml_backend.queue.kinds import Lane
 from ml_backend.settings import Settings
 from model.strategies import DEFAULT, PAPER
@@ -101,13 +101,8 @@ def demo(
     leave: Annotated[
         bool, typer.Option("--exit", help="Exit after the last round instead of staying up.")
     ] = False,
-    width: Annotated[
-        int, typer.Option("--width", metavar="N", min=1, help="Channels of the network's first level.")
-    ] = 16,
-    size: Annotated[
-        int,
-        typer.Option("--size", metavar="N", min=64, help="Longer side of the network's input, in pixels."),
-    ] = 384,
+    width: Width = 16,
+    size: Size = 384,
     seconds: Annotated[
         float, typer.Option("--seconds", metavar="SECONDS", min=1, help="Maximum seconds of one training.")
     ] = 120.0,

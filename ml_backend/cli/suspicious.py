@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from ml_backend.cli.console import output, progress_bar
+from ml_backend.cli.options import Project
 
 if TYPE_CHECKING:
     from ml_backend.queue.context import Context
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def suspicious(
-    project: Annotated[int, typer.Option("--project", metavar="N", help="Number of the project.")],
+    project: Project,
     again: Annotated[
         bool, typer.Option("--again", help="Examine all labels anew, not only list what was found last.")
     ] = False,

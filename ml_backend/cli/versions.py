@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_backend.cli.console import listing, output, print_listing
+from ml_backend.cli.options import Number
 from ml_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30.0
 """How long a command waits for a worker to do what it asks for."""
 
-Number = Annotated[int, typer.Argument(metavar="N", help="Number of the project in Label Studio.")]
 Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of a version, as dsal versions lists it.")]
 
 

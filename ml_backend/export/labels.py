@@ -10,48 +10,27 @@ from functools import partial
 from typing import Any
 
 from ml_backend.export.names import image_file
-from ml_backend.export.pictures import (
-    CannotExpressError,
-    Layers,
-    Legend,
-    Picture,
-    components,
-    hidden_pixels,
-)
+from ml_backend.export.pictures import CannotExpressError, Layers, Picture, components, hidden_pixels
+from ml_backend.export.project import ProjectSource
 from ml_backend.export.source import Item, LeftOut
-from ml_backend.label_studio.config import LabelConfig
-from ml_backend.label_studio.regions.canvas import Overlap
 from ml_backend.label_studio.regions.reading import PIXELWISE, Reading, RegionReader
 from ml_backend.label_studio.regions.shape import Size
 from ml_backend.learn.labels import LabelledTask, Sample, regions, sort_out
-from ml_backend.queue.context import Context
 from model.consensus import majority
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(ProjectSource):
     """The labels of a project; each annotated task is read when its turn comes."""
-
-    context: Context
-    project: int
-    config: LabelConfig
-
-    is_whole = True
-
-    @property
-    def legend(self) -> Legend:
-        """The labels of the labeling config."""
-        return Legend(self.config.labels)
 
     @property
     def about(self) -> dict[str, Any]:
         """What decides how they are read."""
-        own = self.context.settings.for_project(self.config.knobs.overrides)
         return {
             "what": "labels",
             "project": self.project,
-            "annotations": own.annotations,
-            "overlap": own.overlap,
+            "annotations": self.settings.annotations,
+            "overlap": self.settings.overlap,
         }
 
     def total(self) -> int:
@@ -60,24 +39,23 @@ class Labels:
 
     def items(self) -> Iterator[Item | LeftOut]:
         """The annotated tasks, while Label Studio's export arrives."""
-        own = self.context.settings.for_project(self.config.knobs.overrides)
         for task in self.context.label_studio.labelled_tasks(self.project):
-            chosen = sort_out([task], own.annotations, self.config.exclusions)
+            chosen = sort_out([task], self.settings.annotations, self.config.exclusions)
             for sentence in chosen.left_out:
                 yield LeftOut(f"task-{task.id}", image_file(task.id, task.data, self.config), sentence)
             for labelled in chosen.labelled:
                 for sample in labelled.samples:
-                    yield self._item(labelled, sample, own.overlap)
+                    yield self._item(labelled, sample)
 
-    def _item(self, task: LabelledTask, sample: Sample, overlap: Overlap) -> Item:
+    def _item(self, task: LabelledTask, sample: Sample) -> Item:
         several = task.rule == "all" and len(task.samples) > 1
         key = f"task-{task.task_id}" + (f"-annotation-{sample.annotations[0].id}" if several else "")
         image = json.dumps(task.data.get(self.config.data_key), sort_keys=True)
         digest = hashlib.sha256(f"{sample.key} {image}".encode()).hexdigest()
         file = image_file(task.task_id, task.data, self.config)
-        return Item(key, file, digest, partial(self._read, task, sample, overlap), task.data)
+        return Item(key, file, digest, partial(self._read, task, sample), task.data)
 
-    def _read(self, task: LabelledTask, sample: Sample, overlap: Overlap) -> Picture:
+    def _read(self, task: LabelledTask, sample: Sample) -> Picture:
         """Read the annotations of one picture.
 
         Raises:
@@ -87,7 +65,7 @@ class Labels:
         size = _stated_size(sample, self.config.image_tag)
         if size is None or size[0] * size[1] > self.context.settings.max_image_pixels:
             size = self._image_size(task)
-        read = [self._one(annotation.result, size, overlap) for annotation in sample.annotations]
+        read = [self._one(annotation.result, size) for annotation in sample.annotations]
         maps = [(found, known) for _, found in read if (known := found.known_map) is not None]
         unreadable = [sentence for _, found in read for sentence in found.unreadable]
         if not maps:
@@ -108,13 +86,13 @@ class Labels:
         hidden = hidden_pixels(picture)
         if hidden:
             notes.append(
-                f"{hidden} pixels lie in regions of several labels: in PNG the {overlap} region has them, "
-                "COCO and DICOM-SEG keep them in all."
+                f"{hidden} pixels lie in regions of several labels: in PNG the {self.settings.overlap} "
+                "region has them, COCO and DICOM-SEG keep them in all."
             )
         return replace(picture, notes=tuple(notes))
 
-    def _one(self, result: Any, size: Size, overlap: Overlap) -> tuple[Layers, Reading]:
-        layers = Layers(size, overlap=overlap)
+    def _one(self, result: Any, size: Size) -> tuple[Layers, Reading]:
+        layers = Layers(size, overlap=self.settings.overlap)
         reader = RegionReader(self.config, layers)
         reader.read(result)
         return layers, reader.finish()

@@ -10,12 +10,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ml_backend.export.names import image_file
-from ml_backend.export.pictures import Layers, Legend, Picture
+from ml_backend.export.pictures import Layers, Picture
+from ml_backend.export.project import ProjectSource
 from ml_backend.export.source import Item, LeftOut
-from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.images.reader import Read, ReadAhead
 from ml_backend.label_studio.regions.reading import RegionReader
-from ml_backend.queue.context import Context
 from ml_backend.score.by_network import in_labels
 from ml_backend.score.drawing import Drawing
 from ml_backend.score.prediction import image_of, load_segmenter
@@ -29,24 +28,14 @@ TOGETHER = 32
 
 
 @dataclass(frozen=True)
-class Masks:
+class Masks(ProjectSource):
     """The masks that a version draws, with the threshold, the limits and the form of the project.
 
     They are drawn again, since Label Studio has predictions for the tasks to label only, and those of drafts
     among them. Masks below MASK_FLOOR, which annotators do not see, are drawn too and say so.
     """
 
-    context: Context
-    project: int
-    config: LabelConfig
     version: Version
-
-    is_whole = True
-
-    @property
-    def legend(self) -> Legend:
-        """The labels of the labeling config."""
-        return Legend(self.config.labels)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -83,7 +72,7 @@ class Masks:
 
     @cached_property
     def _drawing(self) -> Drawing:
-        return Drawing.of(self.context.settings.for_project(self.config.knobs.overrides), self.version)
+        return Drawing.of(self.settings, self.version)
 
     @cached_property
     def _segmenter(self) -> Segmenter:

@@ -39,8 +39,9 @@ from ml_backend.score.prediction import load_segmenter
 from ml_backend.store import examinations, projects, suspicious
 from ml_backend.store.models import Examination, ExaminedLabel, Project
 from model.segmenter import Segmenter
-from model.training.cross_fitting import FOLDS, divide, train_without
+from model.training.cross_fitting import FOLDS, divide
 from model.training.dataset import Example, make_example
+from model.training.run import train
 from model.training.settings import Progress
 from model.weights import Card, save_version
 
@@ -286,17 +287,16 @@ class _Examiner:
             self.look()
 
         checkpoints = self._folder / f"{number + 1}"
-        network = train_without(
-            (),
+        network = train(
             examples,
-            [one.key for one in examples],
+            [],
             labels=self.config.labels,
             network=self.begun.network,
             settings=settings,
             start=self.begun.start,
             checkpoints=checkpoints,
             progress=progress,
-        )
+        ).network
         name = f"p{self.project_id}-fold{number + 1}"
         with tempfile.TemporaryDirectory(
             dir=self.context.settings.model_dir, prefix=".examination-"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from ml_backend.learn.trigger import consider
 from ml_backend.queue.context import Context
 from ml_backend.reconcile.discrepancy import Discrepancy
-from ml_backend.score.first_order import IN_PROGRESS, create_successor
+from ml_backend.score.first_order import IN_PROGRESS
 from ml_backend.store import events, versions
-from ml_backend.store.models import Project, Version, VersionState
+from ml_backend.store.models import Version, VersionState
 from ml_backend.store.weights import WeightStore
 
 LOST = "The weights of this version are gone: its order stays, and a training from scratch was asked for."
@@ -83,8 +83,7 @@ def _substitute(context: Context, version: Version) -> Version | None:
         if former.state is VersionState.SUPERSEDED and key and context.weights.can_give(key):
             message = f"Same weights as {former.name}, since those of {version.name} are lost."
             with context.database.write() as session:
-                project = session.get_one(Project, version.project_id)
-                return create_successor(session, former, project, message)
+                return versions.create_successor(session, former, message)
     return None
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy.orm import Session
-
 from ml_backend.label_studio.config import LabelConfig
 from ml_backend.label_studio.views import set_order
 from ml_backend.queue import kinds
@@ -84,7 +82,9 @@ def reorder(context: Context, project_id: int, config: LabelConfig) -> Version |
             return None
         if version.weights_hash is not None:
             reason = f"Same weights as {version.name}; the labeling config or a setting has changed."
-            return create_successor(session, version, session.get_one(Project, project_id), reason)
+            successor = versions.create_successor(session, version, reason)
+            logger.info("Project %d will be reordered by %s.", project_id, successor.name)
+            return successor
         version.strategy = wanted(context.settings, config).name
         version.fingerprint = prediction_fingerprint(context.settings, config, version)
     set_order(context.label_studio, project_id, order_of(version))
@@ -112,21 +112,3 @@ def _initial_weights(context: Context, project: Project, config: LabelConfig) ->
         return initial_weights(context, project, config)
     except WeightsError as error:
         raise JobError(f"INITIAL_WEIGHTS cannot be used: {error}") from error
-
-
-def create_successor(session: Session, version: Version, project: Project, message: str) -> Version:
-    """Create a version with the same weights, to be scored and published; `message` says why."""
-    successor = versions.create(
-        session,
-        project,
-        round=versions.next_round(session, project.id),
-        state=VersionState.SCORING,
-        labels=version.labels,
-        parent_id=version.id,
-        weights_hash=version.weights_hash,
-        labels_used=version.labels_used,
-        metrics=version.metrics,
-    )
-    successor.message = message
-    logger.info("Project %d will be reordered by %s.", project.id, successor.name)
-    return successor

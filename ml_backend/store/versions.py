@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import mean
 from typing import Any
 
@@ -163,6 +163,33 @@ def create(
     session.add(version)
     session.flush()
     return version
+
+
+def create_successor(
+    session: Session, version: Version, message: str, *, without: Collection[str] = ()
+) -> Version:
+    """Add a version with the weights of another one, to be scored and published.
+
+    Args:
+        session: the transaction.
+        version: whose weights, labels and metrics are taken over.
+        message: says why.
+        without: names of metrics that are not taken over.
+    """
+    project = session.get_one(Project, version.project_id)
+    successor = create(
+        session,
+        project,
+        round=next_round(session, project.id),
+        state=VersionState.SCORING,
+        labels=version.labels,
+        parent_id=version.id,
+        weights_hash=version.weights_hash,
+        labels_used=version.labels_used,
+        metrics={name: value for name, value in version.metrics.items() if name not in without},
+    )
+    successor.message = message
+    return successor
 
 
 def publish(session: Session, version: Version) -> None:

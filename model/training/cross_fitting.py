@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training.dataset import Example
 from model.training.run import train
-from model.training.settings import Progress, TrainingError, TrainingSettings
+from model.training.settings import TrainingError, TrainingSettings
 from model.training.splitting import placement
 
 FOLDS = 3
@@ -33,9 +32,18 @@ class Fold:
     images: tuple[str, ...]
 
 
-def folds(images: Sequence[str], count: int = FOLDS, seed: int = 0) -> list[tuple[str, ...]]:
-    """Divide names of images into `count` parts of nearly the same size, in an order drawn by seed."""
+def divide(images: Sequence[str], count: int = FOLDS, seed: int = 0) -> list[tuple[str, ...]]:
+    """Divide names of images into `count` parts of nearly the same size, in an order drawn by seed.
+
+    Raises:
+        TrainingError: there are fewer than `MIN_IMAGES` images.
+    """
     drawn = sorted(set(images), key=lambda image: (placement(image, seed), image))
+    if len(drawn) < MIN_IMAGES:
+        raise TrainingError(
+            f"{len(drawn)} labelled images are too few to check labels against each other; "
+            f"{MIN_IMAGES} are needed."
+        )
     return [tuple(drawn[number::count]) for number in range(count)]
 
 
@@ -62,52 +70,6 @@ def cross_fit(
         TrainingError: there are fewer than `MIN_IMAGES` images, or a training fails.
     """
     for number, held in enumerate(divide(images, count, settings.seed)):
-        trained = train_without(
-            held, examples, images, labels=labels, network=network, settings=settings, start=start
-        )
-        yield Fold(number, trained, held)
-
-
-def divide(images: Sequence[str], count: int = FOLDS, seed: int = 0) -> list[tuple[str, ...]]:
-    """As `folds`.
-
-    Raises:
-        TrainingError: there are fewer than `MIN_IMAGES` images.
-    """
-    if len(set(images)) < MIN_IMAGES:
-        raise TrainingError(
-            f"{len(set(images))} labelled images are too few to check labels against each other; "
-            f"{MIN_IMAGES} are needed."
-        )
-    return folds(images, count, seed)
-
-
-def train_without(
-    held: Collection[str],
-    examples: Sequence[Example],
-    images: Sequence[str],
-    *,
-    labels: tuple[str, ...],
-    network: NetworkSettings,
-    settings: TrainingSettings,
-    start: DeeplySupervisedUNet | None = None,
-    checkpoints: Path | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> DeeplySupervisedUNet:
-    """Train a network on all examples but those of the images `held`; the others are as in `train`.
-
-    Raises:
-        TrainingError: the training fails.
-    """
-    taught = [one for one, image in zip(examples, images, strict=True) if image not in held]
-    result = train(
-        taught,
-        [],
-        labels=labels,
-        network=network,
-        settings=settings,
-        start=start,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
-    return result.network
+        others = [one for one, image in zip(examples, images, strict=True) if image not in held]
+        trained = train(others, [], labels=labels, network=network, settings=settings, start=start)
+        yield Fold(number, trained.network, held)

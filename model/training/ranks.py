@@ -128,12 +128,17 @@ ALONE = Ranks()
 """A training in one process."""
 
 
+def summed(values: Tensor) -> Tensor:
+    """The sum of the values of all ranks, without a gradient."""
+    total = values.clone()
+    distributed.all_reduce(total)
+    return total
+
+
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, sums: Tensor) -> Tensor:
-        total = sums.clone()
-        distributed.all_reduce(total)
-        return total
+        return summed(sums)
 
     @staticmethod
     def backward(_: Any, *gradients: Tensor) -> Tensor:

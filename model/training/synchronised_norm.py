@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from model.training.device import TrainingDevice
+from model.training.ranks import summed
 
 
 def synchronise(network: nn.Module, device: TrainingDevice) -> None:
@@ -65,12 +66,8 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        distributed.all_reduce(total)
-        return total
+        return summed(values)
 
     @staticmethod
     def backward(_: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        distributed.all_reduce(total)
-        return total
+        return summed(gradients[0])

@@ -7,10 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
+from ml_backend.demo.label_studio import LabelStudioServer
 from tests.demos import Demo, kill_everything, play, stop
+from tests.people import PASSWORD, sign_up
 
+Person = Callable[[str], Page]
+"""Signs a new user up under an e-mail address, and returns a page where they are logged in."""
+Shoot = Callable[[Page, str], None]
+"""Saves a screenshot of a page under a name."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
     "--headless",
@@ -105,6 +111,27 @@ def log_in(browser: Browser) -> Iterator[Callable[[str, str, str], BrowserContex
         context.close()
 
 
+@pytest.fixture
+def refused() -> list[str]:
+    """Addresses that the pages of a `person` asked for and Label Studio refused."""
+    return []
+
+
+@pytest.fixture
+def person(
+    server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], refused: list[str]
+) -> Person:
+    """Makes new users."""
+
+    def make(email: str) -> Page:
+        sign_up(server, email)
+        page = log_in(server.url, email, PASSWORD).new_page()
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        return page
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def visitor(log_in: Callable[[str, str, str], BrowserContext], demo: Demo) -> BrowserContext:
     """A browser with the login that the demo printed."""
@@ -119,12 +146,12 @@ def page(visitor: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def shoot(page: Page, pictures: Path | None) -> Callable[..., None]:
-    """A function that saves a screenshot of the page, or of a part of it, if screenshots are wanted."""
+def shoot(pictures: Path | None) -> Shoot:
+    """Saves screenshots, if they are wanted."""
 
-    def save(name: str, part: Locator | None = None) -> None:
+    def save(page: Page, name: str) -> None:
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            (part or page).screenshot(path=pictures / f"{name}.png")
+            page.screenshot(path=pictures / f"{name}.png")
 
     return save

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from model.research.phantom import draw_phantom
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 HAND = draw_phantom(9, seed=4, size=(400, 500))
 BONES = HAND.bones > 0
@@ -53,14 +52,11 @@ def board(service: Service, boards: list[Board]) -> Board:
 
 
 @pytest.fixture
-def open_task(
-    server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], board: Board
-) -> Callable[[str, int], Page]:
+def open_task(server: LabelStudioServer, person: Person, board: Board) -> Callable[[str, int], Page]:
     """A function that opens a task as a new user, with the smart tools switched on."""
 
     def opened(email: str, task: int) -> Page:
-        sign_up(server, email)
-        page = log_in(server.url, email, PASSWORD).new_page()
+        page = person(email)
         page.add_init_script(SWITCHED_ON)
         page.goto(f"{server.url}/projects/{board.id}/data?task={task}")
         expect(page.locator('img[alt="image"]')).to_be_visible()
@@ -68,18 +64,6 @@ def open_task(
         return page
 
     return opened
-
-
-@pytest.fixture
-def shoot_page(pictures: Path | None) -> Callable[[Page, str], None]:
-    """A function that saves a screenshot of a page, if screenshots are wanted."""
-
-    def save(page: Page, name: str) -> None:
-        if pictures is not None:
-            pictures.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=pictures / f"{name}.png")
-
-    return save
 
 
 def choose(page: Page, tool: str, key: str) -> None:
@@ -141,17 +125,17 @@ def submitted(board: Board, task: int) -> NDArray[np.bool_]:
 
 
 def test_a_wrong_mask_is_mended_by_three_clicks_and_a_box(
-    board: Board, open_task: Callable[[str, int], Page], shoot_page: Callable[[Page, str], None]
+    board: Board, open_task: Callable[[str, int], Page], shoot: Shoot
 ) -> None:
     task = min(board.truth)
     page = open_task("mends@x.org", task)
-    shoot_page(page, "clicks-before")
+    shoot(page, "clicks-before")
     click(page, *middle(8))
     click(page, 25, 17, "Alt", "Control")
     click(page, 382, 480, "Alt", "Control")
     rows, columns = np.nonzero(HAND.bones == 3)
     drag(page, columns.min() - 2, rows.min() - 2, columns.max() + 3, rows.max() + 3)
-    shoot_page(page, "clicks-after")
+    shoot(page, "clicks-after")
     page.get_by_test_id("bottombar-submit-button").click()
     mended = submitted(board, task)
     assert dice(mended, BONES) > 0.97 > dice(wrong_mask(), BONES)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from ml_backend.label_studio.config import COLOURS
@@ -17,9 +15,9 @@ from ml_backend.store.states import Provenance
 from model.consistency import dice
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import hue_distance, label_as_displayed, opened_task, painted, resized, screen
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 ANNOTATOR = "first-day@example.com"
 
@@ -35,25 +33,21 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     server: LabelStudioServer,
     service: Service,
     boards: list[Board],
-    log_in: Callable[[str, str, str], BrowserContext],
-    pictures: Path | None,
+    person: Person,
+    refused: list[str],
+    shoot: Shoot,
 ) -> None:
     service.work(INITIAL_WEIGHTS="hand-bones", SCORE_CHUNK="5")
     hands = [draw_phantom(age, seed=age, size=(416, 520)) for age in (3, 6, 9, 12, 15)]
     boards.append(Board.connected(service, hands, "Finger bones"))
     (board,) = boards
     service.wait(board.published, "the first order")
-    sign_up(server, ANNOTATOR)
-
-    page = log_in(server.url, ANNOTATOR, PASSWORD).new_page()
-    refused: list[str] = []
-    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page = person(ANNOTATOR)
     page.goto(f"{server.url}/projects/{board.id}/data?tab={board.view}")
     expect(page.get_by_test_id("table-row")).to_have_count(len(hands))
     for row in page.get_by_test_id("table-row").all():
         expect(row).to_contain_text("[{meta: {text: [Estimated DSC as drawn: ")
-    if pictures is not None:
-        page.screenshot(path=pictures / "estimates.png")
+    shoot(page, "estimates")
     label_as_displayed(page)
     first, _ = board.order()[0]
     expect(opened_task(page)).to_contain_text(f"{first}")
@@ -71,16 +65,14 @@ def test_the_first_task_of_an_annotator_opens_with_the_bones_drawn(
     assert region["score"] > 0.8
     page.locator(".lsf-outliner-item__title").first.click()
     expect(page.get_by_test_id("detailed-region")).to_contain_text("Estimated DSC as drawn: ")
-    if pictures is not None:
-        page.screenshot(path=pictures / "region.png")
+    shoot(page, "region")
     page.keyboard.press("Escape")
 
     assert not refused
     assert not list(service.label_studio.labelled_tasks(board.id))
-    if pictures is not None:
-        # Deselect the brush, whose slider would cover the edge of the image.
-        page.keyboard.press("v")
-        page.screenshot(path=pictures / "first-task.png")
+    # Deselect the brush, whose slider would cover the edge of the image.
+    page.keyboard.press("v")
+    shoot(page, "first-task")
 
     page.get_by_role("button", name="Submit current annotation").click()
     expect(opened_task(page)).not_to_contain_text(f"{first}")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from model.research.phantom import Phantom, draw_phantom
 from tests.browser.canvas import opened_task, painted, screen
+from tests.browser.conftest import Person, Shoot
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
 ANNOTATOR = "floor@example.com"
 HIDE = {"MASK_FLOOR": "0.5", "SMALLEST_REGION": "0.0001"}
@@ -38,8 +35,8 @@ def test_a_hand_opens_with_its_bones_and_a_foreign_image_empty(
     server: LabelStudioServer,
     service: Service,
     boards: list[Board],
-    log_in: Callable[[str, str, str], BrowserContext],
-    pictures: Path | None,
+    person: Person,
+    shoot: Shoot,
 ) -> None:
     service.work(INITIAL_WEIGHTS="hand-bones", **HIDE)
     hand, chest = draw_phantom(12, seed=5, size=(416, 520)), ribs()
@@ -47,8 +44,7 @@ def test_a_hand_opens_with_its_bones_and_a_foreign_image_empty(
     boards.append(Board.connected(service, [hand, Phantom(chest, nothing, nothing, 0, 0)], "Floor"))
     (board,) = boards
     service.wait(board.published, "the first order")
-    sign_up(server, ANNOTATOR)
-    page = log_in(server.url, ANNOTATOR, PASSWORD).new_page()
+    page = person(ANNOTATOR)
     regions = page.locator(".lsf-outliner-item__title")
     drawn = []
     for task, name in zip(sorted(board.truth), ("above", "below"), strict=True):
@@ -56,9 +52,9 @@ def test_a_hand_opens_with_its_bones_and_a_foreign_image_empty(
         expect(opened_task(page)).to_contain_text(f"{task}")
         page.wait_for_timeout(2000)
         drawn.append((regions.count(), float(painted(screen(page)).mean())))
-        if pictures is not None:
-            page.keyboard.press("v")
-            page.screenshot(path=pictures / f"floor-{name}.png")
+        # Deselect the brush, whose slider would cover the edge of the image.
+        page.keyboard.press("v")
+        shoot(page, f"floor-{name}")
     (bones, covered), (shreds, left) = drawn
     assert bones > 5, "the list has only those regions that fit"
     assert covered > 0.1

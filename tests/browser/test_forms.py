@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +17,7 @@ from ml_backend.label_studio.config import COLOURS, LabelConfig, parse
 from ml_backend.label_studio.regions.masks import label_map, results
 from model.consistency import dice
 from tests.browser.canvas import hue_distance, painted, resized, screen
+from tests.browser.conftest import Shoot
 from tests.ml_backend.label_studio.regions.forms import by_label
 
 SIZE = (360, 480)
@@ -110,7 +110,7 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     client: LabelStudio,
     project: int,
     log_in: Callable[[str, str, str], BrowserContext],
-    pictures: Path | None,
+    shoot: Shoot,
 ) -> None:
     config = parse(client.project(project)["label_config"])
     likely = {n: 0.9 - n / 10 for n in range(1, len(FORMS) + 1)}
@@ -130,8 +130,7 @@ def test_the_editor_draws_and_submits_every_form_as_we_read_it(
     expected = read(written, config)
     page.wait_for_timeout(1500)
     drawn = shown(page)
-    if pictures is not None:
-        page.screenshot(path=pictures / "forms.png")
+    shoot(page, "forms")
     scaled = resized(expected, drawn.shape)
     found = {form: dice(drawn == n, scaled == n) for n, form in enumerate(FORMS, start=1)}
     assert min(found.values()) > 0.93, found

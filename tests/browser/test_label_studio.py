@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ml_backend.label_studio.config import parse
 from ml_backend.label_studio.regions.masks import label_map
 from model.consistency import dice
 from tests.browser.canvas import label_as_displayed, opened_task, painted, resized, screen
+from tests.browser.conftest import Shoot
 from tests.demos import Demo
 
 
@@ -50,7 +51,7 @@ def versions_of(row: Sequence[str]) -> set[str]:
     return {name for name in named if "-open-" not in name}
 
 
-def test_view_shows_the_order_and_the_scores(demo: Demo, page: Page, shoot: Callable[..., None]) -> None:
+def test_view_shows_the_order_and_the_scores(demo: Demo, page: Page, shoot: Shoot) -> None:
     open_view(page, demo)
     expect(page.get_by_text("Most informativ")).to_be_visible()
     expect(page.get_by_text("Prediction score").last).to_be_visible()
@@ -68,11 +69,11 @@ def test_view_shows_the_order_and_the_scores(demo: Demo, page: Page, shoot: Call
         page.wait_for_load_state("networkidle")
     for row in rows(page):
         assert versions_of(row) == {demo.last["version"], BATCH_VERSION}
-    shoot("most-informative-first")
+    shoot(page, "most-informative-first")
 
 
 def test_the_top_task_opens_with_its_mask_drawn_and_then_the_second(
-    demo: Demo, page: Page, shoot: Callable[..., None]
+    demo: Demo, page: Page, shoot: Shoot
 ) -> None:
     first, second = demo.last["order"][:2]
     open_view(page, demo)
@@ -84,6 +85,6 @@ def test_the_top_task_opens_with_its_mask_drawn_and_then_the_second(
     assert dice(drawn, resized(predicted(demo, first), drawn.shape) > 0) > 0.9
     # Deselect the brush, whose slider would cover the edge of the image.
     page.keyboard.press("v")
-    shoot("pre-annotation")
+    shoot(page, "pre-annotation")
     page.get_by_role("button", name="Submit current annotation").click()
     expect(opened_task(page)).to_contain_text(f"{second}")

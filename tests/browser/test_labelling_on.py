@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from ml_backend.demo.label_studio import LabelStudioServer
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import label_as_displayed, opened_task, stroke
+from tests.browser.conftest import Person
 from tests.connecting import connect
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
-from tests.people import PASSWORD, sign_up
 
 STREAMING, CLICKING = "stream@example.com", "click@example.com"
 MOST = 18
@@ -35,14 +34,10 @@ def test_no_annotator_waits_and_nothing_is_refused(
     service: Service,
     board: Board,
     server: LabelStudioServer,
-    log_in: Callable[[str, str, str], BrowserContext],
+    person: Person,
+    refused: list[str],
 ) -> None:
-    pages: dict[str, Page] = {}
-    refused: list[str] = []
-    for email in (STREAMING, CLICKING):
-        sign_up(server, email)
-        pages[email] = log_in(server.url, email, PASSWORD).new_page()
-        pages[email].on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
+    pages = {email: person(email) for email in (STREAMING, CLICKING)}
     service.work(ASSIGNMENT_SIZE="8", RETRAIN_EVERY="4", TRAIN_STEPS="10", SCORE_CHUNK="40")
     service.wait(board.published, "the first order")
     connect(

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import expect
 
-from ml_backend.demo.label_studio import LabelStudioServer
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import label_as_displayed, opened_task, painted, screen, stroke
+from tests.browser.conftest import Person
 from tests.loop.board import Board
 from tests.loop.service import Service
-from tests.people import PASSWORD, sign_up
 
-Make = Callable[[str], Page]
 SUBMIT, UPDATE = "bottombar-submit-button", "bottombar-update-button"
-
-
-@pytest.fixture
-def refused() -> list[str]:
-    """URLs of the pages' requests that Label Studio refused."""
-    return []
-
-
-@pytest.fixture
-def person(
-    server: LabelStudioServer, log_in: Callable[[str, str, str], BrowserContext], refused: list[str]
-) -> Make:
-    """A function that returns a page logged in as a new user."""
-
-    def make(email: str) -> Page:
-        sign_up(server, email)
-        page = log_in(server.url, email, PASSWORD).new_page()
-        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
-        return page
-
-    return make
 
 
 @pytest.fixture
@@ -54,7 +30,7 @@ def drawn_board(service: Service, boards: list[Board]) -> Board:
 
 
 def test_what_is_open_can_be_submitted_after_the_next_version_is_published(
-    service: Service, drawn_board: Board, person: Make, refused: list[str]
+    service: Service, drawn_board: Board, person: Person, refused: list[str]
 ) -> None:
     board, former = drawn_board, drawn_board.shown_version()
     streaming, clicking, updating = person("stream@x.org"), person("click@x.org"), person("update@x.org")
@@ -92,7 +68,7 @@ def test_what_is_open_can_be_submitted_after_the_next_version_is_published(
 
 
 def test_what_is_opened_before_the_first_order_is_drawn_and_can_be_submitted_after_it(
-    service: Service, boards: list[Board], person: Make, refused: list[str]
+    service: Service, boards: list[Board], person: Person, refused: list[str]
 ) -> None:
     service.work(INITIAL_WEIGHTS="hand-bones")
     hands = [draw_phantom(age, seed=age, size=(416, 520)) for age in (4, 8, 12)]

@@ -15,7 +15,7 @@ from model.research.phantom import draw_phantom
 from model.weights import load_version, save_version
 from tests.loop.board import Board
 from tests.loop.service import AUTH, Service
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 MOST_TABS = 40
 """Tab presses within which the keyboard must reach an action."""
@@ -24,7 +24,7 @@ MOST_TABS = 40
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Where the notices of the worker go."""
-    with receiving() as receiver:
+    with Receiver() as receiver:
         yield receiver
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import pytest
@@ -17,6 +17,7 @@ from ml_backend.label_studio.config import default_config
 from ml_backend.label_studio.views import Work
 from model.research.phantom import draw_phantom
 from tests.browser.canvas import opened_task
+from tests.browser.conftest import Shoot
 from tests.demos import Demo
 
 VERSION = "dsal-p2-r002-3f2a91c0"
@@ -37,7 +38,7 @@ def project(studio: LabelStudio) -> Iterator[int]:
 
 
 def test_an_open_page_serves_tasks_that_are_assigned_later(
-    demo: Demo, studio: LabelStudio, project: int, page: Page, shoot: Callable[..., None]
+    demo: Demo, studio: LabelStudio, project: int, page: Page, shoot: Shoot
 ) -> None:
     """The browser sends the filters that it has loaded; they also match tasks that are assigned later."""
     work = Work(studio, "", None)
@@ -73,7 +74,7 @@ def test_an_open_page_serves_tasks_that_are_assigned_later(
     button = page.get_by_text("Label Tasks As Displayed")
     button.hover()
     page.wait_for_timeout(1000)
-    shoot("annotator-view")
+    shoot(page, "annotator-view")
     button.click()
     opened = opened_task(page)
     expect(opened).to_contain_text(f"{ranking[1]}")

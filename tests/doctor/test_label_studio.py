@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import time
 
 import jwt
@@ -17,6 +15,7 @@ from ml_backend.doctor import State
 from ml_backend.label_studio.client import LabelStudio
 from ml_backend.store import projects
 from tests.doctor.conftest import Case
+from tests.local_server import LocalServer, Request
 
 
 def test_an_address_where_nothing_answers(case: Case) -> None:
@@ -35,24 +34,16 @@ def test_an_address_that_is_none(case: Case) -> None:
     case.diagnose(label_studio_url="label-studio:8080").fault("Label Studio", "write it as http://")
 
 
-class OtherRelease(http.server.BaseHTTPRequestHandler):
+class OtherRelease(LocalServer):
     """Answers as a newer Label Studio would."""
 
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"release": "2.0.0"}')
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def respond(self, request: Request) -> None:
+        request.reply_json({"release": "2.0.0"})
 
 
 def test_a_release_that_was_never_tried_is_a_warning(case: Case) -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherRelease)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = case.diagnose(label_studio_url=f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    server.server_close()
+    with OtherRelease() as server:
+        found = case.diagnose(label_studio_url=server.url)
     assert found.warned("Label Studio", "2.0.0")
 
 

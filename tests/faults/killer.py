@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.forking import ROOT, ForkingProcess
+
 SENDING, PUBLICATION = "ml_backend/score/sending.py", "ml_backend/score/publication.py"
 TRACED = (SENDING, PUBLICATION)
 
@@ -37,41 +37,21 @@ class Line:
         return f"{self.file}:{self.number} {self.text}"
 
 
-class Killer:
-    """The process; it ends with the process that started it."""
+class Killer(ForkingProcess):
+    """The process that forks the children."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__("tests.faults.killer")
         self._environment = dict(environment)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.killer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,
-        )
 
     def run(self, version: int, line: Line | None = None) -> list[Line] | None:
         """Send and publish a version; returns the lines that were passed, None if it was killed at `line`."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         place = None if line is None else (line.file, line.number)
-        request = {"environment": self._environment, "version": version, "line": place}
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        answer = self.ask({"environment": self._environment, "version": version, "line": place})
         if answer["signal"] == signal.SIGKILL:
             return None
         assert answer["signal"] == 0, answer
         return [Line(*each) for each in answer["lines"]]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
 
 
 class _Tracer:

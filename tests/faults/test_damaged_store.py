@@ -11,10 +11,10 @@ from ml_backend.doctor import Installation, State
 from ml_backend.doctor.finding import Verdict
 from ml_backend.doctor.infrastructure import check_weights
 from ml_backend.settings import Settings
-from ml_backend.store import projects, versions
 from ml_backend.store.database import Database
-from ml_backend.store.models import Version, VersionState
+from ml_backend.store.models import Version
 from ml_backend.store.weights import MANIFEST, WeightStore
+from tests.ml_backend.store.replaced import FILE, replaced
 
 
 class Case:
@@ -26,29 +26,9 @@ class Case:
         self.database = Database(self.settings.effective_database_url)
         self.store = folder / "data" / "store"
         store = WeightStore(self.settings.effective_store_url, self.settings.weights_cache_dir)
-        made = []
-        for number in (1, 2):
-            version = folder / f"version {number}"
-            version.mkdir()
-            (version / "weights.safetensors").write_text(f"weights {number}")
-            made.append(self._record(number, store.put(version)))
-        self.former, self.current = made
+        self.former, self.current = replaced(self.database, store, folder)
 
-    def _record(self, number: int, key: str) -> Version:
-        with self.database.write() as session:
-            project = projects.ensure(session, 3, seed=0)
-            version = versions.create(
-                session,
-                project,
-                round=number,
-                state=VersionState.SCORING,
-                labels=["Bone"],
-                weights_hash=key,
-            )
-            versions.publish(session, version)
-            return version
-
-    def file(self, version: Version, name: str = "weights.safetensors") -> Path:
+    def file(self, version: Version, name: str = FILE) -> Path:
         return self.store / str(version.weights_hash) / name
 
     def verdicts(self) -> list[Verdict]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from ml_backend.demo.processes import ProcessError
+from tests.forking import ForkingProcess
 
 STOP_SECONDS = 15.0
 
@@ -48,37 +48,17 @@ class Worker:
                 self._process.wait(STOP_SECONDS)
 
 
-class ForkServer:
-    """The process that forks workers; it ends with the process that started it."""
+class ForkServer(ForkingProcess):
+    """The process that forks workers, which keep running when it ends."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).parents[2])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.loop.fork_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": root},
-            start_new_session=True,
-        )
+        super().__init__("tests.loop.fork_server")
 
     def worker(self, environment: Mapping[str, str], log: Path) -> Worker:
         """Start `dsal worker` with `environment` added to our own; its output is appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         request = {"arguments": ["worker"], "environment": {**os.environ, **environment}, "log": str(log)}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        return Worker(int(self._process.stdout.readline()), log)
-
-    def close(self) -> None:
-        """Stop the fork server; the workers keep running."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        return Worker(self.ask(request), log)
 
 
 def _become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:

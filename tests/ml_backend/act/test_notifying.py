@@ -17,14 +17,14 @@ from ml_backend.store.models import Project, TrainingRun, Version, VersionState
 from ml_backend.store.weights import WeightStore
 from ml_backend.web.app import Services
 from tests.ml_backend.store.rounds import FLAT, PROJECT, estimate, learned
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 HANDS = Project(id=3, title="Hands", seed=0)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
+    with Receiver() as receiver:
         yield receiver
 
 

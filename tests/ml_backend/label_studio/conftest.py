@@ -9,16 +9,13 @@ import pytest
 
 from ml_backend.label_studio.images.cache import ImageCache
 from tests.ml_backend.label_studio.images.fetching import downloader
-from tests.ml_backend.label_studio.images.image_server import Server, answer, start_server
+from tests.ml_backend.label_studio.images.image_server import Server, answer
 
 
 @pytest.fixture
 def servers() -> Iterator[list[Server]]:
-    started = [start_server() for _ in range(2)]
-    yield [server for server, _ in started]
-    for _, http in started:
-        http.shutdown()
-        http.server_close()
+    with Server() as studio, Server() as elsewhere:
+        yield [studio, elsewhere]
 
 
 @pytest.fixture

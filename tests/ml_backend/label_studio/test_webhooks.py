@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -19,43 +16,30 @@ from ml_backend.label_studio.webhooks import (
     unrecognised,
     webhook_headers,
 )
+from tests.local_server import LocalServer, Request
 
 MINE = "a" * 32
 AUTH = ("dsal", "secret")
 
 
-class _Health(BaseHTTPRequestHandler):
+class Health(LocalServer):
     """Tells an installation at /health, and redirects from /away/health."""
 
-    seen: list[str]
+    def __init__(self) -> None:
+        self.seen: list[str] = []
 
-    def do_GET(self) -> None:
-        self.seen.append(self.headers.get("Authorization") or "")
-        if self.path.startswith("/away"):
-            self.send_response(302)
-            self.send_header("Location", "/health")
-            self.end_headers()
-            return
-        body = json.dumps({"status": "UP", "installation": MINE}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+    def respond(self, request: Request) -> None:
+        self.seen.append(request.authorization or "")
+        if request.path.startswith("/away"):
+            request.reply(302, headers={"Location": "/health"})
+        else:
+            request.reply_json({"status": "UP", "installation": MINE})
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    _Health.seen = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Health)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def health() -> Iterator[Health]:
+    with Health() as server:
+        yield server
 
 
 def webhook(url: str, **headers: str) -> dict[str, Any]:
@@ -67,15 +51,16 @@ def webhook(url: str, **headers: str) -> dict[str, Any]:
     }
 
 
-def test_the_service_at_an_address_tells_its_name_and_gets_no_password(address: str) -> None:
+def test_the_service_at_an_address_tells_its_name_and_gets_no_password(health: Health) -> None:
+    address = health.url
     assert ask_installation(address) == MINE
-    assert _Health.seen == [""]
+    assert health.seen == [""]
     assert Recognition(MINE, AUTH).is_ours(webhook(address))
     assert not Recognition("b" * 32, AUTH).is_ours(webhook(address)), "its service is another installation"
 
 
-def test_no_redirect_is_followed_and_silence_is_no_name(address: str) -> None:
-    assert ask_installation(f"{address}/away") is None
+def test_no_redirect_is_followed_and_silence_is_no_name(health: Health) -> None:
+    assert ask_installation(f"{health.url}/away") is None
     assert ask_installation("http://127.0.0.1:9") is None
     assert ask_installation("http://[") is None
 

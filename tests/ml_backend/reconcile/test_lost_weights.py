@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from ml_backend.reconcile import leftovers, lost_weights
-from ml_backend.store import events, projects, runs, versions
+from ml_backend.store import events, runs, versions
 from ml_backend.store.liveness import ProcessId
 from ml_backend.store.models import RunState, TrainingRun, Version, VersionState
 from ml_backend.store.weights import WeightStore
 from ml_backend.web.app import Services
+from tests.ml_backend.store.replaced import FILE, PROJECT, replaced
 
 
 @dataclass
@@ -31,18 +32,18 @@ class Case:
         folders = [Path(self.services.settings.model_dir, "store")]
         folders += [self.services.settings.weights_cache_dir] if cached else []
         for folder in folders:
-            (path,) = folder.glob(f"{version.weights_hash}/weights")
+            (path,) = folder.glob(f"{version.weights_hash}/{FILE}")
             path.write_bytes(b"x")
 
     def repair(self) -> list[str]:
         with self.services.database.read() as session:
-            version = versions.published(session, 3)
+            version = versions.published(session, PROJECT)
         assert version is not None
         return [str(one) for one in lost_weights.repair(self.context, version)]
 
     def versions(self) -> list[Version]:
         with self.services.database.read() as session:
-            return versions.of_project(session, 3)
+            return versions.of_project(session, PROJECT)
 
 
 @pytest.fixture
@@ -52,27 +53,11 @@ def case(services: Services, tmp_path: Path) -> Case:
     context = SimpleNamespace(
         settings=settings, database=services.database, queues=services.queues, weights=store
     )
-    made = []
-    for number in (1, 2):
-        folder = tmp_path / f"version {number}"
-        folder.mkdir()
-        (folder / "weights").write_text(f"weights {number}")
-        key = store.put(folder)
-        store.get(key)
-        with services.database.write() as session:
-            project = projects.ensure(session, 3, seed=0)
-            version = versions.create(
-                session,
-                project,
-                round=number,
-                state=VersionState.SCORING,
-                labels=["Bone"],
-                weights_hash=key,
-                labels_used=number,
-            )
-            versions.publish(session, version)
-            made.append(version)
-    return Case(services, context, *made)
+    former, current = replaced(services.database, store, tmp_path)
+    for version in (former, current):
+        assert version.weights_hash is not None
+        store.get(version.weights_hash)
+    return Case(services, context, former, current)
 
 
 def test_a_damaged_store_is_repaired_from_this_machines_cache(case: Case) -> None:
@@ -93,9 +78,9 @@ def test_the_newest_whole_version_takes_over_from_a_damaged_one(case: Case) -> N
     assert case.former.name in newest.message
     waiting = {name for queue in case.services.queues.all() for name in queue.get_job_ids()}
     assert f"score-v{newest.id}" in waiting
-    assert case.services.queues.training_is_scheduled(3)
+    assert case.services.queues.training_is_scheduled(PROJECT)
     with case.services.database.read() as session:
-        assert events.has_happened(session, 3, events.WEIGHTS_LOST, f"weights:{case.current.id}"), (
+        assert events.has_happened(session, PROJECT, events.WEIGHTS_LOST, f"weights:{case.current.id}"), (
             "a training is requested"
         )
 
@@ -117,10 +102,10 @@ def test_without_any_whole_version_a_training_from_scratch_is_requested(case: Ca
 def test_checkpoints_of_ended_trainings_go_once_they_are_old_and_no_others(case: Case) -> None:
     folder = case.services.settings.checkpoint_dir
     with case.services.database.write() as session:
-        ended = runs.begin(session, 3, ProcessId.current(), force=True)
+        ended = runs.begin(session, PROJECT, ProcessId.current(), force=True)
         assert ended is not None
         runs.finish(session, session.get_one(TrainingRun, ended.id), RunState.FAILED)
-        running = runs.begin(session, 3, ProcessId.current(), force=True)
+        running = runs.begin(session, PROJECT, ProcessId.current(), force=True)
         assert running is not None
     paths = [folder / f"run-{number}" / "checkpoint" for number in (ended.id, running.id, 99)]
     for path in paths:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.label_studio.errors import LabelStudioError
@@ -22,11 +21,9 @@ from ml_backend.score.by_network import NetworkScorer
 from ml_backend.score.drawing import Drawing, Quality
 from ml_backend.score.prediction import Scored
 from model.imaging.decoding import ImageError
-from model.imaging.preprocessing import PreprocessingSettings
-from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.segmenter import Segmenter
 from model.strategies import parse as parse_strategy
-from model.weights import Card, save_version
+from tests.ml_backend.score.untrained import save_untrained
 
 CONFIG = parse(default_config(["Bone"]))
 TASKS = {task: {"image": f"{task}.png"} for task in range(1, 13)}
@@ -52,12 +49,7 @@ class Images:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    shape = NetworkSettings(classes=2, width=2, norm="group")
-    made = tmp_path_factory.mktemp("weights") / "version"
-    card = Card("of-a-test", ("Bone",), shape, PreprocessingSettings(size=32, crop=False))
-    save_version(made, DeeplySupervisedUNet(shape), card)
-    return made
+    return save_untrained(tmp_path_factory.mktemp("weights") / "version", size=32, crop=False, norm="group")
 
 
 @pytest.fixture(params=[1, 4], ids=["one by one", "together"])

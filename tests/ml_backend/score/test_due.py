@@ -13,7 +13,6 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import pytest
-import torch
 from rq.job import JobStatus
 
 from ml_backend.label_studio.client import LabelStudio
@@ -33,11 +32,9 @@ from ml_backend.store.models import FormerMask, RunState, Score, ScoreState, Ver
 from ml_backend.store.weights import WeightStore
 from ml_backend.web.app import Services
 from model.imaging.decoding import decode_image
-from model.imaging.preprocessing import PreprocessingSettings
-from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.strategies import published
-from model.weights import Card, save_version
 from tests.file_server import serve_folder
+from tests.ml_backend.score.untrained import save_untrained
 
 PROJECT = 1
 TASKS = range(1, 61)
@@ -112,11 +109,8 @@ class Place:
         settings = services.settings
         reader = image_reader(settings, LabelStudio(settings.label_studio_url, "0" * 40))
         weights = WeightStore(settings.effective_store_url, settings.weights_cache_dir)
-        torch.manual_seed(1)
-        shape = NetworkSettings(classes=2, width=2, norm="group")
-        card = Card("of-a-test", ("Bone",), shape, PreprocessingSettings(size=64, crop=False))
-        save_version(folder / "version", DeeplySupervisedUNet(shape), card)
-        self.database, key = services.database, weights.put(folder / "version")
+        key = weights.put(save_untrained(folder / "version", crop=False, norm="group"))
+        self.database = services.database
         self.former_run, self.version = self._publish(key)
         self.studio = Studio(self.version.name, address)
         studio = cast("LabelStudio", self.studio)

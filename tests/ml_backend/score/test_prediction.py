@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import default_config, parse
@@ -23,12 +22,9 @@ from ml_backend.store.database import Database
 from ml_backend.store.models import VersionState
 from ml_backend.store.weights import WeightStore
 from model.consistency import consistency
-from model.imaging.preprocessing import PreprocessingSettings
-from model.loss import LossWeights
-from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.training.splitting import placement
-from model.weights import Card, save_version
 from tests.file_server import serve_folder
+from tests.ml_backend.score.untrained import save_untrained
 
 PROJECT = 3
 LONG = 600.0
@@ -89,20 +85,7 @@ class Place:
 
     def store(self, labels: tuple[str, ...]) -> str:
         """Store the weights of an untrained network for these labels; returns their hash."""
-        torch.manual_seed(len(labels))
-        shape = NetworkSettings(classes=len(labels) + 1, width=2)
-        card = Card(
-            name="untrained",
-            labels=labels,
-            network=shape,
-            preprocessing=PreprocessingSettings(size=64),
-            loss=LossWeights(),
-            metrics={},
-            parent=None,
-            training={},
-        )
-        save_version(self.folder / "version", DeeplySupervisedUNet(shape), card)
-        return self.weights.put(self.folder / "version")
+        return self.weights.put(save_untrained(self.folder / "version", labels))
 
     def predict(self, tasks: list[dict[str, Any]], seconds: float = LONG) -> list[list[dict[str, Any]]]:
         return self.predictor.predict(tasks, PROJECT, time.monotonic() + seconds)

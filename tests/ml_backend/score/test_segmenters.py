@@ -11,14 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 
 from ml_backend.score.segmenters import NoRoomError, Segmenters
-from model.imaging.preprocessing import PreprocessingSettings
-from model.loss import LossWeights
-from model.network import DeeplySupervisedUNet, NetworkSettings
 from model.segmenter import Segmenter
-from model.weights import Card, save_version
+from tests.ml_backend.score.untrained import save_untrained
 
 LONG = 60.0
 
@@ -27,20 +23,7 @@ class Loader:
     """Loads real, tiny segmenters, slowly; counts those that are alive."""
 
     def __init__(self, folder: Path) -> None:
-        torch.manual_seed(0)
-        shape = NetworkSettings(classes=2, width=2)
-        card = Card(
-            name="untrained",
-            labels=("Bone",),
-            network=shape,
-            preprocessing=PreprocessingSettings(size=64),
-            loss=LossWeights(),
-            metrics={},
-            parent=None,
-            training={},
-        )
-        save_version(folder, DeeplySupervisedUNet(shape), card)
-        self._folder = folder
+        self._folder = save_untrained(folder)
         self._lock = threading.Lock()
         self.loaded: list[str] = []
         self.alive: weakref.WeakSet[Segmenter] = weakref.WeakSet()

@@ -68,6 +68,26 @@ def test_a_round_has_one_version(database: Database) -> None:
     assert add_version(database, 1) == add_version(database, 1)
 
 
+def test_a_successor_has_the_weights_and_figures_of_a_version_and_waits_for_its_scores(
+    database: Database,
+) -> None:
+    with database.write() as session:
+        version = versions.create(
+            session,
+            projects.ensure(session, 3, seed=0),
+            round=4,
+            state=VersionState.PUBLISHED,
+            labels=["Bone"],
+            weights_hash="aa",
+            labels_used=9,
+            metrics={"validation_dsc": 0.9, "comparison": {}},
+        )
+        successor = versions.create_successor(session, version, "as somebody asked", without=["comparison"])
+    assert (successor.round, successor.state, successor.parent_id) == (5, VersionState.SCORING, version.id)
+    assert (successor.weights_hash, successor.labels, successor.labels_used) == ("aa", ["Bone"], 9)
+    assert (successor.metrics, successor.message) == ({"validation_dsc": 0.9}, "as somebody asked")
+
+
 def test_a_changed_labeling_config_makes_a_project_new_again(database: Database) -> None:
     with database.write() as session:
         project = projects.ensure(session, 3, seed=0)

@@ -164,7 +164,8 @@ def test_each_event_is_one_row(
 
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
 def test_true_is_no_project(client: FlaskClient, services: Services, path: str) -> None:
-    body = {"project": {"id": True} if path == "/webhook" else True, "tasks": [], "action": "START_TRAINING"}
+    project: object = {"id": True} if path == "/webhook" else True
+    body = {"project": project, "tasks": [], "action": "START_TRAINING"}
     answer = client.post(path, json=body)
     assert answer.status_code == 400
     assert "an id is a number" in answer.get_data(as_text=True)

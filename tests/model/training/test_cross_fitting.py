@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.network import NetworkSettings
-from model.training.cross_fitting import cross_fit, folds
+from model.training.cross_fitting import cross_fit, divide
 from model.training.dataset import Example
 from model.training.settings import TrainingError, TrainingSettings
 
@@ -37,8 +37,8 @@ def test_each_image_is_judged_by_one_network_that_has_not_seen_it() -> None:
 
 def test_folds_do_not_depend_on_the_order_of_the_images() -> None:
     names = [str(number) for number in range(20)]
-    assert folds(names) == folds(names[::-1])
-    assert folds(names, seed=1) != folds(names)
+    assert divide(names) == divide(names[::-1])
+    assert divide(names, seed=1) != divide(names)
 
 
 def test_too_few_images_are_refused_with_their_number() -> None:

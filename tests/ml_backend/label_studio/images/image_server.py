@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
+
+from tests.local_server import LocalServer, Request
 
 IMAGE = bytes(range(256)) * 40
 
 Route = Callable[[BaseHTTPRequestHandler], None]
 
 
-@dataclass
-class Server:
-    """A local HTTP server with the requests it has seen."""
+class Server(LocalServer):
+    """A local HTTP server with the requests it has seen; it answers 404 until routes are added."""
 
-    url: str
-    routes: dict[str, Route]
-    requests: list[tuple[str, str | None]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.routes: dict[str, Route] = {}
+        self.requests: list[tuple[str, str | None]] = []
 
     def tokens(self, path: str) -> list[str | None]:
         """The Authorization header of each request for the path."""
         return [token for seen, token in self.requests if seen == path]
+
+    def respond(self, request: Request) -> None:
+        self.requests.append((request.route, request.authorization))
+        try:
+            self.routes.get(request.route, answer(b"no", 404))(request)
+        except (BrokenPipeError, ConnectionResetError):
+            request.hang_up()
 
 
 def answer(body: bytes = IMAGE, status: int = 200, **headers: str) -> Route:
@@ -42,25 +47,3 @@ def answer(body: bytes = IMAGE, status: int = 200, **headers: str) -> Route:
 
 def redirect(target: str) -> Route:
     return answer(b"", 302, Location=target)
-
-
-def start_server() -> tuple[Server, ThreadingHTTPServer]:
-    """A server that answers 404 until routes are added, and a function that shuts it down."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            server.requests.append((path, self.headers["Authorization"]))
-            try:
-                server.routes.get(path, answer(b"no", 404))(self)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{http.server_port}", {})
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    return server, http
