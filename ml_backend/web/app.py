@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ml_backend.page import api, views
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 OPEN_ENDPOINT = "setup.health"
 """The only endpoint without authentication."""
+NOT_FOUND = 404
+READERS = ("application/json", "text/html")
+"""What an error may be written as: for programs, and for browsers, which ask for it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Services:
 def create_app(services: Services, *, shared_metrics: Path | None = None) -> Flask:
     """The application; `shared_metrics` is the folder of the counters if several processes serve."""
     app = Flask("dsal")
+    # People type addresses of the page with a slash at the end, too.
+    app.url_map.strict_slashes = False
     bodies = Bodies(services.settings.model_dir)
     metrics = Metrics(services.database, services.queues, shared_metrics)
     inbox = app.extensions["inbox"] = Inbox(services.settings, services.database, services.queues)
@@ -93,7 +98,10 @@ def _require_basic_auth(app: Flask, credentials: tuple[str, str] | None) -> None
 
 def _answer_errors_as_json(app: Flask) -> None:
     @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> tuple[Response, int]:
+    def refused(error: HTTPException) -> tuple[Response | str, int]:
+        if error.code == NOT_FOUND and request.accept_mimetypes.best_match(READERS) == READERS[-1]:
+            # A person with a browser, who mistyped the address of the page.
+            return render_template("error.html", sentence="There is no such page."), NOT_FOUND
         answer = jsonify(error=error.description or error.name)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             answer.headers["Allow"] = ", ".join(error.valid_methods)

@@ -72,3 +72,14 @@ def test_a_number_of_nothing_is_not_found(client: FlaskClient, number: int) -> N
         assert client.get(f"{prefix}/projects/{number}").status_code == 404
         answer = client.post(f"{prefix}/projects/{number}/actions", json={"action": "pause"})
         assert answer.status_code in ((400, 404) if not prefix else (404,))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_mistyped_address_is_a_page_for_browsers_and_json_for_programs(client: FlaskClient) -> None:
+    assert client.get("/projects/3/").status_code == client.get("/projects/3").status_code == 200
+    for path in ("/project/3", "/projects/3/nothing"):
+        seen = client.get(path, headers={"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"})
+        assert (seen.status_code, seen.mimetype) == (404, "text/html")
+        assert "There is no such page." in seen.text
+        assert client.get(path, headers={"Accept": "*/*"}).json == client.get(path).json
+        assert client.get(path).mimetype == "application/json"
