@@ -69,8 +69,8 @@ class Comparison:
             how = "Not clearly better or worse than"
         return (
             f"{how} {champion}: DSC {self.challenger:.3f} against {self.champion:.3f} on {self.images} "
-            f"validation images, difference {self.difference:+.3f} "
-            f"({CONFIDENCE:.0%} interval {self.low:+.3f} to {self.high:+.3f})."
+            f"validation images, difference {signed(self.difference)} "
+            f"({CONFIDENCE:.0%} interval {signed(self.low)} to {signed(self.high)})."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,3 +103,10 @@ def compare(champion: Sequence[float], challenger: Sequence[float], *, seed: int
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(differences[drawn].mean(axis=1), (tail, 1 - tail))
     return Comparison(n, float(np.mean(champion)), float(np.mean(challenger)), float(low), float(high))
+
+
+def signed(difference: float) -> str:
+    """A difference of Dice with its sign, such as "+0.012" or "−0.003"; "0.000" has none."""
+    text = f"{abs(difference):.3f}"
+    sign = "" if float(text) == 0 else "+" if difference > 0 else "−"
+    return sign + text

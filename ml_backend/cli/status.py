@@ -151,15 +151,23 @@ def _training(session: Session, project: Project, run: TrainingRun | None) -> It
 
 
 def _help(session: Session, project_id: int, listed: Sequence[Version]) -> Iterator[str]:
-    """How much the masks of the latest versions helped, newest first; too few annotations are left out."""
+    """How much the masks of the latest versions helped, newest first."""
+    from ml_backend.page.figures import accepted
     from ml_backend.store import edits
 
     helps = edits.helps(session, project_id)
     for version in listed[:HELP_VERSIONS]:
         help_ = helps.get(version.name)
-        if help_ is None or not help_.shown or help_.accepted_share is None:
+        share = accepted(help_)
+        if help_ is None or share.value is None:
             continue
-        sentence = f"masks of {version.name}: {help_.accepted_share:.0%} of {help_.shown} accepted unchanged"
+        if not share.is_telling:
+            yield f"masks of {version.name}: too few to tell ({share.count} annotations)"
+            continue
+        sentence = (
+            f"masks of {version.name}: {share.value:.0%} of {share.count} accepted unchanged "
+            f"(95% interval {share.low:.0%} to {share.high:.0%})"
+        )
         if help_.dsc is not None and help_.added_path is not None:
             sentence += (
                 f"; median DSC of shown and submitted masks {help_.dsc:.3f}"

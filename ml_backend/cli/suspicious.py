@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ml_backend.cli.console import output, progress_bar
+from ml_backend.cli.console import listing, output, print_listing, progress_bar
 from ml_backend.cli.options import Project
 
 if TYPE_CHECKING:
     from ml_backend.queue.context import Context
+    from ml_backend.settings import Settings
     from ml_backend.store.models import ExaminedLabel
     from model.training.settings import Progress
 
@@ -45,6 +46,7 @@ def suspicious(
     """
     from ml_backend.label_studio.views import remove_check_view
     from ml_backend.learn.suspicious import SHOWN, show_in_view, update
+    from ml_backend.page.board import browser_root
     from ml_backend.queue.context import open_context
     from ml_backend.reconcile.lifecycle import get_project
     from ml_backend.store import examinations
@@ -63,7 +65,8 @@ def suspicious(
             found, examined = store.listed(session, project), store.count(session, project)
             extent = examinations.extent(session, known_project)
         if found:
-            console.print(_table(context.label_studio.url, project, found[:SHOWN]))
+            table = _table(context.settings, project, found[:SHOWN])
+            print_listing(table, f"Project {project}: labels to look at again")
         console.print(f"{len(found)} of {examined} examined labels look wrong.", soft_wrap=True)
         if extent is not None and not extent.is_finished:
             console.print(f"{extent.sentence()}.", soft_wrap=True, markup=False)
@@ -71,7 +74,7 @@ def suspicious(
             console.print(f"The {SHOWN} most suspicious are shown.")
         if view and found:
             number, _ = show_in_view(context, project)
-            address = f"{context.label_studio.url}/projects/{project}/data?tab={number}"
+            address = f"{browser_root(context.settings)}/projects/{project}/data?tab={number}"
             console.print(f"Look at them at {address}", soft_wrap=True)
         elif view is not None and remove_check_view(context.label_studio, project):
             console.print("The view of labels to check is removed.")
@@ -93,11 +96,13 @@ def _examine(context: Context, project: int, steps: int | None, *, anew: bool) -
         bar.update(row, completed=FOLDS, note="")
 
 
-def _table(url: str, project: int, found: list[ExaminedLabel]) -> Table:
-    table = Table(title=f"Project {project}: labels to look at again", title_justify="left")
-    for column in ("task", "annotation", "score", "what looks wrong", "link"):
-        table.add_column(column, overflow="fold")
+def _table(settings: Settings, project: int, found: list[ExaminedLabel]) -> Table:
+    from ml_backend.page.board import link
+
+    table = listing(
+        "task", "annotation", "suspicion", "what looks wrong", "link", right={"annotation", "suspicion"}
+    )
     for row in found:
-        link = f"{url}/projects/{project}/data?task={row.task_id}"
-        table.add_row(str(row.task_id), str(row.annotation_id), f"{row.score:.2f}", row.reason, link)
+        address = link(settings, project, row.task_id)
+        table.add_row(str(row.task_id), str(row.annotation_id), f"{row.score:.2f}", row.reason, address)
     return table

@@ -182,8 +182,12 @@ def next_images(session: Session, settings: Settings, project: Project, limit: i
 
 def link(settings: Settings, project_id: int, task_id: int) -> str:
     """Where a person opens a task in Label Studio."""
-    root = (settings.label_studio_public_url or settings.label_studio_url).rstrip("/")
-    return f"{root}/projects/{project_id}/data?task={task_id}"
+    return f"{browser_root(settings)}/projects/{project_id}/data?task={task_id}"
+
+
+def browser_root(settings: Settings) -> str:
+    """The address at which people open Label Studio, without a slash at its end."""
+    return (settings.label_studio_public_url or settings.label_studio_url).rstrip("/")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ml_backend.store.models import Project, Version, now
 from ml_backend.store.outlook import outlook
 from ml_backend.store.states import ActionKind
 from ml_backend.store.version_names import CALIBRATION
+from model.comparison import signed
 from model.quality import MIN_IMAGES
 
 NUMBER = "<int:project_id>"
@@ -255,6 +256,7 @@ def blueprint(settings: Settings, database: Database, queues: JobQueues) -> Blue
     routes.before_request(refuse_impossible_numbers)
     routes.after_request(add_headers)
     routes.add_app_template_filter(board.ago, "ago")
+    routes.add_app_template_filter(signed, "signed")
     routes.get("/", endpoint="index")(page.index)
     routes.get(f"/projects/{NUMBER}", endpoint="project")(page.project)
     routes.get(f"/projects/{NUMBER}/parts/<name>", endpoint="fragment")(page.fragment)

@@ -47,8 +47,15 @@ def examined_by(session: Session, project_id: int, present: Collection[str]) -> 
 
 
 def keep_pictures(session: Session, project_id: int, most: int) -> None:
-    """Delete the pictures of labels that are not listed, or that are listed after the first `most`."""
-    kept = [row.annotation_id for row in listed(session, project_id)[:most]]
+    """Delete the pictures of all but the `most` most suspicious labels, those that are listed first.
+
+    One that is not listed now may be once other labels are examined, as they are judged among each other.
+    """
+    query = select(ExaminedLabel.annotation_id).where(
+        ExaminedLabel.project_id == project_id, ExaminedLabel.confirmed.is_(False)
+    )
+    worst = query.order_by(ExaminedLabel.is_suspicious.desc(), ExaminedLabel.score.desc())
+    kept = list(session.scalars(worst.limit(most)))
     session.execute(
         sql_update(ExaminedLabel)
         .where(ExaminedLabel.project_id == project_id, ExaminedLabel.annotation_id.not_in(kept))

@@ -58,7 +58,7 @@ def test_masks_that_were_merely_accepted_neither_validate_nor_stop_learning(
     assert "Too few to tell" in second.metrics["comparison"]["sentence"]
 
     shown = service.command("status").stdout.replace("\n", " ")
-    assert f"masks of {first.name}: 100% of 11 accepted unchanged" in shown
+    assert f"masks of {first.name}: 100% of 11 accepted unchanged (95% interval 74% to 100%)" in shown
     assert "too few to tell (1)" in shown
     answer = service.call("GET", f"/api/projects/{board.id}/edits").json()
     by_version = {one["version"]: one for one in answer["versions"]}

@@ -56,8 +56,12 @@ def test_a_faulty_label_is_listed_and_shown_until_a_person_confirms_it(
 
     # As wide as the shipped weights, so that its networks know hands.
     project = ("suspicious", "--project", str(board.id))
-    ran = service.command(*project, "--steps", "30", "--view", NETWORK_WIDTH="16")
+    away = {"LABEL_STUDIO_PUBLIC_URL": "https://labels.example/"}
+    ran = service.command(*project, "--steps", "30", "--view", NETWORK_WIDTH="16", **away)
     assert ran.returncode == 0, ran.stderr
+    opened = f"https://labels.example/projects/{board.id}/data"
+    assert f"{opened}?task={wrong_task}" in ran.stdout, "as people open it"
+    assert f"{opened}?tab=" in ran.stdout
     assert "of 9 examined labels look wrong" in ran.stdout
     found = listed(board)
     assert found[0].annotation_id == wrong, "the most suspicious one"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.comparison import compare
+from model.comparison import compare, signed
 from model.quality import MIN_IMAGES
 
 CHAMPION = [0.9, 0.8, 0.5, 0.7, 0.6]
@@ -35,7 +35,7 @@ def test_with_too_few_images_nothing_is_rejected_and_it_is_said() -> None:
 def test_a_clear_difference_is_said_with_its_interval(by: float, words: str) -> None:
     sentence = compare(CHAMPION, shifted(by)).sentence("p1-r001-calm-cat")
     assert sentence.startswith(f"{words} p1-r001-calm-cat: ")
-    assert f"difference {by:+.3f} (95% interval {by:+.3f} to {by:+.3f})" in sentence
+    assert f"difference {shown} (95% interval {shown} to {shown})" in sentence
 
 
 def test_a_difference_within_the_noise_is_not_called_a_gain() -> None:
@@ -58,3 +58,11 @@ def test_the_interval_contains_the_difference_and_turns_round_with_the_sides(
 def test_unpaired_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="same images"):
         compare([0.5], [0.5, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"),
+    [(0.0123, "+0.012"), (-0.0123, "−0.012"), (-0.0004, "0.000"), (0.0004, "0.000"), (0.0, "0.000")],
+)
+def test_a_difference_has_a_sign_unless_it_is_shown_as_nothing(difference: float, shown: str) -> None:
+    assert signed(difference) == shown

@@ -61,6 +61,14 @@ def test_only_the_most_suspicious_keep_their_pictures(database: Database) -> Non
         assert suspicious.with_picture(session, 3, 1) is None
 
 
+def test_a_label_that_is_not_listed_yet_keeps_its_picture_while_there_is_room(database: Database) -> None:
+    examined(database, label(1, 0.3), label(2, 0.9), label(3, 0.2))
+    with database.write() as session:
+        suspicious.keep_pictures(session, 3, most=2)
+    with database.read() as session:
+        assert suspicious.pictured(session, 3) == {1, 2}
+
+
 def test_a_label_submitted_again_unchanged_is_confirmed_for_good(database: Database) -> None:
     examined(database, label(1, 0.6), label(2, 0.9))
     update(database, a1=("d", LATER), a2=("d", THEN))
