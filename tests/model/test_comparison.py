@@ -35,6 +35,7 @@ def test_with_too_few_images_nothing_is_rejected_and_it_is_said() -> None:
 def test_a_clear_difference_is_said_with_its_interval(by: float, words: str) -> None:
     sentence = compare(CHAMPION, shifted(by)).sentence("p1-r001-calm-cat")
     assert sentence.startswith(f"{words} p1-r001-calm-cat: ")
+    shown = f"{by:+.3f}".replace("-", "−")
     assert f"difference {shown} (95% interval {shown} to {shown})" in sentence
 
 
