@@ -3,8 +3,8 @@
 Usage: python benchmarks/pruning.py [N] [--numbers R] [--every SECONDS]
 
 A project of N tasks in a real Label Studio has predictions of several versions, masks of R run-length
-numbers. One version is deleted in one transaction, as Label Studio offers it (together), and one as a prune
-does it (one by one), while somebody submits an annotation every 0.3 s. Shown are the seconds of the deletion,
+numbers. One version is deleted as a prune does it (one by one), and one in one transaction, as Label Studio
+offers it (together), while somebody submits an annotation every 0.3 s. Shown are the seconds of the deletion,
 the submits that failed, and how long submits took; first of all without any deletion, and at the end while as
 many predictions are imported.
 
@@ -81,8 +81,8 @@ def main() -> None:
         submitted = iter(tasks * 1000)
         measure("no deletion", client, submitted, arguments.every, lambda: time.sleep(IDLE_SECONDS))
         for name, delete in (
-            ("together", client.delete_together),
             ("one by one", client.delete_model_version),
+            ("together", client.delete_together),
         ):
             measure(name, client, submitted, arguments.every, partial(delete, project, name))
         predictions = [prediction(task, arguments.numbers, "imported") for task in tasks]
