@@ -68,7 +68,7 @@ class LocalServer:
     """Answers requests, each in a thread of its own, from the beginning of a `with` block to its end."""
 
     def respond(self, request: Request) -> None:
-        """Answer one request."""
+        """Answer one request; each server defines how."""
         raise NotImplementedError
 
     @property

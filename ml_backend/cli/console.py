@@ -39,7 +39,7 @@ class PlainConsole(Console):
         return super().render_str(_plain(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The parts of anything that is printed, such as a `Text`, which does not come by `render_str`."""
+        """The parts of anything that is printed, such as a `Text`, which bypasses `render_str`."""
         for part in super().render(renderable, options):
             yield part if part.control else Segment(_plain(part.text), part.style)
 

@@ -22,7 +22,7 @@ def image_file(task_id: int, data: Mapping[str, Any], config: LabelConfig) -> st
     """The file name of a task's image as its owner knows it; `task-N` if its address has none."""
     try:
         source = resolve(task_id, data, config, "http://label-studio")
-        # What Label Studio's own address says of a storage may be no address.
+        # The storage address inside Label Studio's own address may be damaged.
         parts = urlsplit(source.url if source.kind is not Kind.STORAGE else source.name)
     except ValueError:  # also AddressError
         return f"task-{task_id}"

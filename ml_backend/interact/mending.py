@@ -41,7 +41,7 @@ def mended(
         label: as the config names it.
         points: most points of an outline, see `regions.masks.results`.
     """
-    # In place and let go of soon: each of these takes 31 MB for an image of 31 megapixels.
+    # Masks are changed in place and dropped early: each takes 31 MB for an image of 31 megapixels.
     added = np.zeros_like(after)
     for region in regions:
         added |= region.mask

@@ -194,7 +194,7 @@ class Downloader:
             raise DownloadError("the data URI has no comma before its data")
         if (len(source.url) - comma - 1) // 4 * 3 > self._max_bytes:
             raise self._too_large(source)
-        # Each copy that is let go of counts: it may have tens of megabytes.
+        # Each copy is dropped as early as possible: it may have tens of megabytes.
         content = unquote_to_bytes(source.url[comma + 1 :])
         if source.url[:comma].lower().replace(" ", "").endswith(";base64"):
             try:
