@@ -14,7 +14,7 @@ from tests.loop.service import Service
 FOUR = {"CANDIDATES": "4", "SCORE_CHUNK": "1"}
 DUE = (
     "SELECT 1 FROM scores JOIN versions ON versions.id = version_id WHERE project_id = ? AND round = 2 "
-    "AND versions.state = 'published' GROUP BY version_id HAVING sum(due) BETWEEN {} AND {}"
+    "AND versions.state = '{}' GROUP BY version_id HAVING sum(due) BETWEEN {} AND {}"
 )
 
 
@@ -46,7 +46,7 @@ def test_the_candidates_are_shown_first_and_the_others_keep_their_scores_until_t
     board = make_board(phantoms[:14])
     first = second_round(board, service)
     before = {task: row.score for task, row in board.scores(first).items()}
-    with service.frozen_when(DUE.format(4, 4), board.id):
+    with service.frozen_when(DUE.format("published", 4, 4), board.id):
         (second,) = [one for one in board.versions() if one.round == 2]
         kept = due(board, second)
         shown = dict(board.order())
@@ -64,13 +64,22 @@ def test_the_candidates_are_shown_first_and_the_others_keep_their_scores_until_t
         assert bool(one["result"]) is not rows[task].blank
 
 
-def test_a_worker_killed_while_it_scores_the_others_continues(
-    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(("scoring", 4, 4), id="before the candidates are shown"),
+        pytest.param(("published", 1, 3), id="while it scores the others"),
+    ],
+)
+def test_a_worker_killed_with_former_scores_continues(
+    moment: tuple[str, int, int], service: Service, make_board: MakeBoard, phantoms: list[Phantom]
 ) -> None:
     board = make_board(phantoms[:14])
-    second_round(board, service)
-    with service.frozen_when(DUE.format(1, 3), board.id):
+    first = second_round(board, service)
+    with service.frozen_when(DUE.format(*moment), board.id):
         service.kill_worker()
+    if moment[0] == "scoring":
+        assert board.shown_version() == first.name, "nobody sees a part of the new order"
     service.work(**FOUR)
     (second,) = [one for one in board.versions() if one.round == 2]
     service.wait(lambda: not due(board, second), "the scores of the other tasks")

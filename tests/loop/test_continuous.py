@@ -28,6 +28,14 @@ LEARNING = {
 }
 
 
+REDRAWN = (
+    "SELECT 1 FROM scores JOIN versions ON versions.id = version_id WHERE project_id = ? "
+    "AND versions.state = 'published' AND drawn_by_run IS NOT NULL "
+    "GROUP BY version_id HAVING count(*) BETWEEN {} AND {}"
+)
+"""A draft has drawn so many tasks of a project, and no more."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_configuration(service: Service) -> Iterator[None]:
     """The web service has the workers' settings, as in every installation: it requests trainings at once."""
@@ -160,6 +168,31 @@ def test_a_killed_training_keeps_its_steps_and_its_labels(service: Service, lear
     assert version.labels_used == 5
     (run,) = board.runs()
     assert run.attempts == 2
+
+
+def test_a_worker_killed_while_it_draws_the_next_tasks_leaves_each_with_one_known_mask(
+    service: Service, learning: Board
+) -> None:
+    board = learning
+    first = board.published()
+    assert first is not None
+    order = board.order()
+    board.annotate(2)
+    with service.frozen_when(REDRAWN.format(1, 9), board.id):
+        service.kill_worker()
+    left = [pair for pair in order if pair[0] in dict(board.order())]
+    assert board.order() == left, "no score has changed"
+    masks(board, first.name)  # Asserts that each task has exactly one.
+    service.work(**LEARNING)
+    service.wait(lambda: all(masks(board, first.name).values()), "masks on all tasks")
+    task = left[-1][0]
+    (shown,) = board.predictions(task)
+    made = service.label_studio.submit_annotation(task, shown["result"], parent_prediction=shown["id"])
+    board.annotate(2)
+    board.await_round(1)
+    with service.database.read() as session:
+        edit = edits.of_project(session, board.id)[int(made["id"])]
+    assert edit.provenance is Provenance.ACCEPTED, "the mask that was on display is known"
 
 
 def test_masks_of_a_rejected_training_are_drawn_again_by_the_published_version(

@@ -61,7 +61,7 @@ class Reading:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     """{reason: number} of masks missing from the label map; each reason is one sentence."""
     unknown: NDArray[np.bool_] | None = None
-    """(H, W), true where a region without a known label is, which `label_map` does not contain."""
+    """(H, W), true where a region is that has no label, or none of the config; `label_map` lacks it."""
     is_partial: bool = False
     """Whether a mask of unknown position is missing, so that the map's background is uncertain."""
     nested: frozenset[tuple[str, str]] = frozenset()
@@ -204,10 +204,17 @@ class RegionReader:
 
     def _read(self, region: Any) -> None:
         mask = self._mask(region)
-        shape, size = self._shape(mask)
+        try:
+            shape, size = self._shape(mask)
+        except (RegionError, RleError) as fault:
+            if mask.reason == FOREIGN_LABEL:
+                raise _IgnoredError(FOREIGN_LABEL) from fault
+            raise
         if mask.index is None:
             self._canvas.mark_unknown(shape, size)
-            self._unreadable[mask.reason] += 1
+            # A label that was removed says nothing of those there are, but its pixels are no background.
+            counts = self._ignored if mask.reason == FOREIGN_LABEL else self._unreadable
+            counts[mask.reason] += 1
         else:
             self._canvas.draw(shape, mask.index, size)
             self._drawn += 1
@@ -312,7 +319,7 @@ class RegionReader:
         indices = self._config.indices
         first = next((name for name in known if name in indices), None)
         if first is None:
-            raise _IgnoredError(FOREIGN_LABEL)
+            return _Mask(region, value, control.form, None, FOREIGN_LABEL)
         if self._config.labels[indices[first] - 1] in control.prompts:
             raise _IgnoredError(PROMPT)
         return _Mask(region, value, control.form, indices[first])

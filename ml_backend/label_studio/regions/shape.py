@@ -59,8 +59,12 @@ def shown(found: Any) -> str:
 
 
 def number(value: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """A number in a region's value; RegionError if it is missing, not a number, or beyond ±MAX_PERCENT."""
-    return checked(value.get(key, default), key)
+    """A number in a region's value; RegionError if it is missing, not a number, or beyond ±MAX_PERCENT.
+
+    `default` stands for one that is missing or null.
+    """
+    found = value.get(key)
+    return checked(default if found is None and default is not None else found, key)
 
 
 def checked(found: Any, name: str) -> float:

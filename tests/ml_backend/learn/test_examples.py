@@ -85,10 +85,10 @@ def test_an_unreadable_annotation_has_no_vote_and_is_reported() -> None:
         read("latest", drawn(columns(0, 4)), broken(columns(0, 8)))
 
 
-def test_regions_with_a_removed_label_are_ignored() -> None:
+def test_regions_with_a_removed_label_are_neither_a_label_nor_background() -> None:
     both = columns(0, 2) + columns(4, 6, label=2)
     truth = read("latest", results(both, FORMER))
-    assert masks(truth) == [[1, 1, 0, 0, 0, 0, 0, 0]]
+    assert masks(truth) == [[1, 1, 0, 0, 255, 255, 0, 0]]
     assert truth.problem == ""
 
     # An annotation with no other regions is not learned as an image of background.

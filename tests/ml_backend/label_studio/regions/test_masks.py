@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ml_backend.label_studio.config import LabelConfig, default_config, parse
 from ml_backend.label_studio.regions.masks import FOREIGN_LABEL, label_map, results
+from ml_backend.label_studio.regions.reading import UNKNOWN
 from tests.ml_backend.label_studio.regions.forms import by_label
 
 LABELS = ("Tibia", "Femur", "Patella")
@@ -234,10 +235,12 @@ def test_without_a_readable_mask_there_is_no_map_instead_of_an_empty_one() -> No
     assert read(region(square(0, 0), "Tibia", value=value(rle=[]))).label_map is None
 
 
-def test_masks_of_labels_missing_from_the_config_are_ignored() -> None:
+def test_masks_of_labels_missing_from_the_config_are_ignored_but_are_no_background() -> None:
     gone = region(square(0, 0), "Ulna")
     reading = read(gone, region(square(2, 2), "Femur"))
     np.testing.assert_array_equal(reading.label_map, square(2, 2) // 255 * 2)
+    expected = np.where(square(2, 2) > 0, np.uint8(2), square(0, 0, alpha=UNKNOWN))
+    np.testing.assert_array_equal(reading.known_map, expected)
     assert (reading.regions, dict(reading.ignored), dict(reading.unreadable)) == (1, {FOREIGN_LABEL: 1}, {})
     alone = read(gone)
     assert alone.label_map is None, "who drew nothing but that says nothing about the labels there are"
