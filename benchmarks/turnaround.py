@@ -1,7 +1,7 @@
 """How soon a label is seen, in the weights, on the next task and in the order, and what drawing costs.
 
 Usage: python benchmarks/turnaround.py [--images DIR --masks DIR] [--tasks N] [--labels N] [--seconds S]
-                                       [--film FILE]
+                                       [--film FILE] [--width W] [--image-size PIXELS]
 
 A simulated annotator works down the view of a project in a real Label Studio, once with LEARN_FROM=0 (labels
 are learned in rounds) and once with continuous learning, on the same images: those of the folders from the
@@ -14,8 +14,9 @@ opens the next task, works on it for `--seconds`, and submits the true mask. Mea
 
 Effort is the added path length (pixels of outline that had to be drawn) of each task's mask when it is
 submitted, compared with the mask on display when it was opened. A round that the run does not live to see
-counts as not seen. Targets on two cores: next mask 30 s (median), order 90 s after the tenth label with 200
-tasks, less effort than in rounds.
+counts as not seen. Memory is that of the worker with all its processes, training and quick jobs side by
+side; what they share counts once. Targets on two cores: next mask 30 s (median), order 90 s after the tenth
+label with 200 tasks, less effort than in rounds; memory 2.5 GB at width 32 and 600 pixels.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ PATIENCE = 900.0
 """Longest time in seconds that the last labels of an arm are waited for."""
 
 
+WEIGH_SECONDS = 3.0
+"""Time between two looks at the worker's memory."""
+
+
 @dataclass
 class Label:
     """One submitted label: when, at what cost, and the seconds until it was seen; None if it never was.
@@ -70,11 +75,20 @@ class Label:
 
 @dataclass
 class Arm:
-    """One project and its simulated annotator."""
+    """One project and its simulated annotator.
+
+    Attributes:
+        project: the project.
+        labels: those that were submitted.
+        film: gets a picture of every task as it opens.
+        most_mb: the most memory that the worker used, in MB.
+    """
 
     project: ConnectedProject
     labels: list[Label]
     film: Film | None = None
+    most_mb: int = 0
+    _weighed: float = 0.0
 
     def work(self, count: int, seconds: float) -> None:
         """Label `count` tasks, `seconds` each."""
@@ -114,9 +128,16 @@ class Arm:
         ends = time.monotonic() + seconds
         while True:
             self._note(*self._learned())
+            self._weigh()
             if time.monotonic() >= ends:
                 return
             time.sleep(min(0.25, max(0.0, ends - time.monotonic())))
+
+    def _weigh(self) -> None:
+        """Note the worker's memory from time to time: adding it up takes a worker's pages a moment."""
+        if time.monotonic() - self._weighed > WEIGH_SECONDS:
+            self.most_mb = max(self.most_mb, self.project.worker_pss())
+            self._weighed = time.monotonic()
 
     def _learned(self) -> tuple[int, int, int]:
         """How many labels the newest weights, the next masks and the order have learned from."""
@@ -179,6 +200,7 @@ def run(
     environment = {"LEARN_FROM": ARMS[name], "RETRAIN_EVERY": str(arguments.round), "STRATEGY": DEFAULT}
     if arguments.images is None:
         environment["INITIAL_WEIGHTS"] = "none"
+    environment |= {"NETWORK_WIDTH": str(arguments.width), "IMAGE_SIZE": str(arguments.image_size)}
     with connected(server, images, folder, name, environment) as project:
         arm = Arm(project, [], film)
         while project.published() is None:
@@ -189,6 +211,7 @@ def run(
         arm.work(arguments.labels, arguments.seconds)
         arm.wait()
         print_versions(project)
+        print(f"  the worker used at most {arm.most_mb} MB", flush=True)
         return arm.labels
 
 
@@ -254,6 +277,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=int, default=10)
     parser.add_argument("--film", type=Path, help="picture of every task as it opens, in Chromium (PNG)")
+    parser.add_argument("--width", type=int, default=32, help="of networks that begin without weights")
+    parser.add_argument("--image-size", type=int, default=600)
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     return parser.parse_args()
 

@@ -67,6 +67,14 @@ class ConnectedProject:
         """Resident memory in MB of a worker's largest quick job: those, and only those, have its niceness."""
         return _largest("worker", NICENESS[Lane.QUICK])
 
+    def worker_pss(self) -> int:
+        """Memory in MB of a worker with all its processes; what they share counts once."""
+        total = 0
+        for one in _running("worker"):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                total += int(one.memory_full_info().pss)
+        return total >> 20
+
 
 @contextmanager
 def started_label_studio(command: Path) -> Iterator[tuple[LabelStudioServer, Path]]:
@@ -151,11 +159,19 @@ def connected(
 def _largest(command: str, niceness: int | None = None) -> int:
     """Resident memory in MB of the largest process that runs this command of `dsal`, with this niceness."""
     found = [0]
-    for one in psutil.Process(os.getpid()).children(recursive=True):
+    for one in _running(command):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if command in one.cmdline()[-1:] and niceness in (None, one.nice()):
+            if niceness in (None, one.nice()):
                 found.append(int(one.memory_info().rss) >> 20)
     return max(found)
+
+
+def _running(command: str) -> Iterator[psutil.Process]:
+    """The processes that run this command of `dsal`."""
+    for one in psutil.Process(os.getpid()).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if command in one.cmdline()[-1:]:
+                yield one
 
 
 def _label_studio_command(path: Path) -> Path:
