@@ -17,7 +17,7 @@ SUMMARIES = Path(__file__).resolve().parent.parent / "docs" / "science"
 SETS = ("legs",)
 FIRST = "exact"
 """The way to label that the others are compared with."""
-WAYS = (FIRST, "old", "new", "blind", "weight-0.3", "weight-0", "edits")
+WAYS = (FIRST, "old", "new", "blind", "edits", "accepted-03", "accepted-0")
 
 
 def draw(name: str) -> None:

@@ -27,10 +27,10 @@ from ml_backend.learn.heartbeat import Lease, say
 from ml_backend.learn.judgement import can_select
 from ml_backend.learn.labels import task_of
 from ml_backend.queue.context import Context
-from ml_backend.store import drafts, events, runs, scores, versions
+from ml_backend.store import drafts, events, runs
 from ml_backend.store.clock import seconds_since
 from ml_backend.store.liveness import ProcessId
-from ml_backend.store.models import Draft, VersionState
+from ml_backend.store.models import Draft
 from ml_backend.store.weights import WeightStoreError
 from model.network import DeeplySupervisedUNet
 from model.training.continuous import Examples, Feed
@@ -187,7 +187,7 @@ class LabelFeed(Feed):
         is_due = self._is_full() or self._is_requested or is_quiet
         is_learned = settled or self._hurries(steps)
         is_over = self.config_changed or (is_due and is_learned and self._retry_at is None)
-        if is_over and not is_scored_now(self.context, self.project_id):
+        if is_over and not self.context.is_scored_now(self.project_id):
             self.ended_settled = settled
             return True
         if is_over or not is_due:
@@ -298,14 +298,3 @@ class LabelFeed(Feed):
             quiet = self.context.settings.quiet_seconds - self._quiet_for()
             delay = max(1.0, quiet) if settled else 1.0
             raise StoppedError("waits for the training of another project", delay)
-
-
-def is_scored_now(context: Context, project_id: int) -> bool:
-    """Whether a version of the project is still being scored; a newer one must not overtake it."""
-    with context.database.read() as session:
-        unfinished = {
-            version.id: scores.unfinished_chunks(session, version.id)
-            for version in versions.of_project(session, project_id)
-            if version.state is VersionState.SCORING
-        }
-    return any(context.queues.is_scored_now(version, chunks) for version, chunks in unfinished.items())

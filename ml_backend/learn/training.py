@@ -17,7 +17,7 @@ from ml_backend.learn.examples import Data, Read, read_examples
 from ml_backend.learn.extra_examples import EXTRA_EXAMPLES
 from ml_backend.learn.heartbeat import Lease, hold, say
 from ml_backend.learn.judgement import can_select, judge
-from ml_backend.learn.label_feed import LabelFeed, StoppedError, is_scored_now
+from ml_backend.learn.label_feed import LabelFeed, StoppedError
 from ml_backend.learn.label_updates import LabelReader
 from ml_backend.learn.labels import Chosen, LabelledTask, label_digests
 from ml_backend.learn.outcome import Outcome, nothing_better
@@ -57,7 +57,7 @@ def train_project(context: Context, project_id: int) -> None:
     Does nothing if another process trains the project or nothing has changed. After a kill the next worker
     resumes the run from its last checkpoint.
     """
-    if not context.settings.learn_from and is_scored_now(context, project_id):
+    if not context.settings.learn_from and context.is_scored_now(project_id):
         context.queues.request_training(project_id, delay=POSTPONED_SECONDS)
         return
     owner = ProcessId.current()

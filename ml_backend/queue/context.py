@@ -17,8 +17,9 @@ from ml_backend.label_studio.images.reader import ImageReader
 from ml_backend.queue.clients import connect_redis
 from ml_backend.queue.queues import JobQueues
 from ml_backend.settings import Settings
-from ml_backend.store import assignments, projects
+from ml_backend.store import assignments, projects, scores, versions
 from ml_backend.store.database import Database
+from ml_backend.store.models import VersionState
 from ml_backend.store.weights import WeightStore
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,16 @@ class Context:
         """Whether the project is in the database and not archived."""
         with self.database.read() as session:
             return projects.is_active(session, project_id)
+
+    def is_scored_now(self, project_id: int) -> bool:
+        """Whether jobs score a version of the project now; a newer one must not overtake it."""
+        with self.database.read() as session:
+            unfinished = {
+                version.id: scores.unfinished_chunks(session, version.id)
+                for version in versions.of_project(session, project_id)
+                if version.state is VersionState.SCORING
+            }
+        return any(self.queues.is_scored_now(version, chunks) for version, chunks in unfinished.items())
 
     def request_assignment(self, project_id: int) -> None:
         """Request an assignment of tasks if the project has several annotators, or its view shows a batch."""

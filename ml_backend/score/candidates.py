@@ -20,7 +20,7 @@ from ml_backend.queue.context import Context
 from ml_backend.score.batch import ranking
 from ml_backend.score.blind import BlindTasks
 from ml_backend.score.chunks import chunk_size
-from ml_backend.score.ranking import copy_known, known_scores
+from ml_backend.score.ranking import copy_known, known_scores, scores_of
 from ml_backend.score.strategy import differs_only_in_strategy, made_by
 from ml_backend.store import projects, runs, scores, versions
 from ml_backend.store.models import Score, ScoreState, Version
@@ -63,14 +63,13 @@ def keep_former(context: Context, version: Version, config: LabelConfig) -> int:
     kept = 0
     for part in known_scores(context, former, others, config):
         with context.database.write() as session:
+            rows = scores_of(session, version, part)
             for known, image in part:
-                by, copied = drawer.of_row(known), None
+                by, found, row = drawer.of_row(known), None, rows.get(known.task_id)
+                is_blind = known.task_id in blind
                 with contained(f"The former score of task {known.task_id}", logger.warning):
-                    copied = by and copy_known(
-                        session, version, known, image, is_blind=known.task_id in blind
-                    )
-                if copied:
-                    row, found = copied
+                    found = copy_known(row, version, known, image, is_blind=is_blind) if by else None
+                if found is not None and row is not None:
                     row.priority = priority(made_by(version), found, project.seed)
                     row.state, row.drawn_by_run, row.due = ScoreState.RANKED, by, True
                     row.chunk = NO_CHUNK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -44,29 +44,53 @@ def pack(measurement: Measurement | None, result: list[dict[str, Any]], image: s
     return zlib.compress(json.dumps(packed).encode())
 
 
-def can_be_taken_over(packed: bytes, image: str) -> bool:
-    """Whether the output of `pack` is what would be measured and drawn of this image today."""
-    known = json.loads(zlib.decompress(packed))
-    return bool(image) and (known.get("made"), known.get("image")) == (MADE, image)
+@dataclass(frozen=True)
+class Unpacked:
+    """The output of `pack`.
+
+    Attributes:
+        made: how the image was measured and drawn (`MADE`).
+        image: which image that was; "" if it is not known.
+        known: the measurement as it was packed; None for an unreadable image.
+        result: its Label Studio regions.
+    """
+
+    made: int | None
+    image: str
+    known: dict[str, Any] | None
+    result: list[dict[str, Any]]
+
+    def can_be_taken_over(self, image: str) -> bool:
+        """Whether this is what would be measured and drawn of this image today."""
+        return bool(image) and (self.made, self.image) == (MADE, image)
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The measurement; features are (D,) float32, rounded to half precision."""
+        if self.known is None:
+            return None
+        features = np.frombuffer(base64.b64decode(self.known["features"]), FEATURES).astype(np.float32)
+        return Measurement(
+            key=self.known["key"],
+            consistency=Consistency(**self.known["consistency"]),
+            entropy=self.known["entropy"],
+            boundary_entropy=self.known["boundary_entropy"],
+            features=features,
+            probed=self.known["mutual_information"],
+        )
+
+
+def unpack(packed: bytes) -> Unpacked:
+    """Unpack the output of `pack`, of this release or an earlier one."""
+    found = json.loads(zlib.decompress(packed))
+    return Unpacked(found.get("made"), found.get("image") or "", found["measurement"], found["result"])
 
 
 def result(packed: bytes) -> list[dict[str, Any]]:
     """The regions in the output of `pack`."""
-    found: list[dict[str, Any]] = json.loads(zlib.decompress(packed))["result"]
-    return found
+    return unpack(packed).result
 
 
 def measurement(packed: bytes) -> Measurement | None:
-    """The measurement in the output of `pack`; features are (D,) float32, rounded to half precision."""
-    known = json.loads(zlib.decompress(packed))["measurement"]
-    if known is None:
-        return None
-    features = np.frombuffer(base64.b64decode(known["features"]), FEATURES).astype(np.float32)
-    return Measurement(
-        key=known["key"],
-        consistency=Consistency(**known["consistency"]),
-        entropy=known["entropy"],
-        boundary_entropy=known["boundary_entropy"],
-        features=features,
-        probed=known["mutual_information"],
-    )
+    """The measurement in the output of `pack` (`Unpacked.measurement`)."""
+    return unpack(packed).measurement

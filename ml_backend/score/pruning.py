@@ -54,7 +54,9 @@ def prune(context: Context, version_id: int) -> None:
 
     Does nothing if the version is not the published one. Predictions that this service did not write are not
     touched. After `TURN_SECONDS` it makes way for other upkeep, and continues after it: thousands of
-    predictions are deleted slowly, so that nobody who annotates meanwhile waits for it.
+    predictions are deleted slowly, so that nobody who annotates meanwhile waits for it. It ends while a newer
+    version is being scored, since its order would wait for Label Studio; the publication requests the next
+    prune, and if there is none, the comparison with Label Studio does.
     """
     with context.database.read() as session:
         version = versions.get(session, version_id)
@@ -116,12 +118,13 @@ def keep_for_open_pages(context: Context, project_id: int, prediction_id: int, v
 
 
 def _prune_predictions(context: Context, project_id: int) -> bool:
-    """Delete what is obsolete; False if other jobs wait, and there is more."""
+    """Delete what is obsolete; False if there is more, and another prune is to continue."""
     studio = context.label_studio
     ends = time.monotonic() + TURN_SECONDS
 
     def goes_on() -> bool:
-        return time.monotonic() < ends or not context.queues.upkeep_waits()
+        is_over = time.monotonic() >= ends and context.queues.upkeep_waits()
+        return not (is_over or context.is_scored_now(project_id))
 
     stored = studio.model_versions(project_id)
     with context.database.read() as session:
@@ -130,6 +133,8 @@ def _prune_predictions(context: Context, project_id: int) -> bool:
     names = obsolete_names(stored, project_id, ours)
     behind, largest = sum(stored[name] for name in names), max(stored.values(), default=0)
     for name in names:
+        if context.is_scored_now(project_id):
+            return True
         # In a further turn, others were labelled last: what is left of the version must not be kept for them.
         if name in shown and not context.queues.is_kept(name):
             _keep_open_tasks(context, shown[name])
@@ -138,7 +143,7 @@ def _prune_predictions(context: Context, project_id: int) -> bool:
             logger.warning("%d former predictions are left: those of %s are deleted at once.", behind, name)
             studio.delete_together(project_id, name)
         elif not studio.delete_model_version(project_id, name, goes_on=goes_on):
-            return False
+            return context.is_scored_now(project_id)
         behind -= stored[name]
     return True
 

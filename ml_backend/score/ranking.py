@@ -61,8 +61,10 @@ def take_over(context: Context, version: Version, config: LabelConfig) -> int:
     taken = 0
     for part in known_scores(context, parent, pending, config):
         with context.database.write() as session:
-            for row, image in part:
-                taken += _take(session, version, row, image, project.seed, row.task_id in blind)
+            rows = scores_of(session, version, part)
+            for known, image in part:
+                is_blind = known.task_id in blind
+                taken += _take(rows.get(known.task_id), version, known, image, project.seed, is_blind)
     logger.info("%s takes over %d of %d images from %s.", version.name, taken, len(pending), parent.name)
     return taken
 
@@ -82,6 +84,12 @@ def known_scores(
         yield [(row, image_of(data[row.task_id], config)) for row in rows]
 
 
+def scores_of(session: Session, version: Version, part: Sequence[tuple[Score, str]]) -> dict[int, Score]:
+    """A version's scores of the tasks of a part of `known_scores`, by task: one query instead of hundreds."""
+    tasks = [known.task_id for known, _ in part]
+    return {row.task_id: row for row in scores.of_tasks(session, version.id, tasks)}
+
+
 def _measures_alike(context: Context, parent: Version, version: Version, config: LabelConfig) -> bool:
     if version.weights_hash is None or parent.weights_hash != version.weights_hash:
         return False
@@ -89,20 +97,19 @@ def _measures_alike(context: Context, parent: Version, version: Version, config:
     return has_all and differs_only_in_strategy(context.settings, config, parent)
 
 
-def _take(session: Session, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
+def _take(row: Score | None, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
     """Take over one image's measurement and mask under the version's strategy; False if it must be scored."""
     if known.drawn_by_run is not None or known.due:
         return False
     with contained(f"The former score of task {known.task_id}", logger.warning):
-        return _copy(session, version, known, image, seed, is_blind)
+        return _copy(row, version, known, image, seed, is_blind)
     return False
 
 
-def _copy(session: Session, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
-    copied = copy_known(session, version, known, image, is_blind=is_blind)
-    if copied is None:
+def _copy(row: Score | None, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
+    found = copy_known(row, version, known, image, is_blind=is_blind)
+    if found is None or row is None:
         return False
-    row, found = copied
     strategy = made_by(version)
     row.state = ScoreState.MEASURED if strategy.batch_aware else ScoreState.RANKED
     row.priority = None if strategy.batch_aware else priority(strategy, found, seed)
@@ -110,36 +117,36 @@ def _copy(session: Session, version: Version, known: Score, image: str, seed: in
 
 
 def copy_known(
-    session: Session, version: Version, known: Score, image: str, *, is_blind: bool
-) -> tuple[Score, Measurement] | None:
+    row: Score | None, version: Version, known: Score, image: str, *, is_blind: bool
+) -> Measurement | None:
     """Copy one image's measurement and mask into a version's pending score.
 
     Args:
-        session: a writing session.
+        row: the new version's score of the image, of a writing session; None if there is none.
         version: the new version.
         known: the image's score under another version, with its packed data.
         image: which image the task has now (`image_of`).
         is_blind: whether the task is to be shown without a mask.
 
     Returns:
-        The version's score, whose state and priority are left to the caller, and the measurement; None if
-        the image has to be scored, because nothing is known of it, or its image or its blindness has changed,
-        or another job has scored it meanwhile.
+        The measurement; the score's state and priority are left to the caller. None if the image has to be
+        scored, because nothing is known of it, or its image or its blindness has changed, or another job has
+        scored it meanwhile.
     """
-    if known.packed is None or not packing.can_be_taken_over(known.packed, image):
+    if row is None or row.state is not ScoreState.PENDING or known.packed is None:
         return None
-    found = packing.measurement(known.packed)
-    row = session.get(Score, (version.id, known.task_id))
-    if found is None or row is None or row.state is not ScoreState.PENDING:
+    unpacked = packing.unpack(known.packed)
+    found = unpacked.measurement
+    if found is None or not unpacked.can_be_taken_over(image):
         return None
     has_mask = not (known.hidden or known.blank)
-    if has_mask and bool(packing.result(known.packed)) is is_blind:
+    if has_mask and bool(unpacked.result) is is_blind:
         return None
     row.l_dsc, row.m_dsc, row.blank = known.l_dsc, known.m_dsc, known.blank
     row.hidden, row.quality, row.margin = known.hidden, known.quality, known.margin
     row.score, row.packed = published(made_by(version), found.consistency), known.packed
     row.picture = known.picture
-    return row, found
+    return found
 
 
 @job(kinds.RANK)

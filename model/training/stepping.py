@@ -77,11 +77,13 @@ class Stepper:
         with draws, self._device.autocast():
             heads = self._forward(self._device.images(batch.images))
             loss = self._criterion(heads, batch.targets, batch.weights)
-            prompted = None if batch.prompted is None else self._of_prompts(batch.prompted, step)
         self._ranks.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._of_masks, GRADIENT_NORM)
         counts = loss.detach().isfinite() & norm.isfinite()
-        if prompted is not None:
+        if batch.prompted is not None:
+            # After the masks' gradients, which free the features that they were computed from.
+            with self._device.autocast():
+                prompted = self._of_prompts(batch.prompted, step)
             counts &= self._learn_prompts(prompted)
         self._optimiser.step_if(counts)
         statistics.restore_unless(counts)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from ml_backend.score import pruning
+from ml_backend.store import versions
 from ml_backend.store.models import now
 from ml_backend.store.version_names import open_name
 from model.research.phantom import Phantom
@@ -94,6 +95,29 @@ def test_only_predictions_of_tasks_that_may_be_open_are_kept(
         with service.context() as context:
             pruning._keep_open_tasks(context, first)
     assert [len(board.predictions(task)) for task in order[:4]] == [2, 4, 2, 2]
+
+
+def test_a_prune_makes_way_for_a_version_that_is_being_scored(
+    service: Service, make_board: MakeBoard, phantoms: list[Phantom]
+) -> None:
+    board = make_board(phantoms[:6])
+    service.settle()
+    service.rest()
+    version = board.published()
+    assert version is not None
+    past = open_name(board.id, now().date() - timedelta(days=2))
+    tasks = [task for task, _ in board.order()]
+    former = [{"task": task, "result": [], "score": 0.5, "model_version": past} for task in tasks]
+    service.label_studio.import_predictions(board.id, former)
+    with service.database.write() as session:
+        newer = versions.create_successor(session, version, "A test scores it.")
+    with service.context() as context:
+        context.queues.request_publish(newer.id)
+        assert pruning._prune_predictions(context, board.id), "its publication requests the next prune"
+        assert board.stored()[past] == len(tasks), "Label Studio serves the newer version first"
+        context.queues.forget_project(board.id, [newer.id])
+        assert pruning._prune_predictions(context, board.id)
+    assert board.stored() == {version.name: len(tasks)}
 
 
 def _names(board: Board, task: int) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from ml_backend.learn.label_feed import (
     LabelFeed,
     StoppedError,
 )
+from ml_backend.queue.context import Context
 from ml_backend.store import drafts, events, projects, runs, versions
 from ml_backend.store.labels_seen import LabelDigest
 from ml_backend.store.liveness import ProcessId
@@ -79,6 +81,7 @@ class Case:
             read_config=lambda _: self.config,
             is_active=self._is_active,
         )
+        context.is_scored_now = partial(Context.is_scored_now, context)
         feed = LabelFeed(
             context,
             3,

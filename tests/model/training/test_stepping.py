@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.loss import LossWeights
-from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm
+from model.network import DeeplySupervisedUNet, Heads, NetworkSettings, Norm, with_prompts
 from model.training import device as devices
 from model.training.batches import Batches
 from model.training.continuous import Examples, train_continuously
@@ -55,6 +56,13 @@ class _Breaks(torch.nn.Module):
         return Heads(*(head * math.nan for head in heads)) if self.breaks else heads
 
 
+class _Saved:
+    """A tensor that a backward pass will need."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
 def _stepper(network: DeeplySupervisedUNet) -> Stepper:
     return Stepper(network, LossWeights(dice=0.5), optimiser(network, 1e-2, 1e-2), CPU, seed=0)
 
@@ -69,6 +77,35 @@ def test_neither_a_batch_nor_a_step_waits_for_the_device() -> None:
         assert not reads.found
         assert late.read() > 0
         assert reads.found, "reading the loss is what waits"
+
+
+def test_the_features_of_masks_are_gone_before_those_of_prompts_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = with_prompts(DeeplySupervisedUNet(NETWORK))
+    saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
+    left: list[int] = []
+    most = 0
+
+    def pack(tensor: torch.Tensor) -> _Saved:
+        nonlocal most
+        saved.add(one := _Saved(tensor))
+        most = max(most, len(saved))
+        return one
+
+    prompted = network.prompted
+
+    def answer(image: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        left.append(len(saved))
+        return prompted(image, maps)
+
+    monkeypatch.setattr(network, "prompted", answer)
+    batch = Batches(TRAINING, 2, seed=0, augment=False, episodes=2).batch(0)
+    stepper = _stepper(network)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one.tensor):
+        stepper.learn(batch, 1e-2, 0)
+    assert most > 100
+    assert set(left) == {0}
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
