@@ -61,7 +61,7 @@ class Reading:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     """{reason: number} of masks missing from the label map; each reason is one sentence."""
     unknown: NDArray[np.bool_] | None = None
-    """(H, W), true where a region is that has no label, or none of the config; `label_map` lacks it."""
+    """(H, W), true where a region has no label, or one that the config lacks; not in `label_map`."""
     is_partial: bool = False
     """Whether a mask of unknown position is missing, so that the map's background is uncertain."""
     nested: frozenset[tuple[str, str]] = frozenset()
@@ -212,7 +212,7 @@ class RegionReader:
             raise
         if mask.index is None:
             self._canvas.mark_unknown(shape, size)
-            # A label that was removed says nothing of those there are, but its pixels are no background.
+            # A removed label says nothing about the present ones, but its pixels are not background.
             counts = self._ignored if mask.reason == FOREIGN_LABEL else self._unreadable
             counts[mask.reason] += 1
         else:
