@@ -62,5 +62,9 @@ def arms() -> dict[str, Arm]:
             f"{name}+crop192": Arm({**both, "crop": 192, "batch": 6}),
             f"{name}+crop256": Arm({**both, "crop": 256, "batch": 3}),
         }
-    longer = {f"{name}+x2": Arm(arm.change, arm.size, 2.0, arm.mirrored) for name, arm in found.items()}
+    longer = {
+        f"{name}+x{factor}": Arm(arm.change, arm.size, factor, arm.mirrored)
+        for factor in (2, 4)
+        for name, arm in found.items()
+    }
     return found | longer
