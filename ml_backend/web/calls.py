@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable
 
-from ml_backend.label_studio.images.places import release_memory
 from ml_backend.web.bodies import Bodies, Body
 from ml_backend.web.payloads import CALL, PAGE, PredictCall, checked, explain, parsed
 from ml_backend.web.selection import FullError, Selection, SelectionError, Wanted
+from model.freed_memory import release_freed_memory
 
 MOST_TASKS = 100_000
 """Tasks of one call. In 100 s, which Label Studio waits, no service predicts more than a few thousand."""
@@ -61,7 +61,7 @@ def read_call(bodies: Bodies, limit: int, deadline: float) -> Iterator[PredictCa
             if kept <= MUCH:
                 turn.close()
             yield call
-        release_memory()
+        release_freed_memory()
 
 
 def _parsed(text: bytes) -> PredictCall:

@@ -13,10 +13,10 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from ml_backend.label_studio.images.places import share_arenas
 from ml_backend.queue.logs import configure_logs
 from ml_backend.queue.servers import await_servers
 from ml_backend.settings import Settings
+from model.freed_memory import share_arenas
 
 logger = logging.getLogger(__name__)
 

@@ -1,37 +1,10 @@
-"""Devices by name, the number format that suits each, and keeping freed memory in the process."""
+"""Devices by name, and the number format that suits each."""
 
 from __future__ import annotations
-
-import ctypes
-import sys
 
 import torch
 
 from model.engines.interface import EngineError, Precision
-
-M_TRIM_THRESHOLD = -1
-M_MMAP_MAX = -4
-LARGEST_INT = 2**31 - 1
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to reuse large freed blocks instead of returning them to the kernel.
-
-    By default glibc maps every block over 32 MB and unmaps it when freed, so each layer pays page faults for
-    its output: a tenth of a forward, an eighth of a training step. With this setting the process keeps its
-    peak memory. Calling it again changes nothing.
-
-    Returns:
-        Whether the setting was accepted; without glibc nothing happens and it is False.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    # musl has no mallopt; those of other allocators may refuse.
-    if mallopt is None:
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, LARGEST_INT))
-
 
 CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 """torch's names for AVX512-BF16 and AMX of x86-64, and BF16 of Arm."""

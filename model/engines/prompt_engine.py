@@ -13,9 +13,10 @@ from torch import nn
 
 from model.engines.decoder_rewrite import RewrittenUNet
 from model.engines.fusion import can_fuse, fuse
-from model.engines.hardware import find_device, find_precision, keep_freed_memory
+from model.engines.hardware import find_device, find_precision
 from model.engines.interface import Precision
 from model.engines.torch_engine import DTYPES
+from model.freed_memory import keep_freed_memory
 from model.network import ConvolutionBlock, DeeplySupervisedUNet, NetworkError
 
 

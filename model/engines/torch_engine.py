@@ -14,8 +14,9 @@ from torch import Tensor
 
 from model.engines.decoder_rewrite import RewrittenUNet, pooled
 from model.engines.fusion import can_fuse, fuse
-from model.engines.hardware import find_device, find_precision, keep_freed_memory
+from model.engines.hardware import find_device, find_precision
 from model.engines.interface import Draw, Output, Precision, Probe, padded, unit_length
+from model.freed_memory import keep_freed_memory
 from model.network import DeeplySupervisedUNet
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -27,7 +28,7 @@ class TorchEngine:
     """Runs the rewritten network (see `decoder_rewrite`) channels last, on a processor or with CUDA.
 
     On a processor convolutions are fused if torch can (see `fusion`), and the process keeps freed memory (see
-    `model.engines.hardware`). One forward runs at a time: two at once would share the same cores and need
+    `model.freed_memory`). One forward runs at a time: two at once would share the same cores and need
     twice the memory. With CUDA there are two, so that the device need not wait for copies.
 
     Args:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+
+from model.freed_memory import release_freed_memory
 
 AT_ONCE = 2
 """Images in memory at once. The network draws one at a time, while another is decoded."""
@@ -37,7 +38,7 @@ class Places:
                 self._local.stack = None
                 had_large = self._local.has_large
         if had_large:
-            release_memory()
+            release_freed_memory()
 
     def take(self) -> None:
         """Take a place, unless this thread has one already, or works outside of `work`."""
@@ -53,20 +54,3 @@ class Places:
         if stack is not None and pixels > LARGE and not self._local.has_large:
             stack.enter_context(self._large)
             self._local.has_large = True
-
-
-def release_memory() -> None:
-    """Return freed memory to the system, which glibc is told to keep (`model.engines.hardware`)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def share_arenas() -> None:
-    """Have all threads of this process allocate from two arenas: each of them keeps what was freed in it."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 2)
-
-
-_M_ARENA_MAX = -8
