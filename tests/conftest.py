@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 
 from tests import keeper
 from tests.crashes import ending
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from tests.scheduling import GroupScheduling
 
 ROOT = Path(__file__).parents[1]
+
+# An example that takes 1 ms took 290 ms on two busy cores, and hypothesis allows 200: no test is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

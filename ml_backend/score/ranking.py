@@ -102,18 +102,13 @@ def _take(row: Score | None, version: Version, known: Score, image: str, seed: i
     if known.drawn_by_run is not None or known.due:
         return False
     with contained(f"The former score of task {known.task_id}", logger.warning):
-        return _copy(row, version, known, image, seed, is_blind)
+        found = copy_known(row, version, known, image, is_blind=is_blind)
+        if row is not None and found is not None:
+            strategy = made_by(version)
+            row.state = ScoreState.MEASURED if strategy.batch_aware else ScoreState.RANKED
+            row.priority = None if strategy.batch_aware else priority(strategy, found, seed)
+            return True
     return False
-
-
-def _copy(row: Score | None, version: Version, known: Score, image: str, seed: int, is_blind: bool) -> bool:
-    found = copy_known(row, version, known, image, is_blind=is_blind)
-    if found is None or row is None:
-        return False
-    strategy = made_by(version)
-    row.state = ScoreState.MEASURED if strategy.batch_aware else ScoreState.RANKED
-    row.priority = None if strategy.batch_aware else priority(strategy, found, seed)
-    return True
 
 
 def copy_known(
