@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,11 +32,18 @@ from model.training.settings import TrainingSettings
 
 SAMPLED_STEPS = 24
 """Batches from which the pixels of a step are estimated."""
+CHECKPOINT_STEPS = 100
+"""Steps between checkpoints, of which a comparison loses less than that when it is interrupted."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: an arm on a set with a seed; `scale` is a factor of all steps."""
+    """One training: an arm on a set with a seed.
+
+    Attributes:
+        scale: factor of all steps.
+        checkpoints: folder of this job alone, from which an interrupted training continues; None for none.
+    """
 
     arm: str
     set: str
@@ -44,6 +52,12 @@ class Job:
     data: Path
     device: str
     scale: float = 1.0
+    checkpoints: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other jobs of a comparison; fit for a file's name."""
+        return f"{self.set}-{self.part}-{self.arm}-{self.seed}-{self.scale:g}"
 
 
 def run_job(job: Job) -> dict[str, Any]:
@@ -57,8 +71,17 @@ def run_job(job: Job) -> dict[str, Any]:
     settings = settings_for(arm, examples, budget, job)
     labels = tuple(f"label {index}" for index in range(1, prepared.labels + 1))
     start, _ = pretrained_start(Classes.of(labels))
-    result = train(examples, [], labels=labels, network=start.settings, settings=settings, start=start)
+    result = train(
+        examples,
+        [],
+        labels=labels,
+        network=start.settings,
+        settings=settings,
+        start=start,
+        checkpoints=job.checkpoints,
+    )
     return {
+        "job": job.name,
         "arm": job.arm,
         "set": job.set,
         "part": job.part,
@@ -75,7 +98,7 @@ def settings_for(arm: Arm, examples: Sequence[Example], budget: float, job: Job)
     """The arm's settings, with enough steps to process `budget` pixels times the arm's own factor."""
     settings = arm.settings(job.seed, job.device)
     steps = max(1, round(budget * arm.budget / pixels(settings, examples)))
-    return replace(settings, steps=steps, validate_every=steps, checkpoint_every=steps)
+    return replace(settings, steps=steps, validate_every=steps, checkpoint_every=CHECKPOINT_STEPS)
 
 
 def pixels(settings: TrainingSettings, examples: Sequence[Example]) -> float:
@@ -109,12 +132,16 @@ def measure(
 def run_jobs(jobs: Sequence[Job], out: Path, processes: int, told: Callable[[dict[str, Any]], None]) -> None:
     """Run jobs in parallel processes of one thread each; each result is a line of the file.
 
+    Jobs that the file has are left out, and trainings that were interrupted continue.
+
     Args:
         jobs: in the order in which they are started.
         out: gets a line for each result, after those that it has.
         processes: number of processes.
         told: called with each result.
     """
+    unfinished = out.parent / f"{out.name}.unfinished"
+    jobs = [replace(job, checkpoints=unfinished / job.name) for job in jobs if job.name not in _done(out)]
     # Before the fork, which copies no threads. Forked, so that images are read and augmented once.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -128,7 +155,16 @@ def run_jobs(jobs: Sequence[Job], out: Path, processes: int, told: Callable[[dic
         for found in pool.imap_unordered(run_job, jobs):
             file.write(json.dumps(found) + "\n")
             file.flush()
+            shutil.rmtree(unfinished / found["job"], ignore_errors=True)
             told(found)
+
+
+def _done(out: Path) -> set[str]:
+    """Names of the jobs whose results are in a file; files of earlier releases have no names."""
+    if not out.exists():
+        return set()
+    rows = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+    return {row["job"] for row in rows if "job" in row}
 
 
 def _prepared(data: Path, name: str, arm: Arm) -> Prepared:

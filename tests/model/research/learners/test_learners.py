@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from model.research.learners import compare
 from model.research.learners.arms import REFERENCE, arms
-from model.research.learners.compare import Job, pixels, run_job, settings_for
+from model.research.learners.compare import Job, pixels, run_job, run_jobs, settings_for
 from model.research.learners.sets import SetPlan, sides
 from model.research.learners.table import dsc, table
 from model.training.dataset import Example
@@ -50,8 +51,9 @@ def test_arms_see_as_many_pixels_as_the_reference(arm: str) -> None:
     assert settings.steps * pixels(settings, examples) == pytest.approx(budget * arms()[arm].budget, rel=0.02)
 
 
-@pytest.mark.slow
-def test_a_job_trains_on_a_folder_and_the_table_pairs_seeds(tmp_path: Path) -> None:
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    """A folder of one set, "shapes", of six images."""
     for kind in ("images", "masks"):
         (tmp_path / "shapes" / kind).mkdir(parents=True)
     for number in range(6):
@@ -59,8 +61,45 @@ def test_a_job_trains_on_a_folder_and_the_table_pairs_seeds(tmp_path: Path) -> N
         mask[8 + number : 24 + number, 10:30] = 1
         cv2.imwrite(str(tmp_path / "shapes" / "masks" / f"{number}.png"), mask)
         cv2.imwrite(str(tmp_path / "shapes" / "images" / f"{number}.png"), 40 + 120 * mask)
+    return tmp_path
+
+
+class InterruptionError(Exception):
+    """What ends a comparison in this test."""
+
+
+@pytest.mark.slow
+def test_a_comparison_that_was_interrupted_continues(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "results.jsonl"
+    jobs = [Job(arm, "shapes", 0, "final", shapes, "cpu", scale=0.01) for arm in (REFERENCE, "dice80")]
+    monkeypatch.setattr(compare, "CHECKPOINT_STEPS", 2)
+
+    def interrupt(*_: object) -> None:
+        raise InterruptionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "measure", interrupt)
+        with pytest.raises(InterruptionError):
+            run_jobs(jobs, out, 1, lambda _: None)
+    assert not out.read_text()
+    checkpoint = tmp_path / "results.jsonl.unfinished" / jobs[0].name / "checkpoint.safetensors"
+    assert checkpoint.exists()
+
+    finished: list[str] = []
+    run_jobs(jobs, out, 1, lambda found: finished.append(found["job"]))
+    assert finished == [job.name for job in jobs]
+    assert not checkpoint.exists()
+    assert len(out.read_text().splitlines()) == 2
+    run_jobs(jobs, out, 1, lambda found: finished.append(found["job"]))
+    assert len(finished) == 2, "what is done is not repeated"
+
+
+@pytest.mark.slow
+def test_a_job_trains_on_a_folder_and_the_table_pairs_seeds(shapes: Path, tmp_path: Path) -> None:
     rows = [
-        run_job(Job(arm, "shapes", 0, "final", tmp_path, "cpu", scale=0.002))
+        run_job(Job(arm, "shapes", 0, "final", shapes, "cpu", scale=0.002))
         for arm in (REFERENCE, "dice80+balanced")
     ]
     assert [row["steps"] for row in rows] == [1, 1]
