@@ -33,7 +33,7 @@ from model.training.settings import TrainingSettings
 SAMPLED_STEPS = 24
 """Batches from which the pixels of a step are estimated."""
 CHECKPOINT_STEPS = 100
-"""Steps between checkpoints, of which a comparison loses less than that when it is interrupted."""
+"""Steps between checkpoints: the most that a training loses when it is interrupted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What tells it from the other jobs of a comparison; fit for a file's name."""
+        """Unlike that of any other job of a comparison; also the name of its folder of checkpoints."""
         return f"{self.set}-{self.part}-{self.arm}-{self.seed}-{self.scale:g}"
 
 
